@@ -1,0 +1,52 @@
+// The one exception type of the library, and how it becomes an exit status.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace kernels {
+
+/// What went wrong, by kind. Each kind has one documented exit status (see exit_status).
+enum class ErrorCode {
+    failed,        ///< anything without a kind of its own (input/output, a broken file, ...)
+    usage,         ///< the command line is wrong
+    project_file,  ///< pyproject.toml or kernels.toml is wrong or missing
+    lock_missing,  ///< there is no kernels.lock
+    lock_stale,    ///< kernels.lock does not match the project file
+    not_found,     ///< a repository, version, revision, layer or file does not exist
+    network,       ///< the hub cannot be reached, or answered with an error
+    verification,  ///< hash, digest, signature or publisher trust
+    no_build,      ///< no build variant fits the target
+    kernelize,     ///< a layer could not be replaced, or a result differs
+    interrupted,   ///< the user stopped it
+};
+
+/// The exit status documented for `code`: 1 failed, 2 usage or project file, 3 lock, 4 not found, 5 network,
+/// 6 verification, 7 no build, 8 kernelize, 130 interrupted.
+int exit_status(ErrorCode code) noexcept;
+
+/// The stable name of `code` in `--json` documents, such as "not-found".
+std::string_view to_string(ErrorCode code) noexcept;
+
+/// Every failure that this library reports.
+///
+/// `message` is one line that names the thing at fault, "what: why"; `hint`, when not empty, says what to do.
+/// `details` are further lines (one a rejected build variant, say), printed below the message.
+class Error : public std::runtime_error {
+  public:
+    Error(ErrorCode code, const std::string& message, std::string hint = {},
+          std::vector<std::string> details = {});
+
+    ErrorCode code() const noexcept { return m_code; }
+    const std::string& hint() const noexcept { return m_hint; }
+    const std::vector<std::string>& details() const noexcept { return m_details; }
+
+  private:
+    ErrorCode m_code;
+    std::string m_hint;
+    std::vector<std::string> m_details;
+};
+
+}  // namespace kernels

@@ -1,0 +1,55 @@
+// Reading and writing whole files; writes are atomic.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace kernels {
+
+/// The bytes of a file. Throws Error(failed) when it cannot be read or is larger than `limit` bytes.
+std::string read_file(const std::filesystem::path& path, std::uintmax_t limit = std::uintmax_t{1} << 30U);
+
+/// As read_file, but nothing when there is no such file (a failure to read one that is there still throws).
+std::optional<std::string> read_file_if_exists(const std::filesystem::path& path);
+
+/// A file that appears under its name only when commit() succeeds: written beside its place, synced, renamed.
+/// Destroyed without commit() it leaves nothing behind.
+class AtomicFile {
+  public:
+    /// Creates the temporary file in `path`'s folder (which must exist). Throws Error(failed).
+    explicit AtomicFile(std::filesystem::path path);
+    ~AtomicFile();
+    AtomicFile(const AtomicFile&) = delete;
+    AtomicFile& operator=(const AtomicFile&) = delete;
+
+    void write(std::string_view bytes);
+    /// Flushes to disk and renames into place. Throws Error(failed); then nothing has changed.
+    void commit();
+    /// Where the bytes are until commit().
+    const std::filesystem::path& temporary_path() const noexcept { return m_temporary; }
+
+  private:
+    std::filesystem::path m_path;
+    std::filesystem::path m_temporary;
+    int m_fd = -1;
+};
+
+/// Replaces the file with `bytes`, atomically.
+void write_file(const std::filesystem::path& path, std::string_view bytes);
+
+/// The value of an environment variable, if it is set and not empty.
+std::optional<std::string> environment_variable(const char* name);
+
+/// Whether an environment variable is set to 1, ON, YES or TRUE in any case (huggingface_hub's rule).
+bool environment_flag(const char* name);
+
+/// The user's home folder ($HOME, else the password database).
+std::filesystem::path home_directory();
+
+/// `~` and `~/…` expanded.
+std::filesystem::path expand_user(std::string_view path);
+
+}  // namespace kernels

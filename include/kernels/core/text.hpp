@@ -1,0 +1,41 @@
+// Small operations on text that several modules share.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace kernels {
+
+/// `text` between backquotes for a message: control characters and invalid bytes escaped, cut after 120
+/// characters.
+std::string quoted(std::string_view text);
+
+/// The parts of `text` between occurrences of `separator`; an empty text has one empty part.
+std::vector<std::string_view> split(std::string_view text, char separator);
+
+/// `parts` with `separator` between them.
+std::string join(std::span<const std::string> parts, std::string_view separator);
+
+/// `text` without white space at its ends.
+std::string_view trimmed(std::string_view text) noexcept;
+
+/// ASCII lower case.
+std::string lower(std::string_view text);
+
+/// Whether `text` matches the whole of `pattern`, where `*` is any run of characters and `?` is one
+/// character. Linear in memory, never exponential in time.
+bool glob_match(std::string_view pattern, std::string_view text) noexcept;
+
+/// The candidate nearest to `word` by edit distance, if one is near enough to be what a user meant.
+std::optional<std::string> nearest(std::string_view word, std::span<const std::string> candidates);
+
+/// "did you mean `x`?", or an empty text when nothing is near.
+std::string did_you_mean(std::string_view word, std::span<const std::string> candidates);
+
+/// "1.5 MiB".
+std::string human_size(unsigned long long bytes);
+
+}  // namespace kernels

@@ -1,0 +1,64 @@
+#include "kernels/core/error.hpp"
+
+#include <utility>
+
+namespace kernels {
+
+Error::Error(ErrorCode code, const std::string& message, std::string hint, std::vector<std::string> details)
+    : std::runtime_error(message), m_code(code), m_hint(std::move(hint)), m_details(std::move(details)) {}
+
+int exit_status(ErrorCode code) noexcept {
+    switch (code) {
+        case ErrorCode::failed:
+            return 1;
+        case ErrorCode::usage:
+        case ErrorCode::project_file:
+            return 2;
+        case ErrorCode::lock_missing:
+        case ErrorCode::lock_stale:
+            return 3;
+        case ErrorCode::not_found:
+            return 4;
+        case ErrorCode::network:
+            return 5;
+        case ErrorCode::verification:
+            return 6;
+        case ErrorCode::no_build:
+            return 7;
+        case ErrorCode::kernelize:
+            return 8;
+        case ErrorCode::interrupted:
+            return 130;
+    }
+    return 1;
+}
+
+std::string_view to_string(ErrorCode code) noexcept {
+    switch (code) {
+        case ErrorCode::failed:
+            return "failed";
+        case ErrorCode::usage:
+            return "usage";
+        case ErrorCode::project_file:
+            return "project-file";
+        case ErrorCode::lock_missing:
+            return "lock-missing";
+        case ErrorCode::lock_stale:
+            return "lock-stale";
+        case ErrorCode::not_found:
+            return "not-found";
+        case ErrorCode::network:
+            return "network";
+        case ErrorCode::verification:
+            return "verification";
+        case ErrorCode::no_build:
+            return "no-build";
+        case ErrorCode::kernelize:
+            return "kernelize";
+        case ErrorCode::interrupted:
+            return "interrupted";
+    }
+    return "failed";
+}
+
+}  // namespace kernels

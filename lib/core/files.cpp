@@ -1,0 +1,122 @@
+#include "kernels/core/files.hpp"
+
+#include <fcntl.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+
+#include "kernels/core/error.hpp"
+#include "kernels/core/text.hpp"
+
+namespace kernels {
+namespace {
+
+Error io_error(const std::filesystem::path& path, const char* what, int error) {
+    return {ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error)};
+}
+
+// Files are created with the permissions that the user's umask asks for, as any other program's are.
+mode_t default_mode() {
+    static const mode_t mask = [] {
+        const mode_t current = ::umask(022);
+        ::umask(current);
+        return current;
+    }();
+    return 0666U & ~mask;
+}
+
+}  // namespace
+
+std::string read_file(const std::filesystem::path& path, std::uintmax_t limit) {
+    auto bytes = read_file_if_exists(path);
+    if (!bytes) throw Error(ErrorCode::failed, path.string() + ": no such file");
+    if (bytes->size() > limit) throw Error(ErrorCode::failed, path.string() + ": larger than allowed");
+    return std::move(*bytes);
+}
+
+std::optional<std::string> read_file_if_exists(const std::filesystem::path& path) {
+    std::error_code error;
+    const auto status = std::filesystem::status(path, error);
+    if (!std::filesystem::exists(status)) return std::nullopt;
+    if (std::filesystem::is_directory(status))
+        throw Error(ErrorCode::failed, path.string() + ": is a folder");
+    std::ifstream in(path, std::ios::binary);
+    if (!in) throw io_error(path, "cannot be opened", errno);
+    std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    if (in.bad()) throw io_error(path, "cannot be read", errno);
+    return bytes;
+}
+
+AtomicFile::AtomicFile(std::filesystem::path path) : m_path(std::move(path)) {
+    std::string name = m_path.string() + ".XXXXXX";
+    m_fd = ::mkstemp(name.data());
+    if (m_fd < 0) throw io_error(m_path, "cannot be written", errno);
+    m_temporary = name;
+    ::fchmod(m_fd, default_mode());
+}
+
+AtomicFile::~AtomicFile() {
+    if (m_fd >= 0) ::close(m_fd);
+    if (!m_temporary.empty()) ::unlink(m_temporary.c_str());
+}
+
+void AtomicFile::write(std::string_view bytes) {
+    while (!bytes.empty()) {
+        const auto written = ::write(m_fd, bytes.data(), bytes.size());
+        if (written < 0) {
+            if (errno == EINTR) continue;
+            throw io_error(m_path, "cannot be written", errno);
+        }
+        bytes.remove_prefix(static_cast<std::size_t>(written));
+    }
+}
+
+void AtomicFile::commit() {
+    if (::fsync(m_fd) != 0) throw io_error(m_path, "cannot be written", errno);
+    const int fd = m_fd;
+    m_fd = -1;
+    if (::close(fd) != 0) throw io_error(m_path, "cannot be written", errno);
+    if (::rename(m_temporary.c_str(), m_path.c_str()) != 0)
+        throw io_error(m_path, "cannot be written", errno);
+    m_temporary.clear();
+}
+
+void write_file(const std::filesystem::path& path, std::string_view bytes) {
+    AtomicFile file(path);
+    file.write(bytes);
+    file.commit();
+}
+
+std::optional<std::string> environment_variable(const char* name) {
+    const char* value = std::getenv(name);
+    if (value == nullptr || *value == '\0') return std::nullopt;
+    return std::string(value);
+}
+
+bool environment_flag(const char* name) {
+    const auto value = environment_variable(name);
+    if (!value) return false;
+    const std::string text = lower(*value);
+    return text == "1" || text == "on" || text == "yes" || text == "true";
+}
+
+std::filesystem::path home_directory() {
+    if (const auto home = environment_variable("HOME")) return *home;
+    if (const passwd* entry = ::getpwuid(::getuid()); entry != nullptr && entry->pw_dir != nullptr) {
+        return entry->pw_dir;
+    }
+    return "/";
+}
+
+std::filesystem::path expand_user(std::string_view path) {
+    if (path == "~") return home_directory();
+    if (path.substr(0, 2) == "~/") return home_directory() / path.substr(2);
+    return path;
+}
+
+}  // namespace kernels
