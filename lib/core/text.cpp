@@ -106,7 +106,9 @@ std::optional<std::string> nearest(std::string_view word, std::span<const std::s
     if (word.size() > longest) return std::nullopt;
     const std::string wanted = lower(word);
     const std::string* best = nullptr;
-    std::size_t best_distance = std::max<std::size_t>(1, word.size() / 3) + 1;
+    const std::size_t allowed =
+        word.size() < 4 ? 1 : std::max<std::size_t>(2, word.size() / 3);  // 2: swapped letters
+    std::size_t best_distance = allowed + 1;
     for (const auto& candidate : candidates) {
         if (candidate.size() > longest) continue;
         const std::size_t distance = edit_distance(wanted, lower(candidate));

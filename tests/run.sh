@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Builds everything and runs all the tests: unit and end-to-end tests of the release build, contract tests against the
+# Python clients, the light parts under ASan and UBSan, and the format check.
+# Usage: tests/run.sh [ctest arguments for the release run]
+set -u
+. "$(dirname "$0")/../cmake/setup.sh"
+
+install_packages
+find_torch
+pip_install peer $peer_packages
+pip_install format $format_package
+
+say "checking the format"
+git ls-files -co --exclude-standard '*.cpp' '*.hpp' | xargs -r "$root/.venv/bin/clang-format" --dry-run -Werror ||
+    fail "the format differs" "clang-format -i (version 14) with the .clang-format of this tree"
+
+build release -DKERNELS_TORCH=ON -DCMAKE_PREFIX_PATH="$libtorch" -DKERNELS_PEER_PYTHON="$root/.venv/bin/python"
+build asan
+status=0
+say "tests under ASan and UBSan"
+ctest --preset asan -j "$(nproc)" || status=1
+say "tests of the release build"
+ctest --preset release -j "$(nproc)" "$@" || status=1
+[ $status = 0 ] || fail "tests failed"
+say "all tests passed"
