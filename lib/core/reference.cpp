@@ -36,7 +36,7 @@ RepoId RepoId::parse(std::string_view text) {
     const auto slash = text.find('/');
     if (slash == std::string_view::npos || !is_name_part(text.substr(0, slash)) ||
         !is_name_part(text.substr(slash + 1))) {
-        throw Error(ErrorCode::usage, quoted(text) + ": not a kernel repository",
+        throw Error(ErrorCode::usage, backquoted(text) + ": not a kernel repository",
                     "write it as org/name, for example kernels-community/activation");
     }
     return {std::string(text.substr(0, slash)), std::string(text.substr(slash + 1))};
@@ -51,7 +51,7 @@ bool Commit::is_commit(std::string_view text) noexcept {
 Commit Commit::parse(std::string_view text) {
     if (!is_commit(text)) {
         throw Error(ErrorCode::failed,
-                    quoted(text) + ": not a commit (40 or 64 lower-case hexadecimal digits)");
+                    backquoted(text) + ": not a commit (40 or 64 lower-case hexadecimal digits)");
     }
     return Commit(std::string(text));
 }
@@ -65,7 +65,7 @@ Reference Reference::parse(std::string_view text) {
     // A full commit may consist of digits only; it never fits 64 bits.
     if (whole && status == std::errc()) return version;
     if (!is_ref_name(text)) {
-        throw Error(ErrorCode::usage, quoted(text) + ": neither a version nor a branch, tag or commit");
+        throw Error(ErrorCode::usage, backquoted(text) + ": neither a version nor a branch, tag or commit");
     }
     return Revision{std::string(text)};
 }

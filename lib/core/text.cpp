@@ -7,7 +7,7 @@
 
 namespace kernels {
 
-std::string quoted(std::string_view text) {
+std::string backquoted(std::string_view text) {
     constexpr std::size_t longest = 120;
     std::string out = "`";
     for (const char c : text.substr(0, longest)) {

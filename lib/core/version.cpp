@@ -12,13 +12,13 @@ Version Version::parse(std::string_view text) {
     const char* const end = text.data() + text.size();
     auto [next, status] = std::from_chars(text.data(), end, version.major);
     if (status != std::errc() || version.major < 0) {
-        throw Error(ErrorCode::usage, quoted(text) + ": not a version",
+        throw Error(ErrorCode::usage, backquoted(text) + ": not a version",
                     "write it as major.minor, for example 2.13");
     }
     if (next != end && *next == '.') {
         const auto minor = std::from_chars(next + 1, end, version.minor);
         if (minor.ec != std::errc() || version.minor < 0) {
-            throw Error(ErrorCode::usage, quoted(text) + ": not a version",
+            throw Error(ErrorCode::usage, backquoted(text) + ": not a version",
                         "write it as major.minor, for example 2.13");
         }
     }

@@ -11,7 +11,7 @@ namespace kernels {
 
 /// `text` between backquotes for a message: control characters and invalid bytes escaped, cut after 120
 /// characters.
-std::string quoted(std::string_view text);
+std::string backquoted(std::string_view text);
 
 /// The parts of `text` between occurrences of `separator`; an empty text has one empty part.
 std::vector<std::string_view> split(std::string_view text, char separator);

@@ -7,10 +7,10 @@
 
 using namespace kernels;
 
-TEST_CASE("quoted escapes what a terminal would act on and cuts long text") {
-    CHECK(quoted("a\nb") == "`a\\x0ab`");
-    CHECK(quoted("\x1b[31m") == "`\\x1b[31m`");
-    CHECK(quoted(std::string(500, 'x')).size() < 140);
+TEST_CASE("backquoted escapes what a terminal would act on and cuts long text") {
+    CHECK(backquoted("a\nb") == "`a\\x0ab`");
+    CHECK(backquoted("\x1b[31m") == "`\\x1b[31m`");
+    CHECK(backquoted(std::string(500, 'x')).size() < 140);
 }
 
 TEST_CASE("split and join are inverse") {

@@ -1,0 +1,53 @@
+// What this machine and its torch are, read from files: no Python is started.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/build/target.hpp"
+
+namespace kernels::build {
+
+/// Something that was found out, and where.
+struct Fact {
+    std::string name;
+    std::string value;
+    std::string origin;
+};
+
+struct DetectOptions {
+    /// `--torch`: a libtorch or site-packages/torch folder, a Python environment, or a version such as
+    /// "2.13".
+    std::optional<std::string> torch;
+    /// Where a `.venv` may be.
+    std::filesystem::path project = ".";
+};
+
+/// A torch installation, as its own files describe it.
+struct TorchInstallation {
+    std::filesystem::path
+        folder;           ///< holds lib/ and version.py or build-version; empty when only a version was given
+    std::string version;  ///< in full, "2.13.0+cpu"
+    bool cxx11_abi = true;
+    Backend backend;
+    std::string origin;  ///< why this one: "--torch", "KERNELS_TORCH", "VIRTUAL_ENV", ...
+};
+
+struct Environment {
+    Target target;
+    std::optional<TorchInstallation> torch;
+    std::vector<Fact> facts;
+};
+
+/// Looks for torch in this order: options.torch, $KERNELS_TORCH, $VIRTUAL_ENV, $CONDA_PREFIX, `.venv` in the
+/// project, the environment of `python3` on PATH, a libtorch in $CMAKE_PREFIX_PATH or /usr. Without torch the
+/// CUDA runtime's own version counts, else the backend is cpu. Throws Error(usage) when an explicitly named
+/// torch is not there.
+Environment detect(const DetectOptions& options);
+
+/// Reads one torch folder; nothing when it holds no torch.
+std::optional<TorchInstallation> read_torch(const std::filesystem::path& folder);
+
+}  // namespace kernels::build

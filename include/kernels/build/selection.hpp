@@ -1,0 +1,49 @@
+// Which build of a kernel fits a target, and why the others do not. The rules and their order are the Python
+// client's.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/build/build_variant.hpp"
+#include "kernels/build/target.hpp"
+#include "kernels/core/error.hpp"
+
+namespace kernels::build {
+
+/// The rule that refused a build, in the order in which the rules are tried.
+enum class Reason { cpu, os, torch_version, cxx11_abi, stable_abi, tvm_ffi, backend, macos };
+
+/// The stable name of a reason in `--json` documents, such as "torch-version".
+std::string_view to_string(Reason reason) noexcept;
+
+struct Rejection {
+    Reason reason;
+    std::string text;  ///< for people
+};
+
+/// One build and what was decided about it.
+struct Decision {
+    BuildVariant variant;
+    std::optional<Rejection> rejection;  ///< nothing: the build fits
+    bool accepted() const noexcept { return !rejection.has_value(); }
+};
+
+/// All builds, decided: the ones that fit first, most preferred first, then the refused ones.
+struct Selection {
+    std::vector<Decision> decisions;
+    /// The build to use; nullptr when none fits.
+    const BuildVariant* best() const noexcept;
+};
+
+/// Decides every build. Preference among those that fit: stable-ABI builds (newest ABI first), torch builds
+/// (untagged before tagged), then tvm-ffi and noarch; within one the highest backend minor version; universal
+/// last. The order of `variants` decides between equals.
+Selection select(std::span<const BuildVariant> variants, const Target& target);
+
+/// The error when nothing fits: `what` names the kernel; each build follows with the reason, nearest first.
+Error no_build_error(const std::string& what, const Selection& selection, const Target& target);
+
+}  // namespace kernels::build

@@ -1,0 +1,39 @@
+// The machine that a kernel is chosen for.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "kernels/build/build_variant.hpp"
+#include "kernels/core/version.hpp"
+
+namespace kernels::build {
+
+/// What decides which build fits. A value of this type describes this machine (see environment.hpp) or any
+/// other one (see parse).
+struct Target {
+    std::string cpu = "x86_64";  ///< "x86_64" or "aarch64"
+    std::string os = "linux";    ///< "linux", "darwin" or "windows"
+    Backend backend;
+    std::optional<Version> torch;
+    std::optional<bool> cxx11_abi;  ///< torch's C++11 ABI; only meaningful on Linux
+    std::optional<Version> tvm_ffi;
+    std::optional<Version> macos;
+    std::optional<int> capability;        ///< CUDA compute capability, 90 for 9.0
+    std::optional<std::string> gpu_arch;  ///< ROCm, for example "gfx942"
+
+    /// Reads `torch=2.13,cuda=12.8,cpu=x86_64,os=linux,capability=90`; the other keys are rocm, arch, xpu,
+    /// cann, macos, tvm-ffi and cxx11-abi, and the words cpu, metal, neuron and tpu choose those backends.
+    /// What is not given keeps the value it has in `base`; a backend that is not given is cpu. Throws
+    /// Error(usage) for an unknown key (with the list of keys), a bad value and pairs that cannot exist, such
+    /// as cuda with os=darwin.
+    static Target parse(std::string_view text, const Target& base);
+    static Target parse(std::string_view text) { return parse(text, Target{}); }
+    /// The same form back: parse(to_string()) is the same target.
+    std::string to_string() const;
+
+    friend bool operator==(const Target&, const Target&) = default;
+};
+
+}  // namespace kernels::build

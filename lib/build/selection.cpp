@@ -1,0 +1,162 @@
+#include "kernels/build/selection.hpp"
+
+#include <algorithm>
+#include <tuple>
+
+namespace kernels::build {
+namespace {
+
+constexpr Version metal_needs_macos{26, 0};  // the Hub's Metal builds are made with -std=metal4.0
+
+std::string or_none(const std::optional<Version>& version) {
+    return version ? version->to_string() : "none";
+}
+
+std::optional<Rejection> check_framework(const BuildVariant& variant, const Target& target) {
+    const Version version = variant.framework_version();
+    switch (variant.framework()) {
+        case FrameworkKind::torch:
+            if (target.torch != version) {
+                return Rejection{Reason::torch_version, "built for torch " + version.to_string() +
+                                                            ", here is " + or_none(target.torch)};
+            }
+            if (variant.cxx11_abi() && variant.cxx11_abi() != target.cxx11_abi) {
+                return Rejection{Reason::cxx11_abi, std::string("built for the ") +
+                                                        (*variant.cxx11_abi() ? "C++11" : "C++98") +
+                                                        " ABI, torch here uses the other one"};
+            }
+            return std::nullopt;
+        case FrameworkKind::torch_stable_abi:
+            if (!target.torch || version > *target.torch) {
+                return Rejection{Reason::stable_abi, "needs torch " + version.to_string() +
+                                                         " or newer, here is " + or_none(target.torch)};
+            }
+            return std::nullopt;
+        case FrameworkKind::tvm_ffi:
+            if (target.tvm_ffi != version) {
+                return Rejection{Reason::tvm_ffi, "built for tvm-ffi " + version.to_string() + ", here is " +
+                                                      or_none(target.tvm_ffi)};
+            }
+            return std::nullopt;
+        case FrameworkKind::torch_noarch:
+            return std::nullopt;
+    }
+    return std::nullopt;
+}
+
+std::optional<Rejection> check_backend(const BuildVariant& variant, const Target& target) {
+    const Backend& built = variant.backend();
+    const Backend& here = target.backend;
+    if (built.kind == BackendKind::cuda && here.kind == BackendKind::cuda) {
+        if (built.version.major == here.version.major && built.version.minor <= here.version.minor)
+            return std::nullopt;
+        return Rejection{Reason::backend, "built for CUDA " + built.version.to_string() + ", which CUDA " +
+                                              here.version.to_string() + " does not run"};
+    }
+    if (built != here) {
+        return Rejection{Reason::backend,
+                         "built for " + built.to_string() + ", the target is " + here.to_string()};
+    }
+    if (built.kind == BackendKind::metal && (!target.macos || *target.macos < metal_needs_macos)) {
+        return Rejection{Reason::macos, "Metal builds need macOS " + metal_needs_macos.to_string() +
+                                            " or newer, here is " + or_none(target.macos)};
+    }
+    return std::nullopt;
+}
+
+std::optional<Rejection> check(const BuildVariant& variant, const Target& target) {
+    if (variant.is_noarch()) {
+        const std::string here =
+            target.backend.kind == BackendKind::cann ? "npu" : std::string(target.backend.name());
+        if (variant.backend_name() == here || variant.backend_name() == "universal") return std::nullopt;
+        return Rejection{Reason::backend, "built for " + variant.backend_name() + ", the target is " + here};
+    }
+    if (variant.cpu() != target.cpu) {
+        return Rejection{Reason::cpu, "built for the CPU " + variant.cpu() + ", the target is " + target.cpu};
+    }
+    if (variant.os() != target.os) {
+        return Rejection{Reason::os, "built for " + variant.os() + ", the target is " + target.os};
+    }
+    if (auto rejection = check_framework(variant, target)) return rejection;
+    return check_backend(variant, target);
+}
+
+// Smaller is preferred.
+auto preference(const Decision& decision) {
+    const BuildVariant& variant = decision.variant;
+    const int refused = decision.accepted() ? 0 : 1;
+    if (variant.is_noarch()) {
+        return std::tuple(refused, 2, 0, 0, variant.backend_name() == "universal" ? 1 : 0);
+    }
+    const int backend = variant.backend().is_versioned() ? -variant.backend().version.minor : 0;
+    switch (variant.framework()) {
+        case FrameworkKind::torch_stable_abi:
+            return std::tuple(refused, 0, -variant.framework_version().major,
+                              -variant.framework_version().minor, backend);
+        case FrameworkKind::torch:
+            return std::tuple(refused, 1, 0, variant.cxx11_abi() ? 1 : 0, backend);
+        default:
+            return std::tuple(refused, 2, 0, 0, backend);
+    }
+}
+
+}  // namespace
+
+std::string_view to_string(Reason reason) noexcept {
+    switch (reason) {
+        case Reason::cpu:
+            return "cpu";
+        case Reason::os:
+            return "os";
+        case Reason::torch_version:
+            return "torch-version";
+        case Reason::cxx11_abi:
+            return "cxx11-abi";
+        case Reason::stable_abi:
+            return "stable-abi";
+        case Reason::tvm_ffi:
+            return "tvm-ffi";
+        case Reason::backend:
+            return "backend";
+        case Reason::macos:
+            return "macos";
+    }
+    return "unknown";
+}
+
+const BuildVariant* Selection::best() const noexcept {
+    return !decisions.empty() && decisions.front().accepted() ? &decisions.front().variant : nullptr;
+}
+
+Selection select(std::span<const BuildVariant> variants, const Target& target) {
+    Selection selection;
+    selection.decisions.reserve(variants.size());
+    for (const auto& variant : variants)
+        selection.decisions.push_back({variant, check(variant, target)});
+    std::stable_sort(selection.decisions.begin(), selection.decisions.end(),
+                     [](const Decision& a, const Decision& b) { return preference(a) < preference(b); });
+    return selection;
+}
+
+Error no_build_error(const std::string& what, const Selection& selection, const Target& target) {
+    if (selection.decisions.empty()) {
+        return {ErrorCode::no_build, what + ": it has no builds at all", "ask its publisher to build it"};
+    }
+    // The later the rule that refused a build, the nearer the build is to what is wanted.
+    std::vector<const Decision*> nearest_first;
+    for (const auto& decision : selection.decisions)
+        nearest_first.push_back(&decision);
+    std::stable_sort(nearest_first.begin(), nearest_first.end(), [](const Decision* a, const Decision* b) {
+        return a->rejection && b->rejection && a->rejection->reason > b->rejection->reason;
+    });
+    std::vector<std::string> details;
+    for (const auto* decision : nearest_first) {
+        details.push_back(decision->variant.to_string() + ": " +
+                          (decision->rejection ? decision->rejection->text : std::string("fits")));
+    }
+    return {ErrorCode::no_build, what + ": no build fits " + target.to_string(),
+            "another version of the kernel, or another torch, may fit: see the reasons above",
+            std::move(details)};
+}
+
+}  // namespace kernels::build

@@ -1,0 +1,168 @@
+#include "kernels/build/target.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <vector>
+
+#include "kernels/core/error.hpp"
+#include "kernels/core/text.hpp"
+
+namespace kernels::build {
+namespace {
+
+const std::vector<std::string>& known_keys() {
+    static const std::vector<std::string> keys = {"torch", "cuda",    "rocm",      "xpu",  "cann",
+                                                  "metal", "neuron",  "tpu",       "cpu",  "os",
+                                                  "macos", "tvm-ffi", "cxx11-abi", "arch", "capability"};
+    return keys;
+}
+
+[[noreturn]] void refuse(std::string_view text, const std::string& why, std::string hint = {}) {
+    throw Error(ErrorCode::usage, "target " + backquoted(text) + ": " + why, std::move(hint));
+}
+
+std::string one_of(std::string_view text, std::string_view key, std::string_view value,
+                   std::initializer_list<std::string_view> allowed) {
+    if (std::find(allowed.begin(), allowed.end(), value) == allowed.end()) {
+        std::string list;
+        for (const auto name : allowed)
+            list += (list.empty() ? "" : ", ") + std::string(name);
+        refuse(text, std::string(key) + " is one of " + list + ", not " + backquoted(value));
+    }
+    return std::string(value);
+}
+
+int capability_number(std::string_view text, std::string_view value) {
+    // 90 and 9.0 mean the same.
+    std::string digits(value);
+    digits.erase(std::remove(digits.begin(), digits.end(), '.'), digits.end());
+    int number = 0;
+    const auto [end, status] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    if (status != std::errc() || end != digits.data() + digits.size() || number < 10 || number > 999) {
+        refuse(text, "capability is a number such as 90, not " + backquoted(value));
+    }
+    return number;
+}
+
+struct Parser {
+    std::string_view text;
+    Target target;
+    int backends = 0;
+
+    void backend(BackendKind kind, Version version) {
+        ++backends;
+        target.backend = Backend{kind, version};
+    }
+
+    void key(std::string_view name, std::string_view value, bool has_value) {
+        constexpr std::array versioned = {
+            std::pair{"cuda", BackendKind::cuda}, std::pair{"rocm", BackendKind::rocm},
+            std::pair{"xpu", BackendKind::xpu}, std::pair{"cann", BackendKind::cann}};
+        constexpr std::array plain = {
+            std::pair{"cpu", BackendKind::cpu}, std::pair{"metal", BackendKind::metal},
+            std::pair{"neuron", BackendKind::neuron}, std::pair{"tpu", BackendKind::tpu}};
+        if (!has_value) {
+            for (const auto& [word, kind] : plain) {
+                if (name == word) return backend(kind, {});
+            }
+        }
+        const auto& keys = known_keys();
+        if (std::find(keys.begin(), keys.end(), name) == keys.end()) {
+            const auto hint = did_you_mean(name, keys);
+            refuse(text, "there is no key " + backquoted(name),
+                   (hint.empty() ? "" : hint + " ") + "keys: " + join(keys, ", "));
+        }
+        if (!has_value || value.empty())
+            refuse(text, std::string(name) + " needs a value: " + std::string(name) + "=…");
+        for (const auto& [word, kind] : versioned) {
+            if (name == word) return backend(kind, Version::parse(value));
+        }
+        if (name == "torch") {
+            target.torch = Version::parse(value);
+        } else if (name == "tvm-ffi") {
+            target.tvm_ffi = Version::parse(value);
+        } else if (name == "macos") {
+            target.macos = Version::parse(value);
+        } else if (name == "cpu") {
+            target.cpu = one_of(text, name, value, {"x86_64", "aarch64"});
+        } else if (name == "os") {
+            target.os = one_of(text, name, value, {"linux", "darwin", "windows"});
+        } else if (name == "cxx11-abi") {
+            target.cxx11_abi = one_of(text, name, value, {"true", "false"}) == "true";
+        } else if (name == "capability") {
+            target.capability = capability_number(text, value);
+        } else if (name == "arch") {
+            if (!value.starts_with("gfx"))
+                refuse(text, "arch is a name such as gfx942, not " + backquoted(value));
+            target.gpu_arch = std::string(value.substr(0, value.find(':')));  // feature flags do not count
+        } else {
+            refuse(text, std::string(name) + " takes no value");
+        }
+    }
+
+    void check() const {
+        const BackendKind kind = target.backend.kind;
+        const auto possible =
+            "; cuda, rocm and xpu exist on linux and windows, cann, neuron and tpu on linux, metal on "
+            "darwin";
+        if (backends > 1) refuse(text, "more than one backend");
+        const bool gpu = kind == BackendKind::cuda || kind == BackendKind::rocm || kind == BackendKind::xpu;
+        const bool linux_only =
+            kind == BackendKind::cann || kind == BackendKind::neuron || kind == BackendKind::tpu;
+        if ((gpu && target.os == "darwin") || (linux_only && target.os != "linux") ||
+            (kind == BackendKind::metal && target.os != "darwin")) {
+            refuse(text, std::string(target.backend.name()) + " does not exist on " + target.os + possible);
+        }
+        if (target.capability && kind != BackendKind::cuda) refuse(text, "capability goes with cuda only");
+        if (target.gpu_arch && kind != BackendKind::rocm) refuse(text, "arch goes with rocm only");
+        if (target.macos && target.os != "darwin") refuse(text, "macos goes with os=darwin only");
+    }
+};
+
+}  // namespace
+
+Target Target::parse(std::string_view text, const Target& base) {
+    Parser parser{text, base};
+    parser.target.backend = Backend{};
+    parser.target.capability.reset();
+    parser.target.gpu_arch.reset();
+    if (trimmed(text).empty())
+        refuse(text, "it is empty", "for example torch=2.13,cuda=12.8,cpu=x86_64,os=linux");
+    for (const auto part : split(text, ',')) {
+        const auto equals = part.find('=');
+        const bool has_value = equals != std::string_view::npos;
+        parser.key(trimmed(part.substr(0, equals)),
+                   has_value ? trimmed(part.substr(equals + 1)) : std::string_view(), has_value);
+    }
+    if (parser.target.backend.kind == BackendKind::metal || parser.target.macos) {
+        if (text.find("os=darwin") == std::string_view::npos && base.os != "darwin") {
+            parser.target.os = "darwin";
+            parser.target.cpu = "aarch64";
+        }
+    }
+    if (parser.target.os != "linux") parser.target.cxx11_abi.reset();
+    parser.check();
+    return parser.target;
+}
+
+std::string Target::to_string() const {
+    std::string out;
+    const auto add = [&](const std::string& part) { out += (out.empty() ? "" : ",") + part; };
+    if (torch) add("torch=" + torch->to_string());
+    if (backend.is_versioned()) {
+        add(std::string(backend.name()) + "=" + backend.version.to_string());
+    } else {
+        add(std::string(backend.name()));
+    }
+    if (capability) add("capability=" + std::to_string(*capability));
+    if (gpu_arch) add("arch=" + *gpu_arch);
+    add("cpu=" + cpu);
+    add("os=" + os);
+    if (macos) add("macos=" + macos->to_string());
+    if (cxx11_abi) add(std::string("cxx11-abi=") + (*cxx11_abi ? "true" : "false"));
+    if (tvm_ffi) add("tvm-ffi=" + tvm_ffi->to_string());
+    return out;
+}
+
+}  // namespace kernels::build
