@@ -1,0 +1,64 @@
+// The Hugging Face cache, shared with the Python clients: blobs by hash, snapshots of links into them, refs.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/core/reference.hpp"
+#include "kernels/hub/tree.hpp"
+
+namespace kernels::hub {
+
+/// `<cache>/kernels--org--name/{blobs,snapshots,refs}`. Reading needs no write permission; thread-safe.
+///
+/// huggingface_hub keeps tree listings in `trees/<commit>.json` and calls a snapshot incomplete offline
+/// unless it holds every file listed there, so this cache never writes there. Its own listings are in
+/// `listings/<commit>.json`, which Python ignores.
+class Cache {
+  public:
+    explicit Cache(std::filesystem::path root) : m_root(std::move(root)) {}
+
+    const std::filesystem::path& root() const noexcept { return m_root; }
+    std::filesystem::path repo_folder(const RepoId& repo) const;
+    std::filesystem::path blob_path(const RepoId& repo, const std::string& etag) const;
+    std::filesystem::path lock_path(const RepoId& repo, const std::string& etag) const;
+    std::filesystem::path snapshot_folder(const RepoId& repo, const Commit& commit) const;
+
+    /// The commit that a branch or tag had when it was last looked up.
+    std::optional<Commit> read_ref(const RepoId& repo, const std::string& name) const;
+    /// Remembers it; a no-op when it is already there. Throws Error(failed) when the cache cannot be written.
+    void write_ref(const RepoId& repo, const std::string& name, const Commit& commit) const;
+    /// Kernel versions (branches vN) that the cache knows.
+    std::map<std::int64_t, Commit> versions(const RepoId& repo) const;
+
+    /// A file of a snapshot, if it is there in full; older caches' `models--` folders are looked at too.
+    std::optional<std::filesystem::path> find_file(const RepoId& repo, const Commit& commit,
+                                                   const std::string& path) const;
+
+    /// The tree of a commit, if this cache (or huggingface_hub's `trees/`) remembers it. A damaged listing
+    /// counts as absent.
+    std::optional<Tree> read_listing(const RepoId& repo, const Commit& commit) const;
+    void write_listing(const RepoId& repo, const Commit& commit, const Tree& tree) const;
+
+    /// Removes huggingface_hub's `trees/` listing of a commit whose snapshot does not hold every listed file
+    /// (its content moves to our own listing), so that Python finds a single downloaded build offline. It is
+    /// only a cache of one request.
+    void drop_partial_python_listing(const RepoId& repo, const Commit& commit) const;
+
+    /// Makes `snapshots/<commit>/<path>` point at the blob: a relative link, or a copy where links are
+    /// impossible.
+    std::filesystem::path link_snapshot(const RepoId& repo, const Commit& commit,
+                                        const TreeEntry& entry) const;
+
+    /// Every kernel repository in the cache.
+    std::vector<RepoId> repositories() const;
+
+  private:
+    std::filesystem::path m_root;
+};
+
+}  // namespace kernels::hub

@@ -1,0 +1,52 @@
+// Files from the Hub into the cache: in parallel, resumable, checked before they get their names.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <vector>
+
+#include "kernels/core/reference.hpp"
+#include "kernels/hub/cache.hpp"
+#include "kernels/hub/http.hpp"
+#include "kernels/hub/settings.hpp"
+#include "kernels/hub/tree.hpp"
+
+namespace kernels::hub {
+
+struct FileRequest {
+    RepoId repo;
+    Commit commit;
+    TreeEntry entry;
+};
+
+struct FetchedFile {
+    FileRequest request;
+    std::filesystem::path path;     ///< in the snapshot
+    std::uint64_t transferred = 0;  ///< bytes that came over the network; 0 when the cache had the file
+};
+
+/// Hears about transfers. Called from several threads at once.
+class Monitor {
+  public:
+    virtual ~Monitor() = default;
+    /// How many files and bytes this fetch has to transfer.
+    virtual void planned(std::size_t files, std::uint64_t bytes) = 0;
+    virtual void started(const FileRequest& file) = 0;
+    /// `bytes` of the file are there now.
+    virtual void progressed(const FileRequest& file, std::uint64_t bytes) = 0;
+    virtual void finished(const FileRequest& file) = 0;
+    /// Another process (0: unknown) is downloading the same file.
+    virtual void waiting(const FileRequest& file, int pid) = 0;
+};
+
+/// Puts all files into the cache, settings.jobs at a time, and links them into their snapshots.
+///
+/// Every byte is hashed on its way to `blobs/<etag>.incomplete`; only a file of the right size and hash is
+/// renamed to `blobs/<etag>`. A partial file is resumed. Throws the first Error by request order after all
+/// transfers have ended: verification (size or hash; nothing is kept), network, not_found, interrupted
+/// (partial files are kept), failed (disk).
+std::vector<FetchedFile> fetch(std::span<const FileRequest> files, const Settings& settings, HttpClient& http,
+                               const Cache& cache, Monitor* monitor = nullptr);
+
+}  // namespace kernels::hub

@@ -1,0 +1,68 @@
+// What the Hub says about kernel repositories: versions, commits, files, publishers.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/core/reference.hpp"
+#include "kernels/hub/cache.hpp"
+#include "kernels/hub/http.hpp"
+#include "kernels/hub/settings.hpp"
+#include "kernels/hub/tree.hpp"
+
+namespace kernels::hub {
+
+struct Ref {
+    std::string name;  ///< "v1"
+    std::string ref;   ///< "refs/heads/v1"
+    Commit commit;
+};
+
+struct Refs {
+    std::vector<Ref> branches;
+    std::vector<Ref> tags;
+};
+
+/// Asks the Hub, or the cache when settings.offline. Thread-safe: call it from several threads to ask several
+/// things at once.
+///
+/// Throws Error(not_found) for repositories, versions, revisions and files that do not exist, Error(network)
+/// when the Hub cannot be reached or fails, and Error(verification) for answers that cannot be trusted.
+/// Offline, what the cache lacks is Error(network) with the command that fetches it.
+class Hub {
+  public:
+    Hub(const Settings& settings, HttpClient& http, const Cache& cache)
+        : m_settings(settings), m_http(http), m_cache(cache) {}
+
+    Refs refs(const RepoId& repo) const;
+    /// The kernel versions, each a branch vN, with their commits.
+    std::map<std::int64_t, Ref> versions(const RepoId& repo) const;
+    /// The commit that a version or revision means now. An older version than the newest is warned about.
+    Commit resolve(const RepoId& repo, const Reference& reference) const;
+    /// The files of a commit: from the cache's listing, else one listing asked of the Hub and remembered.
+    Tree tree(const RepoId& repo, const Commit& commit) const;
+    /// A small file through the cache, checked against the tree; nothing when the commit has no such file.
+    std::optional<std::string> small_file(const RepoId& repo, const Commit& commit,
+                                          const std::string& path) const;
+    /// Whether the organization is a trusted kernel publisher. An organization that does not exist is none.
+    bool trusted_publisher(const std::string& org) const;
+
+    const Settings& settings() const noexcept { return m_settings; }
+    const Cache& cache() const noexcept { return m_cache; }
+    HttpClient& http() const noexcept { return m_http; }
+
+  private:
+    std::string api(const RepoId& repo, const std::string& rest) const;
+    Response get(const std::string& url, const std::string& what) const;
+
+    const Settings& m_settings;
+    HttpClient& m_http;
+    const Cache& m_cache;
+};
+
+/// The error for an unsuccessful answer about `what` ("kernels-community/activation", say).
+Error answer_error(const Response& response, const std::string& what, bool has_token);
+
+}  // namespace kernels::hub

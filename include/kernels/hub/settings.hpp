@@ -1,0 +1,44 @@
+// Where the Hub and the cache are, and how to talk to them.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+namespace kernels::hub {
+
+/// A token. It has no text form, so that it cannot end up in a message by accident.
+class Secret {
+  public:
+    explicit Secret(std::string value) : m_value(std::move(value)) {}
+    /// For the Authorization header and nothing else.
+    const std::string& reveal() const noexcept { return m_value; }
+
+  private:
+    std::string m_value;
+};
+
+struct Settings {
+    std::string endpoint;         ///< HF_ENDPOINT or the public Hub, without a slash at the end
+    std::optional<Secret> token;  ///< HF_TOKEN, else the token file
+    std::string token_origin;     ///< where the token came from, for `kernels env`
+    std::filesystem::path cache;  ///< KERNELS_CACHE, HF_HUB_CACHE or below HF_HOME
+    bool offline = false;         ///< HF_HUB_OFFLINE: no socket is opened
+    int jobs = 8;                 ///< transfers at the same time
+    std::string user_agent;       ///< empty when telemetry is disabled
+    std::chrono::seconds connect_timeout{10};
+    std::chrono::seconds stall_timeout{30};  ///< a transfer that moves no byte for so long has failed
+    std::chrono::seconds lock_timeout{
+        600};  ///< how long to wait for another process's download of the same file
+    int retries = 4;
+    std::chrono::milliseconds retry_delay{500};  ///< before the first retry; doubles
+    /// Set from a signal handler to stop: transfers end within a second with Error(interrupted).
+    const std::atomic<bool>* cancel = nullptr;
+};
+
+/// The settings that the environment variables give; the names and defaults are huggingface_hub's.
+Settings settings_from_environment();
+
+}  // namespace kernels::hub

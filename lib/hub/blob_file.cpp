@@ -1,0 +1,177 @@
+#include "blob_file.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <thread>
+#include <vector>
+
+#include "kernels/core/text.hpp"
+
+namespace kernels::hub {
+namespace {
+
+namespace fs = std::filesystem;
+
+Error disk_error(const fs::path& path, const char* what, int error) {
+    return {ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
+            error == ENOSPC ? "free some room, or choose another cache with --cache"
+                            : "choose a cache that can be written with --cache or HF_HUB_CACHE"};
+}
+
+std::string name_of(const FileRequest& file) {
+    return file.repo.to_string() + ": " + file.entry.path;
+}
+
+// Who holds the lock on the open file, as the kernel lists it; 0 when it does not say.
+int lock_holder(int fd) {
+    struct stat status {};
+    if (::fstat(fd, &status) != 0) return 0;
+    std::ifstream locks("/proc/locks");
+    for (std::string line; std::getline(locks, line);) {
+        // 1: FLOCK  ADVISORY  WRITE 4242 08:01:131090 0 EOF
+        std::istringstream fields(line);
+        std::string number, type, advice, access, pid, inode;
+        fields >> number >> type >> advice >> access >> pid >> inode;
+        const auto colon = inode.rfind(':');
+        if (colon == std::string::npos || inode.substr(colon + 1) != std::to_string(status.st_ino)) continue;
+        int holder = 0;
+        std::from_chars(pid.data(), pid.data() + pid.size(), holder);
+        return holder;
+    }
+    return 0;
+}
+
+}  // namespace
+
+BlobLock::BlobLock(const fs::path& path, const Settings& settings, const std::function<void(int)>& waiting) {
+    std::error_code error;
+    fs::create_directories(path.parent_path(), error);
+    m_fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0664);
+    if (m_fd < 0) throw disk_error(path, "cannot be made", errno);
+    const auto until = std::chrono::steady_clock::now() + settings.lock_timeout;
+    bool told = false;
+    while (::flock(m_fd, LOCK_EX | LOCK_NB) != 0) {
+        const bool cancelled = settings.cancel != nullptr && settings.cancel->load();
+        const int reason = errno;
+        if (cancelled || (reason != EWOULDBLOCK && reason != EINTR) ||
+            std::chrono::steady_clock::now() > until) {
+            const int holder = lock_holder(m_fd);
+            ::close(m_fd);
+            if (cancelled) throw Error(ErrorCode::interrupted, "interrupted", "run it again to go on");
+            if (reason == EWOULDBLOCK) {
+                throw Error(ErrorCode::failed,
+                            path.string() + ": still locked by process " +
+                                (holder > 0 ? std::to_string(holder) : "(unknown)") + " after " +
+                                std::to_string(settings.lock_timeout.count()) + " s",
+                            "wait for that process, or end it");
+            }
+            throw disk_error(path, "cannot be locked", reason);
+        }
+        if (!told) waiting(lock_holder(m_fd));
+        told = true;
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+}
+
+BlobLock::~BlobLock() {
+    ::close(m_fd);  // lets go of the lock as well
+}
+
+IncompleteBlob::IncompleteBlob(const FileRequest& file, const fs::path& blob,
+                               std::function<void(std::uint64_t)> progress)
+    : m_file(file), m_blob(blob), m_path(blob.string() + ".incomplete"), m_progress(std::move(progress)) {
+    std::error_code error;
+    fs::create_directories(blob.parent_path(), error);
+    m_fd = ::open(m_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (m_fd < 0) throw disk_error(m_path, "cannot be written", errno);
+    m_hasher.emplace(file.entry.hasher());
+    // What an earlier run left is hashed once and then continued; whether it is right shows at the end.
+    std::vector<char> buffer(std::size_t{1} << 20U);
+    for (;;) {
+        const auto got = ::read(m_fd, buffer.data(), buffer.size());
+        if (got <= 0) break;
+        m_hasher->update(buffer.data(), static_cast<std::size_t>(got));
+        m_offset += static_cast<std::uint64_t>(got);
+    }
+    if (m_offset > file.entry.size) restart();
+}
+
+IncompleteBlob::~IncompleteBlob() {
+    if (m_fd < 0) return;
+    ::close(m_fd);
+    std::error_code ignored;
+    if (m_offset == 0) fs::remove(m_path, ignored);  // nothing to resume
+}
+
+void IncompleteBlob::restart() {
+    if (::ftruncate(m_fd, 0) != 0 || ::lseek(m_fd, 0, SEEK_SET) != 0)
+        throw disk_error(m_path, "cannot be written", errno);
+    m_offset = 0;
+    m_hasher.emplace(m_file.entry.hasher());
+}
+
+void IncompleteBlob::begin(const Response& head) {
+    const auto commit = head.header("x-repo-commit");
+    if (commit && *commit != m_file.commit.to_string()) {
+        throw Error(ErrorCode::verification, name_of(m_file) + ": asked for commit " +
+                                                 m_file.commit.to_string() + ", got " + backquoted(*commit));
+    }
+    if (head.status != 206) {
+        // The server sends the whole file, asked for a part or not.
+        if (m_offset != 0) restart();
+        return;
+    }
+    const std::string wanted = "bytes " + std::to_string(m_offset) + "-";
+    const auto range = head.header("content-range");
+    if (!range || !range->starts_with(wanted)) {
+        throw Error(ErrorCode::network,
+                    name_of(m_file) + ": " + url_origin(head.url) + " sent another part of the file");
+    }
+}
+
+void IncompleteBlob::write(std::string_view bytes) {
+    if (m_offset + bytes.size() > m_file.entry.size) {
+        restart();
+        throw Error(ErrorCode::verification,
+                    name_of(m_file) + ": more bytes than the " + std::to_string(m_file.entry.size) +
+                        " that the Hub lists",
+                    "the server or a proxy between is broken; nothing was kept");
+    }
+    m_hasher->update(bytes);
+    for (auto rest = bytes; !rest.empty();) {
+        const auto written = ::write(m_fd, rest.data(), rest.size());
+        if (written < 0) {
+            if (errno == EINTR) continue;
+            throw disk_error(m_path, "cannot be written", errno);
+        }
+        rest.remove_prefix(static_cast<std::size_t>(written));
+    }
+    m_offset += bytes.size();
+    m_received += bytes.size();
+    m_progress(m_offset);
+}
+
+void IncompleteBlob::commit() {
+    const std::string actual = to_hex(m_hasher->finish());
+    if (actual != m_file.entry.etag()) {
+        restart();
+        throw Error(ErrorCode::verification,
+                    name_of(m_file) + ": the bytes do not match their hash: expected " + m_file.entry.etag() +
+                        ", got " + actual,
+                    "the server or a proxy between changed the file; nothing was kept");
+    }
+    if (::fsync(m_fd) != 0) throw disk_error(m_path, "cannot be written", errno);
+    if (::rename(m_path.c_str(), m_blob.c_str()) != 0) throw disk_error(m_blob, "cannot be written", errno);
+    ::close(m_fd);
+    m_fd = -1;
+}
+
+}  // namespace kernels::hub

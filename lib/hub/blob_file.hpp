@@ -1,0 +1,56 @@
+// A blob on its way into the cache.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "kernels/core/digest.hpp"
+#include "kernels/hub/fetch.hpp"
+
+namespace kernels::hub {
+
+/// The cache's lock on one blob, compatible with huggingface_hub's (flock on `<cache>/.locks/…/<etag>.lock`).
+class BlobLock {
+  public:
+    /// Waits up to settings.lock_timeout; `waiting` is told once, with the holder's pid (0: unknown).
+    BlobLock(const std::filesystem::path& path, const Settings& settings,
+             const std::function<void(int)>& waiting);
+    ~BlobLock();
+    BlobLock(const BlobLock&) = delete;
+    BlobLock& operator=(const BlobLock&) = delete;
+
+  private:
+    int m_fd = -1;
+};
+
+/// `blobs/<etag>.incomplete`: takes the body, hashes it, and becomes the blob when it is right.
+class IncompleteBlob final : public BodySink {
+  public:
+    IncompleteBlob(const FileRequest& file, const std::filesystem::path& blob,
+                   std::function<void(std::uint64_t)> progress);
+    ~IncompleteBlob() override;
+
+    /// The bytes that are there already; they have been hashed.
+    std::uint64_t offset() const noexcept { return m_offset; }
+    std::uint64_t received() const noexcept { return m_received; }
+    void begin(const Response& head) override;
+    void write(std::string_view bytes) override;
+    /// Checks size and hash, syncs and renames. Throws Error(verification) after removing what was wrong.
+    void commit();
+    /// Starts over with nothing.
+    void restart();
+
+  private:
+    const FileRequest& m_file;
+    std::filesystem::path m_blob;
+    std::filesystem::path m_path;
+    std::function<void(std::uint64_t)> m_progress;
+    int m_fd = -1;
+    std::uint64_t m_offset = 0;
+    std::uint64_t m_received = 0;
+    std::optional<Hasher> m_hasher;
+};
+
+}  // namespace kernels::hub

@@ -1,0 +1,216 @@
+#include "curl_loop.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "kernels/core/files.hpp"
+#include "kernels/core/text.hpp"
+
+namespace kernels::hub {
+
+struct CurlLoop::Job {
+    Transfer* transfer = nullptr;
+    CURL* easy = nullptr;
+    curl_slist* headers = nullptr;
+    std::array<char, CURL_ERROR_SIZE> message{};
+    bool finished = false;
+};
+
+namespace {
+
+bool is_success(int status) {
+    return status >= 200 && status < 300;
+}
+
+std::size_t on_header(char* data, std::size_t, std::size_t size, void* user) {
+    auto& transfer = *static_cast<Transfer*>(user);
+    const std::string_view line(data, size);
+    if (line.starts_with("HTTP/")) {
+        // A new head: an interim or proxy answer came before it.
+        transfer.response.headers.clear();
+        const auto space = line.find(' ');
+        if (space != std::string_view::npos) {
+            std::from_chars(line.data() + space + 1, line.data() + line.size(), transfer.response.status);
+        }
+    } else if (const auto colon = line.find(':'); colon != std::string_view::npos) {
+        transfer.response.headers.emplace_back(lower(line.substr(0, colon)),
+                                               std::string(trimmed(line.substr(colon + 1))));
+    }
+    return size;
+}
+
+std::size_t on_body(char* data, std::size_t, std::size_t size, void* user) {
+    auto& transfer = *static_cast<Transfer*>(user);
+    const Request& request = *transfer.request;
+    try {
+        if (request.sink != nullptr && is_success(transfer.response.status)) {
+            if (!transfer.body_begun) {
+                transfer.body_begun = true;
+                request.sink->begin(transfer.response);
+            }
+            request.sink->write({data, size});
+        } else {
+            if (transfer.response.body.size() + size > request.body_limit) {
+                throw Error(ErrorCode::network, printable_url(transfer.url) + ": the answer is larger than " +
+                                                    human_size(request.body_limit));
+            }
+            transfer.response.body.append(data, size);
+        }
+    } catch (...) {
+        transfer.error = std::current_exception();
+        return CURL_WRITEFUNC_ERROR;
+    }
+    return size;
+}
+
+// curl reads only lower-case http_proxy; its users set the upper-case one as well.
+std::optional<std::string> proxy_for(const std::string& url) {
+    if (!url.starts_with("http://")) return std::nullopt;
+    if (environment_variable("http_proxy")) return std::nullopt;
+    return environment_variable("HTTP_PROXY");
+}
+
+}  // namespace
+
+CurlLoop::CurlLoop(const Settings& settings) : m_settings(settings) {
+    static const CURLcode global = curl_global_init(CURL_GLOBAL_DEFAULT);
+    m_multi = curl_multi_init();
+    if (global != CURLE_OK || m_multi == nullptr)
+        throw Error(ErrorCode::failed, "curl cannot be initialized");
+    curl_multi_setopt(m_multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
+    for (const char* name : {"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}) {
+        if (m_ca_file.empty()) m_ca_file = environment_variable(name).value_or("");
+    }
+    m_ca_folder = environment_variable("SSL_CERT_DIR").value_or("");
+    m_thread = std::thread([this] { loop(); });
+}
+
+CurlLoop::~CurlLoop() {
+    {
+        const std::lock_guard lock(m_mutex);
+        m_stop = true;
+    }
+    curl_multi_wakeup(m_multi);
+    m_thread.join();
+    curl_multi_cleanup(m_multi);
+}
+
+std::string CurlLoop::describe_trust() const {
+    std::string text = "certificates: " + (m_ca_file.empty() ? std::string("the system's store") : m_ca_file);
+    for (const char* name :
+         {"https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"}) {
+        if (const auto proxy = environment_variable(name)) {
+            return text + "; proxy: " + printable_url(*proxy) + " (" + name + ")";
+        }
+    }
+    return text + "; no proxy";
+}
+
+void CurlLoop::run(Transfer& transfer) {
+    Job job;
+    job.transfer = &transfer;
+    std::unique_lock lock(m_mutex);
+    m_waiting.push_back(&job);
+    curl_multi_wakeup(m_multi);
+    m_done.wait(lock, [&] { return job.finished; });
+}
+
+void CurlLoop::configure(CURL* easy, Job& job) {
+    Transfer& transfer = *job.transfer;
+    const Request& request = *transfer.request;
+    curl_easy_setopt(easy, CURLOPT_URL, transfer.url.c_str());
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, &job);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, job.message.data());
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, static_cast<long>(m_settings.connect_timeout.count()));
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(m_settings.stall_timeout.count()));
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 512L * 1024L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    if (!m_ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, m_ca_file.c_str());
+    if (!m_ca_folder.empty()) curl_easy_setopt(easy, CURLOPT_CAPATH, m_ca_folder.c_str());
+    if (const auto proxy = proxy_for(transfer.url)) curl_easy_setopt(easy, CURLOPT_PROXY, proxy->c_str());
+    // Files are hashed as they are; only listings may be compressed on the way.
+    if (request.sink == nullptr) curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
+    if (request.method == "HEAD") curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, m_settings.user_agent.c_str());
+    for (const auto& header : transfer.headers)
+        job.headers = curl_slist_append(job.headers, header.c_str());
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, job.headers);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, &transfer);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, &transfer);
+}
+
+void CurlLoop::start(Job& job) {
+    job.easy = curl_easy_init();
+    if (job.easy != nullptr) {
+        configure(job.easy, job);
+        if (curl_multi_add_handle(m_multi, job.easy) == CURLM_OK) {
+            m_running.push_back(&job);
+            return;
+        }
+        curl_easy_cleanup(job.easy);
+    }
+    job.transfer->curl = CURLE_FAILED_INIT;
+    const std::lock_guard lock(m_mutex);
+    job.finished = true;
+    m_done.notify_all();
+}
+
+void CurlLoop::finish(CURL* easy, CURLcode code) {
+    char* data = nullptr;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &data);
+    Job& job = *reinterpret_cast<Job*>(data);
+    job.transfer->curl = code;
+    job.transfer->curl_message = job.message[0] != '\0' ? job.message.data() : curl_easy_strerror(code);
+    curl_multi_remove_handle(m_multi, easy);
+    curl_easy_cleanup(easy);
+    curl_slist_free_all(job.headers);
+    m_running.erase(std::find(m_running.begin(), m_running.end(), &job));
+    const std::lock_guard lock(m_mutex);
+    job.finished = true;
+    m_done.notify_all();
+}
+
+void CurlLoop::loop() {
+    constexpr int poll_milliseconds = 200;  // how soon a cancel is seen
+    for (;;) {
+        std::vector<Job*> to_start;
+        const bool cancelled = m_settings.cancel != nullptr && m_settings.cancel->load();
+        {
+            const std::lock_guard lock(m_mutex);
+            if (m_stop && m_waiting.empty() && m_running.empty()) return;
+            while (!m_waiting.empty() &&
+                   (cancelled || m_running.size() + to_start.size() <
+                                     static_cast<std::size_t>(std::max(1, m_settings.jobs)))) {
+                to_start.push_back(m_waiting.front());
+                m_waiting.pop_front();
+            }
+        }
+        for (Job* job : to_start)
+            start(*job);
+        if (cancelled) {
+            while (!m_running.empty()) {
+                m_running.back()->transfer->cancelled = true;
+                finish(m_running.back()->easy, CURLE_ABORTED_BY_CALLBACK);
+            }
+        }
+        int active = 0;
+        curl_multi_perform(m_multi, &active);
+        int left = 0;
+        while (CURLMsg* message = curl_multi_info_read(m_multi, &left)) {
+            if (message->msg == CURLMSG_DONE) finish(message->easy_handle, message->data.result);
+        }
+        const bool room = !m_running.empty() && active == 0;
+        if (!room) curl_multi_poll(m_multi, nullptr, 0, poll_milliseconds, nullptr);
+    }
+}
+
+}  // namespace kernels::hub

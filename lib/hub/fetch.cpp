@@ -1,0 +1,162 @@
+#include "kernels/hub/fetch.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <map>
+#include <thread>
+
+#include "blob_file.hpp"
+#include "kernels/core/error.hpp"
+#include "kernels/core/log.hpp"
+#include "kernels/hub/hub.hpp"
+
+namespace kernels::hub {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Silent final : public Monitor {
+    void planned(std::size_t, std::uint64_t) override {}
+    void started(const FileRequest&) override {}
+    void progressed(const FileRequest&, std::uint64_t) override {}
+    void finished(const FileRequest&) override {}
+    void waiting(const FileRequest&, int) override {}
+};
+
+bool has_blob(const fs::path& blob, const TreeEntry& entry) {
+    std::error_code error;
+    return fs::file_size(blob, error) == entry.size && !error;
+}
+
+// Asks for the file until it is there or asking again cannot help; a broken body is continued where it broke.
+void transfer(const FileRequest& file, IncompleteBlob& blob, const Settings& settings, HttpClient& http) {
+    Request request;
+    request.url = settings.endpoint + "/kernels/" + file.repo.to_string() + "/resolve/" +
+                  file.commit.to_string() + "/" + url_quoted(file.entry.path, true);
+    request.sink = &blob;
+    for (int without_progress = 0; blob.offset() < file.entry.size || file.entry.size == 0;) {
+        const std::uint64_t before = blob.offset();
+        request.headers.clear();
+        if (before > 0) request.headers.emplace_back("Range", "bytes=" + std::to_string(before) + "-");
+        try {
+            const Response response = http.send(request);
+            if (response.status == 416 && before > 0) {
+                blob.restart();
+                continue;
+            }
+            if (response.status != 200 && response.status != 206) {
+                throw answer_error(response, file.repo.to_string() + ": " + file.entry.path,
+                                   settings.token.has_value());
+            }
+            if (blob.offset() == file.entry.size) return;
+            log::info(file.entry.path + ": the body ended early, asking for the rest");
+        } catch (const TransferBroken& error) {
+            if (without_progress >= settings.retries) throw;
+            log::info(std::string(error.what()) + "; asking for the rest");
+        }
+        without_progress = blob.offset() > before ? 0 : without_progress + 1;
+        if (without_progress > settings.retries) {
+            throw Error(ErrorCode::network,
+                        file.repo.to_string() + ": " + file.entry.path + ": the body ends after " +
+                            std::to_string(blob.offset()) + " of " + std::to_string(file.entry.size) +
+                            " bytes",
+                        "run it again to go on");
+        }
+    }
+}
+
+FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpClient& http, const Cache& cache,
+                      Monitor& monitor) {
+    FetchedFile result{file, {}, 0};
+    if (const auto present = cache.find_file(file.repo, file.commit, file.entry.path)) {
+        std::error_code error;
+        if (fs::file_size(*present, error) == file.entry.size && !error) {
+            result.path = *present;
+            return result;
+        }
+    }
+    const fs::path blob = cache.blob_path(file.repo, file.entry.etag());
+    if (!has_blob(blob, file.entry)) {
+        if (settings.offline) {
+            throw Error(
+                ErrorCode::network,
+                file.repo.to_string() + ": " + file.entry.path + " is not in the cache, and this is offline",
+                "run `kernels download` once online");
+        }
+        monitor.started(file);
+        const BlobLock lock(cache.lock_path(file.repo, file.entry.etag()), settings,
+                            [&](int pid) { monitor.waiting(file, pid); });
+        if (!has_blob(blob, file.entry)) {  // another process may have brought it meanwhile
+            IncompleteBlob incomplete(file, blob,
+                                      [&](std::uint64_t bytes) { monitor.progressed(file, bytes); });
+            transfer(file, incomplete, settings, http);
+            incomplete.commit();
+            result.transferred = incomplete.received();
+        }
+        monitor.finished(file);
+    }
+    result.path = cache.link_snapshot(file.repo, file.commit, file.entry);
+    return result;
+}
+
+}  // namespace
+
+std::vector<FetchedFile> fetch(std::span<const FileRequest> files, const Settings& settings, HttpClient& http,
+                               const Cache& cache, Monitor* monitor) {
+    Silent silent;
+    Monitor& listener = monitor != nullptr ? *monitor : silent;
+
+    // Files with the same blob are one job: the first brings it, the others only link.
+    std::map<fs::path, std::vector<std::size_t>> jobs_by_blob;
+    for (std::size_t i = 0; i < files.size(); ++i) {
+        jobs_by_blob[cache.blob_path(files[i].repo, files[i].entry.etag())].push_back(i);
+    }
+    std::vector<const std::vector<std::size_t>*> jobs;
+    std::size_t planned_files = 0;
+    std::uint64_t planned_bytes = 0;
+    for (const auto& [blob, indices] : jobs_by_blob) {
+        jobs.push_back(&indices);
+        if (has_blob(blob, files[indices.front()].entry)) continue;
+        ++planned_files;
+        planned_bytes += files[indices.front()].entry.size;
+    }
+    listener.planned(planned_files, planned_bytes);
+    // The largest first, so that it does not end alone.
+    std::stable_sort(jobs.begin(), jobs.end(), [&](const auto* a, const auto* b) {
+        return files[a->front()].entry.size > files[b->front()].entry.size;
+    });
+
+    std::vector<std::optional<FetchedFile>> results(files.size());
+    std::vector<std::exception_ptr> errors(files.size());
+    std::atomic<std::size_t> next{0};
+    const auto work = [&] {
+        for (std::size_t job = next++; job < jobs.size(); job = next++) {
+            for (const std::size_t index : *jobs[job]) {
+                try {
+                    results[index] = fetch_one(files[index], settings, http, cache, listener);
+                } catch (...) {
+                    errors[index] = std::current_exception();
+                }
+            }
+        }
+    };
+    const std::size_t workers = std::min(jobs.size(), static_cast<std::size_t>(std::max(1, settings.jobs)));
+    std::vector<std::thread> threads;
+    for (std::size_t i = 1; i < workers; ++i)
+        threads.emplace_back(work);
+    work();
+    for (auto& thread : threads)
+        thread.join();
+
+    for (const auto& error : errors) {
+        if (error) std::rethrow_exception(error);
+    }
+    std::vector<FetchedFile> fetched;
+    fetched.reserve(files.size());
+    for (auto& result : results)
+        fetched.push_back(std::move(*result));
+    return fetched;
+}
+
+}  // namespace kernels::hub

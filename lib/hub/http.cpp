@@ -1,0 +1,171 @@
+#include "kernels/hub/http.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <random>
+#include <thread>
+
+#include "curl_loop.hpp"
+#include "kernels/core/log.hpp"
+#include "kernels/core/text.hpp"
+
+namespace kernels::hub {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr int most_redirects = 10;
+constexpr milliseconds longest_pause{60'000};
+
+bool is_redirect(int status) {
+    return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+bool is_worth_retrying(int status) {
+    return status == 408 || status == 429 || status >= 500;
+}
+
+bool is_worth_retrying(CURLcode code) {
+    switch (code) {
+        case CURLE_COULDNT_RESOLVE_HOST:
+        case CURLE_COULDNT_CONNECT:
+        case CURLE_OPERATION_TIMEDOUT:
+        case CURLE_GOT_NOTHING:
+        case CURLE_SEND_ERROR:
+        case CURLE_RECV_ERROR:
+        case CURLE_PARTIAL_FILE:
+        case CURLE_HTTP2:
+        case CURLE_HTTP2_STREAM:
+            return true;
+        default:
+            return false;
+    }
+}
+
+std::string absolute_location(const std::string& base, const std::string& location) {
+    std::string resolved = location;
+    CURLU* url = curl_url();
+    char* text = nullptr;
+    if (url != nullptr && curl_url_set(url, CURLUPART_URL, base.c_str(), 0) == CURLUE_OK &&
+        curl_url_set(url, CURLUPART_URL, location.c_str(), 0) == CURLUE_OK &&
+        curl_url_get(url, CURLUPART_URL, &text, 0) == CURLUE_OK) {
+        resolved = text;
+        curl_free(text);
+    }
+    curl_url_cleanup(url);
+    return resolved;
+}
+
+class CurlClient final : public HttpClient {
+  public:
+    explicit CurlClient(const Settings& settings)
+        : m_settings(settings), m_endpoint(url_origin(settings.endpoint)), m_loop(settings) {}
+
+    Response send(const Request& request) override {
+        std::string url = request.url;
+        for (int redirects = 0;; ++redirects) {
+            Response response = send_with_retries(request, url);
+            if (!is_redirect(response.status)) return response;
+            const auto location = response.header("location");
+            if (!location) return response;
+            if (redirects == most_redirects) {
+                throw Error(ErrorCode::network, printable_url(request.url) + ": more than " +
+                                                    std::to_string(most_redirects) +
+                                                    " redirects, the last to " + printable_url(*location));
+            }
+            std::string next = absolute_location(url, *location);
+            if (url.starts_with("https:") && !next.starts_with("https:")) {
+                throw Error(
+                    ErrorCode::network,
+                    printable_url(url) + ": refused to be redirected from https to " + printable_url(next));
+            }
+            log::debug("redirect to " + printable_url(next));
+            url = std::move(next);
+        }
+    }
+
+  private:
+    Response send_with_retries(const Request& request, const std::string& url) {
+        for (int attempt = 0;; ++attempt) {
+            Transfer transfer;
+            transfer.request = &request;
+            transfer.url = url;
+            transfer.response.url = url;
+            for (const auto& [name, value] : request.headers)
+                transfer.headers.push_back(name + ": " + value);
+            if (m_settings.token && url_origin(url) == m_endpoint) {
+                transfer.headers.push_back("Authorization: Bearer " + m_settings.token->reveal());
+            }
+            log::debug(request.method + " " + printable_url(url));
+            m_loop.run(transfer);
+            check_cancelled(transfer.cancelled);
+            if (transfer.error) std::rethrow_exception(transfer.error);
+            const std::string host = url_origin(url);
+            if (transfer.curl != CURLE_OK) {
+                const std::string why = host + ": " + transfer.curl_message;
+                if (transfer.body_begun) throw TransferBroken(ErrorCode::network, why);
+                if (!is_worth_retrying(transfer.curl) || attempt >= m_settings.retries) {
+                    throw Error(ErrorCode::network, "cannot reach " + why,
+                                "check the network and HF_ENDPOINT; " + m_loop.describe_trust());
+                }
+                pause(attempt, std::nullopt, why);
+                continue;
+            }
+            if (is_worth_retrying(transfer.response.status) && attempt < m_settings.retries) {
+                pause(attempt, transfer.response.header("retry-after"),
+                      host + " answered " + std::to_string(transfer.response.status));
+                continue;
+            }
+            return std::move(transfer.response);
+        }
+    }
+
+    void check_cancelled(bool cancelled) const {
+        if (cancelled || (m_settings.cancel != nullptr && m_settings.cancel->load())) {
+            throw Error(ErrorCode::interrupted, "interrupted", "run it again to go on");
+        }
+    }
+
+    // Waits before the next attempt; the server's Retry-After (in seconds) wins over our own growing pause.
+    void pause(int attempt, const std::optional<std::string>& retry_after, const std::string& why) {
+        milliseconds wait = m_settings.retry_delay * (1 << std::min(attempt, 10));
+        long long seconds = 0;
+        if (retry_after &&
+            std::from_chars(retry_after->data(), retry_after->data() + retry_after->size(), seconds).ec ==
+                std::errc() &&
+            seconds >= 0) {
+            wait = std::chrono::seconds(std::min(seconds, 3600LL));
+        } else {
+            thread_local std::minstd_rand random(std::random_device{}());
+            wait += milliseconds(random() % static_cast<unsigned long>(wait.count() / 2 + 1));
+        }
+        wait = std::min(wait, longest_pause);
+        log::info(why + "; trying again in " + std::to_string(wait.count()) + " ms");
+        const auto until = std::chrono::steady_clock::now() + wait;
+        while (std::chrono::steady_clock::now() < until) {
+            check_cancelled(false);
+            std::this_thread::sleep_for(std::min<std::chrono::nanoseconds>(
+                milliseconds(100), until - std::chrono::steady_clock::now()));
+        }
+    }
+
+    const Settings& m_settings;
+    std::string m_endpoint;
+    CurlLoop m_loop;
+};
+
+}  // namespace
+
+std::optional<std::string> Response::header(std::string_view name) const {
+    for (auto header = headers.rbegin(); header != headers.rend(); ++header) {
+        if (header->first == name) return header->second;
+    }
+    return std::nullopt;
+}
+
+std::unique_ptr<HttpClient> make_http_client(const Settings& settings) {
+    return std::make_unique<CurlClient>(settings);
+}
+
+}  // namespace kernels::hub

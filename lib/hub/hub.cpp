@@ -1,0 +1,234 @@
+#include "kernels/hub/hub.hpp"
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "kernels/core/error.hpp"
+#include "kernels/core/files.hpp"
+#include "kernels/core/log.hpp"
+#include "kernels/core/text.hpp"
+#include "kernels/hub/fetch.hpp"
+
+namespace kernels::hub {
+namespace {
+
+using Json = nlohmann::json;
+
+// Runs `read` on the JSON of an answer; whatever is not as expected is the hub's fault.
+template <typename Read>
+auto read_json(const Response& response, const std::string& what, Read read) {
+    try {
+        return read(Json::parse(response.body));
+    } catch (const Json::exception& error) {
+        throw Error(ErrorCode::network,
+                    what + ": " + printable_url(response.url) +
+                        " gave an answer that cannot be read: " + error.what(),
+                    "is HF_ENDPOINT a Hub?");
+    }
+}
+
+std::optional<std::string> next_page(const Response& response) {
+    // Link: <https://…>; rel="next"
+    const auto link = response.header("link");
+    if (!link) return std::nullopt;
+    for (const auto part : split(*link, ',')) {
+        const auto open = part.find('<');
+        const auto close = part.find('>');
+        if (open == std::string_view::npos || close == std::string_view::npos || close < open) continue;
+        if (part.find("rel=\"next\"", close) != std::string_view::npos) {
+            return std::string(part.substr(open + 1, close - open - 1));
+        }
+    }
+    return std::nullopt;
+}
+
+Error offline_error(const std::string& what, const std::string& missing) {
+    return {ErrorCode::network, what + ": " + missing + " is not in the cache, and this is offline",
+            "run it once online (without --offline and HF_HUB_OFFLINE), or `kernels download` the project"};
+}
+
+std::vector<std::string> version_list(const std::map<std::int64_t, Ref>& versions) {
+    std::vector<std::string> list;
+    for (const auto& [number, ref] : versions)
+        list.push_back(std::to_string(number));
+    return list;
+}
+
+}  // namespace
+
+Error answer_error(const Response& response, const std::string& what, bool has_token) {
+    const std::string code = response.header("x-error-code").value_or("");
+    const std::string message = response.header("x-error-message").value_or("");
+    const std::string host = url_origin(response.url);
+    if (code == "GatedRepo") {
+        return {ErrorCode::not_found, what + ": access to it must be granted by its publisher",
+                has_token ? "ask for access on its page on the Hub"
+                          : "ask for access on its page on the Hub, then set HF_TOKEN"};
+    }
+    if (code == "RepoNotFound" || response.status == 401) {
+        return {ErrorCode::not_found, what + ": no such kernel repository on " + host + ", or it is private",
+                has_token ? "check the name, and that the token may read it"
+                          : "check the name; a private one needs HF_TOKEN"};
+    }
+    if (code == "RevisionNotFound") return {ErrorCode::not_found, what + ": no such revision on " + host};
+    if (code == "EntryNotFound") return {ErrorCode::not_found, what + ": no such file on " + host};
+    if (response.status == 404)
+        return {ErrorCode::not_found, what + ": not found on " + host, "check the name"};
+    if (response.status == 403) {
+        return {ErrorCode::not_found, what + ": access refused by " + host, "check what the token may read"};
+    }
+    if (response.status == 429) {
+        return {ErrorCode::network, what + ": " + host + " asks for fewer requests (429)",
+                has_token ? "try again later" : "try again later, or set HF_TOKEN for a higher limit"};
+    }
+    return {ErrorCode::network,
+            what + ": " + host + " answered " + std::to_string(response.status) +
+                (message.empty() ? std::string() : ": " + message),
+            "try again later"};
+}
+
+std::string Hub::api(const RepoId& repo, const std::string& rest) const {
+    return m_settings.endpoint + "/api/kernels/" + repo.to_string() + "/" + rest;
+}
+
+Response Hub::get(const std::string& url, const std::string& what) const {
+    Request request;
+    request.url = url;
+    Response response = m_http.send(request);
+    if (response.status != 200) throw answer_error(response, what, m_settings.token.has_value());
+    return response;
+}
+
+Refs Hub::refs(const RepoId& repo) const {
+    const std::string what = repo.to_string();
+    if (m_settings.offline) throw offline_error(what, "the list of its branches");
+    return read_json(get(api(repo, "refs"), what), what, [](const Json& json) {
+        Refs refs;
+        const auto read = [&](const char* key, std::vector<Ref>& list) {
+            if (!json.contains(key)) return;
+            for (const auto& item : json.at(key)) {
+                const auto commit = item.at("targetCommit").get<std::string>();
+                if (!Commit::is_commit(commit)) continue;
+                list.push_back({item.at("name").get<std::string>(), item.at("ref").get<std::string>(),
+                                Commit::parse(commit)});
+            }
+        };
+        read("branches", refs.branches);
+        read("tags", refs.tags);
+        return refs;
+    });
+}
+
+std::map<std::int64_t, Ref> Hub::versions(const RepoId& repo) const {
+    std::map<std::int64_t, Ref> versions;
+    if (m_settings.offline) {
+        for (const auto& [number, commit] : m_cache.versions(repo)) {
+            const std::string name = KernelVersion{number}.branch();
+            versions.emplace(number, Ref{name, name, commit});
+        }
+        return versions;
+    }
+    for (auto& branch : refs(repo).branches) {
+        std::int64_t number = 0;
+        const char* const end = branch.name.data() + branch.name.size();
+        if (!branch.name.starts_with('v')) continue;
+        const auto parsed = std::from_chars(branch.name.data() + 1, end, number);
+        if (parsed.ec == std::errc() && parsed.ptr == end) versions.emplace(number, std::move(branch));
+    }
+    return versions;
+}
+
+Commit Hub::resolve(const RepoId& repo, const Reference& reference) const {
+    const std::string what = repo.to_string();
+    if (const auto* version = reference.version()) {
+        const auto known = versions(repo);
+        const auto found = known.find(version->number);
+        if (found == known.end()) {
+            if (m_settings.offline) throw offline_error(what, reference.describe());
+            throw Error(ErrorCode::not_found,
+                        what + ": there is no version " + std::to_string(version->number),
+                        known.empty() ? "it has no versions at all; name a revision instead"
+                                      : "versions: " + join(version_list(known), ", "));
+        }
+        if (const auto newest = known.rbegin()->first; newest > version->number) {
+            log::warning(what + ": version " + std::to_string(version->number) + " is used, version " +
+                         std::to_string(newest) + " is the newest");
+        }
+        return found->second.commit;
+    }
+    const std::string& name = reference.revision()->name;
+    if (Commit::is_commit(name)) return Commit::parse(name);
+    if (m_settings.offline) {
+        if (const auto commit = m_cache.read_ref(repo, name)) return *commit;
+        throw offline_error(what, reference.describe());
+    }
+    const auto response = get(api(repo, "revision/" + url_quoted(name)), what + "@" + name);
+    return read_json(response, what, [&](const Json& json) {
+        const auto sha = json.at("sha").get<std::string>();
+        if (!Commit::is_commit(sha)) {
+            throw Error(ErrorCode::network,
+                        what + "@" + name + ": the Hub gave no commit but " + backquoted(sha));
+        }
+        return Commit::parse(sha);
+    });
+}
+
+Tree Hub::tree(const RepoId& repo, const Commit& commit) const {
+    if (auto listing = m_cache.read_listing(repo, commit)) return std::move(*listing);
+    const std::string what = repo.to_string() + "@" + commit.to_string();
+    if (m_settings.offline) throw offline_error(what, "the list of its files");
+    Tree tree;
+    std::string url = api(repo, "tree/" + commit.to_string() + "?recursive=true&expand=false");
+    constexpr int most_pages = 10'000;
+    for (int page = 0; page < most_pages; ++page) {
+        const Response response = get(url, what);
+        parse_tree(response.body, what, tree);
+        const auto next = next_page(response);
+        if (!next) {
+            try {
+                m_cache.write_listing(repo, commit, tree);
+            } catch (const Error& error) {
+                // A cache that cannot be written is still good for reading what is in it.
+                log::debug(error.what());
+            }
+            return tree;
+        }
+        if (url_origin(*next) != url_origin(m_settings.endpoint)) {
+            throw Error(ErrorCode::network,
+                        what + ": the next page of its files is on another host, " + url_origin(*next));
+        }
+        url = *next;
+    }
+    throw Error(ErrorCode::network, what + ": the list of its files does not end");
+}
+
+std::optional<std::string> Hub::small_file(const RepoId& repo, const Commit& commit,
+                                           const std::string& path) const {
+    if (const auto file = m_cache.find_file(repo, commit, path)) return read_file(*file);
+    const Tree listing = tree(repo, commit);
+    const TreeEntry* entry = listing.find(path);
+    if (entry == nullptr) return std::nullopt;
+    constexpr std::uint64_t limit = std::uint64_t{16} << 20U;
+    if (entry->size > limit) {
+        throw Error(ErrorCode::verification,
+                    repo.to_string() + ": " + path + " is " + human_size(entry->size) + " large");
+    }
+    if (m_settings.offline) throw offline_error(repo.to_string(), path);
+    const FileRequest request{repo, commit, *entry};
+    return read_file(fetch({&request, 1}, m_settings, m_http, m_cache).front().path);
+}
+
+bool Hub::trusted_publisher(const std::string& org) const {
+    Request request;
+    request.url = m_settings.endpoint + "/api/organizations/" + url_quoted(org) + "/overview";
+    const Response response = m_http.send(request);
+    if (response.status == 404) return false;
+    if (response.status != 200)
+        throw answer_error(response, "the publisher " + org, m_settings.token.has_value());
+    return read_json(response, org, [](const Json& json) {
+        const auto flag = json.find("trustedKernelPublisher");
+        return flag != json.end() && flag->is_boolean() && flag->get<bool>();
+    });
+}
+
+}  // namespace kernels::hub

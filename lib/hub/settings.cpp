@@ -1,0 +1,83 @@
+#include "kernels/hub/settings.hpp"
+
+#include <sys/utsname.h>
+
+#include "kernels/core/error.hpp"
+#include "kernels/core/files.hpp"
+#include "kernels/core/text.hpp"
+
+namespace kernels::hub {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path hf_home() {
+    if (const auto home = environment_variable("HF_HOME")) return expand_user(*home);
+    if (const auto xdg = environment_variable("XDG_CACHE_HOME")) return expand_user(*xdg) / "huggingface";
+    return home_directory() / ".cache" / "huggingface";
+}
+
+fs::path cache_folder() {
+    for (const char* name : {"KERNELS_CACHE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}) {
+        if (const auto folder = environment_variable(name)) return expand_user(*folder);
+    }
+    return hf_home() / "hub";
+}
+
+// A token is one line of visible ASCII; anything else would break the header.
+std::optional<Secret> usable_token(std::string_view text, const std::string& origin) {
+    const auto token = trimmed(text);
+    if (token.empty()) return std::nullopt;
+    for (const char c : token) {
+        if (c <= ' ' || c > '~') {
+            throw Error(ErrorCode::usage, origin + ": the token holds a character that no token has",
+                        "log in again, or unset it");
+        }
+    }
+    return Secret(std::string(token));
+}
+
+std::string user_agent() {
+    if (environment_flag("HF_HUB_DISABLE_TELEMETRY") || environment_flag("DO_NOT_TRACK")) return {};
+    std::string agent = "kernels/" KERNELS_VERSION;
+    utsname system{};
+    if (::uname(&system) == 0) {
+        agent += std::string("; platform/") + system.machine + "-" + lower(system.sysname);
+    }
+    return agent + "; file_type/kernel";
+}
+
+}  // namespace
+
+Settings settings_from_environment() {
+    Settings settings;
+    settings.endpoint = environment_variable("HF_ENDPOINT").value_or("https://huggingface.co");
+    while (settings.endpoint.ends_with('/'))
+        settings.endpoint.pop_back();
+    if (!settings.endpoint.starts_with("http://") && !settings.endpoint.starts_with("https://")) {
+        throw Error(ErrorCode::usage,
+                    "HF_ENDPOINT: " + backquoted(settings.endpoint) + " is no http or https URL");
+    }
+    if (const auto token = environment_variable("HF_TOKEN")) {
+        settings.token = usable_token(*token, "HF_TOKEN");
+        settings.token_origin = "HF_TOKEN";
+    }
+    if (!settings.token) {
+        const auto named = environment_variable("HF_TOKEN_PATH");
+        const fs::path file = named ? expand_user(*named) : hf_home() / "token";
+        // A token file that cannot be read is as good as none: public repositories need no token.
+        try {
+            if (const auto text = read_file_if_exists(file))
+                settings.token = usable_token(*text, file.string());
+        } catch (const Error& error) {
+            if (error.code() == ErrorCode::usage) throw;
+        }
+        settings.token_origin = settings.token ? file.string() : std::string();
+    }
+    settings.cache = cache_folder();
+    settings.offline = environment_flag("HF_HUB_OFFLINE") || environment_flag("TRANSFORMERS_OFFLINE");
+    settings.user_agent = user_agent();
+    return settings;
+}
+
+}  // namespace kernels::hub
