@@ -1,0 +1,88 @@
+// The project file: `[tool.kernels]` of pyproject.toml, or kernels.toml with the same keys at its top level.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "kernels/core/reference.hpp"
+
+namespace kernels::project {
+
+/// Whose code may be used without being a trusted publisher's.
+struct TrustPolicy {
+    bool everyone = false;
+    std::vector<RepoId> repositories;
+
+    bool allows(const RepoId& repo) const noexcept;
+};
+
+/// A place in the project file, for messages: "pyproject.toml:12: tool.kernels.layers[0].mode".
+struct Location {
+    std::string file;
+    std::uint32_t line = 0;
+    std::string key;
+    std::string to_string() const;
+};
+
+/// Where a layer's kernel comes from: `locked` is the project's own lock.
+struct LockedSource {};
+using RepoSource = std::variant<LockedSource, Reference, std::filesystem::path>;
+
+/// One `[[layers]]` entry: one entry of the kernel mapping.
+struct LayerEntry {
+    std::string name;
+    std::string device;                 ///< "cuda"
+    std::optional<int> min_capability;  ///< 80 for 8.0
+    std::optional<int> max_capability;
+    std::string mode;            ///< "inference", "training|torch-compile", …; empty means fallback
+    std::optional<RepoId> repo;  ///< absent for a local path
+    RepoSource source;
+    std::string layer;  ///< class in the kernel repository; or
+    std::string func;   ///< function of the kernel's package
+    Location where;
+};
+
+using AttributeValue = std::variant<bool, std::int64_t, double, std::string>;
+
+/// One `[[bindings]]` entry: which TorchScript modules carry a layer name. With both globs a module must
+/// match both.
+struct Binding {
+    std::string layer;
+    std::optional<std::string> class_glob;
+    std::optional<std::string> module_glob;
+    std::map<std::string, AttributeValue> attributes;
+    Location where;
+};
+
+struct Project {
+    std::filesystem::path file;
+    std::filesystem::path folder;
+    std::optional<std::vector<Dependency>> dependencies;  ///< nothing when there is no such table
+    TrustPolicy trust;
+    std::vector<LayerEntry> layers;
+    std::vector<Binding> bindings;
+
+    std::filesystem::path lock_file() const { return folder / "kernels.lock"; }
+    std::filesystem::path sum_file() const { return folder / "kernels.sum"; }
+    /// The dependencies; throws Error(project_file) when there is no such table, or an empty one.
+    const std::vector<Dependency>& require_dependencies() const;
+};
+
+/// Reads the project that `start` belongs to: the first folder from `start` upwards with a kernels.toml or a
+/// pyproject.toml that has `[tool.kernels]`. Throws Error(project_file) when there is none, when a folder has
+/// both, and for every mistake in the file, with file, line and key.
+Project load(const std::filesystem::path& start);
+
+/// As load, but nothing when there is no project file.
+std::optional<Project> find(const std::filesystem::path& start);
+
+/// Reads a project file's text; `file` decides between the two forms by its name.
+Project parse(std::string_view text, const std::filesystem::path& file);
+
+}  // namespace kernels::project

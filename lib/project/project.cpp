@@ -1,0 +1,237 @@
+#include "kernels/project/project.hpp"
+
+#include <algorithm>
+
+#include "kernels/core/error.hpp"
+#include "kernels/core/files.hpp"
+#include "toml_reader.hpp"
+
+namespace kernels::project {
+namespace {
+
+namespace fs = std::filesystem;
+
+Reference parse_reference(const TableReader& table) {
+    const auto version = table.integer("version");
+    const auto revision = table.text("revision");
+    if (version.has_value() == revision.has_value()) {
+        table.fail("", version ? "has both a version and a revision" : "needs a version or a revision",
+                   "write { version = 1 } or { revision = \"main\" }");
+    }
+    if (version) {
+        if (*version < 0) table.fail("version", "must not be negative");
+        return KernelVersion{*version};
+    }
+    return table.checked("revision", [&]() -> Reference {
+        // A revision stays one even when it looks like a version.
+        const auto parsed = Reference::parse(*revision);
+        return parsed.version() != nullptr ? Reference(Revision{*revision}) : parsed;
+    });
+}
+
+RepoId parse_repo(const TableReader& table, const std::string& key, std::string_view text) {
+    return table.checked(key, [&] { return RepoId::parse(text); });
+}
+
+std::vector<Dependency> parse_dependencies(const TableReader& table) {
+    std::vector<Dependency> dependencies;
+    for (const auto& key : table.keys()) {
+        const RepoId repo = parse_repo(table, key, key);
+        if (const auto nested = table.table_if(key)) {
+            nested->allow({"version", "revision"});
+            dependencies.push_back({repo, parse_reference(*nested)});
+        } else if (const auto version = table.integer_if(key)) {
+            if (*version < 0) table.fail(key, "a version must not be negative");
+            dependencies.push_back({repo, KernelVersion{*version}});
+        } else {
+            table.fail(key, "is neither a version number nor a table",
+                       "write \"" + key + "\" = 1, or = { revision = \"main\" }");
+        }
+    }
+    return dependencies;
+}
+
+TrustPolicy parse_trust(const TableReader& table) {
+    TrustPolicy trust;
+    if (!table.has("trust-remote-code")) return trust;
+    if (const auto flag = table.boolean_if("trust-remote-code")) {
+        trust.everyone = *flag;
+        return trust;
+    }
+    for (const auto& name : table.texts("trust-remote-code", "true, false or a list of repositories")) {
+        trust.repositories.push_back(parse_repo(table, "trust-remote-code", name));
+    }
+    return trust;
+}
+
+int capability(const TableReader& table, const char* key, std::int64_t value) {
+    if (value < 0 || value > 9999)
+        table.fail(key, "is no capability", "compute capability 8.0 is written 80");
+    return static_cast<int>(value);
+}
+
+LayerEntry parse_layer(const TableReader& table, const fs::path& folder) {
+    table.allow({"name", "device", "mode", "repo", "version", "revision", "path", "layer", "func"});
+    LayerEntry entry;
+    entry.where = table.location("");
+    entry.name = table.require_text("name");
+    if (const auto device = table.table_if("device")) {
+        device->allow({"type", "min-capability", "max-capability"});
+        entry.device = device->require_text("type");
+        if (const auto value = device->integer("min-capability")) {
+            entry.min_capability = capability(*device, "min-capability", *value);
+        }
+        if (const auto value = device->integer("max-capability")) {
+            entry.max_capability = capability(*device, "max-capability", *value);
+        }
+    } else {
+        entry.device = table.require_text("device");
+    }
+    entry.mode = table.text("mode").value_or("");
+    const auto repo = table.text("repo");
+    const auto path = table.text("path");
+    if (repo) entry.repo = parse_repo(table, "repo", *repo);
+    if (path && (repo || table.has("version") || table.has("revision"))) {
+        table.fail("path", "stands alone: a local kernel has no repository, version or revision");
+    }
+    if (path) {
+        entry.source = folder / expand_user(*path);
+    } else if (!repo) {
+        table.fail("", "needs a kernel repository", "add repo = \"org/name\" or path = \"../local/kernel\"");
+    } else if (table.has("version") || table.has("revision")) {
+        entry.source = parse_reference(table);
+    }
+    entry.layer = table.text("layer").value_or("");
+    entry.func = table.text("func").value_or("");
+    if (entry.layer.empty() == entry.func.empty()) {
+        table.fail("", "needs a layer or a func, and not both",
+                   "add layer = \"the class in the kernel repository\"");
+    }
+    return entry;
+}
+
+Binding parse_binding(const TableReader& table) {
+    table.allow({"layer", "class", "module", "attributes"});
+    Binding binding;
+    binding.where = table.location("");
+    binding.layer = table.require_text("layer");
+    binding.class_glob = table.text("class");
+    binding.module_glob = table.text("module");
+    if (!binding.class_glob && !binding.module_glob) {
+        table.fail("", "needs a class or a module",
+                   "add class = \"*.LlamaRMSNorm\" or module = \"model.layers.*.norm\"");
+    }
+    if (const auto attributes = table.table_if("attributes")) {
+        for (const auto& key : attributes->keys())
+            binding.attributes.emplace(key, attributes->scalar(key));
+    } else if (table.has("attributes")) {
+        table.fail("attributes", "is not a table");
+    }
+    return binding;
+}
+
+Project parse_table(const TableReader& table, const fs::path& file) {
+    table.allow({"dependencies", "trust-remote-code", "layers", "bindings"});
+    Project project;
+    project.file = file;
+    project.folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
+    if (const auto dependencies = table.table_if("dependencies")) {
+        project.dependencies = parse_dependencies(*dependencies);
+    } else if (table.has("dependencies")) {
+        table.fail("dependencies", "is not a table", "write [" + table.path("dependencies") + "]");
+    }
+    project.trust = parse_trust(table);
+    for (const auto& entry : table.tables("layers"))
+        project.layers.push_back(parse_layer(entry, project.folder));
+    for (const auto& entry : table.tables("bindings"))
+        project.bindings.push_back(parse_binding(entry));
+    return project;
+}
+
+bool is_pyproject(const fs::path& file) {
+    return file.filename() == "pyproject.toml";
+}
+
+// The project file of exactly this folder.
+std::optional<Project> find_in(const fs::path& folder) {
+    const fs::path own = folder / "kernels.toml";
+    const fs::path python = folder / "pyproject.toml";
+    std::optional<Project> from_own;
+    if (const auto text = read_file_if_exists(own)) from_own = parse(*text, own);
+    if (const auto text = read_file_if_exists(python)) {
+        const TomlDocument document(*text, python);
+        const auto tool = document.root().table_if("tool");
+        const auto table = tool ? tool->table_if("kernels") : std::nullopt;
+        if (table && from_own) {
+            throw Error(ErrorCode::project_file,
+                        own.string() + ": " + python.string() + " has [tool.kernels] as well",
+                        "keep one of the two");
+        }
+        if (table) return parse_table(*table, python);
+    }
+    return from_own;
+}
+
+}  // namespace
+
+bool TrustPolicy::allows(const RepoId& repo) const noexcept {
+    return everyone || std::find(repositories.begin(), repositories.end(), repo) != repositories.end();
+}
+
+std::string Location::to_string() const {
+    return file + ":" + std::to_string(line) + (key.empty() ? std::string() : ": " + key);
+}
+
+const std::vector<Dependency>& Project::require_dependencies() const {
+    const std::string prefix = is_pyproject(file) ? "tool.kernels." : "";
+    if (!dependencies) {
+        throw Error(ErrorCode::project_file,
+                    file.string() + ": there is no table [" + prefix + "dependencies]",
+                    "add it, with a line such as \"kernels-community/activation\" = 1");
+    }
+    if (dependencies->empty()) {
+        throw Error(ErrorCode::project_file, file.string() + ": [" + prefix + "dependencies] is empty",
+                    "add a line such as \"kernels-community/activation\" = 1");
+    }
+    return *dependencies;
+}
+
+Project parse(std::string_view text, const fs::path& file) {
+    const TomlDocument document(text, file);
+    if (!is_pyproject(file)) return parse_table(document.root(), file);
+    const auto tool = document.root().table_if("tool");
+    const auto table = tool ? tool->table_if("kernels") : std::nullopt;
+    if (!table) throw Error(ErrorCode::project_file, file.string() + ": there is no [tool.kernels]");
+    return parse_table(*table, file);
+}
+
+std::optional<Project> find(const fs::path& start) {
+    std::error_code error;
+    if (!fs::is_directory(start, error)) {
+        throw Error(ErrorCode::project_file, start.string() + ": no such folder",
+                    "name the folder of a project");
+    }
+    fs::path folder = fs::absolute(start, error).lexically_normal();
+    if (!folder.has_filename()) folder = folder.parent_path();
+    // Found where it was looked for, paths stay as short as the user wrote them.
+    if (auto project = find_in(start)) return project;
+    while (folder.has_parent_path() && folder.parent_path() != folder) {
+        folder = folder.parent_path();
+        if (auto project = find_in(folder)) return project;
+    }
+    return std::nullopt;
+}
+
+Project load(const fs::path& start) {
+    auto project = find(start);
+    if (!project) {
+        throw Error(ErrorCode::project_file,
+                    start.string() +
+                        ": no project file: neither kernels.toml nor a pyproject.toml with [tool.kernels], "
+                        "here or above",
+                    "write a kernels.toml with [dependencies], or name the project's folder");
+    }
+    return std::move(*project);
+}
+
+}  // namespace kernels::project
