@@ -1,0 +1,50 @@
+// The builds of locked kernels into the cache.
+#pragma once
+
+#include <filesystem>
+#include <utility>
+#include <vector>
+
+#include "kernels/build/build_variant.hpp"
+#include "kernels/build/target.hpp"
+#include "kernels/core/error.hpp"
+#include "kernels/hub/fetch.hpp"
+#include "kernels/hub/hub.hpp"
+#include "kernels/lock/lock_file.hpp"
+
+namespace kernels::lock {
+
+struct DownloadOptions {
+    /// The machines to download for; ignored with all_variants.
+    std::vector<build::Target> targets;
+    bool all_variants = false;
+};
+
+struct DownloadedBuild {
+    LockedKernel kernel;
+    build::BuildVariant variant;
+    std::filesystem::path folder;
+    std::vector<hub::FetchedFile> files;
+};
+
+struct DownloadResult {
+    std::vector<DownloadedBuild> builds;
+    /// Kernels that could not be downloaded; the others were.
+    std::vector<std::pair<LockedKernel, Error>> failures;
+};
+
+/// Downloads, for every locked kernel, the build that fits each target (or all builds). What is complete
+/// costs no request. Every file is checked against the hash in the commit's tree, every new build against the
+/// digest of its metadata.json. Afterwards the Python client finds the kernels offline, by version and by
+/// commit.
+DownloadResult download(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub,
+                        hub::Monitor* monitor = nullptr);
+
+/// The hash that lock files before 0.17 keep of a build: SHA-256 over path and raw hash of each of its files,
+/// by path.
+std::string legacy_variant_hash(const hub::Tree& tree, const build::BuildVariant& variant);
+
+/// The build variants that a commit's tree holds; folders with other names are warned about.
+std::vector<build::BuildVariant> variants_of(const hub::Tree& tree, const std::string& what);
+
+}  // namespace kernels::lock

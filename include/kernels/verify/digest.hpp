@@ -1,0 +1,18 @@
+// Whether a build's files are the ones that its own metadata.json names.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "kernels/build/metadata.hpp"
+
+namespace kernels::verify {
+
+/// Compares the files of a variant's folder with the digest of its metadata: one line for each missing,
+/// changed or additional file, empty when all is right. Like the Python client it leaves out metadata.json,
+/// its signature and Python bytecode. Without a digest nothing can be wrong.
+std::vector<std::string> digest_violations(const build::Metadata& metadata,
+                                           const std::filesystem::path& variant_folder);
+
+}  // namespace kernels::verify

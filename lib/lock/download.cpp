@@ -1,0 +1,201 @@
+#include "kernels/lock/download.hpp"
+
+#include <algorithm>
+#include <future>
+
+#include "kernels/build/metadata.hpp"
+#include "kernels/build/selection.hpp"
+#include "kernels/core/digest.hpp"
+#include "kernels/core/files.hpp"
+#include "kernels/core/log.hpp"
+#include "kernels/core/text.hpp"
+#include "kernels/verify/digest.hpp"
+
+namespace kernels::lock {
+namespace {
+
+std::string name_of(const LockedKernel& kernel) {
+    return kernel.dependency.repo.to_string() + "@" + kernel.commit.to_string().substr(0, 12);
+}
+
+std::string folder_of(const build::BuildVariant& variant) {
+    return "build/" + variant.to_string();
+}
+
+// Python bytecode is never part of a build; the Python client leaves it out as well.
+bool is_bytecode(const std::string& path) {
+    return path.ends_with(".pyc") || path.find("/__pycache__/") != std::string::npos;
+}
+
+struct Plan {
+    LockedKernel kernel;
+    std::vector<build::BuildVariant> variants;
+    std::vector<hub::FileRequest> files;
+    bool complete = false;  ///< all files were there before; then they were checked when they arrived
+};
+
+Plan plan_for(const LockedKernel& kernel, const DownloadOptions& options, const hub::Hub& hub) {
+    const RepoId& repo = kernel.dependency.repo;
+    const hub::Tree tree = hub.tree(repo, kernel.commit);
+    const auto present = variants_of(tree, repo.to_string());
+    Plan plan{kernel, {}, {}, false};
+    if (options.all_variants) {
+        plan.variants = present;
+    } else {
+        for (const auto& target : options.targets) {
+            const auto selection = build::select(present, target);
+            if (selection.best() == nullptr) throw build::no_build_error(name_of(kernel), selection, target);
+            if (std::find(plan.variants.begin(), plan.variants.end(), *selection.best()) ==
+                plan.variants.end()) {
+                plan.variants.push_back(*selection.best());
+            }
+        }
+    }
+    for (const auto& variant : plan.variants) {
+        if (const auto known = kernel.legacy_hashes.find(variant.to_string());
+            known != kernel.legacy_hashes.end()) {
+            if (legacy_variant_hash(tree, variant) != known->second) {
+                throw Error(ErrorCode::verification, name_of(kernel) + ": the files of " +
+                                                         variant.to_string() +
+                                                         " are not the ones that kernels.lock names");
+            }
+        }
+        for (auto& entry : tree.below(folder_of(variant))) {
+            if (!is_bytecode(entry.path)) plan.files.push_back({repo, kernel.commit, std::move(entry)});
+        }
+    }
+    plan.complete = std::all_of(plan.files.begin(), plan.files.end(), [&](const hub::FileRequest& file) {
+        return hub.cache().find_file(repo, kernel.commit, file.entry.path).has_value();
+    });
+    return plan;
+}
+
+void check_build(const DownloadedBuild& build) {
+    const std::string what = name_of(build.kernel) + ": " + build.variant.to_string();
+    const auto text = read_file_if_exists(build.folder / "metadata.json");
+    if (!text) throw Error(ErrorCode::verification, what + ": it has no metadata.json");
+    const auto metadata = build::Metadata::parse(*text, what + "/metadata.json");
+    if (metadata.dirty) log::warning(what + ": built from a source tree with uncommitted changes");
+    auto violations = verify::digest_violations(metadata, build.folder);
+    if (!violations.empty()) {
+        throw Error(ErrorCode::verification,
+                    what + ": its files are not the ones that its metadata.json names",
+                    "tell the publisher; the build is not usable", std::move(violations));
+    }
+}
+
+std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::FetchedFile> files,
+                                         const hub::Hub& hub) {
+    std::vector<DownloadedBuild> builds;
+    const hub::Cache& cache = hub.cache();
+    const RepoId& repo = plan.kernel.dependency.repo;
+    for (const auto& variant : plan.variants) {
+        DownloadedBuild build{plan.kernel, variant, {}, {}};
+        const std::string prefix = folder_of(variant) + "/";
+        for (const auto& file : files) {
+            if (!file.request.entry.path.starts_with(prefix)) continue;
+            // An older cache holds the files elsewhere; the folder is the one above the first file.
+            if (build.folder.empty()) {
+                const auto depth =
+                    std::count(file.request.entry.path.begin() + static_cast<std::ptrdiff_t>(prefix.size()),
+                               file.request.entry.path.end(), '/');
+                build.folder = file.path.parent_path();
+                for (std::ptrdiff_t i = 0; i < depth; ++i)
+                    build.folder = build.folder.parent_path();
+            }
+            build.files.push_back(file);
+        }
+        if (!plan.complete) check_build(build);
+        builds.push_back(std::move(build));
+    }
+    // What Python needs to find the kernel offline (see hub::Cache). A cache that cannot be written needs no
+    // change.
+    try {
+        const auto& reference = plan.kernel.dependency.reference;
+        const std::string ref = reference.to_string();
+        if (!Commit::is_commit(ref)) cache.write_ref(repo, ref, plan.kernel.commit);
+        cache.drop_partial_python_listing(repo, plan.kernel.commit);
+    } catch (const Error& error) {
+        log::info(error.what());
+    }
+    return builds;
+}
+
+}  // namespace
+
+std::vector<build::BuildVariant> variants_of(const hub::Tree& tree, const std::string& what) {
+    std::vector<build::BuildVariant> variants;
+    for (const auto& name : tree.folders("build")) {
+        if (auto variant = build::BuildVariant::try_parse(name)) {
+            variants.push_back(std::move(*variant));
+        } else {
+            log::warning(what + ": build/" + name + " is no build variant and was left out");
+        }
+    }
+    return variants;
+}
+
+std::string legacy_variant_hash(const hub::Tree& tree, const build::BuildVariant& variant) {
+    Hasher hasher(HashAlgorithm::sha256);
+    for (const auto& file : tree.below(folder_of(variant))) {
+        hasher.update(file.path);
+        hasher.update(from_hex(file.etag()));
+    }
+    return hasher.finish();
+}
+
+DownloadResult download(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub,
+                        hub::Monitor* monitor) {
+    DownloadResult result;
+    std::vector<std::pair<const LockedKernel*, std::future<Plan>>> pending;
+    for (const auto& kernel : lock.kernels()) {
+        pending.emplace_back(&kernel,
+                             std::async(std::launch::async, [&] { return plan_for(kernel, options, hub); }));
+    }
+    std::vector<Plan> plans;
+    for (auto& [kernel, plan] : pending) {
+        try {
+            plans.push_back(plan.get());
+        } catch (const Error& error) {
+            if (error.code() == ErrorCode::interrupted) throw;
+            result.failures.emplace_back(*kernel, error);
+        }
+    }
+
+    const auto fetch = [&](const std::vector<hub::FileRequest>& files) {
+        return hub::fetch(files, hub.settings(), hub.http(), hub.cache(), monitor);
+    };
+    std::vector<hub::FileRequest> all;
+    for (const auto& plan : plans)
+        all.insert(all.end(), plan.files.begin(), plan.files.end());
+    std::vector<hub::FetchedFile> fetched;
+    bool all_there = false;
+    try {
+        fetched = fetch(all);
+        all_there = true;
+    } catch (const Error& error) {
+        if (error.code() == ErrorCode::interrupted) throw;
+        log::debug(error.what());  // whose failure it is shows below, kernel by kernel
+    }
+    std::size_t first = 0;
+    for (const auto& plan : plans) {
+        try {
+            // After a failure each kernel is looked at alone: what arrived is found, what failed is asked for
+            // once more.
+            const auto files =
+                all_there
+                    ? std::vector(fetched.begin() + static_cast<std::ptrdiff_t>(first),
+                                  fetched.begin() + static_cast<std::ptrdiff_t>(first + plan.files.size()))
+                    : fetch(plan.files);
+            auto builds = finish_plan(plan, files, hub);
+            std::move(builds.begin(), builds.end(), std::back_inserter(result.builds));
+        } catch (const Error& error) {
+            if (error.code() == ErrorCode::interrupted) throw;
+            result.failures.emplace_back(plan.kernel, error);
+        }
+        first += plan.files.size();
+    }
+    return result;
+}
+
+}  // namespace kernels::lock

@@ -1,0 +1,193 @@
+#include "kernels/lock/resolve.hpp"
+
+#include <algorithm>
+#include <future>
+#include <map>
+#include <mutex>
+#include <set>
+
+#include "kernels/build/build_variant.hpp"
+#include "kernels/build/metadata.hpp"
+#include "kernels/core/error.hpp"
+#include "kernels/core/files.hpp"
+#include "kernels/core/log.hpp"
+#include "kernels/core/text.hpp"
+#include "kernels/hub/fetch.hpp"
+
+namespace kernels::lock {
+namespace {
+
+struct Node {
+    Commit commit;
+    std::vector<Dependency> depends;
+};
+
+// Asks once an organization, however many kernels it publishes.
+class Publishers {
+  public:
+    Publishers(const project::TrustPolicy& policy, const hub::Hub& hub) : m_policy(policy), m_hub(hub) {}
+
+    void check(const RepoId& repo) {
+        if (m_policy.allows(repo)) return;
+        if (m_hub.settings().offline) {
+            log::warning(repo.to_string() + ": offline, so whether its publisher is trusted was not checked");
+            return;
+        }
+        if (is_trusted(repo.org())) return;
+        throw Error(ErrorCode::verification,
+                    repo.to_string() + ": " + repo.org() + " is not a trusted kernel publisher",
+                    "its code would run in your process; if you trust it, add trust-remote-code = [\"" +
+                        repo.to_string() + "\"] to the project file");
+    }
+
+  private:
+    bool is_trusted(const std::string& org) {
+        std::shared_future<bool> answer;
+        {
+            const std::lock_guard lock(m_mutex);
+            auto& known = m_answers[org];
+            if (!known.valid()) {
+                known = std::async(std::launch::async, [this, org] {
+                            return m_hub.trusted_publisher(org);
+                        }).share();
+            }
+            answer = known;
+        }
+        return answer.get();
+    }
+
+    const project::TrustPolicy& m_policy;
+    const hub::Hub& m_hub;
+    std::mutex m_mutex;
+    std::map<std::string, std::shared_future<bool>> m_answers;
+};
+
+// What all build variants of a commit depend on.
+std::vector<Dependency> dependencies_of(const RepoId& repo, const Commit& commit, const hub::Hub& hub) {
+    const hub::Tree tree = hub.tree(repo, commit);
+    std::vector<hub::FileRequest> wanted;
+    for (const auto& name : tree.folders("build")) {
+        if (!build::BuildVariant::try_parse(name)) {
+            log::warning(repo.to_string() + ": build/" + name + " is no build variant and was left out");
+            continue;
+        }
+        const std::string path = "build/" + name + "/metadata.json";
+        const auto* entry = tree.find(path);
+        if (entry == nullptr) {
+            throw Error(ErrorCode::not_found,
+                        repo.to_string() + "@" + commit.to_string() + ": there is no " + path,
+                        "the build is older than kernels 0.11 or broken; use a newer version of the kernel");
+        }
+        wanted.push_back({repo, commit, *entry});
+    }
+    std::set<Dependency> depends;
+    for (const auto& file : hub::fetch(wanted, hub.settings(), hub.http(), hub.cache())) {
+        const auto metadata =
+            build::Metadata::parse(read_file(file.path), repo.to_string() + ": " + file.request.entry.path);
+        depends.insert(metadata.kernel_depends.begin(), metadata.kernel_depends.end());
+    }
+    return {depends.begin(), depends.end()};
+}
+
+std::string path_text(const std::vector<Dependency>& path) {
+    std::vector<std::string> names;
+    for (const auto& dependency : path)
+        names.push_back(dependency.to_string());
+    return join(names, " -> ");
+}
+
+class Resolver {
+  public:
+    Resolver(const ResolveOptions& options, const hub::Hub& hub)
+        : m_options(options), m_hub(hub), m_publishers(options.trust, hub) {}
+
+    Lock run() {
+        std::vector<Dependency> wave = m_options.dependencies;
+        for (const auto& dependency : wave)
+            m_paths.emplace(dependency, std::vector{dependency});
+        while (!wave.empty())
+            wave = resolve_wave(wave);
+        for (const auto& dependency : m_options.dependencies) {
+            std::vector<Dependency> path;
+            refuse_cycles(dependency, path);
+        }
+        std::vector<LockedKernel> kernels;
+        for (const auto& [dependency, node] : m_nodes)
+            kernels.push_back({dependency, node.commit, {}});
+        return Lock(std::move(kernels));
+    }
+
+  private:
+    // Looks at all kernels of a wave at the same time; gives what they depend on and is not known yet.
+    std::vector<Dependency> resolve_wave(const std::vector<Dependency>& wave) {
+        std::vector<std::pair<Dependency, std::future<Node>>> pending;
+        for (const auto& dependency : wave) {
+            pending.emplace_back(dependency, std::async(std::launch::async,
+                                                        [this, dependency] { return look_at(dependency); }));
+        }
+        std::exception_ptr first_error;
+        for (auto& [dependency, node] : pending) {
+            try {
+                m_nodes.insert_or_assign(dependency, node.get());
+            } catch (...) {
+                if (!first_error) first_error = std::current_exception();
+            }
+        }
+        if (first_error) std::rethrow_exception(first_error);
+        std::vector<Dependency> next;
+        for (const auto& dependency : wave) {
+            for (const auto& needed : m_nodes.at(dependency).depends) {
+                if (m_paths.contains(needed)) continue;
+                auto path = m_paths.at(dependency);
+                path.push_back(needed);
+                m_paths.emplace(needed, std::move(path));
+                next.push_back(needed);
+            }
+        }
+        return next;
+    }
+
+    Node look_at(const Dependency& dependency) {
+        try {
+            m_publishers.check(dependency.repo);
+            const auto* kept = m_options.keep.find(dependency);
+            const Commit commit =
+                kept != nullptr ? kept->commit : m_hub.resolve(dependency.repo, dependency.reference);
+            return {commit, dependencies_of(dependency.repo, commit, m_hub)};
+        } catch (const Error& error) {
+            const auto& path = m_paths.at(dependency);
+            if (path.size() < 2) throw;
+            throw Error(error.code(), std::string(error.what()) + " (needed by " + path_text(path) + ")",
+                        error.hint(), error.details());
+        }
+    }
+
+    void refuse_cycles(const Dependency& dependency, std::vector<Dependency>& path) {
+        const bool again = std::find(path.begin(), path.end(), dependency) != path.end();
+        path.push_back(dependency);
+        if (again) throw Error(ErrorCode::failed, "kernels that depend on each other: " + path_text(path));
+        if (m_acyclic.contains(dependency)) {
+            path.pop_back();
+            return;
+        }
+        for (const auto& needed : m_nodes.at(dependency).depends)
+            refuse_cycles(needed, path);
+        path.pop_back();
+        m_acyclic.insert(dependency);
+    }
+
+    const ResolveOptions& m_options;
+    const hub::Hub& m_hub;
+    Publishers m_publishers;
+    std::map<Dependency, Node> m_nodes;
+    std::map<Dependency, std::vector<Dependency>> m_paths;  // how each was reached
+    std::set<Dependency> m_acyclic;
+};
+
+}  // namespace
+
+Lock resolve(const ResolveOptions& options, const hub::Hub& hub) {
+    return Resolver(options, hub).run();
+}
+
+}  // namespace kernels::lock

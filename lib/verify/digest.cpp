@@ -1,0 +1,47 @@
+#include "kernels/verify/digest.hpp"
+
+#include <set>
+
+#include "kernels/core/digest.hpp"
+#include "kernels/core/error.hpp"
+
+namespace kernels::verify {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool counts(const std::string& path) {
+    return path != "metadata.json" && path != "metadata.json.sigstore" && !path.ends_with(".pyc") &&
+           path.find("__pycache__") == std::string::npos;
+}
+
+}  // namespace
+
+std::vector<std::string> digest_violations(const build::Metadata& metadata, const fs::path& folder) {
+    std::vector<std::string> violations;
+    if (!metadata.digest) return violations;
+    std::set<std::string> seen;
+    std::error_code error;
+    for (auto entry = fs::recursive_directory_iterator(folder, error);
+         entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+        if (error) throw Error(ErrorCode::failed, folder.string() + ": " + error.message());
+        if (!entry->is_regular_file(error)) continue;
+        const std::string path = entry->path().lexically_relative(folder).generic_string();
+        if (!counts(path)) continue;
+        seen.insert(path);
+        const auto expected = metadata.digest->files.find(path);
+        if (expected == metadata.digest->files.end()) {
+            violations.push_back(path + ": not in the digest of metadata.json");
+        } else if (to_base64(from_hex(hash_file(metadata.digest->algorithm, entry->path()))) !=
+                   expected->second) {
+            violations.push_back(path + ": differs from the digest of metadata.json");
+        }
+    }
+    for (const auto& [path, hash] : metadata.digest->files) {
+        if (!seen.contains(path))
+            violations.push_back(path + ": missing, the digest of metadata.json names it");
+    }
+    return violations;
+}
+
+}  // namespace kernels::verify
