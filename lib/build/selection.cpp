@@ -1,7 +1,10 @@
 #include "kernels/build/selection.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <tuple>
+
+#include "kernels/build/suggestion.hpp"
 
 namespace kernels::build {
 namespace {
@@ -100,6 +103,41 @@ auto preference(const Decision& decision) {
     }
 }
 
+int version_distance(Version built, const std::optional<Version>& here) {
+    constexpr int another_major = 40;
+    constexpr int at_most = 80;
+    if (!here) return at_most;
+    const int majors = std::abs(built.major - here->major);
+    return std::min(at_most, majors != 0 ? majors * another_major : std::abs(built.minor - here->minor));
+}
+
+// How much would have to change for a build to fit: a version is changed easily, a backend hardly, the
+// machine not at all.
+int distance(const BuildVariant& variant, const Target& target) {
+    constexpr int another_machine = 10000;
+    constexpr int another_backend = 1000;
+    constexpr int another_version = 100;
+    int sum = 0;
+    if (variant.is_noarch()) {
+        const bool fits = !check(variant, target).has_value();
+        return fits ? 0 : another_backend;
+    }
+    if (variant.cpu() != target.cpu) sum += another_machine;
+    if (variant.os() != target.os) sum += another_machine;
+    if (const auto rejection = check_framework(variant, target)) {
+        const bool ffi = rejection->reason == Reason::tvm_ffi;
+        const auto& here = ffi ? target.tvm_ffi : target.torch;
+        sum += another_version + version_distance(variant.framework_version(), here);
+    }
+    if (const auto rejection = check_backend(variant, target)) {
+        const bool same_kind = variant.backend().kind == target.backend.kind;
+        sum += same_kind
+                   ? another_version + version_distance(variant.backend().version, target.backend.version)
+                   : another_backend;
+    }
+    return sum;
+}
+
 }  // namespace
 
 std::string_view to_string(Reason reason) noexcept {
@@ -138,25 +176,19 @@ Selection select(std::span<const BuildVariant> variants, const Target& target) {
     return selection;
 }
 
-Error no_build_error(const std::string& what, const Selection& selection, const Target& target) {
-    if (selection.decisions.empty()) {
-        return {ErrorCode::no_build, what + ": it has no builds at all", "ask its publisher to build it"};
+std::vector<Decision> nearest_first(const Selection& selection, const Target& target) {
+    std::vector<Decision> refused;
+    for (const auto& decision : selection.decisions) {
+        if (!decision.accepted()) refused.push_back(decision);
     }
-    // The later the rule that refused a build, the nearer the build is to what is wanted.
-    std::vector<const Decision*> nearest_first;
-    for (const auto& decision : selection.decisions)
-        nearest_first.push_back(&decision);
-    std::stable_sort(nearest_first.begin(), nearest_first.end(), [](const Decision* a, const Decision* b) {
-        return a->rejection && b->rejection && a->rejection->reason > b->rejection->reason;
+    std::stable_sort(refused.begin(), refused.end(), [&](const Decision& a, const Decision& b) {
+        return distance(a.variant, target) < distance(b.variant, target);
     });
-    std::vector<std::string> details;
-    for (const auto* decision : nearest_first) {
-        details.push_back(decision->variant.to_string() + ": " +
-                          (decision->rejection ? decision->rejection->text : std::string("fits")));
-    }
-    return {ErrorCode::no_build, what + ": no build fits " + target.to_string(),
-            "another version of the kernel, or another torch, may fit: see the reasons above",
-            std::move(details)};
+    return refused;
+}
+
+Error no_build_error(const std::string& what, const Selection& selection, const Target& target) {
+    return no_build_error(what, selection, target, suggest(selection, target));
 }
 
 }  // namespace kernels::build

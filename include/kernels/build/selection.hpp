@@ -43,7 +43,11 @@ struct Selection {
 /// last. The order of `variants` decides between equals.
 Selection select(std::span<const BuildVariant> variants, const Target& target);
 
+/// The refused builds, the ones first that need the least change of the target to fit.
+std::vector<Decision> nearest_first(const Selection& selection, const Target& target);
+
 /// The error when nothing fits: `what` names the kernel; each build follows with the reason, nearest first.
+/// What would help (see suggestion.hpp) is the hint.
 Error no_build_error(const std::string& what, const Selection& selection, const Target& target);
 
 }  // namespace kernels::build

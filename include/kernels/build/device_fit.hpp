@@ -1,0 +1,66 @@
+// Whether a build's device code runs on a device: by what its metadata states, or by what its libraries hold.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/build/fatbin.hpp"
+#include "kernels/build/metadata.hpp"
+#include "kernels/build/target.hpp"
+
+namespace kernels::build {
+
+/// A CUDA arch as metadata states it: `9.0`, `9.0a`, `10.0f`, `9.0+PTX`.
+struct CudaArch {
+    int major = 0;
+    int minor = 0;
+    char suffix = '\0';  ///< 'a' (this capability only), 'f' (its family), or none
+    bool ptx = false;    ///< compiled on the device, so newer devices run it too
+
+    static std::optional<CudaArch> parse(std::string_view text);
+    /// Whether code for this arch runs on a device of `capability` (90 is 9.0).
+    bool runs_on(int capability) const noexcept;
+};
+
+enum class Fit {
+    yes,
+    no,
+    unknown,  ///< nothing is stated, or the target does not say which device it has
+};
+
+struct DeviceFit {
+    Fit fit = Fit::unknown;
+    std::string text;  ///< why, for people; empty when the build says nothing about devices
+};
+
+/// Whether code for any of `archs` (metadata's form) runs on the target's device. `backend_type` is the
+/// metadata's, "cuda" or "rocm"; other backends have no archs. Archs that are all of an unknown form decide
+/// nothing, as in the Python client.
+DeviceFit device_fit(std::string_view backend_type, std::span<const std::string> archs, const Target& target);
+
+/// By the metadata of a build: what can be known before downloading it.
+DeviceFit device_fit(const Metadata& metadata, const Target& target);
+
+/// By the device code of a library: what can be known where the metadata is silent.
+DeviceFit device_fit(const DeviceCode& code, const Target& target);
+
+/// Throws Error(no_build) when `fit` is `no`; `what` names the build. The check can be skipped by not calling
+/// this: the metadata of a kernel with a Triton fallback can be narrower than the truth.
+void require_fit(const std::string& what, const DeviceFit& fit);
+
+/// Something in a build's metadata that a user should know.
+struct Remark {
+    enum class Kind { python_depends, kernels_minver, dirty };
+    Kind kind;
+    std::string text;
+    bool is_warning = false;  ///< otherwise a plain report
+};
+
+/// python-depends (reported), kernels-minver (a warning when it is newer than the level this library
+/// implements), and a build from a dirty source tree (a warning).
+std::vector<Remark> remarks(const Metadata& metadata);
+
+}  // namespace kernels::build

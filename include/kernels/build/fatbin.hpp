@@ -1,0 +1,45 @@
+// The device code inside a kernel library: SM targets and PTX in CUDA fat binaries, gfx targets in HIP
+// offload bundles. Read from the ELF sections alone; neither CUDA nor ROCm is needed.
+#pragma once
+
+#include <compare>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace kernels::build {
+
+/// One kind of CUDA code in a library.
+struct CudaCode {
+    int capability = 0;       ///< 90 for 9.0
+    char suffix = '\0';       ///< 'a': this capability only; 'f': its family; none otherwise
+    bool ptx = false;         ///< PTX (compiled on the device) rather than machine code
+    std::string ptx_version;  ///< the PTX language's version, "9.0"; empty for machine code
+
+    /// "sm_90a" or "compute_90".
+    std::string to_string() const;
+    friend auto operator<=>(const CudaCode&, const CudaCode&) = default;
+};
+
+/// What a library holds for devices; each kind once, sorted.
+struct DeviceCode {
+    std::vector<CudaCode> cuda;
+    std::vector<std::string> gfx;       ///< with feature flags, "gfx90a:sramecc+:xnack-"
+    std::vector<std::string> problems;  ///< parts that could not be read, and why
+    bool empty() const noexcept { return cuda.empty() && gfx.empty(); }
+};
+
+/// Reads an ELF library's bytes. Damaged parts become `problems`, what could be read stays. Throws
+/// Error(failed) when `library` is no 64-bit little-endian ELF file; `origin` names it.
+DeviceCode device_code(std::string_view library, const std::string& origin);
+
+/// The same for a file, which is mapped and not read as a whole. Throws Error(failed) also when it cannot be
+/// opened.
+DeviceCode read_device_code(const std::filesystem::path& library);
+
+/// In the form that metadata uses for archs: `9.0`, `9.0a`, `10.0f`, `9.0+PTX`, `gfx90a` (feature flags
+/// stripped).
+std::vector<std::string> arch_names(const DeviceCode& code);
+
+}  // namespace kernels::build

@@ -1,0 +1,36 @@
+// What would help where no build fits: another version of the kernel, or a change of the environment.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/build/selection.hpp"
+
+namespace kernels::build {
+
+/// The builds of another version of the same kernel.
+struct OtherVersion {
+    std::string name;  ///< "v3"
+    std::vector<BuildVariant> variants;
+};
+
+struct Suggestion {
+    enum class Kind { version, torch, backend, macos, tvm_ffi };
+    Kind kind;
+    std::string value;    ///< what to choose: "v3", "2.12" (torch, tvm-ffi, macos), "cu126"
+    std::string variant;  ///< the build that would then fit
+    std::string text;     ///< "v3 has a stable-ABI build that fits torch 2.13 (torch-stable-abi29-…)"
+};
+
+/// At most one suggestion of each kind, the cheapest change first: another version of `others` (the first in
+/// the given order with a build that fits wins, so give the newest first), then the nearest torch, tvm-ffi,
+/// macOS or CUDA version that makes one of the refused builds fit. Each is tried before it is suggested.
+std::vector<Suggestion> suggest(const Selection& selection, const Target& target,
+                                std::span<const OtherVersion> others = {});
+
+/// As no_build_error(what, selection, target), with the suggestions as its hint.
+Error no_build_error(const std::string& what, const Selection& selection, const Target& target,
+                     std::span<const Suggestion> suggestions);
+
+}  // namespace kernels::build

@@ -1,0 +1,161 @@
+#include "kernels/build/device_fit.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+#include <utility>
+
+#include "kernels/core/error.hpp"
+#include "kernels/core/text.hpp"
+
+namespace kernels::build {
+namespace {
+
+// The Python client's release whose metadata this library implements.
+constexpr std::array implemented_level = {0, 17, 2};
+
+std::optional<int> digits(std::string_view text) {
+    int value = 0;
+    const bool all =
+        std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
+    const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (text.empty() || !all || status != std::errc() || end != text.data() + text.size())
+        return std::nullopt;
+    return value;
+}
+
+std::string capability_text(int capability) {
+    return std::to_string(capability / 10) + "." + std::to_string(capability % 10);
+}
+
+DeviceFit cuda_fit(std::span<const std::string> archs, int capability) {
+    bool any_known = false;
+    for (const auto& text : archs) {
+        const auto arch = CudaArch::parse(text);
+        if (!arch) continue;
+        any_known = true;
+        if (arch->runs_on(capability))
+            return {Fit::yes, "its code for " + text + " runs on capability " + capability_text(capability)};
+    }
+    const std::string list = join(archs, ", ");
+    if (!any_known) return {Fit::unknown, "it states archs of an unknown form: " + list};
+    return {Fit::no,
+            "built for " + list + ", which does not run on capability " + capability_text(capability)};
+}
+
+DeviceFit rocm_fit(std::span<const std::string> archs, const std::string& gpu_arch) {
+    const std::string here = gpu_arch.substr(0, gpu_arch.find(':'));  // feature flags do not count
+    if (std::find(archs.begin(), archs.end(), here) != archs.end())
+        return {Fit::yes, "it has code for " + here};
+    return {Fit::no, "built for " + join(archs, ", ") + ", the device is " + here};
+}
+
+// Whether a dotted version is newer than what is implemented; a text that is no version is not.
+bool is_newer(const std::string& version) {
+    const auto parts = split(version, '.');
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+        const auto number = digits(parts[i]);
+        const int here = i < implemented_level.size() ? implemented_level[i] : 0;
+        if (!number) return false;
+        if (*number != here) return *number > here;
+    }
+    return false;
+}
+
+}  // namespace
+
+std::optional<CudaArch> CudaArch::parse(std::string_view text) {
+    constexpr std::string_view ptx_mark = "+PTX";
+    CudaArch arch;
+    if (text.ends_with(ptx_mark)) {
+        arch.ptx = true;
+        text.remove_suffix(ptx_mark.size());
+    }
+    if (text.ends_with('a') || text.ends_with('f')) {
+        arch.suffix = text.back();
+        text.remove_suffix(1);
+    }
+    const auto dot = text.find('.');
+    if (dot == std::string_view::npos) return std::nullopt;
+    const auto major_number = digits(text.substr(0, dot));
+    const auto minor_number = digits(text.substr(dot + 1));
+    if (!major_number || !minor_number) return std::nullopt;
+    arch.major = *major_number;
+    arch.minor = *minor_number;
+    return arch;
+}
+
+bool CudaArch::runs_on(int capability) const noexcept {
+    const std::pair device{capability / 10, capability % 10};
+    const std::pair built{major, minor};
+    if (suffix == 'a') return device == built;
+    if (suffix != 'f' && ptx) return device >= built;
+    // Machine code runs on the same generation from its own minor version on; so do the families of today.
+    return device.first == built.first && device.second >= built.second;
+}
+
+DeviceFit device_fit(std::string_view backend_type, std::span<const std::string> archs,
+                     const Target& target) {
+    if (archs.empty()) return {};
+    if (backend_type == "cuda" && target.backend.kind == BackendKind::cuda) {
+        if (target.capability) return cuda_fit(archs, *target.capability);
+        return {Fit::unknown, "built for " + join(archs, ", ") + "; the device's capability is not known"};
+    }
+    if (backend_type == "rocm" && target.backend.kind == BackendKind::rocm) {
+        if (target.gpu_arch) return rocm_fit(archs, *target.gpu_arch);
+        return {Fit::unknown, "built for " + join(archs, ", ") + "; the device's arch is not known"};
+    }
+    return {};
+}
+
+DeviceFit device_fit(const Metadata& metadata, const Target& target) {
+    return device_fit(metadata.backend_type, metadata.archs, target);
+}
+
+DeviceFit device_fit(const DeviceCode& code, const Target& target) {
+    const bool rocm = target.backend.kind == BackendKind::rocm;
+    std::vector<std::string> archs;
+    for (auto& name : arch_names(code)) {
+        if (name.starts_with("gfx") == rocm) archs.push_back(std::move(name));
+    }
+    auto fit = device_fit(target.backend.name(), archs, target);
+    // A part that could not be read may hold just what the device needs.
+    if (fit.fit == Fit::no && !code.problems.empty()) {
+        return {Fit::unknown,
+                fit.text + "; but not all of its device code could be read: " + code.problems.front()};
+    }
+    return fit;
+}
+
+void require_fit(const std::string& what, const DeviceFit& fit) {
+    if (fit.fit != Fit::no) return;
+    throw Error(
+        ErrorCode::no_build, what + ": no device code for this device: " + fit.text,
+        "its first launch would fail; choose another version of the kernel, or skip this check if the "
+        "kernel is known to work (what a build states can be incomplete)");
+}
+
+std::vector<Remark> remarks(const Metadata& metadata) {
+    std::vector<Remark> out;
+    if (!metadata.python_depends.empty()) {
+        out.push_back({Remark::Kind::python_depends,
+                       metadata.name + ": its Python code imports " + join(metadata.python_depends, ", ")});
+    }
+    if (metadata.kernels_minver && is_newer(*metadata.kernels_minver)) {
+        out.push_back({Remark::Kind::kernels_minver,
+                       metadata.name + ": made for kernels " + *metadata.kernels_minver +
+                           " or newer, newer than the 0.17.2 that this tool follows",
+                       true});
+    }
+    if (metadata.dirty) {
+        out.push_back({Remark::Kind::dirty,
+                       metadata.name +
+                           ": built from a source tree with uncommitted changes, so the recorded commit does "
+                           "not tell what is in it",
+                       true});
+    }
+    return out;
+}
+
+}  // namespace kernels::build

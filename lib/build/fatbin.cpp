@@ -1,0 +1,160 @@
+#include "kernels/build/fatbin.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <set>
+
+#include "build/elf_sections.hpp"
+#include "build/hip_bundle.hpp"
+#include "build/little_endian.hpp"
+#include "build/mapped_file.hpp"
+#include "kernels/core/error.hpp"
+
+namespace kernels::build {
+namespace {
+
+// The container that nvcc writes; no public description exists. Checked against cuobjdump on libraries made
+// by CUDA 13.0.
+constexpr std::uint32_t image_magic = 0xBA55ED50;
+constexpr std::size_t image_header = 16;  // u32 magic, u16 version, u16 header size, u64 size of what follows
+constexpr std::size_t entry_header = 64;  // u16 kind, u16, u32 header size, u64 payload size, ...
+constexpr std::uint16_t kind_ptx = 1;
+constexpr std::uint16_t kind_machine_code = 2;
+constexpr std::uint64_t flag_this_capability_only = 0x100000;  // sm_90a
+constexpr std::uint64_t flag_family = 0x200000;                // sm_100f
+constexpr std::uint64_t compressed_flags = 0x2000 | 0x8000;    // LZ4, zstd
+constexpr int greatest_capability = 999;
+
+struct Collected {
+    std::set<CudaCode> cuda;
+    std::set<std::string> gfx;
+    std::set<std::string> problems;
+};
+
+// Older compilers mark sm_90a in the payload alone: in a cubin's ELF flags (ABI 7) and in PTX's .target line.
+char suffix_by_payload(std::string_view payload, bool ptx) {
+    if (ptx) {
+        const auto at = payload.find(".target sm_");
+        if (at == std::string_view::npos) return '\0';
+        auto rest = payload.substr(at + 11);
+        while (!rest.empty() && std::isdigit(static_cast<unsigned char>(rest.front())) != 0)
+            rest.remove_prefix(1);
+        return rest.starts_with('a') || rest.starts_with('f') ? rest.front() : '\0';
+    }
+    constexpr std::size_t abi_version_at = 8;
+    constexpr std::size_t flags_at = 48;
+    constexpr std::uint32_t accelerated = 0x800;
+    const auto flags = little_endian<std::uint32_t>(payload, flags_at);
+    const bool old_abi = payload.starts_with(
+                             "\x7f"
+                             "ELF") &&
+                         payload.size() > abi_version_at && payload[abi_version_at] == 7;
+    return old_abi && flags && (*flags & accelerated) != 0 ? 'a' : '\0';
+}
+
+void read_entry(std::string_view header, std::string_view payload, Collected& out) {
+    const auto kind = little_endian<std::uint16_t>(header, 0).value_or(0);
+    if (kind != kind_ptx && kind != kind_machine_code) return;
+    const auto minor = little_endian<std::uint16_t>(header, 24).value_or(0);
+    const auto major = little_endian<std::uint16_t>(header, 26).value_or(0);
+    const auto capability = little_endian<std::uint32_t>(header, 28).value_or(0);
+    const auto flags = little_endian<std::uint64_t>(header, 40).value_or(0);
+    if (capability < 10 || capability > greatest_capability) {
+        out.problems.insert("a CUDA fat binary holds code for an impossible capability");
+        return;
+    }
+    CudaCode code;
+    code.capability = static_cast<int>(capability);
+    code.ptx = kind == kind_ptx;
+    if (code.ptx) code.ptx_version = std::to_string(major) + "." + std::to_string(minor);
+    if ((flags & flag_this_capability_only) != 0) {
+        code.suffix = 'a';
+    } else if ((flags & flag_family) != 0) {
+        code.suffix = 'f';
+    } else if ((flags & compressed_flags) == 0) {
+        code.suffix = suffix_by_payload(payload, code.ptx);
+    }
+    out.cuda.insert(std::move(code));
+}
+
+// One image: the entries between its header and its end.
+void read_image(std::string_view entries, Collected& out) {
+    while (!entries.empty()) {
+        const auto header_size = little_endian<std::uint32_t>(entries, 4);
+        const auto size = little_endian<std::uint64_t>(entries, 8);
+        if (!header_size || !size || *header_size < entry_header || *header_size > entries.size() ||
+            *size > entries.size() - *header_size) {
+            out.problems.insert("a CUDA fat binary ends inside an entry");
+            return;
+        }
+        read_entry(entries.substr(0, *header_size), entries.substr(*header_size, *size), out);
+        entries.remove_prefix(*header_size + *size);
+    }
+}
+
+// A section holds one image for each translation unit, with padding between them.
+void read_cuda_section(std::string_view section, Collected& out) {
+    constexpr std::string_view magic("\x50\xED\x55\xBA", 4);
+    for (auto at = section.find(magic); at != std::string_view::npos; at = section.find(magic, at)) {
+        const auto image = section.substr(at);
+        const auto header_size = little_endian<std::uint16_t>(image, 6);
+        const auto size = little_endian<std::uint64_t>(image, 8);
+        if (!header_size || !size || *header_size < image_header || *header_size > image.size() ||
+            *size > image.size() - *header_size) {
+            out.problems.insert("a CUDA fat binary is larger than its section");
+            at += magic.size();
+            continue;
+        }
+        read_image(image.substr(*header_size, *size), out);
+        at += *header_size + *size;
+    }
+}
+
+}  // namespace
+
+std::string CudaCode::to_string() const {
+    std::string out = (ptx ? "compute_" : "sm_") + std::to_string(capability);
+    if (suffix != '\0') out += suffix;
+    return out;
+}
+
+DeviceCode device_code(std::string_view library, const std::string& origin) {
+    const auto sections = elf_sections(library, origin);
+    Collected found;
+    for (const auto& section : sections.sections) {
+        if (section.name == ".nv_fatbin" || section.name == "__nv_relfatbin") {
+            read_cuda_section(section.bytes, found);
+        } else if (section.name == ".hip_fatbin") {
+            read_hip_section(section.bytes, found.gfx, found.problems);
+        }
+    }
+    for (const auto& problem : sections.problems)
+        found.problems.insert(problem);
+    return {{found.cuda.begin(), found.cuda.end()},
+            {found.gfx.begin(), found.gfx.end()},
+            {found.problems.begin(), found.problems.end()}};
+}
+
+DeviceCode read_device_code(const std::filesystem::path& library) {
+    const MappedFile file(library);
+    return device_code(file.bytes(), library.string());
+}
+
+std::vector<std::string> arch_names(const DeviceCode& code) {
+    std::vector<std::string> out;
+    for (const auto& cuda : code.cuda) {
+        std::string name = std::to_string(cuda.capability / 10) + "." + std::to_string(cuda.capability % 10);
+        if (cuda.suffix != '\0') name += cuda.suffix;
+        out.push_back(name + (cuda.ptx ? "+PTX" : ""));
+    }
+    for (const auto& gfx : code.gfx)
+        out.push_back(gfx.substr(0, gfx.find(':')));
+    // Two PTX versions, or two sets of feature flags, are one arch.
+    std::vector<std::string> unique;
+    for (auto& name : out) {
+        if (std::find(unique.begin(), unique.end(), name) == unique.end()) unique.push_back(std::move(name));
+    }
+    return unique;
+}
+
+}  // namespace kernels::build
