@@ -1,13 +1,23 @@
 #include "kernels/build/metadata.hpp"
 
+#include <algorithm>
+#include <array>
+#include <cstdint>
 #include <nlohmann/json.hpp>
 
 #include "kernels/core/error.hpp"
+#include "kernels/core/text.hpp"
+
+// What is accepted is what the Python client accepts (tests/contract/build/test_metadata.py): unknown keys
+// are for later versions, everything known has its exact type, and only optional keys may be null.
 
 namespace kernels::build {
 namespace {
 
 using Json = nlohmann::json;
+
+constexpr std::array<std::string_view, 8> backend_types = {"cann",   "cpu",  "cuda", "metal",
+                                                           "neuron", "rocm", "tpu",  "xpu"};
 
 // Reads keys of one JSON object and says where a wrong one is.
 class Reader {
@@ -17,33 +27,45 @@ class Reader {
         if (!m_json.is_object()) fail("", "is not an object");
     }
 
+    bool has(const char* key) const { return m_json.contains(key); }
+    // For optional keys: null counts as absent.
     const Json* find(const char* key) const {
         const auto found = m_json.find(key);
         return found == m_json.end() || found->is_null() ? nullptr : &*found;
     }
     const Json& require(const char* key) const {
-        const Json* value = find(key);
-        if (value == nullptr) fail(key, "is missing");
-        return *value;
+        const auto found = m_json.find(key);
+        if (found == m_json.end()) fail(key, "is missing");
+        return *found;
     }
     std::string text(const char* key) const { return as_text(require(key), key); }
     std::optional<std::string> optional_text(const char* key) const {
         const Json* value = find(key);
         return value == nullptr ? std::nullopt : std::optional(as_text(*value, key));
     }
+    bool flag(const char* key) const {
+        const Json& value = require(key);
+        if (!value.is_boolean()) fail(key, "is neither true nor false");
+        return value.get<bool>();
+    }
+    std::int64_t count(const char* key) const {
+        const Json& value = require(key);
+        const bool fits = value.is_number_unsigned() && value.get<std::uint64_t>() <= INT64_MAX;
+        if (!fits) fail(key, "is not a whole number of 0 or more");
+        return value.get<std::int64_t>();
+    }
     std::vector<std::string> texts(const char* key) const {
+        const Json& value = require(key);
+        if (!value.is_array()) fail(key, "is not a list");
         std::vector<std::string> out;
-        if (const Json* value = find(key)) {
-            if (!value->is_array()) fail(key, "is not a list");
-            for (const auto& item : *value)
-                out.push_back(as_text(item, key));
-        }
+        for (const auto& item : value)
+            out.push_back(as_text(item, key));
         return out;
     }
     [[noreturn]] void fail(const std::string& key, const std::string& why) const {
-        throw Error(ErrorCode::verification,
-                    m_origin + ": " + m_where + (m_where.empty() || key.empty() ? "" : ".") + key +
-                        (m_where.empty() && key.empty() ? "the document " : " ") + why);
+        const std::string dot = m_where.empty() || key.empty() ? "" : ".";
+        const std::string what = m_where.empty() && key.empty() ? "the document" : m_where + dot + key;
+        throw Error(ErrorCode::verification, m_origin + ": " + what + " " + why);
     }
 
   private:
@@ -56,16 +78,47 @@ class Reader {
     std::string m_where;
 };
 
+// A lower-case letter, then letters, digits and dashes, the last of them no dash.
+bool is_kernel_name(std::string_view name) {
+    const auto letter = [](char c) { return c >= 'a' && c <= 'z'; };
+    const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+    return name.size() >= 2 && letter(name.front()) && name.back() != '-' &&
+           std::all_of(name.begin(), name.end(), [&](char c) { return letter(c) || digit(c) || c == '-'; });
+}
+
+// Three numbers with dots between them.
+bool is_release(std::string_view version) {
+    const auto parts = split(version, '.');
+    return parts.size() == 3 && std::all_of(parts.begin(), parts.end(), [](std::string_view part) {
+               return !part.empty() && part.size() <= 9 &&
+                      part.find_first_not_of("0123456789") == std::string_view::npos;
+           });
+}
+
+bool is_git_object(std::string_view id) {
+    return (id.size() == 40 || id.size() == 64) &&
+           id.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
+}
+
 Dependency parse_dependency(const Json& json, const std::string& origin) {
     const Reader reader(json, origin, "kernel-depends");
-    const auto repo = RepoId::parse(reader.text("repo-id"));
-    const Json* version = reader.find("version");
+    for (const auto& [key, value] : json.items()) {
+        if (key != "repo-id" && key != "version" && key != "revision")
+            reader.fail("", "has an unknown key " + backquoted(key));
+    }
+    const auto repo = [&] {
+        const auto text = reader.text("repo-id");
+        try {
+            return RepoId::parse(text);
+        } catch (const Error& error) {
+            reader.fail("repo-id", "is wrong: " + std::string(error.what()));
+        }
+    }();
+    const bool by_version = reader.find("version") != nullptr;
     const auto revision = reader.optional_text("revision");
-    if ((version != nullptr) == revision.has_value())
-        reader.fail("", "needs a version or a revision, not both");
+    if (by_version == revision.has_value()) reader.fail("", "needs either a version or a revision");
     if (revision) return {repo, Revision{*revision}};
-    if (!version->is_number_integer()) reader.fail("version", "is not an integer");
-    return {repo, KernelVersion{version->get<std::int64_t>()}};
+    return {repo, KernelVersion{reader.count("version")}};
 }
 
 FilesDigest parse_digest(const Json& json, const std::string& origin) {
@@ -88,14 +141,22 @@ FilesDigest parse_digest(const Json& json, const std::string& origin) {
     return digest;
 }
 
-bool parse_dirty(const Json& provenance) {
-    const auto dirty = [&](const char* key) {
-        const auto part = provenance.is_object() ? provenance.find(key) : provenance.end();
-        if (part == provenance.end() || !part->is_object()) return false;
-        const auto flag = part->find("dirty");
-        return flag != part->end() && flag->is_boolean() && flag->get<bool>();
-    };
-    return dirty("kernel-builder") || dirty("kernel");
+// Whether the git state at `key` says that the tree had uncommitted changes.
+bool git_dirty(const Reader& reader) {
+    const char* commit = reader.has("commit") ? "commit" : "sha";  // older metadata say sha
+    if (!is_git_object(reader.text(commit))) reader.fail(commit, "is no git object");
+    return reader.flag("dirty");
+}
+
+bool parse_dirty(const Json& json, const std::string& origin) {
+    const Reader provenance(json, origin, "provenance");
+    const Reader builder(provenance.require("kernel-builder"), origin, "provenance.kernel-builder");
+    builder.text("version");
+    bool dirty = false;
+    if (builder.has("commit") || builder.has("sha") || builder.has("dirty")) dirty = git_dirty(builder);
+    if (const Json* kernel = provenance.find("kernel"))
+        dirty = git_dirty(Reader(*kernel, origin, "provenance.kernel")) || dirty;
+    return dirty;
 }
 
 }  // namespace
@@ -104,33 +165,37 @@ Metadata Metadata::parse(std::string_view text, const std::string& origin) {
     Json json;
     try {
         json = Json::parse(text);
-    } catch (const Json::exception& error) {
-        throw Error(ErrorCode::verification, origin + ": not JSON: " + error.what());
+    } catch (const Json::parse_error& error) {
+        throw Error(ErrorCode::verification,
+                    origin + ": not JSON: wrong at byte " + std::to_string(error.byte));
     }
     const Reader reader(json, origin, "");
     Metadata metadata;
     metadata.id = reader.text("id");
     metadata.name = reader.text("name");
-    const Json& version = reader.require("version");
-    if (!version.is_number_integer()) reader.fail("version", "is not an integer");
-    metadata.version = version.get<std::int64_t>();
+    if (!is_kernel_name(metadata.name))
+        reader.fail("name", "is no kernel name: " + backquoted(metadata.name));
+    metadata.version = reader.count("version");
     metadata.kernels_minver = reader.optional_text("kernels-minver");
-    metadata.license = reader.optional_text("license");
+    if (metadata.kernels_minver && !is_release(*metadata.kernels_minver))
+        reader.fail("kernels-minver", "is no release: " + backquoted(*metadata.kernels_minver));
+    metadata.license = reader.text("license");
     metadata.upstream = reader.optional_text("upstream");
     metadata.source = reader.optional_text("source");
     metadata.python_depends = reader.texts("python-depends");
-    if (const Json* depends = reader.find("kernel-depends")) {
-        if (!depends->is_array()) reader.fail("kernel-depends", "is not a list");
-        for (const auto& item : *depends)
+    if (reader.has("kernel-depends")) {
+        const Json& depends = reader.require("kernel-depends");
+        if (!depends.is_array()) reader.fail("kernel-depends", "is not a list");
+        for (const auto& item : depends)
             metadata.kernel_depends.push_back(parse_dependency(item, origin));
     }
-    if (const Json* backend = reader.find("backend")) {
-        const Reader inner(*backend, origin, "backend");
-        metadata.backend_type = inner.text("type");
-        metadata.archs = inner.texts("archs");
-    }
+    const Reader backend(reader.require("backend"), origin, "backend");
+    metadata.backend_type = backend.text("type");
+    if (std::find(backend_types.begin(), backend_types.end(), metadata.backend_type) == backend_types.end())
+        backend.fail("type", "is no backend: " + backquoted(metadata.backend_type));
+    if (backend.find("archs") != nullptr) metadata.archs = backend.texts("archs");
     if (const Json* digest = reader.find("digest")) metadata.digest = parse_digest(*digest, origin);
-    if (const Json* provenance = reader.find("provenance")) metadata.dirty = parse_dirty(*provenance);
+    if (const Json* provenance = reader.find("provenance")) metadata.dirty = parse_dirty(*provenance, origin);
     return metadata;
 }
 
