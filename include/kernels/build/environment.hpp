@@ -18,8 +18,8 @@ struct Fact {
 };
 
 struct DetectOptions {
-    /// `--torch`: a libtorch or site-packages/torch folder, a Python environment, or a version such as
-    /// "2.13".
+    /// `--torch`: a libtorch or site-packages/torch folder, a Python environment (or its bin/python), or a
+    /// version such as "2.13" or "2.13+cu128".
     std::optional<std::string> torch;
     /// Where a `.venv` may be.
     std::filesystem::path project = ".";
@@ -39,6 +39,7 @@ struct Environment {
     Target target;
     std::optional<TorchInstallation> torch;
     std::vector<Fact> facts;
+    std::vector<std::string> missing;  ///< what could not be found, and what that means; a sentence each
 };
 
 /// Looks for torch in this order: options.torch, $KERNELS_TORCH, $VIRTUAL_ENV, $CONDA_PREFIX, `.venv` in the

@@ -7,6 +7,7 @@
 
 #include "kernels/build/build_variant.hpp"
 #include "kernels/build/device_fit.hpp"
+#include "kernels/build/environment.hpp"
 #include "kernels/build/fatbin.hpp"
 #include "kernels/build/metadata.hpp"
 #include "kernels/build/selection.hpp"
@@ -89,11 +90,24 @@ Json fits(const Json& question) {
     return build::device_fit(type, archs, device).fit != build::Fit::no;
 }
 
+Json environment(const Json& question) {
+    build::DetectOptions options;
+    if (question.contains("torch")) options.torch = question.at("torch").get<std::string>();
+    options.project = question.value("project", ".");
+    const auto found = build::detect(options);
+    Json answer = {
+        {"target", found.target.to_string()}, {"facts", Json::object()}, {"missing", found.missing}};
+    for (const auto& fact : found.facts)
+        answer["facts"][fact.name] = {fact.value, fact.origin};
+    return answer;
+}
+
 Json answer(const Json& question) {
     const std::string ask = question.at("ask");
     if (ask == "select") return select(question);
     if (ask == "parse") return parse(question);
     if (ask == "metadata") return metadata(question);
+    if (ask == "environment") return environment(question);
     if (ask == "fits") return fits(question);
     if (ask == "archs")
         return build::arch_names(build::read_device_code(question.at("path").get<std::string>()));

@@ -1,0 +1,50 @@
+// Where torch and the device libraries can be; nothing is run to find out.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/build/environment.hpp"
+#include "kernels/core/version.hpp"
+
+namespace kernels::build {
+
+/// An environment in which torch may be installed, and how it came up.
+struct Place {
+    std::filesystem::path prefix;
+    std::string origin;
+};
+
+/// The places that the user's environment names, in the documented order.
+std::vector<Place> places(const std::filesystem::path& project);
+
+/// The folders of Python packages below an environment's prefix.
+std::vector<std::filesystem::path> package_folders(const std::filesystem::path& prefix);
+
+/// A torch in `prefix` itself or among its Python packages.
+std::optional<TorchInstallation> torch_below(const std::filesystem::path& prefix);
+
+/// A torch of which only the version is known, "2.13" or "2.13.0+cu128". Throws Error(usage).
+TorchInstallation torch_of_version(const std::string& version);
+
+/// The version of the installed Ascend toolkit, from its own files.
+std::optional<Version> cann_version();
+
+/// The version that a CUDA runtime library gives of itself: one in `folder`, else the system's.
+std::optional<Version> cuda_runtime_version(const std::filesystem::path& folder = {});
+
+/// Something that a library of the device's driver, or the kernel, said.
+struct DeviceAnswer {
+    std::string value;
+    std::string origin;
+};
+
+/// Compute capability of the CUDA device ("90"), of NVML or the CUDA driver.
+std::optional<DeviceAnswer> cuda_capability();
+
+/// Arch of the ROCm device ("gfx942"), of the kernel's driver or HIP's library.
+std::optional<DeviceAnswer> rocm_arch();
+
+}  // namespace kernels::build

@@ -1,0 +1,157 @@
+// Reading one torch installation.
+#include <array>
+#include <regex>
+
+#include "build/places.hpp"
+#include "kernels/build/environment.hpp"
+#include "kernels/core/error.hpp"
+#include "kernels/core/files.hpp"
+#include "kernels/core/text.hpp"
+
+namespace kernels::build {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The value that a line `name = 'x'` or `name: Optional[str] = 'x'` of torch/version.py gives.
+std::optional<std::string> assigned(const std::string& text, const std::string& name) {
+    const std::regex line("(^|\n)" + name + R"([ \t]*(?::[^=\n]*)?=[ \t]*['"]([^'"\n]*)['"])");
+    std::smatch match;
+    if (!std::regex_search(text, match, line)) return std::nullopt;
+    return match[2].str();
+}
+
+// What stands behind `#define name` in a C header.
+std::optional<std::string> defined(const std::string& text, const std::string& name) {
+    const std::regex line("#define[ \t]+" + name + "[ \t]+([0-9]+)");
+    std::smatch match;
+    if (!std::regex_search(text, match, line)) return std::nullopt;
+    return match[1].str();
+}
+
+std::optional<Version> version_of(const std::string& text) {
+    try {
+        return Version::parse(text);
+    } catch (const Error&) {
+        return std::nullopt;  // a hand-made version.py; the caller has a weaker source
+    }
+}
+
+bool is_there(const fs::path& path) {
+    std::error_code error;
+    return fs::exists(path, error);
+}
+
+std::optional<Backend> versioned(BackendKind kind, const std::string& version) {
+    const auto parsed = version_of(version);
+    return parsed ? std::optional(Backend{kind, *parsed}) : std::nullopt;
+}
+
+// "20250200" is 2025.2, by the Python client's rule.
+std::optional<Backend> xpu_backend(const std::string& text) {
+    if (text.size() < 6) return std::nullopt;
+    return versioned(BackendKind::xpu, text.substr(0, 4) + "." + text.substr(5, 1));
+}
+
+// The backend that a torch with these version.py values and neighbours computes on; the order is the Python
+// client's. Extensions are known by their packages, which torch loads by itself.
+Backend backend_of_python(const fs::path& torch, const std::string& version_py) {
+    const fs::path packages = torch.parent_path();
+    if (is_there(packages / "torch_tpu")) return {BackendKind::tpu, {}};
+    if (is_there(packages / "torch_neuronx") || is_there(packages / "torch_neuron"))
+        return {BackendKind::neuron, {}};
+    if (const auto cuda = assigned(version_py, "cuda")) {
+        if (const auto backend = versioned(BackendKind::cuda, *cuda)) return *backend;
+    }
+    if (const auto hip = assigned(version_py, "hip")) {
+        if (const auto backend = versioned(BackendKind::rocm, *hip)) return *backend;
+    }
+#ifdef __APPLE__
+    return {BackendKind::metal, {}};
+#else
+    if (const auto xpu = assigned(version_py, "xpu")) {
+        if (const auto backend = xpu_backend(*xpu)) return *backend;
+    }
+    if (is_there(packages / "torch_npu")) {
+        if (const auto cann = cann_version()) return {BackendKind::cann, *cann};
+    }
+    return {BackendKind::cpu, {}};
+#endif
+}
+
+// "+cu128", "+rocm6.4" or "+cpu" at the end of a version.
+std::optional<Backend> backend_of_tag(const std::string& version) {
+    const auto plus = version.find('+');
+    if (plus == std::string::npos) return std::nullopt;
+    const std::string tag = version.substr(plus + 1);
+    if (tag.starts_with("rocm") && tag.find('.') != std::string::npos)
+        return versioned(BackendKind::rocm, tag.substr(4));
+    return Backend::parse(tag);
+}
+
+// A libtorch without Python has no version.py: its version's tag says it, else the libraries it holds.
+Backend backend_of_libtorch(const fs::path& folder, const std::string& version) {
+    if (const auto backend = backend_of_tag(version)) return *backend;
+    for (const char* lib : {"lib", "lib64", "lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu"}) {
+        if (!is_there(folder / lib / "libtorch_cuda.so")) continue;
+        if (const auto cuda = cuda_runtime_version(folder / lib)) return {BackendKind::cuda, *cuda};
+    }
+#ifdef __APPLE__
+    return {BackendKind::metal, {}};
+#else
+    return {BackendKind::cpu, {}};
+#endif
+}
+
+std::optional<std::string> version_of_headers(const fs::path& folder) {
+    for (const char* header : {"include/torch/headeronly/version.h", "include/torch/version.h",
+                               "include/torch/csrc/api/include/torch/version.h"}) {
+        const auto text = read_file_if_exists(folder / header);
+        if (!text) continue;
+        const auto major = defined(*text, "TORCH_VERSION_MAJOR");
+        const auto minor = defined(*text, "TORCH_VERSION_MINOR");
+        const auto patch = defined(*text, "TORCH_VERSION_PATCH");
+        if (major && minor) return *major + "." + *minor + "." + patch.value_or("0");
+    }
+    return std::nullopt;
+}
+
+bool states_old_abi(const fs::path& folder) {
+    // Torch's CMake files state the ABI where it is not the compiler's default; since 2.6 it always is.
+    const auto config = read_file_if_exists(folder / "share/cmake/Torch/TorchConfig.cmake");
+    return config && config->find("_GLIBCXX_USE_CXX11_ABI=0") != std::string::npos;
+}
+
+}  // namespace
+
+std::optional<TorchInstallation> read_torch(const fs::path& folder) {
+    if (folder.empty()) return std::nullopt;
+    std::error_code error;
+    TorchInstallation torch;
+    torch.folder = fs::weakly_canonical(folder, error);
+    if (const auto text = read_file_if_exists(folder / "version.py");
+        text && is_there(folder / "__init__.py")) {
+        torch.version = assigned(*text, "__version__").value_or("");
+        torch.backend = backend_of_python(torch.folder, *text);
+    } else if (const auto stated = read_file_if_exists(folder / "build-version")) {
+        torch.version = trimmed(*stated);
+        torch.backend = backend_of_libtorch(torch.folder, torch.version);
+    } else if (const auto headers = version_of_headers(folder)) {
+        torch.version = *headers;
+        torch.backend = backend_of_libtorch(torch.folder, torch.version);
+    }
+    if (!version_of(torch.version)) return std::nullopt;
+    torch.cxx11_abi = !states_old_abi(folder);
+    return torch;
+}
+
+TorchInstallation torch_of_version(const std::string& version) {
+    constexpr Version always_cxx11{2, 6};  // earlier wheels for Linux used the old ABI
+    TorchInstallation torch;
+    torch.cxx11_abi = Version::parse(version) >= always_cxx11;
+    torch.version = version;
+    if (const auto backend = backend_of_tag(version)) torch.backend = *backend;
+    return torch;
+}
+
+}  // namespace kernels::build
