@@ -1,0 +1,175 @@
+#include "common/commands.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace kernels::app {
+namespace {
+
+constexpr std::array globals = {
+    OptionSpec{"--project", "", "DIR",
+               "the project's folder; the default is the current one, searching upwards"},
+    OptionSpec{"--cache", "", "DIR",
+               "the Hugging Face cache to use (else KERNELS_CACHE, HF_HUB_CACHE, HF_HOME)"},
+    OptionSpec{"--endpoint", "", "URL", "the Hub to ask (else HF_ENDPOINT)"},
+    OptionSpec{"--jobs", "", "N", "transfers at the same time (8)"},
+    OptionSpec{"--offline", "", "", "open no network connection (as HF_HUB_OFFLINE=1)"},
+    OptionSpec{"--json", "", "", "print one JSON document on stdout, on failure too"},
+    OptionSpec{"--color", "", "WHEN", "auto, always or never; NO_COLOR is honoured"},
+    OptionSpec{"--no-progress", "", "", "show no progress"},
+    OptionSpec{"--quiet", "-q", "", "print errors only"},
+    OptionSpec{"--verbose", "-v", "", "print what is done; twice: every request", true},
+    OptionSpec{"--help", "-h", "", "print help"},
+    OptionSpec{"--version", "-V", "", "print the version of this program"},
+};
+
+constexpr OptionSpec torch_option{
+    "--torch", "", "PATH|VERSION",
+    "the torch to choose builds for (else KERNELS_TORCH, an active environment, .venv, "
+    "python3, a libtorch)"};
+constexpr OptionSpec target_option{
+    "--target", "", "SPEC",
+    "choose builds for another machine, such as torch=2.13,cuda=12.8,cpu=x86_64,os=linux", true};
+constexpr OptionSpec repeat_option{"--repeat", "", "N", "runs to time (10)"};
+constexpr OptionSpec threads_option{"--threads", "", "N",
+                                    "threads within an operation (torch's own default)"};
+constexpr OptionSpec seed_option{"--seed", "", "N", "seed of made-up inputs (0)"};
+constexpr OptionSpec input_option{
+    "--input", "", "FILE|SHAPE",
+    "an input: a tensor file of torch.save, or a type and shape such as int64[1,16]; once "
+    "for each argument",
+    true};
+constexpr OptionSpec rtol_option{"--rtol", "", "X",
+                                 "relative tolerance (by dtype: 1e-4 for float32, 2e-2 for bfloat16)"};
+constexpr OptionSpec atol_option{"--atol", "", "X", "absolute tolerance (as --rtol)"};
+
+constexpr std::array lock_options = {
+    OptionSpec{"--check", "", "",
+               "write nothing; exit with status 3 and say what differs when the lock is out of date"},
+    OptionSpec{"--upgrade", "", "[REPO]",
+               "look every version up anew, or only REPO's; without it, entries that are still wanted stay"},
+};
+constexpr std::array download_options = {
+    OptionSpec{"--all-variants", "", "", "every build of every kernel"},
+    target_option,
+    torch_option,
+    OptionSpec{"--locked", "", "", "fail with status 3 when the lock does not cover the project file"},
+};
+constexpr std::array env_options = {torch_option};
+constexpr std::array kernelize_options = {
+    OptionSpec{"--output", "-o", "FILE",
+               "where the result goes; the default is MODEL.kernelized.pt beside the model"},
+    OptionSpec{"--device", "", "DEVICE",
+               "cpu, cuda, rocm, xpu, npu or mps; the default is the device of the parameters"},
+    OptionSpec{"--mode", "", "MODE", "inference (default), training, and either with |torch-compile"},
+    OptionSpec{"--target", "", "SPEC", "choose builds for another machine"},
+    torch_option,
+    OptionSpec{"--layer", "", "NAME=REPO[@REF]:LAYER", "map a layer name, besides the project file", true},
+    OptionSpec{"--bind", "", "NAME=CLASS_GLOB", "give classes a layer name, besides the project file", true},
+    OptionSpec{"--use-fallback", "", "WHEN",
+               "none, default or all: when a layer may keep its original forward"},
+    OptionSpec{"--dry-run", "", "", "write nothing; show what would be replaced"},
+    OptionSpec{"--verify", "", "",
+               "run original and result on --input and fail with status 8 when they differ"},
+    input_option,
+    rtol_option,
+    atol_option,
+    seed_option,
+};
+constexpr std::array run_options = {
+    input_option,
+    OptionSpec{"--reference", "", "ORIGINAL", "also run this model on the same input and compare"},
+    rtol_option,
+    atol_option,
+    repeat_option,
+    threads_option,
+    seed_option,
+};
+
+constexpr std::array commands = {
+    CommandSpec{"lock", Group::project, "[DIR]", 0, 1, "resolve the project's dependencies to commits",
+                "Resolves the dependencies of the project file, and the kernels that these need, to commits, "
+                "and writes "
+                "kernels.lock beside the project file.",
+                lock_options},
+    CommandSpec{"download", Group::project, "[DIR]", 0, 1, "download and verify the locked builds",
+                "Downloads the build of every locked kernel that fits this machine into the Hugging Face "
+                "cache. Every file "
+                "is checked against its hash before it gets its name. What is complete costs no request.",
+                download_options},
+    CommandSpec{"kernelize", Group::model, "MODEL", 1, 1, "rewrite a TorchScript model to call kernels",
+                "Replaces the forward of every layer that the project maps to a kernel, with the kernel "
+                "repository's own "
+                "layer source, and writes a new model with a manifest of the kernels that it needs.",
+                kernelize_options, true},
+    CommandSpec{"inspect",
+                Group::model,
+                "MODEL",
+                1,
+                1,
+                "show a model's layers, operators and manifest",
+                "Lists the modules of a TorchScript model with their classes, the operators that its graphs "
+                "call, and the "
+                "manifest that kernelize embedded.",
+                {},
+                true},
+    CommandSpec{"run", Group::model, "MODEL", 1, 1, "run a model and compare it with the original",
+                "Loads a model in this fresh process through the runtime library, runs it, and with "
+                "--reference compares "
+                "results and times with the original.",
+                run_options, true},
+    CommandSpec{"env", Group::kernel, "", 0, 0, "show what this machine is and where each fact came from",
+                "Prints the torch that builds are chosen for, the backend, cache, endpoint and whether there "
+                "is a token, "
+                "with the origin of each.",
+                env_options},
+    CommandSpec{
+        "completion",
+        Group::program,
+        "SHELL",
+        1,
+        1,
+        "print the completion script for bash, zsh or fish",
+        "Prints a script that completes commands and options; source it from the shell's start-up file.",
+        {}},
+    CommandSpec{"help",
+                Group::program,
+                "[COMMAND]",
+                0,
+                1,
+                "explain a command",
+                "Prints what a command does and its options.",
+                {}},
+};
+
+}  // namespace
+
+std::string_view to_string(Group group) noexcept {
+    switch (group) {
+        case Group::project:
+            return "Projects";
+        case Group::kernel:
+            return "Kernels and this machine";
+        case Group::model:
+            return "Models (run by kernels-torch, which links libtorch)";
+        case Group::program:
+            return "This program";
+    }
+    return "";
+}
+
+std::span<const CommandSpec> all_commands() {
+    return commands;
+}
+
+std::span<const OptionSpec> global_options() {
+    return globals;
+}
+
+const CommandSpec* find_command(std::string_view name) {
+    const auto found = std::find_if(commands.begin(), commands.end(),
+                                    [&](const CommandSpec& command) { return command.name == name; });
+    return found == commands.end() ? nullptr : &*found;
+}
+
+}  // namespace kernels::app

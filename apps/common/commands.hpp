@@ -1,0 +1,44 @@
+// The description of every command: the one table behind parsing, help, completions and the check of the man
+// page.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+namespace kernels::app {
+
+struct OptionSpec {
+    std::string_view name;   ///< "--target"
+    std::string_view alias;  ///< "-o", or empty
+    std::string_view
+        value;  ///< what stands behind it, "SPEC"; "[REPO]" when it may be left out; empty for a switch
+    std::string_view help;
+    bool repeatable = false;
+
+    constexpr bool takes_value() const noexcept { return !value.empty(); }
+    constexpr bool value_is_optional() const noexcept { return value.starts_with('['); }
+};
+
+/// What a command is about: the headings of `kernels help`.
+enum class Group { project, kernel, model, program };
+std::string_view to_string(Group group) noexcept;
+
+struct CommandSpec {
+    std::string_view name;
+    Group group;
+    std::string_view arguments;  ///< positional, "[DIR]"
+    int least_arguments;
+    int most_arguments;
+    std::string_view summary;
+    std::string_view description;
+    std::span<const OptionSpec> options;
+    bool needs_torch = false;  ///< run by kernels-torch
+};
+
+/// Every command, in the order of `kernels help`.
+std::span<const CommandSpec> all_commands();
+/// The options that every command takes.
+std::span<const OptionSpec> global_options();
+const CommandSpec* find_command(std::string_view name);
+
+}  // namespace kernels::app

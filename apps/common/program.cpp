@@ -1,0 +1,153 @@
+#include "common/program.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+
+#include "kernels/core/files.hpp"
+#include "kernels/core/log.hpp"
+#include "kernels/core/text.hpp"
+
+namespace kernels::app {
+namespace {
+
+std::atomic<bool> stop_requested{false};
+
+extern "C" void on_interrupt(int) {
+    // The second one ends the process at once.
+    if (stop_requested.exchange(true)) ::_exit(130);
+}
+
+bool colour_for(const std::optional<std::string>& when, int stream) {
+    if (when == "always") return true;
+    if (when == "never" || environment_variable("NO_COLOR")) return false;
+    if (when && *when != "auto") {
+        throw Error(ErrorCode::usage,
+                    "--color " + backquoted(*when) + ": it is one of auto, always and never");
+    }
+    return ::isatty(stream) == 1 && environment_variable("TERM").value_or("") != "dumb";
+}
+
+void print_error(const Error& error, bool json, bool colour) {
+    if (json) {
+        nlohmann::ordered_json document;
+        auto& body = document["error"];
+        body["code"] = to_string(error.code());
+        body["message"] = error.what();
+        body["hint"] = error.hint();
+        if (!error.details().empty()) body["details"] = error.details();
+        print_json(std::move(document));
+        return;
+    }
+    const char* const red = colour ? "\033[1;31m" : "";
+    const char* const plain = colour ? "\033[0m" : "";
+    std::fprintf(stderr, "%serror:%s %s\n", red, plain, error.what());
+    for (const auto& line : error.details())
+        std::fprintf(stderr, "  %s\n", line.c_str());
+    if (!error.hint().empty()) std::fprintf(stderr, "hint: %s\n", error.hint().c_str());
+}
+
+// --json before anything could be parsed: an error must be a document all the same.
+bool asks_for_json(int argc, const char* const* argv) {
+    for (int i = 1; i < argc; ++i) {
+        if (std::string_view(argv[i]) == "--json") return true;
+    }
+    return false;
+}
+
+}  // namespace
+
+const std::atomic<bool>& interrupted() {
+    return stop_requested;
+}
+
+void print_json(nlohmann::ordered_json document) {
+    nlohmann::ordered_json whole = {{"schema", 1}};
+    whole.update(document);
+    std::puts(whole.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+}
+
+std::string bold(const std::string& text, bool colour) {
+    return colour ? "\033[1m" + text + "\033[0m" : text;
+}
+
+hub::Settings Context::settings() const {
+    hub::Settings settings = hub::settings_from_environment();
+    if (const auto cache = arguments.value("--cache")) settings.cache = expand_user(*cache);
+    if (const auto endpoint = arguments.value("--endpoint")) {
+        settings.endpoint = *endpoint;
+        while (settings.endpoint.ends_with('/'))
+            settings.endpoint.pop_back();
+        if (!endpoint->starts_with("http://") && !endpoint->starts_with("https://")) {
+            throw Error(ErrorCode::usage, "--endpoint " + backquoted(*endpoint) + ": no http or https URL");
+        }
+    }
+    if (const auto jobs = arguments.number("--jobs", 1))
+        settings.jobs = static_cast<int>(std::min(*jobs, 64LL));
+    if (arguments.has("--offline")) settings.offline = true;
+    settings.cancel = &stop_requested;
+    return settings;
+}
+
+std::string Context::project_folder() const {
+    const auto named = arguments.value("--project");
+    if (!arguments.positional().empty()) {
+        if (named)
+            throw Error(ErrorCode::usage,
+                        "the project's folder is given twice, as an argument and with --project");
+        return arguments.positional().front();
+    }
+    return named.value_or(".");
+}
+
+Session::Session(const Context& context)
+    : m_settings(context.settings()),
+      m_http(hub::make_http_client(m_settings)),
+      m_cache(m_settings.cache),
+      m_hub(m_settings, *m_http, m_cache) {}
+
+int run_program(int argc, const char* const* argv, Run run) {
+    bool json = asks_for_json(argc, argv);
+    bool colour = false;
+    try {
+        struct sigaction action {};
+        action.sa_handler = on_interrupt;
+        ::sigaction(SIGINT, &action, nullptr);
+        ::sigaction(SIGTERM, &action, nullptr);
+        Context context;
+        context.arguments = Arguments::parse(argc, argv);
+        context.command_line.assign(argv + 1, argv + argc);
+        const Arguments& arguments = context.arguments;
+        context.json = json = arguments.has("--json");
+        context.quiet = arguments.has("--quiet");
+        context.progress = !context.quiet && !json && !arguments.has("--no-progress") &&
+                           !environment_flag("HF_HUB_DISABLE_PROGRESS_BARS");
+        const auto when = arguments.value("--color");
+        context.colour_out = colour_for(when, STDOUT_FILENO);
+        context.colour_err = colour = colour_for(when, STDERR_FILENO);
+        const int verbosity = arguments.count("--verbose");
+        if (!context.quiet) {
+            log::set_sink(log::stderr_sink(verbosity == 0   ? log::Level::warning
+                                           : verbosity == 1 ? log::Level::info
+                                                            : log::Level::debug,
+                                           colour));
+        }
+        const int status = run(context);
+        if (std::fflush(stdout) != 0)
+            throw Error(ErrorCode::failed, "stdout: " + std::string(std::strerror(errno)));
+        return status;
+    } catch (const Error& error) {
+        print_error(error, json, colour);
+        return exit_status(error.code());
+    } catch (const std::exception& error) {
+        print_error(Error(ErrorCode::failed, error.what()), json, colour);
+        return exit_status(ErrorCode::failed);
+    }
+}
+
+}  // namespace kernels::app

@@ -1,0 +1,60 @@
+// The frame of a program: one try, one place that prints errors, one place that turns them into exit
+// statuses.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "common/arguments.hpp"
+#include "kernels/core/error.hpp"
+#include "kernels/hub/hub.hpp"
+
+namespace kernels::app {
+
+/// What a command is given.
+struct Context {
+    Arguments arguments;
+    std::vector<std::string> command_line;  ///< as it was given, without the program's name
+    bool json = false;
+    bool quiet = false;
+    bool progress = true;
+    bool colour_out = false;  ///< stdout is a terminal that may show colour
+    bool colour_err = false;
+
+    /// The Hub's settings: flag, then environment, then default.
+    hub::Settings settings() const;
+    /// The folder that a project command works on: the positional argument, --project, or the current one.
+    std::string project_folder() const;
+};
+
+/// A connection to the Hub (or only to its cache, when offline) for one command.
+class Session {
+  public:
+    explicit Session(const Context& context);
+    const hub::Hub& hub() const noexcept { return m_hub; }
+
+  private:
+    hub::Settings m_settings;
+    std::unique_ptr<hub::HttpClient> m_http;
+    hub::Cache m_cache;
+    hub::Hub m_hub;
+};
+
+using Run = int (*)(const Context&);
+
+/// Parses, sets up messages, runs `run`, prints what it throws, and gives the exit status.
+int run_program(int argc, const char* const* argv, Run run);
+
+/// Prints a JSON document with its schema version, `{"schema": 1, …}`.
+void print_json(nlohmann::ordered_json document);
+
+/// `text` in bold, or a status in its colour, when `colour`.
+std::string bold(const std::string& text, bool colour);
+
+/// Whether the user has pressed Ctrl-C.
+const std::atomic<bool>& interrupted();
+
+}  // namespace kernels::app

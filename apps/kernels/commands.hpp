@@ -1,0 +1,34 @@
+// The commands of `kernels`, one file each.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "common/program.hpp"
+#include "kernels/lock/lock_file.hpp"
+
+namespace kernels::app {
+
+int run_lock(const Context& context);
+int run_download(const Context& context);
+int run_env(const Context& context);
+int run_help(const Context& context);
+int run_completion(const Context& context);
+/// kernelize, inspect and run: hands the whole command line to kernels-torch.
+int run_torch(const Context& context);
+
+/// `kernels help`, or `kernels help COMMAND`.
+void print_help(const CommandSpec* command);
+
+/// `kernels __complete WORD...`, which the completion scripts call: what may stand in place of the last word,
+/// one a line, with its description behind a tab; `:files` or `:folders` when the shell shall add such names.
+/// Asks no network and is silent about mistakes.
+int run_complete(int argc, const char* const* argv);
+
+/// The program kernels-torch, if there is one.
+std::optional<std::filesystem::path> find_torch_program();
+
+/// A lock's entry in `--json` documents: `{"repo", "version" or "revision", "commit"}`.
+nlohmann::ordered_json to_json(const lock::LockedKernel& kernel);
+
+}  // namespace kernels::app

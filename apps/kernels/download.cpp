@@ -1,0 +1,122 @@
+// kernels download: the builds of the locked kernels, into the cache.
+#include "kernels/lock/download.hpp"
+
+#include <cstdio>
+
+#include "commands.hpp"
+#include "common/progress.hpp"
+#include "kernels/build/environment.hpp"
+#include "kernels/core/text.hpp"
+#include "kernels/project/project.hpp"
+
+namespace kernels::app {
+namespace {
+
+// The lock beside the project file; a folder that holds only a lock will do.
+lock::Lock load_lock(const Context& context, std::filesystem::path& folder) {
+    folder = context.project_folder();
+    const bool locked = context.arguments.has("--locked");
+    std::optional<project::Project> project;
+    std::error_code ignored;
+    if (locked || !std::filesystem::exists(folder / "kernels.lock", ignored)) {
+        project = project::load(folder);
+        folder = project->folder;
+    }
+    lock::Lock lock = lock::Lock::load(folder / "kernels.lock");
+    if (locked) {
+        auto missing = lock::missing_from(lock, project->require_dependencies());
+        if (!missing.empty()) {
+            throw Error(ErrorCode::lock_stale,
+                        (folder / "kernels.lock").string() + ": it does not cover the project file",
+                        "run `kernels lock`", std::move(missing));
+        }
+    }
+    return lock;
+}
+
+lock::DownloadOptions options_from(const Context& context, const std::filesystem::path& folder) {
+    lock::DownloadOptions options;
+    options.all_variants = context.arguments.has("--all-variants");
+    if (options.all_variants) return options;
+    const auto specs = context.arguments.values("--target");
+    for (const auto& spec : specs)
+        options.targets.push_back(build::Target::parse(spec));
+    if (specs.empty()) {
+        options.targets.push_back(build::detect({context.arguments.value("--torch"), folder}).target);
+    }
+    return options;
+}
+
+std::uint64_t transferred(const lock::DownloadedBuild& build) {
+    std::uint64_t bytes = 0;
+    for (const auto& file : build.files)
+        bytes += file.transferred;
+    return bytes;
+}
+
+void report(const Context& context, const lock::DownloadResult& result, const hub::Settings& settings) {
+    nlohmann::ordered_json builds = nlohmann::ordered_json::array();
+    for (const auto& build : result.builds) {
+        if (!context.json) {
+            if (context.quiet) continue;
+            const auto bytes = transferred(build);
+            std::printf("%s %s %s %s\n", build.kernel.dependency.to_string().c_str(),
+                        build.kernel.commit.to_string().substr(0, 12).c_str(),
+                        build.variant.to_string().c_str(),
+                        bytes == 0 ? "complete" : ("downloaded " + human_size(bytes)).c_str());
+            continue;
+        }
+        auto document = to_json(build.kernel);
+        document["variant"] = build.variant.to_string();
+        document["folder"] = build.folder.string();
+        auto& files = document["files"] = nlohmann::ordered_json::array();
+        for (const auto& file : build.files) {
+            const auto& entry = file.request.entry;
+            files.push_back({{"path", entry.path},
+                             {"size", entry.size},
+                             {entry.lfs_sha256 ? "sha256" : "git-blob-sha1", entry.etag()},
+                             {"transferred", file.transferred},
+                             {"file", file.path.string()}});
+        }
+        builds.push_back(std::move(document));
+    }
+    if (context.json) {
+        print_json({{"endpoint", settings.endpoint}, {"cache", settings.cache.string()}, {"builds", builds}});
+    }
+}
+
+[[noreturn]] void fail(const lock::DownloadResult& result) {
+    const auto& [kernel, first] = result.failures.front();
+    if (result.failures.size() == 1) throw Error(first);
+    std::vector<std::string> details;
+    for (const auto& [failed, error] : result.failures) {
+        details.emplace_back(error.what());
+        for (const auto& line : error.details())
+            details.push_back("  " + line);
+    }
+    throw Error(first.code(),
+                std::to_string(result.failures.size()) + " of " +
+                    std::to_string(result.failures.size() + result.builds.size()) +
+                    " kernels could not be downloaded",
+                first.hint(), std::move(details));
+}
+
+}  // namespace
+
+int run_download(const Context& context) {
+    std::filesystem::path folder;
+    const lock::Lock lock = load_lock(context, folder);
+    const auto options = options_from(context, folder);
+    const Session session(context);
+    lock::DownloadResult result;
+    {
+        const auto progress = make_progress(context);
+        result = lock::download(lock, options, session.hub(), progress.get());
+    }
+    // A failure is a document of its own: what did arrive is then found by the next run.
+    if (result.failures.empty() || !context.json) report(context, result, session.hub().settings());
+    if (!result.failures.empty()) fail(result);
+    return 0;
+}
+
+}  // namespace kernels::app

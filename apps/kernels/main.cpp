@@ -1,0 +1,54 @@
+// kernels: compute kernels from the Hub, locked, downloaded, and called from TorchScript models.
+#include <array>
+#include <cstdio>
+#include <string_view>
+#include <utility>
+
+#include "commands.hpp"
+
+namespace kernels::app {
+namespace {
+
+constexpr std::array runs = {
+    std::pair<std::string_view, Run>{"lock", run_lock},
+    std::pair<std::string_view, Run>{"download", run_download},
+    std::pair<std::string_view, Run>{"env", run_env},
+    std::pair<std::string_view, Run>{"completion", run_completion},
+    std::pair<std::string_view, Run>{"help", run_help},
+};
+
+void print_version(bool json) {
+    if (json) {
+        print_json({{"version", KERNELS_VERSION}});
+    } else {
+        std::puts("kernels " KERNELS_VERSION);
+    }
+}
+
+int run_command(const Context& context) {
+    const CommandSpec* command = context.arguments.command();
+    const bool help = context.arguments.has("--help");
+    if (context.arguments.has("--version")) {
+        print_version(context.json);
+        return 0;
+    }
+    if (help) {
+        print_help(command);
+        return 0;
+    }
+    if (command == nullptr) throw Error(ErrorCode::usage, "the command is missing", "see `kernels help`");
+    if (command->needs_torch) return run_torch(context);
+    for (const auto& [name, run] : runs) {
+        if (name == command->name) return run(context);
+    }
+    throw Error(ErrorCode::failed, std::string(command->name) + ": described, but not part of this program");
+}
+
+}  // namespace
+}  // namespace kernels::app
+
+int main(int argc, char** argv) {
+    if (argc > 1 && std::string_view(argv[1]) == "__complete")
+        return kernels::app::run_complete(argc - 2, argv + 2);
+    return kernels::app::run_program(argc, argv, kernels::app::run_command);
+}
