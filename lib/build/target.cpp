@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <functional>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "kernels/core/error.hpp"
@@ -45,45 +48,81 @@ int capability_number(std::string_view text, std::string_view value) {
     return number;
 }
 
+// A version and nothing behind it but a local tag such as "+cu128".
+Version version_value(std::string_view text, std::string_view key, std::string_view value) {
+    const auto number = value.substr(0, value.find('+'));
+    if (number.find_first_not_of("0123456789.") != std::string_view::npos || number.empty() ||
+        number.front() == '.' || number.back() == '.' || number.find("..") != std::string_view::npos) {
+        refuse(text, std::string(key) + " is a version such as " + (key == "xpu" ? "2025.2" : "12.8") +
+                         ", not " + backquoted(value));
+    }
+    try {
+        return Version::parse(number);
+    } catch (const Error&) {
+        refuse(text, std::string(key) + " is no version: " + backquoted(value));
+    }
+}
+
+std::string gfx_value(std::string_view text, std::string_view value) {
+    const auto name = value.substr(0, value.find(':'));  // feature flags do not count
+    if (!name.starts_with("gfx") || name.size() < 6 ||
+        name.substr(3).find_first_not_of("0123456789abcdef") != std::string_view::npos) {
+        refuse(text, "arch is a name such as gfx942, not " + backquoted(value));
+    }
+    return std::string(name);
+}
+
 struct Parser {
     std::string_view text;
     Target target;
-    int backends = 0;
+    std::set<std::string, std::less<>> given;  // "backend" for any of them
+
+    bool has(std::string_view key) const { return given.find(key) != given.end(); }
 
     void backend(BackendKind kind, Version version) {
-        ++backends;
+        if (!given.insert("backend").second) refuse(text, "more than one backend");
         target.backend = Backend{kind, version};
     }
 
-    void key(std::string_view name, std::string_view value, bool has_value) {
+    // The words and versions that choose a backend; false for other keys.
+    bool backend_key(std::string_view name, std::string_view value, bool has_value) {
         constexpr std::array versioned = {
             std::pair{"cuda", BackendKind::cuda}, std::pair{"rocm", BackendKind::rocm},
             std::pair{"xpu", BackendKind::xpu}, std::pair{"cann", BackendKind::cann}};
         constexpr std::array plain = {
             std::pair{"cpu", BackendKind::cpu}, std::pair{"metal", BackendKind::metal},
             std::pair{"neuron", BackendKind::neuron}, std::pair{"tpu", BackendKind::tpu}};
-        if (!has_value) {
-            for (const auto& [word, kind] : plain) {
-                if (name == word) return backend(kind, {});
-            }
+        for (const auto& [word, kind] : plain) {
+            if (name != word || (has_value && kind == BackendKind::cpu)) continue;
+            if (has_value) refuse(text, std::string(name) + " takes no value");
+            backend(kind, {});
+            return true;
         }
+        for (const auto& [word, kind] : versioned) {
+            if (name != word) continue;
+            if (value.empty()) refuse(text, std::string(name) + " needs a version: " + word + "=12.8, say");
+            backend(kind, version_value(text, name, value));
+            return true;
+        }
+        return false;
+    }
+
+    void key(std::string_view name, std::string_view value, bool has_value) {
         const auto& keys = known_keys();
         if (std::find(keys.begin(), keys.end(), name) == keys.end()) {
             const auto hint = did_you_mean(name, keys);
             refuse(text, "there is no key " + backquoted(name),
                    (hint.empty() ? "" : hint + " ") + "keys: " + join(keys, ", "));
         }
-        if (!has_value || value.empty())
-            refuse(text, std::string(name) + " needs a value: " + std::string(name) + "=…");
-        for (const auto& [word, kind] : versioned) {
-            if (name == word) return backend(kind, Version::parse(value));
-        }
+        if (backend_key(name, value, has_value)) return;
+        if (value.empty()) refuse(text, std::string(name) + " needs a value: " + std::string(name) + "=…");
+        if (!given.emplace(name).second) refuse(text, std::string(name) + " is given twice");
         if (name == "torch") {
-            target.torch = Version::parse(value);
+            target.torch = version_value(text, name, value);
         } else if (name == "tvm-ffi") {
-            target.tvm_ffi = Version::parse(value);
+            target.tvm_ffi = version_value(text, name, value);
         } else if (name == "macos") {
-            target.macos = Version::parse(value);
+            target.macos = version_value(text, name, value);
         } else if (name == "cpu") {
             target.cpu = one_of(text, name, value, {"x86_64", "aarch64"});
         } else if (name == "os") {
@@ -92,38 +131,50 @@ struct Parser {
             target.cxx11_abi = one_of(text, name, value, {"true", "false"}) == "true";
         } else if (name == "capability") {
             target.capability = capability_number(text, value);
-        } else if (name == "arch") {
-            if (!value.starts_with("gfx"))
-                refuse(text, "arch is a name such as gfx942, not " + backquoted(value));
-            target.gpu_arch = std::string(value.substr(0, value.find(':')));  // feature flags do not count
         } else {
-            refuse(text, std::string(name) + " takes no value");
+            target.gpu_arch = gfx_value(text, value);
+        }
+    }
+
+    // What follows from the keys that are given.
+    void complete() {
+        if (!has("os") && (target.backend.kind == BackendKind::metal || has("macos")) &&
+            target.os != "darwin") {
+            target.os = "darwin";
+            if (!has("cpu")) target.cpu = "aarch64";
+        }
+        if (target.os != "darwin" && !has("macos")) target.macos.reset();
+        if (target.os != "linux" && !has("cxx11-abi")) target.cxx11_abi.reset();
+        if (target.os == "linux" && has("torch") && !has("cxx11-abi")) {
+            constexpr Version always_cxx11{2, 6};  // earlier wheels for Linux used the old ABI
+            target.cxx11_abi = *target.torch >= always_cxx11;
         }
     }
 
     void check() const {
         const BackendKind kind = target.backend.kind;
         const auto possible =
-            "; cuda, rocm and xpu exist on linux and windows, cann, neuron and tpu on linux, metal on "
-            "darwin";
-        if (backends > 1) refuse(text, "more than one backend");
+            "cuda, rocm and xpu exist on linux and windows; cann, neuron and tpu on linux; metal on darwin; "
+            "cpu "
+            "everywhere";
         const bool gpu = kind == BackendKind::cuda || kind == BackendKind::rocm || kind == BackendKind::xpu;
         const bool linux_only =
             kind == BackendKind::cann || kind == BackendKind::neuron || kind == BackendKind::tpu;
         if ((gpu && target.os == "darwin") || (linux_only && target.os != "linux") ||
             (kind == BackendKind::metal && target.os != "darwin")) {
-            refuse(text, std::string(target.backend.name()) + " does not exist on " + target.os + possible);
+            refuse(text, std::string(target.backend.name()) + " does not exist on " + target.os, possible);
         }
         if (target.capability && kind != BackendKind::cuda) refuse(text, "capability goes with cuda only");
         if (target.gpu_arch && kind != BackendKind::rocm) refuse(text, "arch goes with rocm only");
         if (target.macos && target.os != "darwin") refuse(text, "macos goes with os=darwin only");
+        if (target.cxx11_abi && target.os != "linux") refuse(text, "cxx11-abi goes with os=linux only");
     }
 };
 
 }  // namespace
 
 Target Target::parse(std::string_view text, const Target& base) {
-    Parser parser{text, base};
+    Parser parser{text, base, {}};
     parser.target.backend = Backend{};
     parser.target.capability.reset();
     parser.target.gpu_arch.reset();
@@ -135,13 +186,7 @@ Target Target::parse(std::string_view text, const Target& base) {
         parser.key(trimmed(part.substr(0, equals)),
                    has_value ? trimmed(part.substr(equals + 1)) : std::string_view(), has_value);
     }
-    if (parser.target.backend.kind == BackendKind::metal || parser.target.macos) {
-        if (text.find("os=darwin") == std::string_view::npos && base.os != "darwin") {
-            parser.target.os = "darwin";
-            parser.target.cpu = "aarch64";
-        }
-    }
-    if (parser.target.os != "linux") parser.target.cxx11_abi.reset();
+    parser.complete();
     parser.check();
     return parser.target;
 }

@@ -1,0 +1,113 @@
+#include <doctest/doctest.h>
+
+#include "kernels/build/target.hpp"
+#include "kernels/core/error.hpp"
+
+using namespace kernels;
+using namespace kernels::build;
+
+namespace {
+
+// The message and hint with which `text` is refused.
+std::string refusal(const std::string& text, const Target& base = {}) {
+    try {
+        Target::parse(text, base);
+    } catch (const Error& error) {
+        CHECK(error.code() == ErrorCode::usage);
+        return std::string(error.what()) + " | " + error.hint();
+    }
+    return "accepted";
+}
+
+bool contains(const std::string& text, const char* part) {
+    return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("a target is read key by key") {
+    const auto target = Target::parse("torch=2.13, cuda=12.8, cpu=x86_64, os=linux, capability=9.0");
+    CHECK(target.torch == Version{2, 13});
+    CHECK(target.backend == Backend{BackendKind::cuda, {12, 8}});
+    CHECK(target.capability == 90);
+    CHECK(target.cxx11_abi == true);
+    CHECK(Target::parse("rocm=6.4,arch=gfx90a:xnack-").gpu_arch == "gfx90a");
+    CHECK(Target::parse("xpu=2025.2").backend == Backend{BackendKind::xpu, {2025, 2}});
+    CHECK(Target::parse("torch=2.13.0+cpu,cpu").torch == Version{2, 13});
+    CHECK(Target::parse("torch=2.5,cpu").cxx11_abi == false);
+    CHECK(Target::parse("torch=2.5,cxx11-abi=true").cxx11_abi == true);
+}
+
+TEST_CASE("metal and macos mean a Mac with an Apple CPU, unless said otherwise") {
+    const auto mac = Target::parse("torch=2.9,metal,macos=26");
+    CHECK(mac.os == "darwin");
+    CHECK(mac.cpu == "aarch64");
+    CHECK(mac.macos == Version{26, 0});
+    CHECK_FALSE(mac.cxx11_abi.has_value());
+    CHECK(Target::parse("metal,cpu=x86_64").cpu == "x86_64");
+    CHECK(contains(refusal("metal,os=linux"), "metal does not exist on linux"));
+}
+
+TEST_CASE("what is not given comes from the base, but never its backend or device") {
+    Target base;
+    base.torch = Version{2, 12};
+    base.cxx11_abi = true;
+    base.backend = {BackendKind::cuda, {13, 0}};
+    base.capability = 90;
+    base.cpu = "aarch64";
+    const auto target = Target::parse("rocm=6.4", base);
+    CHECK(target.torch == Version{2, 12});
+    CHECK(target.cpu == "aarch64");
+    CHECK_FALSE(target.capability.has_value());
+    CHECK(Target::parse("os=windows", base).backend == Backend{});
+    CHECK_FALSE(Target::parse("os=windows", base).cxx11_abi.has_value());
+}
+
+TEST_CASE("a target comes back from its own text") {
+    for (const char* text : {"torch=2.13,cuda=12.8,capability=90,cpu=x86_64,os=linux,cxx11-abi=true", "cpu",
+                             "tvm-ffi=0.1,cpu", "torch=2.9,rocm=6.4,arch=gfx942",
+                             "torch=2.9,metal,macos=26.1", "cann=8.3,cpu=aarch64", "neuron,torch=2.8"}) {
+        CAPTURE(text);
+        const auto target = Target::parse(text);
+        CHECK(Target::parse(target.to_string()) == target);
+    }
+    CHECK(Target::parse("torch=2.13,cuda=12.8,capability=90").to_string() ==
+          "torch=2.13,cuda=12.8,capability=90,cpu=x86_64,os=linux,cxx11-abi=true");
+}
+
+TEST_CASE("a misspelled key is refused with the list of keys") {
+    const auto text = refusal("troch=2.13");
+    CHECK(contains(text, "there is no key `troch`"));
+    CHECK(contains(text, "did you mean `torch`?"));
+    CHECK(contains(text, "capability"));
+    CHECK(contains(refusal("gpu=4"), "there is no key `gpu`"));
+}
+
+TEST_CASE("impossible pairs are refused with the list of what exists") {
+    const auto text = refusal("cuda=12.8,os=darwin");
+    CHECK(contains(text, "cuda does not exist on darwin"));
+    CHECK(contains(text, "metal on darwin"));
+    CHECK(contains(refusal("cann=8.3,os=windows"), "cann does not exist on windows"));
+    CHECK(contains(refusal("cpu,capability=90"), "capability goes with cuda only"));
+    CHECK(contains(refusal("cuda=12.8,arch=gfx942"), "arch goes with rocm only"));
+    CHECK(contains(refusal("cpu,os=linux,macos=26"), "macos goes with os=darwin only"));
+    CHECK(contains(refusal("os=windows,cxx11-abi=true"), "cxx11-abi goes with os=linux only"));
+}
+
+TEST_CASE("bad values are refused and named") {
+    CHECK(contains(refusal(""), "it is empty"));
+    CHECK(contains(refusal("cuda"), "cuda needs a version"));
+    CHECK(contains(refusal("cuda="), "cuda needs a version"));
+    CHECK(contains(refusal("torch=new"), "`new`"));
+    CHECK(contains(refusal("torch=2..1"), "`2..1`"));
+    CHECK(contains(refusal("torch=2.1.x"), "`2.1.x`"));
+    CHECK(contains(refusal("cuda=99999999999.1"), "cuda"));
+    CHECK(contains(refusal("cuda=12.8,rocm=6.4"), "more than one backend"));
+    CHECK(contains(refusal("torch=2.1,torch=2.2"), "given twice"));
+    CHECK(contains(refusal("cpu=sparc"), "x86_64, aarch64"));
+    CHECK(contains(refusal("os=beos"), "linux, darwin, windows"));
+    CHECK(contains(refusal("cuda=12.8,capability=hopper"), "capability"));
+    CHECK(contains(refusal("rocm=6.4,arch=gfxZZZ"), "`gfxZZZ`"));
+    CHECK(contains(refusal("metal=3"), "metal takes no value"));
+    CHECK(contains(refusal("torch=2.1,,cpu"), "there is no key"));
+}
