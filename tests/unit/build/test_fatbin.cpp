@@ -1,0 +1,209 @@
+#include <dlfcn.h>
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "kernels/build/device_fit.hpp"
+#include "kernels/build/fatbin.hpp"
+#include "kernels/core/error.hpp"
+#include "kernels/core/files.hpp"
+#include "made_library.hpp"
+#include "temporary_folder.hpp"
+
+using namespace kernels;
+using namespace kernels::build;
+using namespace kernels::testing;
+using Names = std::vector<std::string>;
+
+namespace {
+
+constexpr std::uint64_t plain_flags = 0x11;
+constexpr std::uint64_t exact = 0x100000;
+constexpr std::uint64_t family = 0x200000;
+
+Names texts(const DeviceCode& code) {
+    Names out;
+    for (const auto& cuda : code.cuda)
+        out.push_back(cuda.to_string());
+    return out;
+}
+
+// Two images with padding between them, as two translation units leave them.
+std::string cuda_library() {
+    const auto first =
+        cuda_image(cuda_entry(2, 80, plain_flags, "code") + cuda_entry(2, 90, plain_flags | exact, "") +
+                   cuda_entry(1, 90, plain_flags | 0x8000, "zzzz", 8, 7));
+    const auto second =
+        cuda_image(cuda_entry(2, 100, plain_flags | family, "c") + cuda_entry(2, 80, plain_flags, ""));
+    return elf_library({{".text", "x"}, {".nv_fatbin", first + std::string(24, '\0') + second}});
+}
+
+// LLVM's header of a compressed bundle, version 2 or 3.
+std::string compressed_bundle(int version, int method, const std::string& payload, std::uint64_t plain_size) {
+    Bytes out;
+    const std::size_t header = version == 3 ? 32 : 24;
+    out.add_text("CCOB").add<std::uint16_t>(static_cast<std::uint16_t>(version));
+    out.add<std::uint16_t>(static_cast<std::uint16_t>(method));
+    if (version == 3) {
+        out.add<std::uint64_t>(header + payload.size()).add<std::uint64_t>(plain_size);
+    } else {
+        out.add<std::uint32_t>(static_cast<std::uint32_t>(header + payload.size()));
+        out.add<std::uint32_t>(static_cast<std::uint32_t>(plain_size));
+    }
+    return out.add<std::uint64_t>(0).add_text(payload).text();
+}
+
+template <typename Function>
+Function* symbol(const char* library, const char* name) {
+    void* handle = ::dlopen(library, RTLD_LAZY);
+    return handle == nullptr ? nullptr : reinterpret_cast<Function*>(::dlsym(handle, name));
+}
+
+std::string zlib(const std::string& text) {
+    const auto compress =
+        symbol<int(char*, unsigned long*, const char*, unsigned long)>("libz.so.1", "compress");
+    std::string out(text.size() + 1000, '\0');
+    unsigned long size = out.size();
+    if (compress == nullptr || compress(out.data(), &size, text.data(), text.size()) != 0) return {};
+    return out.substr(0, size);
+}
+
+std::string zstd(const std::string& text) {
+    const auto compress = symbol<std::size_t(void*, std::size_t, const void*, std::size_t, int)>(
+        "libzstd.so.1", "ZSTD_compress");
+    if (compress == nullptr) return {};
+    std::string out(text.size() + 1000, '\0');
+    out.resize(compress(out.data(), out.size(), text.data(), text.size(), 3));
+    return out;
+}
+
+const std::vector<std::string> triples = {"host-x86_64-unknown-linux--",
+                                          "hipv4-amdgcn-amd-amdhsa--gfx90a:sramecc+:xnack-",
+                                          "hipv4-amdgcn-amd-amdhsa--gfx942"};
+
+}  // namespace
+
+TEST_CASE("SM targets and PTX of all images, with their marks, each once") {
+    const auto code = device_code(cuda_library(), "lib.so");
+    CHECK(texts(code) == Names{"sm_80", "compute_90", "sm_90a", "sm_100f"});
+    CHECK(code.problems.empty());
+    CHECK(code.cuda[1].ptx_version == "8.7");
+    CHECK(arch_names(code) == Names{"8.0", "9.0+PTX", "9.0a", "10.0f"});
+}
+
+TEST_CASE("marks that older compilers leave in the payload alone") {
+    std::string cubin(64, '\0');
+    cubin.replace(0, 4,
+                  "\x7f"
+                  "ELF");
+    cubin[8] = 7;      // the older ABI of machine code
+    cubin[49] = 0x08;  // its flag 0x800
+    const auto ptx = cuda_entry(1, 90, plain_flags, "\n.version 8.0\n.target sm_90a\n", 8, 0);
+    const auto code = device_code(
+        elf_library({{".nv_fatbin", cuda_image(cuda_entry(2, 90, plain_flags, cubin) + ptx)}}), "lib.so");
+    CHECK(texts(code) == Names{"sm_90a", "compute_90a"});
+}
+
+TEST_CASE("gfx targets of plain bundles, one after the other, host entries left out") {
+    const auto section =
+        hip_bundle(triples) + std::string(100, '\0') + hip_bundle({"hip-amdgcn-amd-amdhsa--gfx1100"});
+    const auto code = device_code(elf_library({{".hip_fatbin", section}}), "lib.so");
+    CHECK(code.gfx == Names{"gfx1100", "gfx90a:sramecc+:xnack-", "gfx942"});
+    CHECK(arch_names(code) == Names{"gfx1100", "gfx90a", "gfx942"});
+    CHECK(code.problems.empty());
+}
+
+TEST_CASE("gfx targets of compressed bundles") {
+    // Larger than what is ever decompressed of one, so the list alone must do.
+    const auto bundle = hip_bundle(triples, 300000);
+    for (const int method : {0, 1}) {
+        const auto payload = method == 0 ? zlib(bundle) : zstd(bundle);
+        if (payload.empty()) {
+            MESSAGE("skipped: the library to compress with is not installed, method " << method);
+            continue;
+        }
+        for (const int version : {2, 3}) {
+            CAPTURE(method);
+            CAPTURE(version);
+            const auto one = compressed_bundle(version, method, payload, bundle.size());
+            const auto section = one + hip_bundle({"hip-amdgcn-amd-amdhsa--gfx1100"});
+            const auto code = device_code(elf_library({{".hip_fatbin", section}}), "lib.so");
+            CHECK(code.gfx == Names{"gfx1100", "gfx90a:sramecc+:xnack-", "gfx942"});
+            CHECK(code.problems.empty());
+        }
+    }
+}
+
+TEST_CASE("damaged parts are problems, and the rest is read") {
+    const auto entry = cuda_entry(2, 80, plain_flags, "code");
+    auto too_long = cuda_image(entry);
+    too_long[9] = '\x7f';  // the image's size
+    const auto section = too_long + cuda_image(cuda_entry(2, 90, plain_flags, ""));
+    auto code = device_code(elf_library({{".nv_fatbin", section}}), "lib.so");
+    CHECK(texts(code) == Names{"sm_90"});
+    REQUIRE(code.problems.size() == 1);
+    CHECK(code.problems[0] == "a CUDA fat binary is larger than its section");
+
+    code = device_code(elf_library({{".nv_fatbin", cuda_image(entry.substr(0, 40))}}), "lib.so");
+    CHECK(code.cuda.empty());
+    CHECK(code.problems == Names{"a CUDA fat binary ends inside an entry"});
+
+    code = device_code(elf_library({{".hip_fatbin", compressed_bundle(2, 1, "no frame", 100)}}), "lib.so");
+    CHECK(code.problems == Names{"a HIP offload bundle compressed with zstd cannot be read"});
+
+    code = device_code(elf_library({{".hip_fatbin", hip_bundle(triples).substr(0, 60)}}), "lib.so");
+    CHECK(code.problems == Names{"a HIP offload bundle ends inside its list of targets"});
+}
+
+TEST_CASE("what is no ELF library is refused") {
+    for (const std::string& text : {std::string(), std::string("MZ\x90"),
+                                    std::string("\x7f"
+                                                "ELF\x01\x01"),
+                                    cuda_library().substr(0, 63)}) {
+        CHECK_THROWS_AS(device_code(text, "lib.so"), Error);
+    }
+    TemporaryFolder folder;
+    CHECK_THROWS_AS(read_device_code(folder / "absent.so"), Error);
+    CHECK_THROWS_AS(read_device_code(folder.path()), Error);
+    write_file(folder / "empty.so", "");
+    CHECK_THROWS_AS(read_device_code(folder / "empty.so"), Error);
+    write_file(folder / "lib.so", cuda_library());
+    CHECK(texts(read_device_code(folder / "lib.so")).size() == 4);
+}
+
+TEST_CASE("truncated at any byte, or with any bytes changed, a library is read or refused, never more") {
+    // Run under the address sanitizer this finds every read outside of the file.
+    std::mt19937 random(11);  // NOLINT(bugprone-random-generator-seed,cert-msc51-cpp): the same every time
+    const auto compressed = zstd(hip_bundle(triples));
+    const auto whole =
+        elf_library({{".nv_fatbin", cuda_library().substr(64)},
+                     {".hip_fatbin", hip_bundle(triples) + compressed_bundle(2, 1, compressed, 400)}});
+    const auto read = [](const std::string& bytes) {
+        try {
+            const auto code = device_code(std::string_view(bytes.data(), bytes.size()), "lib.so");
+            CHECK(code.cuda.size() < 100);
+            return true;
+        } catch (const Error& error) {
+            CHECK(error.code() == ErrorCode::failed);
+            return false;
+        }
+    };
+    for (std::size_t size = 0; size < whole.size(); ++size) {
+        // A copy of just this size, so that a read beyond it is one beyond the allocation.
+        read(std::string(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size)));
+    }
+    int readable = 0;
+    for (int round = 0; round < 5000; ++round) {
+        auto bytes = whole;
+        const auto changes = 1 + random() % 8;
+        for (unsigned i = 0; i < changes; ++i) {
+            const auto at = random() % bytes.size();
+            constexpr std::array<unsigned char, 4> edges = {0x00, 0xff, 0x7f, 0x80};
+            bytes[at] = static_cast<char>(random() % 2 == 0 ? edges[random() % 4] : random());
+        }
+        readable += read(bytes) ? 1 : 0;
+    }
+    CHECK(readable > 1000);
+    CHECK(readable < 5000);
+}
