@@ -1,0 +1,246 @@
+// Which torch is found, and what its files say; environments are folders made here.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <map>
+
+#include "kernels/build/environment.hpp"
+#include "kernels/core/error.hpp"
+#include "kernels/core/files.hpp"
+#include "temporary_folder.hpp"
+
+namespace fs = std::filesystem;
+using namespace kernels;
+using namespace kernels::build;
+using kernels::testing::TemporaryFolder;
+
+namespace {
+
+// An environment of variables for one test, with nothing of the machine's own in it.
+class Variables {
+  public:
+    explicit Variables(const fs::path& home) {
+        for (const char* name : {"KERNELS_TORCH", "VIRTUAL_ENV", "CONDA_PREFIX", "CMAKE_PREFIX_PATH",
+                                 "PYENV_VERSION", "ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME"}) {
+            remove(name);
+        }
+        set("PATH", "/nonexistent");
+        set("HOME", home.string());
+    }
+    ~Variables() {
+        for (const auto& [name, value] : m_old) {
+            if (value) {
+                ::setenv(name.c_str(), value->c_str(), 1);
+            } else {
+                ::unsetenv(name.c_str());
+            }
+        }
+    }
+    Variables(const Variables&) = delete;
+    Variables& operator=(const Variables&) = delete;
+    void set(const char* name, const std::string& value) {
+        keep(name);
+        ::setenv(name, value.c_str(), 1);
+    }
+    void remove(const char* name) {
+        keep(name);
+        ::unsetenv(name);
+    }
+
+  private:
+    void keep(const char* name) { m_old.emplace(name, environment_variable(name)); }
+    std::map<std::string, std::optional<std::string>> m_old;
+};
+
+void put(const fs::path& file, const std::string& text) {
+    fs::create_directories(file.parent_path());
+    write_file(file, text);
+}
+
+std::string version_py(const std::string& version, const std::string& more = "") {
+    return "from typing import Optional\n\n__all__ = ['__version__', 'cuda', 'hip']\n__version__ = '" +
+           version + "'\ndebug = False\n" + more;
+}
+
+// A Python environment with a torch.
+fs::path python_environment(const fs::path& prefix, const std::string& version,
+                            const std::string& more = "") {
+    const auto torch = prefix / "lib/python3.11/site-packages/torch";
+    put(torch / "__init__.py", "");
+    put(torch / "version.py", version_py(version, more));
+    return torch;
+}
+
+struct Fixture {
+    TemporaryFolder folder;
+    Variables variables{folder.path()};
+    fs::path project = folder / "project";
+    Fixture() { fs::create_directories(project); }
+    Environment found(std::optional<std::string> torch = {}) const {
+        return detect({std::move(torch), project});
+    }
+    std::string version(std::optional<std::string> torch = {}) const {
+        const auto environment = found(std::move(torch));
+        return environment.torch ? environment.torch->version + " by " + environment.torch->origin : "none";
+    }
+};
+
+std::string origin_of(const Environment& environment, const std::string& name) {
+    for (const auto& fact : environment.facts) {
+        if (fact.name == name) return fact.value + " from " + fact.origin;
+    }
+    return "unknown";
+}
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Fixture, "the order in which torch is looked for") {
+    // From the last place to the first: each new one must win over those before it.
+    put(folder / "libtorch/build-version", "2.1.0+cpu\n");
+    variables.set("CMAKE_PREFIX_PATH", "/nonexistent:" + (folder / "libtorch").string());
+    CHECK(version() == "2.1.0+cpu by CMAKE_PREFIX_PATH");
+
+    python_environment(folder / "system", "2.2.0");
+    put(folder / "system/bin/python3.11", "");
+    fs::create_symlink("python3.11", folder / "system/bin/python3");
+    variables.set("PATH", (folder / "absent").string() + ":" + (folder / "system/bin").string());
+    CHECK(version() == "2.2.0 by python3 on PATH");
+
+    python_environment(project / ".venv", "2.3.0");
+    CHECK(version() == "2.3.0 by .venv of the project");
+
+    python_environment(folder / "conda", "2.4.0");
+    variables.set("CONDA_PREFIX", (folder / "conda").string());
+    CHECK(version() == "2.4.0 by CONDA_PREFIX");
+
+    python_environment(folder / "venv", "2.5.0");
+    variables.set("VIRTUAL_ENV", (folder / "venv").string());
+    CHECK(version() == "2.5.0 by VIRTUAL_ENV");
+
+    variables.set("KERNELS_TORCH", "2.6.0");
+    CHECK(version() == "2.6.0 by KERNELS_TORCH");
+    CHECK(version("2.7.0") == "2.7.0 by --torch");
+}
+
+TEST_CASE_FIXTURE(Fixture, "an environment without torch passes on to the next place") {
+    fs::create_directories(folder / "venv/lib/python3.11/site-packages");
+    variables.set("VIRTUAL_ENV", (folder / "venv").string());
+    python_environment(project / ".venv", "2.9.1");
+    CHECK(version() == "2.9.1 by .venv of the project");
+}
+
+TEST_CASE_FIXTURE(Fixture, "a virtual environment that shares the system's packages") {
+    python_environment(folder / "base", "2.8.0");
+    put(project / ".venv/pyvenv.cfg",
+        "home = " + (folder / "base/bin").string() + "\ninclude-system-site-packages = true\n");
+    CHECK(version() == "2.8.0 by .venv of the project, system packages");
+    put(project / ".venv/pyvenv.cfg",
+        "home = " + (folder / "base/bin").string() + "\ninclude-system-site-packages = false\n");
+    CHECK(version() != "2.8.0 by .venv of the project, system packages");
+}
+
+TEST_CASE_FIXTURE(Fixture, "pyenv's shim leads to the version that it would run") {
+    const auto root = folder / "pyenv";
+    python_environment(root / "versions/3.11.7", "2.6.1");
+    python_environment(root / "versions/3.12.1", "2.7.1");
+    put(root / "shims/python3", "#!/bin/sh\n");
+    put(root / "version", "3.11.7\n");
+    variables.set("PATH", (root / "shims").string());
+    CHECK(version() == "2.6.1 by python3 on PATH, by pyenv");
+    put(project / ".python-version", "3.12.1\n");
+    CHECK(version() == "2.7.1 by python3 on PATH, by pyenv");
+    variables.set("PYENV_VERSION", "3.11.7");
+    CHECK(version() == "2.6.1 by python3 on PATH, by pyenv");
+}
+
+TEST_CASE_FIXTURE(Fixture, "--torch takes a folder of many kinds, a file inside, or a version") {
+    const auto torch = python_environment(folder / "venv", "2.9.0+cpu");
+    put(folder / "venv/bin/python", "");
+    for (const auto& path : {folder / "venv", torch, torch.parent_path(), folder / "venv/bin/python"}) {
+        CAPTURE(path);
+        CHECK(version(path.string()) == "2.9.0+cpu by --torch");
+    }
+    CHECK(found("2.12+cu128").target.backend == Backend{BackendKind::cuda, {12, 8}});
+    CHECK(found("2.12.1+rocm6.4").target.backend == Backend{BackendKind::rocm, {6, 4}});
+    CHECK(found("2.12").target.torch == Version{2, 12});
+    try {
+        found((folder / "absent").string());
+        FAIL("accepted");
+    } catch (const Error& error) {
+        CHECK(error.code() == ErrorCode::usage);
+        CHECK(std::string(error.what()).starts_with("--torch `"));
+    }
+    variables.set("KERNELS_TORCH", project.string());
+    CHECK_THROWS_AS(found(), Error);
+}
+
+TEST_CASE_FIXTURE(Fixture, "the backend is read from version.py, in the Python client's order") {
+    const auto backend = [&](const std::string& more) {
+        python_environment(project / ".venv", "2.9.0", more);
+        return found().target.backend.to_string();
+    };
+    const std::string none =
+        "cuda: Optional[str] = None\nhip: Optional[str] = None\nxpu: Optional[str] = None\n";
+    CHECK(backend(none) == "cpu");
+    CHECK(backend("cuda: Optional[str] = '12.8'\nhip: Optional[str] = None\n") == "cu128");
+    CHECK(backend("cuda = '13.0'\nhip = None\n") == "cu130");
+    CHECK(backend("cuda: Optional[str] = None\nhip: Optional[str] = '6.4.43482-0f2d60242'\n") == "rocm64");
+    CHECK(
+        backend("cuda: Optional[str] = None\nhip: Optional[str] = None\nxpu: Optional[str] = '20250200'\n") ==
+        "xpu20252");
+    const auto packages = project / ".venv/lib/python3.11/site-packages";
+    put(packages / "torch_npu/__init__.py", "");
+    put(folder / "ascend/aarch64-linux/ascend_toolkit_install.info",
+        "package_name=Ascend-cann-toolkit\nversion=8.3.RC1\ninnerversion=V1\n");
+    variables.set("ASCEND_HOME_PATH", (folder / "ascend").string());
+    CHECK(backend(none) == "cann83");
+    CHECK(backend("cuda: Optional[str] = '12.8'\n") == "cu128");
+    put(packages / "torch_neuronx/__init__.py", "");
+    CHECK(backend("cuda: Optional[str] = '12.8'\n") == "neuron");
+    put(packages / "torch_tpu/__init__.py", "");
+    CHECK(backend("cuda: Optional[str] = '12.8'\n") == "tpu");
+}
+
+TEST_CASE_FIXTURE(Fixture, "a libtorch without Python: version, backend, C++ ABI") {
+    const auto libtorch = folder / "libtorch";
+    put(libtorch / "build-version", "2.9.0+cu129\n");
+    auto environment = found(libtorch.string());
+    CHECK(environment.target.torch == Version{2, 9});
+    CHECK(environment.target.backend == Backend{BackendKind::cuda, {12, 9}});
+    if (environment.target.os == "linux") CHECK(environment.target.cxx11_abi == true);
+    put(libtorch / "share/cmake/Torch/TorchConfig.cmake",
+        "set(TORCH_CXX_FLAGS \"-D_GLIBCXX_USE_CXX11_ABI=0\")\n");
+    environment = found(libtorch.string());
+    if (environment.target.os == "linux") CHECK(environment.target.cxx11_abi == false);
+
+    const auto by_headers = folder / "usr";
+    put(by_headers / "include/torch/csrc/api/include/torch/version.h",
+        "#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION_MINOR 6\n#define TORCH_VERSION_PATCH 1\n");
+    CHECK(version(by_headers.string()) == "2.6.1 by --torch");
+}
+
+TEST_CASE_FIXTURE(Fixture, "tvm-ffi's version is found beside torch") {
+    python_environment(project / ".venv", "2.9.0");
+    put(project / ".venv/lib/python3.11/site-packages/apache_tvm_ffi-0.1.7.dist-info/METADATA", "");
+    const auto environment = found();
+    CHECK(environment.target.tvm_ffi == Version{0, 1});
+    CHECK(origin_of(environment, "tvm-ffi").find("apache_tvm_ffi-0.1.7.dist-info") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(Fixture, "every fact says where it came from") {
+    const auto torch = python_environment(project / ".venv", "2.9.0+cpu");
+    const auto environment = found();
+    CHECK(origin_of(environment, "torch") ==
+          "2.9.0+cpu from .venv of the project (" + fs::canonical(torch).string() + ")");
+    CHECK(origin_of(environment, "backend").starts_with("cpu from .venv"));
+    CHECK(origin_of(environment, "cpu").ends_with("from uname"));
+    CHECK(environment.missing.empty());
+}
+
+TEST_CASE_FIXTURE(Fixture, "a broken torch is none") {
+    const auto torch = python_environment(project / ".venv", "2.9.0");
+    put(torch / "version.py", "__version__ = unknown()\n");
+    CHECK(version().find(".venv") == std::string::npos);
+    put(torch / "version.py", version_py("main"));
+    CHECK(version().find(".venv") == std::string::npos);
+}
