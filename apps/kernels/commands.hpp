@@ -20,6 +20,9 @@ int run_torch(const Context& context);
 /// `kernels help`, or `kernels help COMMAND`.
 void print_help(const CommandSpec* command);
 
+/// `kernels __man`: the sections of man/kernels.1 that the table of commands determines.
+void print_man_sections();
+
 /// `kernels __complete WORD...`, which the completion scripts call: what may stand in place of the last word,
 /// one a line, with its description behind a tab; `:files` or `:folders` when the shell shall add such names.
 /// Asks no network and is silent about mistakes.

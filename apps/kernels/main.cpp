@@ -48,7 +48,8 @@ int run_command(const Context& context) {
 }  // namespace kernels::app
 
 int main(int argc, char** argv) {
-    if (argc > 1 && std::string_view(argv[1]) == "__complete")
-        return kernels::app::run_complete(argc - 2, argv + 2);
+    const std::string_view first = argc > 1 ? argv[1] : "";
+    if (first == "__complete") return kernels::app::run_complete(argc - 2, argv + 2);
+    if (first == "__man") return kernels::app::print_man_sections(), 0;
     return kernels::app::run_program(argc, argv, kernels::app::run_command);
 }

@@ -1,0 +1,188 @@
+"""The happy path: lock, check, upgrade, download, offline."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import time
+
+import harness
+from harness import TARGET, VARIANT
+from loopback_hub import build
+
+
+class Lock(harness.CliTest):
+    def lock_file(self):
+        return self.project / "kernels.lock"
+
+    def test_writes_commits_of_the_whole_tree(self):
+        self.publish_demo()
+        self.write_project('"demo/two" = 1')
+        result = self.expect(0, "lock", "--json")
+        one, two = (self.hub.commit_of(f"demo/{name}", "v1") for name in ("one", "two"))
+        self.assertEqual(result.json["kernels"], [{"repo": "demo/one", "version": 1, "commit": one},
+                                                  {"repo": "demo/two", "version": 1, "commit": two}])
+        self.assertTrue(result.json["written"])
+        expected = [{"dependency": {"repo-id": repo, "version": 1}, "lock": {"commit": commit}}
+                    for repo, commit in (("demo/one", one), ("demo/two", two))]
+        self.assertEqual(self.lock_file().read_text(), json.dumps(expected, indent=2))
+
+    def test_the_folder_as_argument_as_option_and_from_below(self):
+        self.publish_demo()
+        self.write_project()
+        below = self.project / "a" / "b"
+        below.mkdir(parents=True)
+        for arguments in (["lock", self.project], ["lock", "--project", self.project], ["--project", below, "lock"]):
+            self.expect(0, *arguments)
+            self.lock_file().unlink()
+        self.expect_error(2, "twice", "lock", self.project, "--project", self.project)
+
+    def test_check_writes_nothing_and_says_what_differs(self):
+        self.publish_demo()
+        self.write_project()
+        self.expect(0, "lock")
+        before = self.lock_file().read_bytes()
+        self.expect(0, "lock", "--check")
+        self.write_project('"demo/one" = 1\n"demo/two" = 1')
+        result = self.expect_error(3, "kernels.lock: out of date", "lock", "--check", hint="kernels lock")
+        self.assertIn("demo/two@v1", result.err)
+        self.assertEqual(self.lock_file().read_bytes(), before)
+        self.expect_error(3, "does not cover", "download", "--locked", *TARGET)
+        self.expect(0, "lock")
+        self.expect(0, "download", "--locked", *TARGET)
+
+    def test_entries_stay_until_they_are_upgraded(self):
+        self.publish_demo()
+        self.write_project('"demo/one" = 1\n"demo/two" = 1')
+        self.expect(0, "lock")
+        old = self.lock_file().read_text()
+        new_one = self.hub.publish("demo/one", "v1", build(VARIANT, size=99))
+        new_two = self.hub.publish("demo/two", "v1", build(VARIANT, name="two", size=99))
+        self.expect(0, "lock")
+        self.assertEqual(self.lock_file().read_text(), old)
+        self.expect(0, "lock", "--upgrade", "demo/one")
+        self.assertIn(new_one, self.lock_file().read_text())
+        self.assertNotIn(new_two, self.lock_file().read_text())
+        self.expect_error(3, "out of date", "lock", "--check", "--upgrade")
+        self.expect(0, "lock", "--upgrade")
+        self.assertIn(new_two, self.lock_file().read_text())
+        self.expect_error(4, "demo/noe", "lock", "--upgrade=demo/noe", hint="demo/one")
+
+    def test_revisions(self):
+        self.publish_demo()
+        commit = self.hub.publish("demo/one", "main", build(VARIANT, size=50))
+        self.write_project('"demo/one" = { revision = "main" }')
+        self.assertEqual(self.expect(0, "lock", "--json").json["kernels"],
+                         [{"repo": "demo/one", "revision": "main", "commit": commit}])
+
+
+class Download(harness.CliTest):
+    def setUp(self):
+        super().setUp()
+        self.publish_demo()
+        self.write_project()
+        self.expect(0, "lock")
+
+    def test_one_build_then_no_request_at_all(self):
+        result = self.expect(0, "download", "--json", *TARGET)
+        [found] = result.json["builds"]
+        self.assertEqual((found["repo"], found["version"], found["variant"]), ("demo/one", 1, VARIANT))
+        published = build(VARIANT)
+        self.assertEqual({f["path"] for f in found["files"]}, set(published))
+        for entry in found["files"]:
+            with open(entry["file"], "rb") as file:
+                self.assertEqual(file.read(), published[entry["path"]])
+        self.hub.requests.clear()
+        again = self.expect(0, "download", *TARGET)
+        self.assertEqual(self.hub.requests, [])
+        self.assertIn("complete", again.out)
+        self.expect(0, "download", "--offline", *TARGET)
+
+    def test_all_variants_and_several_targets(self):
+        targets = [*TARGET, "--target", "torch=2.13,cuda=12.8"]
+        self.assertEqual(len(self.expect(0, "download", "--json", *targets).json["builds"]), 2)
+        self.assertEqual(len(self.expect(0, "download", "--json", "--all-variants").json["builds"]), 2)
+
+    def test_where_output_goes(self):
+        result = self.expect(0, "download", *TARGET)
+        self.assertIn(VARIANT, result.out)
+        self.assertEqual(result.err.count("downloaded demo/one: "), 4, result)  # a line a file, no bar
+        self.assertNotIn("\033", result.err + result.out)
+
+    def test_quiet_and_no_progress(self):
+        for switch in (["--no-progress"], ["--quiet"]):
+            result = self.expect(0, "download", "--cache", self.folder / switch[0], *switch, *TARGET)
+            self.assertEqual(result.err, "", switch)
+        self.assertEqual(result.out, "")
+        result = self.expect(0, "download", *TARGET, HF_HUB_DISABLE_PROGRESS_BARS="1")
+        self.assertEqual(result.err, "")
+
+    def test_a_folder_with_a_lock_alone(self):
+        (self.project / "kernels.toml").unlink()
+        self.expect(0, "download", *TARGET)
+
+    def on_a_terminal(self, *arguments, **environment):
+        """stderr is a terminal, stdout is not; gives what the terminal saw."""
+        main, terminal = pty.openpty()
+        process = subprocess.Popen([harness.BINARY, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=terminal,
+                                   cwd=self.project, env={**self.environment, "TERM": "xterm", **environment})
+        os.close(terminal)
+        seen = b""
+        while True:
+            try:
+                block = os.read(main, 65536)
+            except OSError:
+                break
+            if not block:
+                break
+            seen += block
+        os.close(main)
+        return process.wait(), seen.decode()
+
+    def test_a_bar_on_a_terminal(self):
+        status, seen = self.on_a_terminal("download", *TARGET)
+        self.assertEqual(status, 0, seen)
+        self.assertIn("4/4 files", seen)
+        self.assertTrue(seen.endswith("\r\033[K"), repr(seen[-40:]))
+
+    def test_colour_only_on_that_very_terminal(self):
+        _, seen = self.on_a_terminal("lock", "nowhere")
+        self.assertIn("\033[", seen)
+        _, seen = self.on_a_terminal("lock", "nowhere", NO_COLOR="1")
+        self.assertNotIn("\033[", seen)
+        _, seen = self.on_a_terminal("lock", "nowhere", "--color", "never")
+        self.assertNotIn("\033[", seen)
+        self.assertNotIn("\033[", self.run_kernels("lock", "nowhere").err)
+        self.assertIn("\033[", self.run_kernels("lock", "nowhere", "--color", "always").err)
+
+    def test_interrupted_is_130_and_resumes(self):
+        self.hub.publish("demo/big", "v1", build(VARIANT, name="big", size=400000))
+        self.write_project('"demo/big" = 1')
+        self.expect(0, "lock")
+        self.hub.slow = 0.05
+        process = subprocess.Popen([harness.BINARY, "download", *TARGET], cwd=self.project, env=self.environment,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            partial = [p for p in self.cache.glob("kernels--demo--big/blobs/*.incomplete") if p.stat().st_size > 8192]
+            if partial:
+                break
+            time.sleep(0.02)
+        self.assertTrue(partial)
+        started = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        self.assertLess(time.monotonic() - started, 2)
+        self.assertEqual(process.returncode, 130, err)
+        self.assertEqual(err.count("error: "), 1, err)
+        self.hub.slow = 0
+        kept = partial[0].stat().st_size
+        self.assertGreater(kept, 0)
+        result = self.expect(0, "download", "--json", *TARGET)
+        library = [f for f in result.json["builds"][0]["files"] if f["path"].endswith(".so")][0]
+        self.assertEqual(library["transferred"], 400000 - kept)
+
+
+if __name__ == "__main__":
+    harness.main()
