@@ -128,6 +128,14 @@ DeviceFit device_fit(const DeviceCode& code, const Target& target) {
     return fit;
 }
 
+DeviceFit device_fit(const Metadata& metadata, const std::filesystem::path& build_folder,
+                     const Target& target) {
+    auto stated = device_fit(metadata, target);
+    if (stated.fit == Fit::no) return stated;
+    auto held = device_fit(merged(read_build_code(build_folder)), target);
+    return held.fit == Fit::unknown ? stated : held;
+}
+
 void require_fit(const std::string& what, const DeviceFit& fit) {
     if (fit.fit != Fit::no) return;
     throw Error(

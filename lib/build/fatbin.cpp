@@ -29,6 +29,10 @@ struct Collected {
     std::set<CudaCode> cuda;
     std::set<std::string> gfx;
     std::set<std::string> problems;
+
+    DeviceCode result() const {
+        return {{cuda.begin(), cuda.end()}, {gfx.begin(), gfx.end()}, {problems.begin(), problems.end()}};
+    }
 };
 
 // Older compilers mark sm_90a in the payload alone: in a cubin's ELF flags (ABI 7) and in PTX's .target line.
@@ -130,14 +134,50 @@ DeviceCode device_code(std::string_view library, const std::string& origin) {
     }
     for (const auto& problem : sections.problems)
         found.problems.insert(problem);
-    return {{found.cuda.begin(), found.cuda.end()},
-            {found.gfx.begin(), found.gfx.end()},
-            {found.problems.begin(), found.problems.end()}};
+    return found.result();
 }
 
 DeviceCode read_device_code(const std::filesystem::path& library) {
     const MappedFile file(library);
     return device_code(file.bytes(), library.string());
+}
+
+std::vector<LibraryCode> read_build_code(const std::filesystem::path& build_folder) {
+    namespace fs = std::filesystem;
+    std::error_code error;
+    std::vector<fs::path> paths;
+    fs::recursive_directory_iterator entries(build_folder, error);
+    if (error) throw Error(ErrorCode::failed, build_folder.string() + ": cannot list it: " + error.message());
+    for (; entries != fs::recursive_directory_iterator(); entries.increment(error)) {
+        // A cache holds links to its blobs; what they lead to counts.
+        std::error_code ignored;
+        if (entries->path().extension() == ".so" && fs::is_regular_file(entries->path(), ignored))
+            paths.push_back(entries->path());
+    }
+    if (error) throw Error(ErrorCode::failed, build_folder.string() + ": cannot list it: " + error.message());
+    std::sort(paths.begin(), paths.end());
+    std::vector<LibraryCode> out;
+    for (const auto& path : paths) {
+        LibraryCode library{path.lexically_relative(build_folder).generic_string(), {}};
+        try {
+            library.code = read_device_code(path);
+        } catch (const Error& failure) {
+            library.code.problems.emplace_back(failure.what());
+        }
+        out.push_back(std::move(library));
+    }
+    return out;
+}
+
+DeviceCode merged(const std::vector<LibraryCode>& libraries) {
+    Collected all;
+    for (const auto& [path, code] : libraries) {
+        all.cuda.insert(code.cuda.begin(), code.cuda.end());
+        all.gfx.insert(code.gfx.begin(), code.gfx.end());
+        for (const auto& problem : code.problems)
+            all.problems.insert(path + ": " + problem);
+    }
+    return all.result();
 }
 
 std::vector<std::string> arch_names(const DeviceCode& code) {

@@ -1,6 +1,7 @@
 // Whether a build's device code runs on a device: by what its metadata states, or by what its libraries hold.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
@@ -46,6 +47,12 @@ DeviceFit device_fit(const Metadata& metadata, const Target& target);
 
 /// By the device code of a library: what can be known where the metadata is silent.
 DeviceFit device_fit(const DeviceCode& code, const Target& target);
+
+/// By both, for a build that is here: what the metadata refuses stays refused; else the libraries in its
+/// folder decide, and where they hold nothing the metadata does. Throws Error(failed) when there is no such
+/// folder.
+DeviceFit device_fit(const Metadata& metadata, const std::filesystem::path& build_folder,
+                     const Target& target);
 
 /// Throws Error(no_build) when `fit` is `no`; `what` names the build. The check can be skipped by not calling
 /// this: the metadata of a kernel with a Triton fallback can be narrower than the truth.

@@ -38,6 +38,19 @@ DeviceCode device_code(std::string_view library, const std::string& origin);
 /// opened.
 DeviceCode read_device_code(const std::filesystem::path& library);
 
+/// A library of a build, and what it holds.
+struct LibraryCode {
+    std::string path;  ///< relative to the build's folder
+    DeviceCode code;
+};
+
+/// All shared libraries (`*.so`) below a build's folder, sorted by path; one that cannot be read has a
+/// problem and no code. Throws Error(failed) when there is no such folder.
+std::vector<LibraryCode> read_build_code(const std::filesystem::path& build_folder);
+
+/// The code of all libraries together: a build serves a device if any of its libraries does.
+DeviceCode merged(const std::vector<LibraryCode>& libraries);
+
 /// In the form that metadata uses for archs: `9.0`, `9.0a`, `10.0f`, `9.0+PTX`, `gfx90a` (feature flags
 /// stripped).
 std::vector<std::string> arch_names(const DeviceCode& code);

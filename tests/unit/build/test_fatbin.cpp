@@ -172,6 +172,42 @@ TEST_CASE("what is no ELF library is refused") {
     CHECK(texts(read_device_code(folder / "lib.so")).size() == 4);
 }
 
+TEST_CASE("all libraries of a build, through the links of a cache, and the device they serve") {
+    TemporaryFolder folder;
+    const auto build = folder / "build/torch213-cu128-x86_64-linux";
+    std::filesystem::create_directories(build / "inner");
+    write_file(folder / "blob",
+               elf_library({{".nv_fatbin", cuda_image(cuda_entry(2, 80, plain_flags, ""))}}));
+    std::filesystem::create_symlink(folder / "blob", build / "a.abi3.so");
+    write_file(build / "inner/b.abi3.so",
+               elf_library({{".nv_fatbin", cuda_image(cuda_entry(2, 90, plain_flags | exact, ""))}}));
+    write_file(build / "_ops.py", "");
+    const auto libraries = read_build_code(build);
+    REQUIRE(libraries.size() == 2);
+    CHECK(libraries[0].path == "a.abi3.so");
+    CHECK(libraries[1].path == "inner/b.abi3.so");
+    CHECK(arch_names(merged(libraries)) == Names{"8.0", "9.0a"});
+
+    Metadata metadata;
+    metadata.backend_type = "cuda";
+    const auto fit = [&](int capability) {
+        auto target = Target::parse("cuda=12.8");
+        target.capability = capability;
+        return device_fit(metadata, build, target).fit;
+    };
+    CHECK(fit(90) == Fit::yes);
+    CHECK(fit(100) == Fit::no);
+    metadata.archs = {"10.0"};  // states more than the libraries hold
+    CHECK(fit(100) == Fit::no);
+    CHECK(fit(90) == Fit::no);
+
+    write_file(build / "broken.so", "MZ");
+    metadata.archs.clear();
+    CHECK(merged(read_build_code(build)).problems.size() == 1);
+    CHECK(fit(100) == Fit::unknown);
+    CHECK_THROWS_AS(read_build_code(folder / "absent"), Error);
+}
+
 TEST_CASE("truncated at any byte, or with any bytes changed, a library is read or refused, never more") {
     // Run under the address sanitizer this finds every read outside of the file.
     std::mt19937 random(11);  // NOLINT(bugprone-random-generator-seed,cert-msc51-cpp): the same every time
