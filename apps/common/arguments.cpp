@@ -1,6 +1,7 @@
 #include "common/arguments.hpp"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <list>
@@ -161,6 +162,9 @@ Arguments Arguments::parse(int argc, const char* const* argv) {
         throw Error(ErrorCode::usage, error.what(), how_to_get_help(chosen()));
     }
     arguments.m_command = chosen();
+    arguments.m_version = std::any_of(storage.begin(), storage.end(), [](const Storage& place) {
+        return place.name == "--version" && place.count > 0;
+    });
     if (arguments.m_command != nullptr) {
         storage.splice(storage.end(), command_storage[std::string(arguments.m_command->name)]);
         arguments.m_positional = positional[std::string(arguments.m_command->name)];
@@ -173,7 +177,7 @@ Arguments Arguments::parse(int argc, const char* const* argv) {
     if (command != nullptr && static_cast<int>(arguments.m_positional.size()) > command->most_arguments) {
         refuse_extra(arguments.m_positional[static_cast<std::size_t>(command->most_arguments)], command);
     }
-    if (command != nullptr && !arguments.has("--help") && !arguments.has("--version") &&
+    if (command != nullptr && !arguments.has("--help") && !arguments.m_version &&
         static_cast<int>(arguments.m_positional.size()) < command->least_arguments) {
         throw Error(
             ErrorCode::usage,

@@ -19,6 +19,8 @@ class Arguments {
 
     /// nullptr when there was no command.
     const CommandSpec* command() const noexcept { return m_command; }
+    /// Whether the program's own version is asked for; a command may have a --version of another meaning.
+    bool asks_for_version() const noexcept { return m_version; }
     bool has(std::string_view option) const;
     int count(std::string_view option) const;
     /// The last value given.
@@ -31,6 +33,7 @@ class Arguments {
 
   private:
     const CommandSpec* m_command = nullptr;
+    bool m_version = false;
     std::map<std::string, std::vector<std::string>, std::less<>> m_values;
     std::map<std::string, int, std::less<>> m_counts;
     std::vector<std::string> m_positional;

@@ -55,6 +55,14 @@ constexpr std::array download_options = {
     torch_option,
     OptionSpec{"--locked", "", "", "fail with status 3 when the lock does not cover the project file"},
 };
+constexpr std::array info_options = {
+    OptionSpec{"--revision", "", "REVISION", "a branch, tag or commit; the default is the newest version"},
+    OptionSpec{"--version", "", "N", "a version"},
+    OptionSpec{"--archs", "", "",
+               "also the device code of every build: what its metadata says, and what the libraries on this "
+               "machine hold"},
+};
+constexpr std::array versions_options = {target_option, torch_option};
 constexpr std::array env_options = {torch_option};
 constexpr std::array kernelize_options = {
     OptionSpec{"--output", "-o", "FILE",
@@ -118,6 +126,16 @@ constexpr std::array commands = {
                 "--reference compares "
                 "results and times with the original.",
                 run_options, true},
+    CommandSpec{"info", Group::kernel, "REPO|DIR", 1, 1, "describe a kernel",
+                "Prints what a kernel repository, or a local folder with builds, says about itself. The text "
+                "and the JSON "
+                "document are the Python client's; the document has no schema number for that reason.",
+                info_options},
+    CommandSpec{"versions", Group::kernel, "REPO", 1, 1, "list a kernel's versions and which builds fit",
+                "Prints every version of a kernel with its builds: the ones that fit this machine first, the "
+                "others with "
+                "the reason. With several targets it prints one row for each version and target.",
+                versions_options},
     CommandSpec{"env", Group::kernel, "", 0, 0, "show what this machine is and where each fact came from",
                 "Prints the torch that builds are chosen for, the backend, cache, endpoint and whether there "
                 "is a token, "

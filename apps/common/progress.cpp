@@ -87,7 +87,9 @@ class Bar final : public Lines {
         std::fprintf(stderr, "\r\033[K[%s] %zu/%zu files  %s of %s  %s/s", bar.c_str(), m_finished, m_files,
                      human_size(m_done).c_str(), human_size(m_total).c_str(),
                      human_size(static_cast<unsigned long long>(rate)).c_str());
-        if (rate > 0 && left > 0) std::fprintf(stderr, "  %.0f s left", static_cast<double>(left) / rate);
+        // In the first second the rate says nothing yet.
+        if (seconds > 1 && rate > 0 && left > 0)
+            std::fprintf(stderr, "  %.0f s left", static_cast<double>(left) / rate);
         std::fflush(stderr);
         m_shown = true;
     }

@@ -11,6 +11,8 @@ namespace kernels::app {
 
 int run_lock(const Context& context);
 int run_download(const Context& context);
+int run_info(const Context& context);
+int run_versions(const Context& context);
 int run_env(const Context& context);
 int run_help(const Context& context);
 int run_completion(const Context& context);

@@ -44,12 +44,10 @@ int run_env(const Context& context) {
     const std::filesystem::path folder = context.project_folder();
     const auto environment = build::detect({context.arguments.value("--torch"), folder});
     std::vector<Fact> facts = {{"kernels", KERNELS_VERSION, "this program"}};
-    std::vector<std::string> missing;
+    std::vector<std::string> missing = environment.missing;
     facts.insert(facts.end(), environment.facts.begin(), environment.facts.end());
     const auto hub = hub_facts(context);
     facts.insert(facts.end(), hub.begin(), hub.end());
-    if (!environment.torch)
-        missing.emplace_back("torch: install it, or name one with --torch or KERNELS_TORCH");
     if (const auto program = find_torch_program()) {
         facts.push_back(
             {"kernels-torch", program->string(),

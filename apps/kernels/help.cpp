@@ -1,4 +1,5 @@
 // kernels help: the table of commands, for people.
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -38,8 +39,12 @@ void print_entry(const std::string& left, std::string_view right, std::size_t co
     std::puts((line + wrapped(right, column)).c_str());
 }
 
-void print_options(std::span<const OptionSpec> options) {
+// Without the ones that `command` gives another meaning.
+void print_options(std::span<const OptionSpec> options, const CommandSpec* command = nullptr) {
     for (const auto& option : options) {
+        const auto same = [&](const OptionSpec& own) { return own.name == option.name; };
+        if (command != nullptr && std::any_of(command->options.begin(), command->options.end(), same))
+            continue;
         std::string left = option.alias.empty() ? "    " : std::string(option.alias) + ", ";
         left += option.name;
         if (option.takes_value()) left += " " + std::string(option.value);
@@ -78,7 +83,7 @@ void print_help(const CommandSpec* command) {
         print_options(command->options);
     }
     std::puts("\nOptions of every command:");
-    print_options(global_options());
+    print_options(global_options(), command);
 }
 
 int run_help(const Context& context) {

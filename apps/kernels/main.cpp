@@ -12,6 +12,8 @@ namespace {
 constexpr std::array runs = {
     std::pair<std::string_view, Run>{"lock", run_lock},
     std::pair<std::string_view, Run>{"download", run_download},
+    std::pair<std::string_view, Run>{"info", run_info},
+    std::pair<std::string_view, Run>{"versions", run_versions},
     std::pair<std::string_view, Run>{"env", run_env},
     std::pair<std::string_view, Run>{"completion", run_completion},
     std::pair<std::string_view, Run>{"help", run_help},
@@ -28,7 +30,7 @@ void print_version(bool json) {
 int run_command(const Context& context) {
     const CommandSpec* command = context.arguments.command();
     const bool help = context.arguments.has("--help");
-    if (context.arguments.has("--version")) {
+    if (context.arguments.asks_for_version()) {
         print_version(context.json);
         return 0;
     }

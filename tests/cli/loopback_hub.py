@@ -27,8 +27,7 @@ def metadata(name="demo", version=1, backend="cpu", depends=(), **more):
 
 def build(variant, name="demo", version=1, size=20000, **more):
     """The files of one build variant."""
-    backend = variant.split("-")[2][:2] if variant.count("-") > 3 else "cpu"
-    backend = {"cu": "cuda", "cp": "cpu"}.get(backend, backend)
+    backend = "cuda" if "-cu" in variant else "cpu"
     library = (f"{name} {version} {variant} ".encode() * (size // 16 + 1))[:size]
     return {f"build/{variant}/metadata.json": metadata(name, version, backend, **more),
             f"build/{variant}/__init__.py": f"# {name} {version}\n".encode(),
@@ -116,7 +115,8 @@ class Hub:
         if rest[0] == "revision":
             return self.send(handler, 200, json.dumps({"sha": commit}).encode())
         if rest[0] == "tree":
-            return self.send(handler, 200, json.dumps([self.entry(p, d) for p, d in files.items()]).encode())
+            recursive = "recursive=true" in handler.path.lower()
+            return self.send(handler, 200, json.dumps(self.listing(files, "/".join(rest[2:]), recursive)).encode())
         data = files.get("/".join(rest[2:]))
         if data is None:
             return self.send(handler, 404, b"", X_Error_Code="EntryNotFound")
@@ -129,6 +129,19 @@ class Hub:
     @staticmethod
     def is_large(path):
         return path.endswith(".so")
+
+    def listing(self, files, folder, recursive):
+        prefix = folder + "/" if folder else ""
+        entries = {}
+        for path, data in files.items():
+            if not path.startswith(prefix):
+                continue
+            head, _, below = path[len(prefix):].partition("/")
+            if below and not recursive:
+                entries[prefix + head] = {"type": "directory", "path": prefix + head, "size": 0, "oid": "0" * 40}
+            else:
+                entries[path] = self.entry(path, data)
+        return list(entries.values())
 
     def entry(self, path, data):
         entry = {"type": "file", "path": path, "size": len(data), "oid": git_oid(data)}

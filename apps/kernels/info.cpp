@@ -1,0 +1,187 @@
+// kernels info: what a kernel says about itself; a repository or a local folder.
+#include <algorithm>
+#include <cstdio>
+#include <set>
+
+#include "commands.hpp"
+#include "kernels/build/fatbin.hpp"
+#include "kernels/build/metadata.hpp"
+#include "kernels/core/files.hpp"
+#include "kernels/core/log.hpp"
+#include "kernels/core/text.hpp"
+#include "kernels/lock/download.hpp"
+
+namespace kernels::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Build {
+    build::BuildVariant variant;
+    std::optional<build::Metadata> metadata;
+    fs::path folder;  ///< where its files are, as far as they are on this machine
+};
+
+struct Kernel {
+    nlohmann::ordered_json names;  ///< what it is called: repo_id and revision, or path
+    std::vector<Build> builds;
+};
+
+Kernel local_kernel(const fs::path& given) {
+    fs::path folder = given.lexically_normal();
+    if (!folder.has_filename()) folder = folder.parent_path();
+    Kernel kernel{{{"path", folder.string()}}, {}};
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(folder / "build", error)) {
+        auto variant = build::BuildVariant::try_parse(entry.path().filename().string());
+        if (!entry.is_directory(error) || !variant) continue;
+        Build build{std::move(*variant), {}, entry.path()};
+        const auto file = entry.path() / "metadata.json";
+        if (const auto text = read_file_if_exists(file))
+            build.metadata = build::Metadata::parse(*text, file.string());
+        kernel.builds.push_back(std::move(build));
+    }
+    std::sort(kernel.builds.begin(), kernel.builds.end(),
+              [](const Build& a, const Build& b) { return a.variant < b.variant; });
+    return kernel;
+}
+
+// The newest version, unless one is named.
+Reference reference_from(const Context& context, const RepoId& repo, const hub::Hub& hub) {
+    if (const auto revision = context.arguments.value("--revision")) return Revision{*revision};
+    if (const auto version = context.arguments.number("--version", 0)) return KernelVersion{*version};
+    const auto versions = hub.versions(repo);
+    if (versions.empty()) return Revision{"main"};
+    return KernelVersion{versions.rbegin()->first};
+}
+
+Kernel hub_kernel(const Context& context, const std::string& name, const hub::Hub& hub) {
+    const RepoId repo = RepoId::parse(name);
+    const Reference reference = reference_from(context, repo, hub);
+    const Commit commit = hub.resolve(repo, reference);
+    Kernel kernel{{{"repo_id", name}, {"revision", reference.to_string()}}, {}};
+    for (auto& variant : lock::variants_of(hub.tree(repo, commit), name)) {
+        const std::string folder = "build/" + variant.to_string();
+        Build build{std::move(variant), {}, hub.cache().snapshot_folder(repo, commit) / folder};
+        // What describes the kernel is the same in every build, so one is read; all when each is shown.
+        if (kernel.builds.empty() || context.arguments.has("--archs")) {
+            const std::string path = folder + "/metadata.json";
+            if (const auto text = hub.small_file(repo, commit, path))
+                build.metadata = build::Metadata::parse(*text, path);
+        }
+        kernel.builds.push_back(std::move(build));
+    }
+    return kernel;
+}
+
+// The device code of the libraries, as far as the build is on this machine.
+std::vector<std::string> library_archs(const Build& build) {
+    std::error_code ignored;
+    if (!fs::is_directory(build.folder, ignored)) return {};
+    const auto code = build::merged(build::read_build_code(build.folder));
+    for (const auto& problem : code.problems)
+        log::warning(build.variant.to_string() + ": " + problem);
+    return build::arch_names(code);
+}
+
+nlohmann::ordered_json or_null(const std::optional<std::string>& text) {
+    return text ? nlohmann::ordered_json(*text) : nlohmann::ordered_json(nullptr);
+}
+
+// The Python client's document: its keys in its order.
+nlohmann::ordered_json to_json(const Kernel& kernel, bool archs) {
+    auto document = kernel.names;
+    const auto described = std::find_if(kernel.builds.begin(), kernel.builds.end(),
+                                        [](const Build& build) { return build.metadata.has_value(); });
+    if (described != kernel.builds.end()) {
+        const auto& metadata = *described->metadata;
+        document["name"] = metadata.name;
+        document["version"] = metadata.version;
+        document["kernels_minver"] = or_null(metadata.kernels_minver);
+        document["license"] = or_null(metadata.license);
+        document["upstream"] = or_null(metadata.upstream);
+        document["source"] = or_null(metadata.source);
+        document["python_depends"] = metadata.python_depends;
+    }
+    std::set<std::string> backends;
+    for (const auto& build : kernel.builds)
+        backends.insert(build.variant.backend_name());
+    document["backends"] = backends;
+    if (!archs) return document;
+    auto& list = document["archs"] = nlohmann::ordered_json::array();
+    for (const auto& build : kernel.builds) {
+        list.push_back({{"variant", build.variant.to_string()},
+                        {"metadata", build.metadata ? build.metadata->archs : std::vector<std::string>{}},
+                        {"libraries", library_archs(build)}});
+    }
+    return document;
+}
+
+void print_text(const nlohmann::ordered_json& document) {
+    const auto text = [&](const char* key) -> std::string {
+        const auto found = document.find(key);
+        if (found == document.end() || found->is_null() || (found->is_array() && found->empty())) return "-";
+        if (found->is_array()) return join(found->get<std::vector<std::string>>(), ", ");
+        return found->is_string() ? found->get<std::string>() : found->dump();
+    };
+    const auto line = [&](const char* label, const char* key) {
+        std::printf("%s: %s\n", label, text(key).c_str());
+    };
+    if (document.contains("repo_id")) {
+        line("Repository", "repo_id");
+        line("Revision", "revision");
+    } else {
+        line("Path", "path");
+    }
+    line("Name", "name");
+    line("Version", "version");
+    line("Minimum kernels version", "kernels_minver");
+    line("License", "license");
+    line("Upstream", "upstream");
+    line("Source", "source");
+    line("Python dependencies", "python_depends");
+    line("Backends", "backends");
+    if (!document.contains("archs")) return;
+    std::puts("Archs (as the metadata says; in the libraries that are on this machine):");
+    for (const auto& build : document.at("archs")) {
+        const auto list = [&](const char* key) {
+            const auto names = build.at(key).get<std::vector<std::string>>();
+            return names.empty() ? std::string("-") : join(names, " ");
+        };
+        std::printf("  %s: %s; %s\n", build.at("variant").get<std::string>().c_str(),
+                    list("metadata").c_str(), list("libraries").c_str());
+    }
+}
+
+}  // namespace
+
+int run_info(const Context& context) {
+    const std::string& name = context.arguments.positional().front();
+    const bool by_revision = context.arguments.has("--revision");
+    const bool by_version = context.arguments.has("--version");
+    if (by_revision && by_version) {
+        throw Error(ErrorCode::usage, "--revision and --version were both given", "name one of the two");
+    }
+    std::error_code ignored;
+    Kernel kernel;
+    if (fs::is_directory(name, ignored)) {
+        if (by_revision || by_version) {
+            throw Error(ErrorCode::usage, name + ": a local folder has no --revision and no --version");
+        }
+        kernel = local_kernel(name);
+    } else {
+        const Session session(context);
+        kernel = hub_kernel(context, name, session.hub());
+    }
+    if (kernel.builds.empty()) throw Error(ErrorCode::not_found, name + ": there are no builds in it");
+    const auto document = to_json(kernel, context.arguments.has("--archs"));
+    if (context.json) {
+        // As the Python client prints it, byte for byte.
+        std::puts(document.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace).c_str());
+    } else {
+        print_text(document);
+    }
+    return 0;
+}
+
+}  // namespace kernels::app

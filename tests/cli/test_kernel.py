@@ -1,0 +1,107 @@
+"""info and versions; beside the Python client where KERNELS_PEER_PYTHON names a Python that has it."""
+
+import json
+import os
+import re
+import subprocess
+import unittest
+
+import harness
+from harness import TARGET, VARIANT
+from loopback_hub import build, metadata
+
+PEER = os.environ.get("KERNELS_PEER_PYTHON")
+CUDA = "torch213-cxx11-cu128-x86_64-linux"
+STABLE = "torch-stable-abi29-cpu-x86_64-linux"
+
+
+class Kernel(harness.CliTest):
+    def setUp(self):
+        super().setUp()
+        more = {"upstream": "https://example.org/kernel", "license": "Ünlicensed", "python-depends": ["einops"], "kernels-minver": "0.12.0"}
+        self.hub.publish("demo/one", "v1", {**build(VARIANT, **more), **build(CUDA, **more)})
+        self.hub.publish("demo/one", "v2", {**build(VARIANT, version=2, **more), **build(STABLE, version=2, **more)})
+        self.hub.publish("demo/none", "main", build(VARIANT, name="none"))
+        self.hub.publish("demo/empty", "v1", {"README.md": b"nothing built"})
+
+    def write_local(self):
+        folder = self.project / "local"
+        for path, data in build(VARIANT, name="local").items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(data)
+        return folder
+
+    def test_info(self):
+        document = self.expect(0, "info", "demo/one", "--json").json
+        self.assertEqual(document["revision"], "v2")
+        self.assertEqual(document["version"], 2)
+        self.assertEqual(document["backends"], ["cpu"])
+        self.assertEqual(self.expect(0, "info", "demo/one", "--json", "--version", 1).json["backends"], ["cpu", "cuda"])
+        self.assertEqual(self.expect(0, "info", "demo/none", "--json").json["revision"], "main")
+        self.assertEqual(self.expect(0, "info", "local", "--json").json["path"] if self.write_local() else None, "local")
+
+    def test_bad_input(self):
+        self.expect_error(4, "demo/noe: no such kernel repository", "info", "demo/noe")
+        self.expect_error(4, "demo/empty: there are no builds", "info", "demo/empty")
+        self.expect_error(4, "demo/one: there is no version 7", "info", "demo/one", "--version", 7, hint="1, 2")
+        self.expect_error(4, "demo/one@gone", "info", "demo/one", "--revision", "gone")
+        self.expect_error(2, "both given", "info", "demo/one", "--revision", "main", "--version", 1)
+        self.expect_error(2, "local folder", "info", self.write_local(), "--version", 1)
+        self.expect_error(2, "`nonsense`", "info", "nonsense")
+        self.expect_error(4, "demo/noe", "versions", "demo/noe")
+        self.expect_error(5, "demo/one: offline", "versions", "demo/one", "--offline", *TARGET)
+
+    def test_archs(self):
+        document = self.expect(0, "info", "demo/one", "--version", 1, "--archs", "--json").json
+        self.assertEqual([entry["variant"] for entry in document["archs"]], sorted([VARIANT, CUDA]))
+        self.assertEqual({tuple(entry["libraries"]) for entry in document["archs"]}, {()})
+
+    def test_versions(self):
+        out = self.expect(0, "versions", "demo/one", *TARGET).out
+        one, two = out.split("Version 2:\n\n")
+        self.assertTrue(one.startswith("Version 1:\n\n" + VARIANT + " compatible, preferred ✅\n" + CUDA + ": "), one)
+        self.assertEqual(two.splitlines(), [STABLE + " compatible, preferred ✅", VARIANT + " compatible ✅"])
+        document = self.expect(0, "versions", "demo/one", "--json", *TARGET).json
+        self.assertEqual([v["targets"][0]["preferred"] for v in document["versions"]], [VARIANT, STABLE])
+        refused = document["versions"][0]["targets"][0]["builds"][1]
+        self.assertEqual((refused["variant"], refused["fits"], refused["reason"]), (CUDA, False, "backend"))
+
+    def test_versions_by_targets(self):
+        out = self.expect(0, "versions", "demo/one", *TARGET, "--target", "torch=2.13,cuda=12.9").out.splitlines()
+        self.assertEqual([(line.split()[0], line.split(maxsplit=2)[2]) for line in out],
+                         [("v1", VARIANT), ("v1", CUDA), ("v2", STABLE), ("v2", "no build")])
+
+    def test_no_versions(self):
+        self.assertEqual(self.expect(0, "versions", "demo/none", *TARGET, "--json").json["versions"], [])
+
+    def peer(self, *arguments):
+        program = "from kernels.cli import main; main()"
+        done = subprocess.run([PEER, "-c", program, *map(str, arguments)], capture_output=True, text=True, timeout=120,
+                              cwd=self.project, env={**self.environment, "HF_HUB_CACHE": str(self.folder / "peer")})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    @unittest.skipUnless(PEER, "KERNELS_PEER_PYTHON names no Python")
+    def test_info_is_the_python_clients(self):
+        local = self.write_local()
+        cases = [["demo/one"], ["demo/one", "--version", "1"], ["demo/none"], ["demo/one", "--revision", "v1"],
+                 [str(local)], ["./local/"]]
+        for arguments in cases:
+            for form in ([], ["--json"]):
+                with self.subTest(arguments + form):
+                    self.assertEqual(self.expect(0, "info", *arguments, *form).out, self.peer("info", *arguments, *form))
+
+    @unittest.skipUnless(PEER, "KERNELS_PEER_PYTHON names no Python")
+    def test_versions_are_the_python_clients(self):
+        # The reasons are worded differently, and builds that are equal to the rules come in no fixed order there.
+        def facts(text):
+            lines = [re.sub(r"^(\S+): .*", r"\1 refused", line) for line in text.splitlines()]
+            parts = "\n".join(lines).split("Version ")[1:]
+            return [(part.splitlines()[:2], sorted(part.splitlines()[2:])) for part in parts]
+
+        ours = self.expect(0, "versions", "demo/one", "--torch", os.path.dirname(os.path.dirname(PEER))).out
+        self.assertEqual(facts(ours), facts(self.peer("versions", "demo/one")))
+
+
+if __name__ == "__main__":
+    harness.main()
