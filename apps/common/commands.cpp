@@ -54,6 +54,8 @@ constexpr std::array download_options = {
     target_option,
     torch_option,
     OptionSpec{"--locked", "", "", "fail with status 3 when the lock does not cover the project file"},
+    OptionSpec{"--lock-timeout", "", "SECONDS",
+               "how long to wait for another process that downloads the same file (600)"},
 };
 constexpr std::array info_options = {
     OptionSpec{"--revision", "", "REVISION", "a branch, tag or commit; the default is the newest version"},

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -90,6 +91,9 @@ hub::Settings Context::settings() const {
     if (const auto jobs = arguments.number("--jobs", 1))
         settings.jobs = static_cast<int>(std::min(*jobs, 64LL));
     if (arguments.has("--offline")) settings.offline = true;
+    if (const auto seconds = arguments.number("--lock-timeout", 0)) {
+        settings.lock_timeout = std::chrono::seconds(std::min(*seconds, 1'000'000LL));
+    }
     settings.cancel = &stop_requested;
     return settings;
 }
@@ -132,10 +136,11 @@ int run_program(int argc, const char* const* argv, Run run) {
         context.colour_err = colour = colour_for(when, STDERR_FILENO);
         const int verbosity = arguments.count("--verbose");
         if (!context.quiet) {
-            log::set_sink(log::stderr_sink(verbosity == 0   ? log::Level::warning
-                                           : verbosity == 1 ? log::Level::info
-                                                            : log::Level::debug,
-                                           colour));
+            const auto least = verbosity == 0   ? log::Level::warning
+                               : verbosity == 1 ? log::Level::info
+                                                : log::Level::debug;
+            context.log_sink = log::stderr_sink(least, colour);
+            log::set_sink(context.log_sink);
         }
         const int status = run(context);
         if (std::fflush(stdout) != 0)

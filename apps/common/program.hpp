@@ -10,6 +10,7 @@
 
 #include "common/arguments.hpp"
 #include "kernels/core/error.hpp"
+#include "kernels/core/log.hpp"
 #include "kernels/hub/hub.hpp"
 
 namespace kernels::app {
@@ -23,6 +24,7 @@ struct Context {
     bool progress = true;
     bool colour_out = false;  ///< stdout is a terminal that may show colour
     bool colour_err = false;
+    log::Sink log_sink;  ///< where messages beside the result go
 
     /// The Hub's settings: flag, then environment, then default.
     hub::Settings settings() const;

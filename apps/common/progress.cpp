@@ -1,18 +1,27 @@
 #include "common/progress.hpp"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <map>
 #include <mutex>
 
+#include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
 
 namespace kernels::app {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+std::size_t terminal_width() {
+    winsize size{};
+    if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col < 20) return 80;
+    return size.ws_col;
+}
 
 class Lines : public hub::Monitor {
   public:
@@ -46,8 +55,19 @@ class Lines : public hub::Monitor {
 
 class Bar final : public Lines {
   public:
-    explicit Bar(bool quiet) : Lines(quiet, false) {}
-    ~Bar() override { clear(); }
+    explicit Bar(const Context& context) : Lines(context.quiet, false), m_sink(context.log_sink) {
+        // Messages take the place of the bar, which comes back below them.
+        if (!m_sink) return;
+        log::set_sink([this](log::Level level, const std::string& text) {
+            const std::lock_guard lock(m_mutex);
+            clear();
+            m_sink(level, text);
+        });
+    }
+    ~Bar() override {
+        if (m_sink) log::set_sink(m_sink);
+        clear();
+    }
 
     void planned(std::size_t files, std::uint64_t bytes) override {
         const std::lock_guard lock(m_mutex);
@@ -83,18 +103,24 @@ class Bar final : public Lines {
         const double part = m_total > 0 ? static_cast<double>(m_done) / static_cast<double>(m_total) : 1;
         const auto filled = static_cast<std::size_t>(std::min(1.0, part) * width);
         const std::uint64_t left = m_total > m_done ? m_total - m_done : 0;
-        std::string bar = std::string(filled, '#') + std::string(width - filled, '.');
-        std::fprintf(stderr, "\r\033[K[%s] %zu/%zu files  %s of %s  %s/s", bar.c_str(), m_finished, m_files,
-                     human_size(m_done).c_str(), human_size(m_total).c_str(),
-                     human_size(static_cast<unsigned long long>(rate)).c_str());
+        std::string line = "[" + std::string(filled, '#') + std::string(width - filled, '.') + "] " +
+                           std::to_string(m_finished) + "/" + std::to_string(m_files) + " files  " +
+                           human_size(m_done) + " of " + human_size(m_total) + "  " +
+                           human_size(static_cast<unsigned long long>(rate)) + "/s";
         // In the first second the rate says nothing yet.
-        if (seconds > 1 && rate > 0 && left > 0)
-            std::fprintf(stderr, "  %.0f s left", static_cast<double>(left) / rate);
+        if (seconds > 1 && rate > 0 && left > 0) {
+            line += "  " + std::to_string(static_cast<long long>(static_cast<double>(left) / rate) + 1) +
+                    " s left";
+        }
+        // A line that wraps could not be taken back.
+        line.resize(std::min(line.size(), terminal_width() - 1));
+        std::fprintf(stderr, "\r\033[K%s", line.c_str());
         std::fflush(stderr);
         m_shown = true;
     }
     void clear() {
         if (m_shown) std::fprintf(stderr, "\r\033[K");
+        m_shown = false;
     }
 
     std::size_t m_files = 0;
@@ -105,12 +131,14 @@ class Bar final : public Lines {
     Clock::time_point m_start = Clock::now();
     Clock::time_point m_drawn{};
     bool m_shown = false;
+    log::Sink m_sink;
 };
 
 }  // namespace
 
 std::unique_ptr<hub::Monitor> make_progress(const Context& context) {
-    if (context.progress && ::isatty(STDERR_FILENO) == 1) return std::make_unique<Bar>(context.quiet);
+    const bool terminal = ::isatty(STDERR_FILENO) == 1 && environment_variable("TERM").value_or("") != "dumb";
+    if (context.progress && terminal) return std::make_unique<Bar>(context);
     return std::make_unique<Lines>(context.quiet, context.progress);
 }
 

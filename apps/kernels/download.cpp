@@ -37,6 +37,10 @@ lock::Lock load_lock(const Context& context, std::filesystem::path& folder) {
 lock::DownloadOptions options_from(const Context& context, const std::filesystem::path& folder) {
     lock::DownloadOptions options;
     options.all_variants = context.arguments.has("--all-variants");
+    if (options.all_variants && (context.arguments.has("--target") || context.arguments.has("--torch"))) {
+        throw Error(ErrorCode::usage,
+                    "--all-variants takes every build, so there is nothing to choose by --target or --torch");
+    }
     if (options.all_variants) return options;
     const auto specs = context.arguments.values("--target");
     for (const auto& spec : specs)

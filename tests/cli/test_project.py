@@ -1,10 +1,13 @@
 """The happy path: lock, check, upgrade, download, offline."""
 
+import fcntl
+import hashlib
 import json
 import os
 import pty
 import signal
 import subprocess
+import threading
 import time
 
 import harness
@@ -139,6 +142,39 @@ class Download(harness.CliTest):
             seen += block
         os.close(main)
         return process.wait(), seen.decode()
+
+    def test_waiting_for_another_process_is_said_and_ends(self):
+        library = build(VARIANT)[f"build/{VARIANT}/_demo.abi3.so"]
+        lock = self.cache / ".locks" / "kernels--demo--one" / (hashlib.sha256(library).hexdigest() + ".lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with open(lock, "w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            result = self.expect(1, "download", "--lock-timeout", "1", *TARGET)
+        self.assertIn(f"waiting for process {os.getpid()}, which downloads", result.err)
+        self.assertIn(f"still locked by process {os.getpid()}", result.err)
+        self.expect(0, "download", *TARGET)
+
+    def test_contradicting_options(self):
+        self.expect_error(2, "--all-variants", "download", "--all-variants", *TARGET)
+
+    def test_messages_take_the_place_of_the_bar(self):
+        self.hub.publish("demo/one", "v1", build(VARIANT, size=100000))
+        self.expect(0, "lock", "--upgrade")
+        self.hub.slow = 0.03
+        library = build(VARIANT, size=100000)[f"build/{VARIANT}/_demo.abi3.so"]
+        lock = self.cache / ".locks" / "kernels--demo--one" / (hashlib.sha256(library).hexdigest() + ".lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with open(lock, "w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            threading.Timer(1, lambda: fcntl.flock(held, fcntl.LOCK_UN)).start()
+            status, seen = self.on_a_terminal("download", "-vv", *TARGET)
+        self.assertEqual(status, 0, seen)
+        self.assertIn("3/3 files", seen)
+        lines = seen.split("\n")[:-1]
+        self.assertTrue([line for line in lines if "waiting for process" in line], seen)
+        for line in lines:
+            # What stands on the line once everything before the last return is erased.
+            self.assertNotRegex(line.removesuffix("\r").split("\r\033[K")[-1], r"^\[[#.]", seen)
 
     def test_a_bar_on_a_terminal(self):
         status, seen = self.on_a_terminal("download", *TARGET)
