@@ -4,25 +4,13 @@
 
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
+#include "kernels/core/places.hpp"
 #include "kernels/core/text.hpp"
 
 namespace kernels::hub {
 namespace {
 
 namespace fs = std::filesystem;
-
-fs::path hf_home() {
-    if (const auto home = environment_variable("HF_HOME")) return expand_user(*home);
-    if (const auto xdg = environment_variable("XDG_CACHE_HOME")) return expand_user(*xdg) / "huggingface";
-    return home_directory() / ".cache" / "huggingface";
-}
-
-fs::path cache_folder() {
-    for (const char* name : {"KERNELS_CACHE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}) {
-        if (const auto folder = environment_variable(name)) return expand_user(*folder);
-    }
-    return hf_home() / "hub";
-}
 
 // A token is one line of visible ASCII; anything else would break the header.
 std::optional<Secret> usable_token(std::string_view text, const std::string& origin) {
@@ -64,7 +52,7 @@ Settings settings_from_environment() {
     }
     if (!settings.token) {
         const auto named = environment_variable("HF_TOKEN_PATH");
-        const fs::path file = named ? expand_user(*named) : hf_home() / "token";
+        const fs::path file = named ? expand_user(*named) : hugging_face_home() / "token";
         // A token file that cannot be read is as good as none: public repositories need no token.
         try {
             if (const auto text = read_file_if_exists(file))
@@ -74,7 +62,7 @@ Settings settings_from_environment() {
         }
         settings.token_origin = settings.token ? file.string() : std::string();
     }
-    settings.cache = cache_folder();
+    settings.cache = hub_cache_folder();
     settings.offline = environment_flag("HF_HUB_OFFLINE") || environment_flag("TRANSFORMERS_OFFLINE");
     settings.user_agent = user_agent();
     return settings;

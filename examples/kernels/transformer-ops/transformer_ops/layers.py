@@ -1,0 +1,55 @@
+import torch
+import torch.nn as nn
+
+from ._ops import ops
+
+
+class ReLU(nn.Module):
+    """max(x, 0), any shape."""
+
+    can_torch_compile: bool = True
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = torch.empty_like(x)
+        ops.relu(out, x)
+        return out
+
+
+class SiluAndMul(nn.Module):
+    """silu(x[..., :d]) * x[..., d:] where d is half of the last dimension."""
+
+    can_torch_compile: bool = True
+
+    def forward(self, x: torch.Tensor):
+        d = x.shape[-1] // 2
+        out = torch.empty(x.shape[:-1] + (d,), dtype=x.dtype, device=x.device)
+        ops.silu_and_mul(out, x)
+        return out
+
+
+class RMSNormFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, hidden_states, weight, variance_epsilon):
+        ctx.variance_epsilon = variance_epsilon
+        out = torch.empty_like(hidden_states)
+        ops.rms_norm(out, hidden_states, weight, variance_epsilon)
+        ctx.save_for_backward(hidden_states, weight)
+        return out
+
+
+class RMSNorm(nn.Module):
+    """Normalization by the root of the mean of squares, over the last dimension."""
+
+    has_backward: bool = False
+    weight: torch.Tensor
+    variance_epsilon: float
+
+    def forward(self, hidden_states):
+        return RMSNormFunction.apply(
+            hidden_states,
+            self.weight,
+            self.variance_epsilon,
+        )
+
+
+__all__ = ["ReLU", "RMSNorm", "SiluAndMul"]

@@ -1,0 +1,14 @@
+// Where the Hugging Face tools keep things; the variables and defaults are huggingface_hub's.
+#pragma once
+
+#include <filesystem>
+
+namespace kernels {
+
+/// $HF_HOME, else huggingface below $XDG_CACHE_HOME or ~/.cache.
+std::filesystem::path hugging_face_home();
+
+/// The shared cache: $KERNELS_CACHE, $HF_HUB_CACHE, else hub below hugging_face_home().
+std::filesystem::path hub_cache_folder();
+
+}  // namespace kernels

@@ -1,0 +1,90 @@
+// Loading kernel libraries, and curing their schemas for TorchScript.
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <dlfcn.h>
+#include <torch/csrc/jit/runtime/operator.h>
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+
+#include "kernels/runtime/runtime.hpp"
+
+// Kernel libraries import this for Python's import only. Where symbols are bound at once (LD_BIND_NOW, -z now) and there is no
+// Python, this stand-in lets the library load; nobody calls it.
+extern "C" __attribute__((weak, visibility("default"))) void* PyModule_Create2(void*, int) {
+    return nullptr;
+}
+
+namespace kernels::runtime {
+namespace {
+
+bool writes_without_alias_name(const c10::Argument& argument) {
+    const c10::AliasInfo* info = argument.alias_info();
+    return info != nullptr && info->isWrite() && info->beforeSets() != info->afterSets();
+}
+
+// The schema with `Tensor(a!)` in the place of `Tensor!`, a letter for each argument.
+c10::FunctionSchema with_alias_names(const c10::FunctionSchema& schema) {
+    std::vector<c10::Argument> arguments;
+    char letter = 'a';
+    for (const auto& argument : schema.arguments()) {
+        if (!writes_without_alias_name(argument)) {
+            arguments.push_back(argument);
+            continue;
+        }
+        const auto set = c10::Symbol::fromQualString(std::string("alias::") + letter++);
+        arguments.emplace_back(argument.name(), argument.type(), argument.real_type(), argument.N(),
+                               argument.default_value(), argument.kwarg_only(),
+                               c10::AliasInfo(true, {set}, {set}));
+    }
+    return schema.cloneWithArguments(std::move(arguments));
+}
+
+void cure_schemas(const std::string& op_namespace) {
+    auto& dispatcher = c10::Dispatcher::singleton();
+    for (const auto& name : dispatcher.getAllOpNames()) {
+        if (name.getNamespace() != op_namespace) continue;
+        const auto handle = dispatcher.findSchema(name);
+        if (!handle) continue;
+        const auto& schema = handle->schema();
+        const auto& arguments = schema.arguments();
+        if (std::none_of(arguments.begin(), arguments.end(), writes_without_alias_name)) continue;
+        torch::jit::deregisterOperator(schema);
+        torch::jit::registerOperator(torch::jit::Operator(
+            with_alias_names(schema), [op = *handle](torch::jit::Stack& stack) { op.callBoxed(&stack); },
+            c10::AliasAnalysisKind::FROM_SCHEMA));
+    }
+}
+
+bool has_operators(const std::string& op_namespace) {
+    const auto names = c10::Dispatcher::singleton().getAllOpNames();
+    return std::any_of(names.begin(), names.end(),
+                       [&](const c10::OperatorName& name) { return name.getNamespace() == op_namespace; });
+}
+
+}  // namespace
+
+void load_library(const std::string& library, const std::string& op_namespace) {
+    static std::mutex mutex;
+    static std::map<std::string, std::string> loaded;  // library by op namespace
+    const std::lock_guard lock(mutex);
+    if (loaded.contains(op_namespace)) return;
+    // In a Python process the kernel may have been imported already; its operators are there then.
+    if (!has_operators(op_namespace)) {
+        // Not RTLD_NOW: the symbols that only Python's import needs are absent without Python.
+        if (::dlopen(library.c_str(), RTLD_LAZY | RTLD_LOCAL) == nullptr) {
+            const char* reason = ::dlerror();
+            throw std::runtime_error("the kernel library cannot be loaded: " +
+                                     std::string(reason != nullptr ? reason : library.c_str()) +
+                                     " (is it built for this torch?)");
+        }
+        if (!has_operators(op_namespace)) {
+            throw std::runtime_error(library + ": the kernel library registers no operators in `" + op_namespace + "`");
+        }
+    }
+    cure_schemas(op_namespace);
+    loaded.emplace(op_namespace, library);
+}
+
+}  // namespace kernels::runtime

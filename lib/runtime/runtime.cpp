@@ -1,0 +1,99 @@
+#include "kernels/runtime/runtime.hpp"
+
+#include <caffe2/serialize/inline_container.h>
+#include <torch/library.h>
+
+#include <filesystem>
+#include <stdexcept>
+
+#include "kernels/core/digest.hpp"
+#include "kernels/core/error.hpp"
+#include "kernels/core/files.hpp"
+#include "kernels/core/places.hpp"
+#include "kernels/core/text.hpp"
+
+namespace kernels::runtime {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Where a kernel's library may be, best first.
+std::vector<fs::path> candidates(const KernelEntry& kernel, const std::string& model) {
+    std::vector<fs::path> places;
+    const std::string name = fs::path(kernel.library).filename().string();
+    const std::string search_path = environment_variable("KERNELS_LIBRARY_PATH").value_or("");
+    for (const auto folder : split(search_path, ':')) {
+        if (!folder.empty()) places.push_back(fs::path(folder) / name);
+    }
+    places.push_back(fs::path(model + ".kernels") / name);
+    if (kernel.repo.empty()) {
+        places.emplace_back(kernel.library);
+    } else {
+        std::string folder = "kernels--" + kernel.repo;
+        folder.replace(folder.find('/'), 1, "--");
+        places.push_back(hub_cache_folder() / folder / "snapshots" / kernel.commit / kernel.library);
+    }
+    return places;
+}
+
+std::string name_of(const KernelEntry& kernel) {
+    return kernel.repo.empty() ? kernel.library : kernel.repo + "@" + kernel.commit + " (" + kernel.variant + ")";
+}
+
+fs::path find_library(const KernelEntry& kernel, const std::string& model) {
+    std::string differing;
+    for (const auto& place : candidates(kernel, model)) {
+        std::error_code error;
+        if (!fs::is_regular_file(place, error)) continue;
+        if (hash_file(HashAlgorithm::sha256, place) == kernel.sha256) return place;
+        differing = place.string();
+    }
+    if (!differing.empty()) {
+        throw std::runtime_error(model + ": " + differing + " is not the library that the model was made with (SHA-256 " +
+                                 kernel.sha256 + ")");
+    }
+    throw std::runtime_error(model + ": its kernel " + name_of(kernel) + " is not on this machine; run `kernels download` "
+                             "in its project, or name the library's folder in KERNELS_LIBRARY_PATH");
+}
+
+}  // namespace
+
+std::optional<Manifest> read_manifest(const std::string& path) {
+    std::error_code error;
+    if (!fs::is_regular_file(path, error)) throw std::runtime_error(path + ": no such file");
+    try {
+        caffe2::serialize::PyTorchStreamReader reader(path);
+        const std::string record = std::string("extra/") + manifest_name;
+        if (!reader.hasRecord(record)) return std::nullopt;
+        const auto [data, size] = reader.getRecord(record);
+        return Manifest::parse({static_cast<const char*>(data.get()), size});
+    } catch (const c10::Error& failure) {
+        throw std::runtime_error(path + ": not a TorchScript archive (" +
+                                 std::string(split(failure.what_without_backtrace(), '\n').front()) + ")");
+    } catch (const std::runtime_error& failure) {
+        throw std::runtime_error(path + ": " + failure.what());
+    }
+}
+
+std::vector<std::string> load(const std::string& path) {
+    const auto manifest = read_manifest(path);
+    if (!manifest) throw std::runtime_error(path + ": not a kernelized model: it has no manifest");
+    std::vector<std::string> namespaces;
+    try {
+        for (const auto& kernel : manifest->kernels) {
+            load_library(find_library(kernel, path).string(), kernel.op_namespace);
+            namespaces.push_back(kernel.op_namespace);
+        }
+    } catch (const Error& error) {
+        // Error is this library's own copy; callers see a standard exception.
+        throw std::runtime_error(error.what());
+    }
+    return namespaces;
+}
+
+}  // namespace kernels::runtime
+
+TORCH_LIBRARY(kernels, library) {
+    library.def("load(str path) -> str[]",
+                [](const std::string& path) { return kernels::runtime::load(path); });
+}
