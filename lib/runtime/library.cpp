@@ -6,12 +6,13 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <set>
 #include <stdexcept>
 
 #include "kernels/runtime/runtime.hpp"
 
-// Kernel libraries import this for Python's import only. Where symbols are bound at once (LD_BIND_NOW, -z now) and there is no
-// Python, this stand-in lets the library load; nobody calls it.
+// Kernel libraries import this for Python's import only. Where symbols are bound at once (LD_BIND_NOW, -z
+// now) and there is no Python, this stand-in lets the library load; nobody calls it.
 extern "C" __attribute__((weak, visibility("default"))) void* PyModule_Create2(void*, int) {
     return nullptr;
 }
@@ -33,10 +34,10 @@ c10::FunctionSchema with_alias_names(const c10::FunctionSchema& schema) {
             arguments.push_back(argument);
             continue;
         }
-        const auto set = c10::Symbol::fromQualString(std::string("alias::") + letter++);
+        const std::set<std::string> set = {std::string("alias::") + letter++};
         arguments.emplace_back(argument.name(), argument.type(), argument.real_type(), argument.N(),
                                argument.default_value(), argument.kwarg_only(),
-                               c10::AliasInfo(true, {set}, {set}));
+                               c10::AliasInfo(true, set, set));
     }
     return schema.cloneWithArguments(std::move(arguments));
 }
@@ -52,7 +53,8 @@ void cure_schemas(const std::string& op_namespace) {
         if (std::none_of(arguments.begin(), arguments.end(), writes_without_alias_name)) continue;
         torch::jit::deregisterOperator(schema);
         torch::jit::registerOperator(torch::jit::Operator(
-            with_alias_names(schema), [op = *handle](torch::jit::Stack& stack) { op.callBoxed(&stack); },
+            c10::toString(with_alias_names(schema)),
+            torch::jit::Operation([op = *handle](torch::jit::Stack& stack) { op.callBoxed(&stack); }),
             c10::AliasAnalysisKind::FROM_SCHEMA));
     }
 }
@@ -80,7 +82,8 @@ void load_library(const std::string& library, const std::string& op_namespace) {
                                      " (is it built for this torch?)");
         }
         if (!has_operators(op_namespace)) {
-            throw std::runtime_error(library + ": the kernel library registers no operators in `" + op_namespace + "`");
+            throw std::runtime_error(library + ": the kernel library registers no operators in `" +
+                                     op_namespace + "`");
         }
     }
     cure_schemas(op_namespace);

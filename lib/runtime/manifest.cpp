@@ -27,8 +27,8 @@ Manifest Manifest::parse(std::string_view text) {
     try {
         const Json json = Json::parse(text);
         if (const int schema = json.at("schema").get<int>(); schema != schema_version) {
-            throw std::runtime_error("the manifest has schema " + std::to_string(schema) + ", this version reads " +
-                                     std::to_string(schema_version));
+            throw std::runtime_error("the manifest has schema " + std::to_string(schema) +
+                                     ", this version reads " + std::to_string(schema_version));
         }
         manifest.torch = json.at("torch").get<std::string>();
         manifest.device = json.at("device").get<std::string>();
@@ -36,16 +36,18 @@ Manifest Manifest::parse(std::string_view text) {
         for (const auto& item : json.at("kernels")) {
             KernelEntry kernel{item.at("repo"),         item.at("commit"),  item.at("variant"),
                                item.at("op-namespace"), item.at("library"), item.at("sha256")};
-            if (!kernel.repo.empty() && (!stays_inside(kernel.library) || !stays_inside(kernel.repo) ||
-                                         !stays_inside(kernel.commit) || split(kernel.repo, '/').size() != 2)) {
+            if (!kernel.repo.empty() &&
+                (!stays_inside(kernel.library) || !stays_inside(kernel.repo) ||
+                 !stays_inside(kernel.commit) || split(kernel.repo, '/').size() != 2)) {
                 throw std::runtime_error("the manifest names a library outside its kernel repository: " +
                                          backquoted(kernel.library));
             }
             manifest.kernels.push_back(std::move(kernel));
         }
         for (const auto& item : json.at("layers")) {
-            manifest.layers.push_back({item.at("module"), item.at("layer"), item.at("repo"), item.at("hub-layer"),
-                                       item.at("commit"), item.at("variant"), item.at("status"), item.at("reason")});
+            manifest.layers.push_back({item.at("module"), item.at("layer"), item.at("repo"),
+                                       item.at("hub-layer"), item.at("commit"), item.at("variant"),
+                                       item.at("status"), item.at("reason")});
         }
     } catch (const Json::exception& error) {
         throw std::runtime_error(std::string("the manifest cannot be read: ") + error.what());

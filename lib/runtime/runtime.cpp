@@ -37,7 +37,8 @@ std::vector<fs::path> candidates(const KernelEntry& kernel, const std::string& m
 }
 
 std::string name_of(const KernelEntry& kernel) {
-    return kernel.repo.empty() ? kernel.library : kernel.repo + "@" + kernel.commit + " (" + kernel.variant + ")";
+    return kernel.repo.empty() ? kernel.library
+                               : kernel.repo + "@" + kernel.commit + " (" + kernel.variant + ")";
 }
 
 fs::path find_library(const KernelEntry& kernel, const std::string& model) {
@@ -49,10 +50,12 @@ fs::path find_library(const KernelEntry& kernel, const std::string& model) {
         differing = place.string();
     }
     if (!differing.empty()) {
-        throw std::runtime_error(model + ": " + differing + " is not the library that the model was made with (SHA-256 " +
+        throw std::runtime_error(model + ": " + differing +
+                                 " is not the library that the model was made with (SHA-256 " +
                                  kernel.sha256 + ")");
     }
-    throw std::runtime_error(model + ": its kernel " + name_of(kernel) + " is not on this machine; run `kernels download` "
+    throw std::runtime_error(model + ": its kernel " + name_of(kernel) +
+                             " is not on this machine; run `kernels download` "
                              "in its project, or name the library's folder in KERNELS_LIBRARY_PATH");
 }
 

@@ -15,12 +15,13 @@ inline constexpr const char* manifest_name = "kernels.json";
 
 /// A kernel library that must be loaded before the model.
 struct KernelEntry {
-    std::string repo;       ///< "org/name"; empty for a local kernel
-    std::string commit;     ///< empty for a local kernel
-    std::string variant;    ///< build variant
+    std::string repo;     ///< "org/name"; empty for a local kernel
+    std::string commit;   ///< empty for a local kernel
+    std::string variant;  ///< build variant
     std::string op_namespace;
-    std::string library;    ///< "build/<variant>/<file>.so" in the repository; an absolute path for a local kernel
-    std::string sha256;     ///< of the library, hexadecimal
+    std::string
+        library;  ///< "build/<variant>/<file>.so" in the repository; an absolute path for a local kernel
+    std::string sha256;  ///< of the library, hexadecimal
 };
 
 /// What became of one layer of the model.
@@ -42,7 +43,8 @@ struct KERNELS_RUNTIME_API Manifest {
     std::vector<KernelEntry> kernels;
     std::vector<LayerEntry> layers;
 
-    /// Throws std::runtime_error for anything that is no manifest, and for library paths that leave their repository.
+    /// Throws std::runtime_error for anything that is no manifest, and for library paths that leave their
+    /// repository.
     static Manifest parse(std::string_view json);
     /// The same document back; equal manifests give equal bytes.
     std::string to_json() const;

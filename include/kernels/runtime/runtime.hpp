@@ -1,5 +1,5 @@
-// What a process needs that runs kernelized models. Link kernels::kernels_runtime, or load libkernels_runtime.so with
-// torch.ops.load_library and call torch.ops.kernels.load(path).
+// What a process needs that runs kernelized models. Link kernels::kernels_runtime, or load
+// libkernels_runtime.so with torch.ops.load_library and call torch.ops.kernels.load(path).
 #pragma once
 
 #include <optional>
@@ -10,20 +10,21 @@
 
 namespace kernels::runtime {
 
-/// Loads the kernel libraries that the manifest of a kernelized model names, so that torch::jit::load(path) works
-/// afterwards. A library is looked for in the folders of $KERNELS_LIBRARY_PATH, in `<path>.kernels/`, and in the Hugging
-/// Face cache; it is loaded only when its SHA-256 is the manifest's. Loading twice is fine; thread-safe.
+/// Loads the kernel libraries that the manifest of a kernelized model names, so that torch::jit::load(path)
+/// works afterwards. A library is looked for in the folders of $KERNELS_LIBRARY_PATH, in `<path>.kernels/`,
+/// and in the Hugging Face cache; it is loaded only when its SHA-256 is the manifest's. Loading twice is
+/// fine; thread-safe.
 ///
 /// Returns the op namespaces. Throws std::runtime_error with one line that says what is wrong and what to do.
 KERNELS_RUNTIME_API std::vector<std::string> load(const std::string& path);
 
-/// The manifest of a model file; nothing when the model is not kernelized. Throws std::runtime_error when the file is no
-/// TorchScript archive.
+/// The manifest of a model file; nothing when the model is not kernelized. Throws std::runtime_error when the
+/// file is no TorchScript archive.
 KERNELS_RUNTIME_API std::optional<Manifest> read_manifest(const std::string& path);
 
-/// Loads one kernel library (without Python), and makes its operators usable from TorchScript: schemas that mark an output as
-/// `Tensor!` are registered once more as `Tensor(a!)`, since TorchScript's alias analysis fails on the former.
-/// Throws std::runtime_error.
+/// Loads one kernel library (without Python), and makes its operators usable from TorchScript: schemas that
+/// mark an output as `Tensor!` are registered once more as `Tensor(a!)`, since TorchScript's alias analysis
+/// fails on the former. Throws std::runtime_error.
 KERNELS_RUNTIME_API void load_library(const std::string& library, const std::string& op_namespace);
 
 }  // namespace kernels::runtime

@@ -1,0 +1,147 @@
+#include "rewrite.hpp"
+
+#include <torch/csrc/jit/api/function_impl.h>
+#include <torch/csrc/jit/passes/dead_code_elimination.h>
+#include <torch/csrc/jit/passes/inliner.h>
+
+#include <regex>
+#include <set>
+
+#include "kernels/core/error.hpp"
+
+namespace kernels::torchscript {
+namespace {
+
+using namespace torch::jit;
+
+constexpr const char* hub_method = "kernels_hub_forward";
+
+// Attributes that the hub layer reads from self.
+std::set<std::string> attributes_read(const FunctionSource& source) {
+    std::set<std::string> names;
+    static const std::regex access(R"(\bself\.(\w+))");
+    for (auto match = std::sregex_iterator(source.text.begin(), source.text.end(), access);
+         match != std::sregex_iterator(); ++match) {
+        names.insert((*match)[1].str());
+    }
+    return names;
+}
+
+void collect_constants_before_root(Block* block, std::set<double>& found) {
+    for (Node* node : block->nodes()) {
+        for (Block* inner : node->blocks())
+            collect_constants_before_root(inner, found);
+        if (node->kind() != aten::rsqrt && node->kind() != aten::sqrt) continue;
+        Node* add = node->input(0)->node();
+        if (add->kind() != aten::add || add->inputs().size() < 2) continue;
+        const auto value = toIValue(add->input(1));
+        if (value && value->isDouble()) found.insert(value->toDouble());
+        if (value && value->isTensor() && value->toTensor().numel() == 1) {
+            found.insert(value->toTensor().item<double>());
+        }
+    }
+}
+
+// Tracing turns the epsilon of a norm into a constant: the number that is added before the root is taken.
+// Anything but exactly one candidate is no answer.
+std::optional<double> recover_epsilon(Graph& graph) {
+    std::set<double> found;
+    collect_constants_before_root(graph.block(), found);
+    return found.size() == 1 ? std::optional(*found.begin()) : std::nullopt;
+}
+
+[[noreturn]] void refuse(const std::string& why) {
+    throw Error(ErrorCode::kernelize, why);
+}
+
+// The attributes that the hub layer needs and the class lacks, from the binding or the graph.
+std::map<std::string, project::AttributeValue> missing_attributes(
+    const Module& layer, const FunctionSource& source,
+    const std::map<std::string, project::AttributeValue>& given) {
+    std::map<std::string, project::AttributeValue> constants;
+    for (const auto& name : attributes_read(source)) {
+        if (const auto known = given.find(name); known != given.end()) {
+            constants.emplace(*known);
+            continue;
+        }
+        if (layer.hasattr(name) || layer.find_method(name)) continue;
+        const bool is_epsilon = name.find("eps") != std::string::npos;
+        const auto recovered =
+            is_epsilon ? recover_epsilon(*toGraphFunction(layer.get_method("forward").function()).graph())
+                       : std::nullopt;
+        if (!recovered) {
+            refuse("the kernel's layer needs the attribute " + name +
+                   ", which this layer does not have; give it as "
+                   "attributes = { " +
+                   name + " = … } in the binding");
+        }
+        constants.emplace(name, *recovered);
+    }
+    return constants;
+}
+
+std::string count(std::size_t number, const char* noun) {
+    return std::to_string(number) + " " + noun + (number == 1 ? "" : "s");
+}
+
+// Puts the hub method's graph before the return of the traced forward, its result in the place of the layer's
+// own: the output itself, or element 0 where tracing lifted further values out.
+void splice(Graph& graph, Graph& hub) {
+    Value* output = graph.outputs().at(0);
+    Node* tuple = output->node()->kind() == prim::TupleConstruct ? output->node() : nullptr;
+    Value* own = tuple != nullptr ? tuple->input(0) : output;
+    if (own->type()->kind() != hub.outputs().at(0)->type()->kind()) {
+        refuse("the kernel's layer returns " + hub.outputs().at(0)->type()->str() + ", this one " +
+               own->type()->str());
+    }
+    {
+        // Before the tuple where there is one, so that it can take the new value.
+        WithInsertPoint guard(tuple != nullptr ? tuple : graph.return_node());
+        Value* result = insertGraph(graph, hub, graph.inputs()).at(0);
+        if (tuple != nullptr) {
+            tuple->replaceInput(0, result);
+        } else {
+            graph.return_node()->replaceInput(0, result);
+        }
+    }
+    EliminateDeadCode(graph.block());
+}
+
+}  // namespace
+
+void replace_forward(const Module& model, const Module& layer, const HubModule& source,
+                     const LayerSource& hub_layer, const KernelLayer& kernel,
+                     const std::map<std::string, project::AttributeValue>& attributes) {
+    const ClassTypePtr type = layer.type();
+    const auto constants = missing_attributes(layer, hub_layer.forward, attributes);
+    compile_method(model, type, hub_method, source, hub_layer.forward, kernel.op_namespace, constants);
+    const Function& compiled = type->getMethod(hub_method);
+    const Function& original = type->getMethod("forward");
+    try {
+        const std::size_t wanted = original.getSchema().arguments().size();
+        const std::size_t offered = compiled.getSchema().arguments().size();
+        if (wanted != offered) {
+            refuse("the kernel's layer takes " + count(offered - 1, "argument") + ", this one " +
+                   std::to_string(wanted - 1));
+        }
+        auto& graph = *toGraphFunction(type->getMethod("forward")).graph();
+        auto& hub = *toGraphFunction(type->getMethod(hub_method)).graph();
+        for (std::size_t i = 1; i < wanted; ++i) {
+            const auto& type_there = original.getSchema().arguments()[i].type();
+            const auto& type_here = compiled.getSchema().arguments()[i].type();
+            if (!type_there->isSubtypeOf(*type_here)) {
+                refuse("the kernel's layer takes a " + type_here->str() + " as argument " +
+                       std::to_string(i) + ", this one a " + type_there->str());
+            }
+        }
+        // Kept in the body of forward itself: names, defaults and annotations of its arguments stay what
+        // callers know.
+        splice(graph, hub);
+    } catch (...) {
+        remove_method(model, type, hub_method);
+        throw;
+    }
+    remove_method(model, type, hub_method);
+}
+
+}  // namespace kernels::torchscript
