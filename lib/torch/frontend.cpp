@@ -122,9 +122,9 @@ void compile_method(const Module& owner, const ClassTypePtr& type, const std::st
                     const HubModule& module, const FunctionSource& source, const std::string& op_namespace,
                     const std::map<std::string, project::AttributeValue>& constants) {
     // `def forward(` becomes `def method(`.
-    std::string text = source.text;
-    const auto bracket = text.find('(');
-    text.replace(0, bracket, "def " + method);
+    std::string text = "def ";
+    text += method;
+    text += source.text.substr(source.text.find('('));
     const auto unit = owner._ivalue()->compilation_unit();
     try {
         auto resolver =

@@ -1,0 +1,31 @@
+// kernels-torch: the commands of `kernels` that need libtorch. `kernels` starts it with its own command line.
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "commands.hpp"
+
+namespace kernels::app {
+namespace {
+
+constexpr std::array runs = {
+    std::pair<std::string_view, Run>{"kernelize", run_kernelize},
+    std::pair<std::string_view, Run>{"inspect", run_inspect},
+    std::pair<std::string_view, Run>{"run", run_run},
+};
+
+int run_command(const Context& context) {
+    const CommandSpec* command = context.arguments.command();
+    for (const auto& [name, run] : runs) {
+        if (command != nullptr && name == command->name) return run(context);
+    }
+    throw Error(ErrorCode::usage, "kernels-torch runs kernelize, inspect and run only",
+                "use `kernels` for the others");
+}
+
+}  // namespace
+}  // namespace kernels::app
+
+int main(int argc, char** argv) {
+    return kernels::app::run_program(argc, argv, kernels::app::run_command);
+}

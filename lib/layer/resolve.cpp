@@ -1,0 +1,101 @@
+#include "kernels/layer/resolve.hpp"
+
+#include <algorithm>
+
+#include "kernels/build/metadata.hpp"
+#include "kernels/build/selection.hpp"
+#include "kernels/core/error.hpp"
+#include "kernels/core/files.hpp"
+#include "kernels/core/text.hpp"
+
+namespace kernels::layer {
+namespace {
+
+namespace fs = std::filesystem;
+
+// LOCAL_KERNELS: org/name=path:org2/name2=path2.
+std::optional<fs::path> local_override(const RepoId& repo) {
+    const std::string list = environment_variable("LOCAL_KERNELS").value_or("");
+    for (const auto item : split(list, ':')) {
+        const auto equals = item.find('=');
+        if (equals != std::string_view::npos && item.substr(0, equals) == repo.to_string()) {
+            return expand_user(item.substr(equals + 1));
+        }
+    }
+    return std::nullopt;
+}
+
+Commit commit_of(const project::LayerEntry& entry, const lock::Lock* lock, const hub::Cache& cache) {
+    const RepoId& repo = *entry.repo;
+    if (const auto* reference = std::get_if<Reference>(&entry.source)) {
+        const std::string name = reference->to_string();
+        if (Commit::is_commit(name)) return Commit::parse(name);
+        if (const auto commit = cache.read_ref(repo, name)) return *commit;
+        throw Error(ErrorCode::not_found, repo.to_string() + "@" + name + ": not in the cache",
+                    "add it to the dependencies, then `kernels lock` and `kernels download`");
+    }
+    if (lock == nullptr) {
+        throw Error(ErrorCode::lock_missing, repo.to_string() + ": the project has no kernels.lock",
+                    "write it with `kernels lock`");
+    }
+    const auto* locked = lock->find(repo);
+    if (locked == nullptr) {
+        throw Error(ErrorCode::lock_stale, repo.to_string() + ": not locked",
+                    "add it to the dependencies and lock it with `kernels lock`");
+    }
+    return locked->commit;
+}
+
+// The folders of builds below `build`, where there are any.
+std::vector<build::BuildVariant> variants_in(const fs::path& folder) {
+    std::vector<std::string> names;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(folder, error)) {
+        if (entry.is_directory(error)) names.push_back(entry.path().filename().string());
+    }
+    std::sort(names.begin(), names.end());
+    std::vector<build::BuildVariant> variants;
+    for (const auto& name : names) {
+        if (auto variant = build::BuildVariant::try_parse(name)) variants.push_back(std::move(*variant));
+    }
+    return variants;
+}
+
+ResolvedKernel from_folder(const fs::path& builds, const std::string& what, const build::Target& target) {
+    const auto selection = build::select(variants_in(builds), target);
+    if (selection.best() == nullptr) throw build::no_build_error(what, selection, target);
+    const std::string variant = selection.best()->to_string();
+    const fs::path file = builds / variant / "metadata.json";
+    const auto text = read_file_if_exists(file);
+    if (!text) {
+        throw Error(ErrorCode::not_found, what + ": " + variant + " has no metadata.json",
+                    "run `kernels download` again");
+    }
+    return {"", "", variant, builds / variant, build::Metadata::parse(*text, file.string()).id};
+}
+
+}  // namespace
+
+ResolvedKernel resolve(const project::LayerEntry& entry, const build::Target& target, const lock::Lock* lock,
+                       const hub::Cache& cache) {
+    auto local = entry.repo ? local_override(*entry.repo) : std::nullopt;
+    if (const auto* path = std::get_if<fs::path>(&entry.source)) local = *path;
+    if (local) {
+        const fs::path base = fs::absolute(*local);
+        return from_folder(fs::exists(base / "build") ? base / "build" : base, local->string(), target);
+    }
+    const RepoId& repo = *entry.repo;
+    const Commit commit = commit_of(entry, lock, cache);
+    const std::string what = repo.to_string() + "@" + commit.to_string().substr(0, 12);
+    const fs::path builds = cache.snapshot_folder(repo, commit) / "build";
+    std::error_code error;
+    if (!fs::is_directory(builds, error)) {
+        throw Error(ErrorCode::not_found, what + ": not downloaded", "run `kernels download` in the project");
+    }
+    auto resolved = from_folder(builds, what, target);
+    resolved.repo = repo.to_string();
+    resolved.commit = commit.to_string();
+    return resolved;
+}
+
+}  // namespace kernels::layer
