@@ -75,17 +75,21 @@ struct HubResolver final : Resolver, std::enable_shared_from_this<HubResolver> {
     std::shared_ptr<CompilationUnit> helpers;
 };
 
-// `self`, whose missing attributes may be given as constants.
-struct SelfValue final : SimpleValue {
-    SelfValue(Value* value, const std::map<std::string, project::AttributeValue>& given)
-        : SimpleValue(value), constants(given) {}
+// `self`, whose missing attributes may be given as constants. No SimpleValue: of those the compiler keeps
+// only the graph value.
+struct SelfValue final : SugaredValue {
+    SelfValue(Value* own_value, const std::map<std::string, project::AttributeValue>& given)
+        : value(own_value), constants(given) {}
+    std::string kind() const override { return "self"; }
+    Value* asValue(const SourceRange&, GraphFunction&) override { return value; }
     std::shared_ptr<SugaredValue> attr(const SourceRange& where, GraphFunction& method,
                                        const std::string& field) override {
         const auto given = constants.find(field);
-        if (given == constants.end()) return SimpleValue::attr(where, method, field);
-        const IValue constant = std::visit([](const auto& value) { return IValue(value); }, given->second);
+        if (given == constants.end()) return SimpleValue(value).attr(where, method, field);
+        const IValue constant = std::visit([](const auto& known) { return IValue(known); }, given->second);
         return TorchModule::toSugaredValue(constant, method, where);
     }
+    Value* value;
     const std::map<std::string, project::AttributeValue>& constants;
 };
 
