@@ -16,7 +16,6 @@ namespace {
 
 struct Settings {
     std::string folder;
-    std::string host = "127.0.0.1";
     int port = 0;
     std::int64_t latency = 0;
     std::string ready_file;
@@ -28,7 +27,7 @@ struct Settings {
 void describe(CLI::App& app, Settings& settings) {
     app.add_option("DIR", settings.folder, "Folder of kernel repositories: DIR/<org>/<name>/<branch>/…")
         ->required();
-    app.add_option("--host", settings.host, "Address to listen on")->capture_default_str();
+    app.add_option("--host", settings.options.host, "Address to listen on")->capture_default_str();
     app.add_option("--port", settings.port, "Port; 0: any that is free")
         ->check(CLI::Range(0, 65535))
         ->capture_default_str();
@@ -80,16 +79,16 @@ int serve(Settings settings) {
     server.set_keep_alive_timeout(60);
     server.set_tcp_nodelay(true);
     answers.attach(server);
-    const int port = settings.port == 0 ? server.bind_to_any_port(settings.host)
-                     : server.bind_to_port(settings.host, settings.port) ? settings.port
-                                                                         : -1;
+    const int port = settings.port == 0 ? server.bind_to_any_port(settings.options.host)
+                     : server.bind_to_port(settings.options.host, settings.port) ? settings.port
+                                                                                 : -1;
     if (port < 0) {
         throw Error(ErrorCode::network,
-                    "cannot listen on " + settings.host + ":" + std::to_string(settings.port),
+                    "cannot listen on " + settings.options.host + ":" + std::to_string(settings.port),
                     "is the port taken? --port 0 takes any that is free");
     }
     std::thread listener([&] { server.listen_after_bind(); });
-    const std::string url = "http://" + settings.host + ":" + std::to_string(port);
+    const std::string url = "http://" + settings.options.host + ":" + std::to_string(port);
     std::printf("%s\n", url.c_str());
     std::fflush(stdout);
     if (!settings.ready_file.empty()) write_file(settings.ready_file, url + "\n");

@@ -163,6 +163,8 @@ void Server::answer(Call& call) const {
             case FaultKind::redirect_loop:
                 return call.redirect(302, call.request.target);
             case FaultKind::redirect_away:
+                // Who has been sent away gets the answer there.
+                if (!call.host().starts_with(m_options.host)) break;
                 return call.redirect(302, "http://" + other_host(call.host()) + call.request.target);
             default:
                 break;

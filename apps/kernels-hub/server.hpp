@@ -17,7 +17,8 @@
 namespace kernels::hub_server {
 
 struct Options {
-    std::size_t page_size = 1000;  ///< entries a page of a tree listing
+    std::string host = "127.0.0.1";  ///< the name that the hub announces
+    std::size_t page_size = 1000;    ///< entries a page of a tree listing
     std::chrono::milliseconds latency{0};
     std::string token;  ///< empty: nobody needs one, and private repositories are hidden from everybody
     bool all_trusted = false;
