@@ -14,10 +14,11 @@ int main(int argc, char** argv) {
         const c10::InferenceMode inference;
         torch::manual_seed(1);
         const auto input = torch::randint(0, 100, {1, 16}, torch::kLong);
-        const auto difference = (kernelized.forward({input}).toTensor() - original.forward({input}).toTensor())
-                                    .abs()
-                                    .max()
-                                    .item<double>();
+        const auto difference =
+            (kernelized.forward({input}).toTensor() - original.forward({input}).toTensor())
+                .abs()
+                .max()
+                .item<double>();
         std::cout << "largest difference " << difference << "\n";
         return difference < 1e-4 ? 0 : 1;
     } catch (const std::exception& error) {
