@@ -72,7 +72,6 @@ constexpr std::array kernelize_options = {
     OptionSpec{"--device", "", "DEVICE",
                "cpu, cuda, rocm, xpu, npu or mps; the default is the device of the parameters"},
     OptionSpec{"--mode", "", "MODE", "inference (default), training, and either with |torch-compile"},
-    OptionSpec{"--target", "", "SPEC", "choose builds for another machine"},
     torch_option,
     OptionSpec{"--layer", "", "NAME=REPO[@REF]:LAYER", "map a layer name, besides the project file", true},
     OptionSpec{"--bind", "", "NAME=CLASS_GLOB", "give classes a layer name, besides the project file", true},
