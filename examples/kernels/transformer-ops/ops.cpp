@@ -1,5 +1,6 @@
-// Three compute kernels for the CPU, registered as published kernels are: out-variants with `Tensor! out`
-// schemas in an op namespace of the build's own, and a module initializer that only Python's import calls.
+// Compute kernels for the CPU (three in version 1, one more in version 2), registered as published kernels
+// are: out-variants with `Tensor! out` schemas in an op namespace of the build's own, and a module
+// initializer that only Python's import calls.
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
 #include <ATen/OpMathType.h>
@@ -60,6 +61,27 @@ void relu(at::Tensor& out, const at::Tensor& input) {
         });
     });
 }
+
+#if KERNEL_VERSION >= 2
+void silu(at::Tensor& out, const at::Tensor& input) {
+    check_pair(out, input, "silu");
+    TORCH_CHECK(out.sizes() == input.sizes(), "silu: out has the shape ", out.sizes(), ", input ",
+                input.sizes());
+    on_contiguous(out, input, [](at::Tensor& to, const at::Tensor& from) {
+        AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, from.scalar_type(), "silu", [&] {
+            using Wide = at::opmath_type<scalar_t>;
+            const auto* source = from.const_data_ptr<scalar_t>();
+            auto* target = to.mutable_data_ptr<scalar_t>();
+            at::parallel_for(0, from.numel(), grain, [&](int64_t begin, int64_t end) {
+                for (int64_t i = begin; i < end; ++i) {
+                    const Wide x = source[i];
+                    target[i] = static_cast<scalar_t>(x / (Wide(1) + std::exp(-x)));
+                }
+            });
+        });
+    });
+}
+#endif
 
 // out[..., d] = silu(input[..., :d]) * input[..., d:]
 void silu_and_mul(at::Tensor& out, const at::Tensor& input) {
@@ -135,6 +157,9 @@ TORCH_LIBRARY(KERNEL_NAMESPACE, ops) {
     ops.def("relu(Tensor! out, Tensor input) -> ()");
     ops.def("silu_and_mul(Tensor! out, Tensor input) -> ()");
     ops.def("rms_norm(Tensor! out, Tensor input, Tensor weight, float epsilon) -> ()");
+#if KERNEL_VERSION >= 2
+    ops.def("silu(Tensor! out, Tensor input) -> ()");
+#endif
     ops.def("call_count() -> int", &call_count);
 }
 
@@ -142,6 +167,9 @@ TORCH_LIBRARY_IMPL(KERNEL_NAMESPACE, CPU, ops) {
     ops.impl("relu", &relu);
     ops.impl("silu_and_mul", &silu_and_mul);
     ops.impl("rms_norm", &rms_norm);
+#if KERNEL_VERSION >= 2
+    ops.impl("silu", &silu);
+#endif
 }
 
 #define KERNEL_CONCAT_(a, b) a##b

@@ -22,6 +22,27 @@ difference = (kernel.silu_and_mul(x) - torch.nn.functional.silu(x[..., :8]) * x[
 print(json.dumps({"difference": difference, "calls": kernel.call_count() - before, "file": kernel.__file__}))
 """
 
+DEPENDENT = """
+import json, torch, kernels
+kernel = kernels.get_kernel("kernels-demo/gated-mlp", version=1)
+x, up, down = torch.randn(3, 8), torch.randn(12, 8), torch.randn(8, 6)
+gate, value = (x @ up.t()).chunk(2, -1)
+difference = (kernel.gated_mlp(x, up, down) - (torch.nn.functional.silu(gate) * value) @ down.t()).abs().max().item()
+x = torch.randn(5)
+silu = (kernel.ops.silu(x) - torch.nn.functional.silu(x)).abs().max().item()
+print(json.dumps({"difference": max(difference, silu), "calls": kernel.ops.call_count()}))
+"""
+
+SCHEMAS_ONLY = """
+import json, sys, torch
+torch.ops.load_library(sys.argv[1])
+ops = getattr(torch.ops, sys.argv[2])
+try:
+    ops.relu(torch.empty(2), torch.ones(2))
+except NotImplementedError as error:
+    print(json.dumps([[a.name for a in ops.relu.default._schema.arguments], str(error)]))
+"""
+
 SCAN = """
 import json
 from huggingface_hub import scan_cache_dir
@@ -111,6 +132,30 @@ class PythonClientTest(harness.WorldTest):
         ranges = [r["range"] for r in hub.requests() if r["path"].startswith("/_cdn/")]
         self.assertEqual(len(ranges), 2)
         self.assertRegex(ranges[1], r"^bytes=[1-9]\d*-")
+
+    def test_a_kernel_that_stands_on_another(self):
+        hub = self.start_hub(DEMO)
+        (self.project / "pyproject.toml").write_text(
+            '[project]\nname = "demo"\nversion = "1"\n\n[tool.kernels.dependencies]\n"kernels-demo/gated-mlp" = 1\n')
+        self.client("lock", self.project)
+        lock = json.loads((self.project / "kernels.lock").read_text())
+        self.assertEqual([(entry["dependency"]["repo-id"], entry["dependency"]["version"]) for entry in lock],
+                         [("kernels-demo/gated-mlp", 1), (REPO, 2)])
+        loaded = self.run_python(DEPENDENT)
+        self.assertLess(loaded["difference"], 1e-5)
+        self.assertEqual(loaded["calls"], 2)
+        self.assertEqual(self.run_python(SCAN)["warnings"], [])
+        # Of the builds of version 2 only the one for this machine was fetched.
+        content = [r["path"] for r in hub.requests() if r["path"].startswith("/_cdn/")]
+        self.assertEqual(len(content), 1)
+        self.assertIn("_cpu_", content[0])
+
+    def test_the_cuda_build_says_what_it_is(self):
+        build = next((DEMO / REPO / "v2" / "build").glob("*-cu128-*"))
+        name = json.loads((build / "metadata.json").read_text())["id"]
+        arguments, error = self.run_python(SCHEMAS_ONLY, build / f"{name}.abi3.so", name)
+        self.assertEqual(arguments, ["out", "input"])
+        self.assertIn("CUDA", error)
 
     def test_an_untrusted_publisher_is_refused(self):
         self.start_hub(DEMO, "--trusted", "somebody-else")

@@ -1,0 +1,69 @@
+// The CUDA build of the demo's kernels: the same schemas under the CUDA dispatch key, and no device code, so
+// that it builds without a CUDA toolkit. Models can be rewritten for it on any machine; calling it says what
+// it is.
+#include <ATen/core/Tensor.h>
+#include <Python.h>
+#include <torch/library.h>
+
+#include <cstdint>
+
+namespace {
+
+[[noreturn]] void refuse(const char* op) {
+    TORCH_CHECK(false, op, ": this CUDA build of the demo has schemas and no device code");
+}
+
+void relu(at::Tensor&, const at::Tensor&) {
+    refuse("relu");
+}
+
+void silu(at::Tensor&, const at::Tensor&) {
+    refuse("silu");
+}
+
+void silu_and_mul(at::Tensor&, const at::Tensor&) {
+    refuse("silu_and_mul");
+}
+
+void rms_norm(at::Tensor&, const at::Tensor&, const at::Tensor&, double) {
+    refuse("rms_norm");
+}
+
+int64_t call_count() {
+    return 0;
+}
+
+}  // namespace
+
+TORCH_LIBRARY(KERNEL_NAMESPACE, ops) {
+    ops.def("relu(Tensor! out, Tensor input) -> ()");
+    ops.def("silu_and_mul(Tensor! out, Tensor input) -> ()");
+    ops.def("rms_norm(Tensor! out, Tensor input, Tensor weight, float epsilon) -> ()");
+    ops.def("silu(Tensor! out, Tensor input) -> ()");
+    ops.def("call_count() -> int", &call_count);
+}
+
+TORCH_LIBRARY_IMPL(KERNEL_NAMESPACE, CUDA, ops) {
+    ops.impl("relu", &relu);
+    ops.impl("silu_and_mul", &silu_and_mul);
+    ops.impl("rms_norm", &rms_norm);
+    ops.impl("silu", &silu);
+}
+
+#define KERNEL_CONCAT_(a, b) a##b
+#define KERNEL_CONCAT(a, b) KERNEL_CONCAT_(a, b)
+#define KERNEL_STRING_(a) #a
+#define KERNEL_STRING(a) KERNEL_STRING_(a)
+
+PyMODINIT_FUNC KERNEL_CONCAT(PyInit_, KERNEL_NAMESPACE)() {
+    static PyModuleDef module = {PyModuleDef_HEAD_INIT,
+                                 KERNEL_STRING(KERNEL_NAMESPACE),
+                                 nullptr,
+                                 0,
+                                 nullptr,
+                                 nullptr,
+                                 nullptr,
+                                 nullptr,
+                                 nullptr};
+    return PyModule_Create(&module);
+}
