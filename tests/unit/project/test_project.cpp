@@ -1,0 +1,114 @@
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "kernels/core/error.hpp"
+#include "kernels/core/files.hpp"
+#include "kernels/project/project.hpp"
+#include "temporary_folder.hpp"
+
+using namespace kernels;
+using kernels::testing::TemporaryFolder;
+
+namespace {
+
+// The message of the error that the text gives.
+std::string refused(const std::string& text, const std::string& file = "kernels.toml") {
+    try {
+        project::parse(text, file);
+    } catch (const Error& error) {
+        CHECK(error.code() == ErrorCode::project_file);
+        return error.what();
+    }
+    return "nothing was refused";
+}
+
+}  // namespace
+
+TEST_CASE("A whole project file") {
+    const auto project = project::parse(R"(
+trust-remote-code = ["a/b"]
+[dependencies]
+"a/b" = 2
+"a/c" = { revision = "v1" }
+"a/d" = { version = 3 }
+[[layers]]
+name = "Norm"
+device = { type = "cuda", min-capability = 80, max-capability = 90 }
+mode = "inference|torch-compile"
+repo = "a/b"
+layer = "RMSNorm"
+[[layers]]
+name = "Act"
+device = "cpu"
+path = "local"
+func = "act"
+[[bindings]]
+layer = "Norm"
+class = "*.LlamaRMSNorm"
+module = "blocks.*"
+attributes = { eps = 1e-6, steps = 3, flag = true, text = "x" }
+)",
+                                        "folder/kernels.toml");
+    const auto& dependencies = project.require_dependencies();
+    REQUIRE(dependencies.size() == 3);
+    CHECK(dependencies[0].to_string() == "a/b@v2");
+    // A revision stays a revision, even one that looks like a version.
+    REQUIRE(dependencies[1].reference.revision() != nullptr);
+    CHECK(dependencies[2].reference.version()->number == 3);
+    CHECK(project.trust.allows(RepoId::parse("a/b")));
+    CHECK_FALSE(project.trust.allows(RepoId::parse("a/c")));
+    REQUIRE(project.layers.size() == 2);
+    CHECK(project.layers[0].min_capability == 80);
+    CHECK(std::holds_alternative<project::LockedSource>(project.layers[0].source));
+    CHECK(std::get<std::filesystem::path>(project.layers[1].source) == "folder/local");
+    REQUIRE(project.bindings.size() == 1);
+    CHECK(std::get<double>(project.bindings[0].attributes.at("eps")) == 1e-6);
+    CHECK(std::get<std::int64_t>(project.bindings[0].attributes.at("steps")) == 3);
+    CHECK(std::get<bool>(project.bindings[0].attributes.at("flag")));
+    CHECK(project.lock_file() == "folder/kernels.lock");
+}
+
+TEST_CASE("Every mistake names file, line and key") {
+    CHECK(
+        refused("\n[dependencies]\n\"a/b\" = \"1\"\n").starts_with("kernels.toml:3: dependencies.\"a/b\": "));
+    CHECK(refused("[dependencies]\n\"a\" = 1\n").starts_with("kernels.toml:2: dependencies.a: "));
+    CHECK(refused("[dependencies]\n\"a/b\" = -1\n").find("negative") != std::string::npos);
+    CHECK(refused("[dependencies]\n\"a/b\" = { version = 1, revision = \"x\" }\n").find("both") !=
+          std::string::npos);
+    CHECK(refused("dependencies = 3\n").starts_with("kernels.toml:1: dependencies: is not a table"));
+    CHECK(refused("dependancies = 3\n").find("no such key") != std::string::npos);
+    CHECK(refused("x = [\n").starts_with("kernels.toml:"));
+    CHECK(refused("[[layers]]\nname = \"N\"\n").starts_with("kernels.toml:1: layers[0].device: is missing"));
+    CHECK(refused("[[layers]]\nname=\"N\"\ndevice=\"cpu\"\nrepo=\"a/b\"\n").find("a layer or a func") !=
+          std::string::npos);
+    CHECK(refused("[[bindings]]\nlayer = \"N\"\n").find("a class or a module") != std::string::npos);
+    CHECK(refused("[tool.kernels.dependencies]\n\"a/b\" = 1.5\n", "pyproject.toml")
+              .starts_with("pyproject.toml:2: tool.kernels.dependencies.\"a/b\": "));
+}
+
+TEST_CASE("A missing dependencies table is told from an empty one") {
+    const auto message = [](const std::string& text) -> std::string {
+        try {
+            project::parse(text, "pyproject.toml").require_dependencies();
+        } catch (const Error& error) {
+            return error.what();
+        }
+        return "";
+    };
+    CHECK(message("[tool.kernels]\n").find("there is no table [tool.kernels.dependencies]") !=
+          std::string::npos);
+    CHECK(message("[tool.kernels.dependencies]\n").find("is empty") != std::string::npos);
+}
+
+TEST_CASE("The project is found in the folder or above; two files in one folder are an error") {
+    const TemporaryFolder folder;
+    std::filesystem::create_directories(folder / "a/b");
+    CHECK_THROWS_AS(project::load(folder / "a/b"), Error);
+    write_file(folder / "pyproject.toml", "[project]\nname = \"x\"\n");
+    CHECK_FALSE(project::find(folder / "a/b").has_value());
+    write_file(folder / "pyproject.toml", "[tool.kernels.dependencies]\n\"a/b\" = 1\n");
+    CHECK(project::load(folder / "a/b").file == folder / "pyproject.toml");
+    write_file(folder / "kernels.toml", "[dependencies]\n\"a/b\" = 1\n");
+    CHECK_THROWS_AS(project::load(folder.path()), Error);
+}
