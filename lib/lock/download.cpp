@@ -9,6 +9,7 @@
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
+#include "kernels/lock/sum_file.hpp"
 #include "kernels/verify/digest.hpp"
 
 namespace kernels::lock {
@@ -20,11 +21,6 @@ std::string name_of(const LockedKernel& kernel) {
 
 std::string folder_of(const build::BuildVariant& variant) {
     return "build/" + variant.to_string();
-}
-
-// Python bytecode is never part of a build; the Python client leaves it out as well.
-bool is_bytecode(const std::string& path) {
-    return path.ends_with(".pyc") || path.find("/__pycache__/") != std::string::npos;
 }
 
 struct Plan {
@@ -52,6 +48,7 @@ Plan plan_for(const LockedKernel& kernel, const DownloadOptions& options, const 
         }
     }
     for (const auto& variant : plan.variants) {
+        if (options.sums != nullptr) options.sums->require(repo, kernel.commit, variant, tree);
         if (const auto known = kernel.legacy_hashes.find(variant.to_string());
             known != kernel.legacy_hashes.end()) {
             if (legacy_variant_hash(tree, variant) != known->second) {
@@ -122,6 +119,11 @@ std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::
 }
 
 }  // namespace
+
+// The Python client leaves it out as well.
+bool is_bytecode(const std::string& path) {
+    return path.ends_with(".pyc") || path.find("/__pycache__/") != std::string::npos;
+}
 
 std::vector<build::BuildVariant> variants_of(const hub::Tree& tree, const std::string& what) {
     std::vector<build::BuildVariant> variants;

@@ -14,10 +14,14 @@
 
 namespace kernels::lock {
 
+class SumFile;
+
 struct DownloadOptions {
     /// The machines to download for; ignored with all_variants.
     std::vector<build::Target> targets;
     bool all_variants = false;
+    /// What kernels.sum says, checked before a file is fetched; nullptr for projects without one.
+    const SumFile* sums = nullptr;
 };
 
 struct DownloadedBuild {
@@ -43,6 +47,9 @@ DownloadResult download(const Lock& lock, const DownloadOptions& options, const 
 /// The hash that lock files before 0.17 keep of a build: SHA-256 over path and raw hash of each of its files,
 /// by path.
 std::string legacy_variant_hash(const hub::Tree& tree, const build::BuildVariant& variant);
+
+/// Whether a path names Python bytecode, which is never part of a build.
+bool is_bytecode(const std::string& path);
 
 /// The build variants that a commit's tree holds; folders with other names are warned about.
 std::vector<build::BuildVariant> variants_of(const hub::Tree& tree, const std::string& what);
