@@ -104,8 +104,12 @@ LockedKernel parse_legacy_entry(const EntryReader& entry) {
 }  // namespace
 
 Lock::Lock(std::vector<LockedKernel> kernels) : m_kernels(std::move(kernels)) {
-    std::sort(m_kernels.begin(), m_kernels.end(),
-              [](const LockedKernel& a, const LockedKernel& b) { return a.dependency < b.dependency; });
+    // By the repository's whole name, as the Python client: `a-b/k` stands before `a/k`.
+    std::sort(m_kernels.begin(), m_kernels.end(), [](const LockedKernel& a, const LockedKernel& b) {
+        const std::string name_a = a.dependency.repo.to_string();
+        const std::string name_b = b.dependency.repo.to_string();
+        return name_a != name_b ? name_a < name_b : a.dependency.reference < b.dependency.reference;
+    });
     for (std::size_t i = 1; i < m_kernels.size(); ++i) {
         if (m_kernels[i - 1].dependency == m_kernels[i].dependency &&
             m_kernels[i - 1].commit != m_kernels[i].commit) {

@@ -48,6 +48,16 @@ TEST_CASE("The bytes are sorted, indented by 2, and end without a newline") {
     CHECK(Lock::parse(text, "x") == lock);
 }
 
+TEST_CASE("Repositories are sorted by their whole names, as the Python client sorts them") {
+    const Lock lock({locked("a/k", KernelVersion{1}, commit_a), locked("a.b/k", KernelVersion{1}, commit_a),
+                     locked("a-b/k", Revision{"main"}, commit_a), locked("a0/k", KernelVersion{1}, commit_a),
+                     locked("a-b/k", KernelVersion{3}, commit_a)});
+    std::string names;
+    for (const auto& kernel : lock.kernels())
+        names += kernel.dependency.to_string() + " ";
+    CHECK(names == "a-b/k@v3 a-b/k@main a.b/k@v1 a/k@v1 a0/k@v1 ");
+}
+
 TEST_CASE("What the Python client refuses is refused, by file and entry") {
     const std::string good = R"({"repo-id": "a/k", "version": 1})";
     const std::string commit = R"({"commit": ")" + commit_a + "\"}";
