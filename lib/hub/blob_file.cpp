@@ -54,13 +54,25 @@ int lock_holder(int fd) {
 BlobLock::BlobLock(const fs::path& path, const Settings& settings, const std::function<void(int)>& waiting) {
     std::error_code error;
     fs::create_directories(path.parent_path(), error);
-    m_fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0664);
-    if (m_fd < 0) throw disk_error(path, "cannot be made", errno);
+    const auto open_file = [&] {
+        m_fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0664);
+        if (m_fd < 0) throw disk_error(path, "cannot be made", errno);
+    };
+    open_file();
     const auto until = std::chrono::steady_clock::now() + settings.lock_timeout;
     bool told = false;
-    while (::flock(m_fd, LOCK_EX | LOCK_NB) != 0) {
-        const bool cancelled = settings.cancel != nullptr && settings.cancel->load();
+    for (;;) {
+        if (::flock(m_fd, LOCK_EX | LOCK_NB) == 0) {
+            struct stat status {};
+            if (::fstat(m_fd, &status) != 0 || status.st_nlink > 0) return;
+            // Removed between open and lock: this lock guards no name, and another process may hold the new
+            // file.
+            ::close(m_fd);
+            open_file();
+            continue;
+        }
         const int reason = errno;
+        const bool cancelled = settings.cancel != nullptr && settings.cancel->load();
         if (cancelled || (reason != EWOULDBLOCK && reason != EINTR) ||
             std::chrono::steady_clock::now() > until) {
             const int holder = lock_holder(m_fd);

@@ -1,6 +1,9 @@
 #include "kernels/hub/cache.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <nlohmann/json.hpp>
 
@@ -151,8 +154,11 @@ fs::path Cache::link_snapshot(const RepoId& repo, const Commit& commit, const Tr
     if (fs::is_symlink(file, error) && fs::read_symlink(file, error) == target && fs::exists(file, error))
         return file;
     make_folders(file.parent_path());
-    // Beside and renamed, so that a reader never meets a missing file where an old one was.
-    const fs::path temporary = file.string() + ".incomplete";
+    // Beside and renamed, so that a reader never meets a missing file where an old one was. Several threads
+    // and processes may link the same file at once: each has a temporary name of its own.
+    static std::atomic<unsigned> counter{0};
+    const fs::path temporary =
+        file.string() + "." + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".incomplete";
     fs::remove(temporary, error);
     fs::create_symlink(target, temporary, error);
     if (error) {
@@ -160,7 +166,11 @@ fs::path Cache::link_snapshot(const RepoId& repo, const Commit& commit, const Tr
         fs::copy_file(blob, temporary, fs::copy_options::overwrite_existing, error);
     }
     if (!error) fs::rename(temporary, file, error);
-    if (error) throw Error(ErrorCode::failed, file.string() + ": cannot be written: " + error.message());
+    if (error) {
+        std::error_code ignored;
+        fs::remove(temporary, ignored);
+        throw Error(ErrorCode::failed, file.string() + ": cannot be written: " + error.message());
+    }
     return file;
 }
 

@@ -90,8 +90,17 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
         if (!has_blob(blob, file.entry)) {  // another process may have brought it meanwhile
             IncompleteBlob incomplete(file, blob,
                                       [&](std::uint64_t bytes) { monitor.progressed(file, bytes); });
+            const bool resumed = incomplete.offset() > 0;
             transfer(file, incomplete, settings, http);
-            incomplete.commit();
+            try {
+                incomplete.commit();
+            } catch (const Error& error) {
+                // What an earlier run left may be damaged; commit() dropped it, so fetch the whole file once.
+                if (!resumed || error.code() != ErrorCode::verification) throw;
+                log::info(std::string(error.what()) + "; fetching the whole file");
+                transfer(file, incomplete, settings, http);
+                incomplete.commit();
+            }
             result.transferred = incomplete.received();
         }
         monitor.finished(file);

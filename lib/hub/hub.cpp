@@ -92,6 +92,7 @@ std::string Hub::api(const RepoId& repo, const std::string& rest) const {
 }
 
 Response Hub::get(const std::string& url, const std::string& what) const {
+    if (m_settings.offline) throw offline_error(what, "the answer to " + printable_url(url));
     Request request;
     request.url = url;
     Response response = m_http.send(request);
@@ -219,6 +220,7 @@ std::optional<std::string> Hub::small_file(const RepoId& repo, const Commit& com
 }
 
 bool Hub::trusted_publisher(const std::string& org) const {
+    if (m_settings.offline) throw offline_error("the publisher " + org, "whether it is trusted");
     Request request;
     request.url = m_settings.endpoint + "/api/organizations/" + url_quoted(org) + "/overview";
     const Response response = m_http.send(request);

@@ -1,0 +1,239 @@
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <atomic>
+
+#include "fault_server.hpp"
+#include "kernels/core/digest.hpp"
+#include "kernels/core/files.hpp"
+#include "kernels/hub/fetch.hpp"
+#include "temporary_folder.hpp"
+
+using namespace kernels;
+using namespace kernels::hub;
+using kernels::testing::answer;
+using kernels::testing::FaultServer;
+using kernels::testing::TemporaryFolder;
+namespace fs = std::filesystem;
+
+namespace {
+
+const RepoId repo = RepoId::parse("org/name");
+const Commit commit = Commit::parse(std::string(40, 'a'));
+const std::string content = std::string(3000, 'k') + "\n" + std::string(3000, 'l');
+
+TreeEntry entry_of(const std::string& path, const std::string& bytes, bool lfs) {
+    Hasher git = git_blob_hasher(bytes.size());
+    git.update(bytes);
+    TreeEntry entry{path, bytes.size(), to_hex(git.finish()), std::nullopt};
+    if (lfs) entry.lfs_sha256 = hash_bytes(HashAlgorithm::sha256, bytes);
+    return entry;
+}
+
+struct Fixture {
+    TemporaryFolder folder;
+    Cache cache{folder.path()};
+    FileRequest file{repo, commit, entry_of("build/v/k.so", content, true)};
+    fs::path blob = cache.blob_path(repo, file.entry.etag());
+    fs::path part = blob.string() + ".incomplete";
+    Settings settings;
+
+    std::vector<FetchedFile> run(const FaultServer& server, Monitor* monitor = nullptr) {
+        settings.endpoint = server.url();
+        settings.retries = 2;
+        settings.retry_delay = std::chrono::milliseconds(1);
+        const auto http = make_http_client(settings);
+        return fetch({&file, 1}, settings, *http, cache, monitor);
+    }
+    Error failure(const FaultServer& server, Monitor* monitor = nullptr) {
+        try {
+            run(server, monitor);
+        } catch (const Error& error) {
+            return error;
+        }
+        FAIL("no error");
+        return {ErrorCode::failed, ""};
+    }
+    void leave_part(const std::string& bytes) const {
+        fs::create_directories(part.parent_path());
+        write_file(part, bytes);
+    }
+    // Nothing under the blob's name or in the snapshot, and no wrong bytes to continue from.
+    void check_nothing_kept() const {
+        CHECK_FALSE(fs::exists(blob));
+        CHECK_FALSE(fs::exists(part));
+        CHECK_FALSE(cache.find_file(repo, commit, file.entry.path));
+    }
+    void check_right() const {
+        CHECK(read_file(blob) == content);
+        CHECK(read_file(cache.snapshot_folder(repo, commit) / file.entry.path) == content);
+        CHECK_FALSE(fs::exists(part));
+    }
+};
+
+bool has(const std::string& text, const std::string& word) {
+    return text.find(word) != std::string::npos;
+}
+
+std::string whole(const std::string&, std::size_t) {
+    return answer("200 OK", "", content);
+}
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Fixture, "a file gets its name, a relative link, and is not asked for again") {
+    const FaultServer server(whole);
+    SUBCASE("large") {}
+    SUBCASE("small") {
+        file.entry.lfs_sha256.reset();
+        blob = cache.blob_path(repo, file.entry.oid);
+        part = blob.string() + ".incomplete";
+    }
+    const auto fetched = run(server);
+    check_right();
+    CHECK(fetched.front().transferred == content.size());
+    CHECK(fs::read_symlink(fetched.front().path) == "../../../../blobs/" + file.entry.etag());
+    CHECK(run(server).front().transferred == 0);
+    REQUIRE(server.heads().size() == 1);
+    CHECK(
+        has(server.heads()[0], "GET /kernels/org/name/resolve/" + commit.to_string() + "/build/v/k.so HTTP"));
+}
+
+TEST_CASE_FIXTURE(Fixture, "an empty file") {
+    file.entry = entry_of("empty", "", false);
+    const FaultServer server([](const std::string&, std::size_t) { return answer("200 OK"); });
+    CHECK(fs::file_size(run(server).front().path) == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "equal blobs are fetched once") {
+    const FaultServer server(whole);
+    FileRequest twin = file;
+    twin.entry.path = "build/w/k.so";
+    settings.endpoint = server.url();
+    const auto http = make_http_client(settings);
+    const std::vector<FileRequest> files{file, twin};
+    for (const auto& fetched : fetch(files, settings, *http, cache))
+        CHECK(read_file(fetched.path) == content);
+    CHECK(server.heads().size() == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "wrong bytes never get the name") {
+    std::string wrong = content;
+    SUBCASE("flipped byte") {
+        wrong[1234] ^= 1;
+    }
+    SUBCASE("longer") {
+        wrong += "x";
+    }
+    const FaultServer server([&](const std::string&, std::size_t) { return answer("200 OK", "", wrong); });
+    const Error error = failure(server);
+    CHECK(error.code() == ErrorCode::verification);
+    CHECK(has(error.what(), "org/name"));
+    CHECK(has(error.what(), "build/v/k.so"));
+    check_nothing_kept();
+}
+
+TEST_CASE_FIXTURE(Fixture, "an answer of another commit is refused, one of this commit is taken") {
+    std::string answered(40, 'b');
+    const FaultServer server([&](const std::string&, std::size_t) {
+        return answer("200 OK", "X-Repo-Commit: " + answered + "\r\n", content);
+    });
+    CHECK(failure(server).code() == ErrorCode::verification);
+    check_nothing_kept();
+    answered = commit.to_string();
+    run(server);
+    check_right();
+}
+
+TEST_CASE_FIXTURE(Fixture, "a body that breaks off is continued where it broke") {
+    const FaultServer server([](const std::string& head, std::size_t number) {
+        if (number == 0) return answer("200 OK", "", content.substr(0, 1000), content.size());
+        if (!has(head, "Range: bytes=1000-\r\n")) return answer("400 x");
+        return answer("206 x", "Content-Range: bytes 1000-6000/6001\r\n", content.substr(1000));
+    });
+    CHECK(run(server).front().transferred == content.size());
+    check_right();
+    CHECK(server.heads().size() == 2);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a body that always ends early is an error, and what came is kept to resume") {
+    const FaultServer server([](const std::string& head, std::size_t) {
+        return has(head, "Range:") ? answer("503 x") : answer("200 OK", "", content.substr(0, 1000));
+    });
+    CHECK(failure(server).code() == ErrorCode::network);
+    CHECK_FALSE(fs::exists(blob));
+    CHECK(read_file(part) == content.substr(0, 1000));
+}
+
+TEST_CASE_FIXTURE(Fixture, "a part of an earlier run") {
+    SUBCASE("is continued") {
+        leave_part(content.substr(0, 4000));
+        const FaultServer server([](const std::string&, std::size_t) {
+            return answer("206 x", "Content-Range: bytes 4000-6000/6001\r\n", content.substr(4000));
+        });
+        CHECK(run(server).front().transferred == content.size() - 4000);
+        CHECK(server.heads().size() == 1);
+    }
+    SUBCASE("is replaced by a server that ignores Range") {
+        leave_part(content.substr(0, 4000));
+        const FaultServer server(whole);
+        run(server);
+        CHECK(has(server.heads().at(0), "Range: bytes=4000-"));
+    }
+    SUBCASE("is dropped when the server answers 416") {
+        leave_part(content.substr(0, 4000));
+        const FaultServer server([](const std::string& head, std::size_t) {
+            return has(head, "Range:") ? answer("416 x") : answer("200 OK", "", content);
+        });
+        run(server);
+    }
+    SUBCASE("is dropped when it is damaged") {
+        leave_part(std::string(4000, '?'));
+        const FaultServer server([](const std::string& head, std::size_t) {
+            if (!has(head, "Range:")) return answer("200 OK", "", content);
+            return answer("206 x", "Content-Range: bytes 4000-6000/6001\r\n", content.substr(4000));
+        });
+        run(server);
+        CHECK(server.heads().size() == 2);
+    }
+    SUBCASE("is dropped when it is too long") {
+        leave_part(content + "more");
+        const FaultServer server(whole);
+        run(server);
+    }
+    check_right();
+}
+
+TEST_CASE_FIXTURE(Fixture, "a missing file is not found") {
+    const FaultServer server(
+        [](const std::string&, std::size_t) { return answer("404 x", "X-Error-Code: EntryNotFound\r\n"); });
+    CHECK(failure(server).code() == ErrorCode::not_found);
+    check_nothing_kept();
+}
+
+TEST_CASE_FIXTURE(Fixture, "waiting for a lock is told with the holder's pid, and ends") {
+    struct Listener final : Monitor {
+        std::atomic<int> pid{-1};
+        void planned(std::size_t, std::uint64_t) override {}
+        void started(const FileRequest&) override {}
+        void progressed(const FileRequest&, std::uint64_t) override {}
+        void finished(const FileRequest&) override {}
+        void waiting(const FileRequest&, int holder) override { pid = holder; }
+    } listener;
+    const FaultServer server(whole);
+    const fs::path path = cache.lock_path(repo, file.entry.etag());
+    fs::create_directories(path.parent_path());
+    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    REQUIRE(::flock(fd, LOCK_EX) == 0);
+    settings.lock_timeout = std::chrono::seconds(1);
+    const Error error = failure(server, &listener);
+    CHECK(error.code() == ErrorCode::failed);
+    CHECK(listener.pid == ::getpid());
+    CHECK(has(error.what(), std::to_string(::getpid())));
+    CHECK(server.heads().empty());
+    ::close(fd);
+    run(server);
+    check_right();
+}

@@ -1,0 +1,173 @@
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "fault_server.hpp"
+#include "kernels/hub/http.hpp"
+
+using namespace kernels;
+using namespace kernels::hub;
+using kernels::testing::answer;
+using kernels::testing::FaultServer;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+Settings settings_for(const std::string& endpoint) {
+    Settings settings;
+    settings.endpoint = endpoint;
+    settings.retries = 2;
+    settings.retry_delay = std::chrono::milliseconds(1);
+    return settings;
+}
+
+Response get(const Settings& settings, const std::string& path) {
+    Request request;
+    request.url = settings.endpoint + path;
+    return make_http_client(settings)->send(request);
+}
+
+bool has(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
+template <typename Function>
+Error error_of(Function function) {
+    try {
+        function();
+    } catch (const Error& error) {
+        return error;
+    }
+    FAIL("no error");
+    return {ErrorCode::failed, ""};
+}
+
+}  // namespace
+
+TEST_CASE("the token follows redirects on its own host and goes to no other") {
+    std::string port;
+    const FaultServer server([&](const std::string& head, std::size_t) {
+        if (head.starts_with("GET /renamed")) return answer("307 x", "Location: /moved?q=1\r\n");
+        if (head.starts_with("GET /moved?q=1 "))
+            return answer("302 x", "Location: http://localhost:" + port + "/cdn?sig=a%2Fb\r\n");
+        return answer("200 OK", "X-Name:  value \r\n", "body");
+    });
+    port = server.port();
+    Settings settings = settings_for(server.url());
+    settings.token = Secret("hf_secret");
+    const Response response = get(settings, "/renamed");
+    CHECK(response.status == 200);
+    CHECK(response.body == "body");
+    CHECK(response.header("x-name") == "value");
+    const auto heads = server.heads();
+    REQUIRE(heads.size() == 3);
+    CHECK(has(heads[0], "Authorization: Bearer hf_secret"));
+    CHECK(has(heads[1], "Authorization: Bearer hf_secret"));
+    CHECK(has(heads[2], "GET /cdn?sig=a%2Fb "));
+    CHECK_FALSE(has(heads[2], "hf_secret"));
+    CHECK_FALSE(has(heads[2], "Authorization"));
+}
+
+TEST_CASE("503 and a lost connection are tried again, a 404 is not") {
+    const FaultServer server([](const std::string& head, std::size_t number) {
+        if (head.starts_with("GET /missing")) return answer("404 x");
+        if (number == 0) return answer("503 x");
+        if (number == 1) return std::string();
+        return answer("200 OK", "", "yes");
+    });
+    const Settings settings = settings_for(server.url());
+    CHECK(get(settings, "/").body == "yes");
+    CHECK(server.heads().size() == 3);
+    CHECK(get(settings, "/missing").status == 404);
+    CHECK(server.heads().size() == 4);
+}
+
+TEST_CASE("retries end, and the last answer is handed over") {
+    const FaultServer server([](const std::string&, std::size_t) { return answer("500 x"); });
+    CHECK(get(settings_for(server.url()), "/").status == 500);
+    CHECK(server.heads().size() == 3);
+}
+
+TEST_CASE("Retry-After is waited for") {
+    const FaultServer server([](const std::string&, std::size_t number) {
+        return number == 0 ? answer("429 x", "Retry-After: 1\r\n") : answer("200 OK", "", "yes");
+    });
+    const auto start = Clock::now();
+    CHECK(get(settings_for(server.url()), "/").body == "yes");
+    CHECK(Clock::now() - start >= std::chrono::seconds(1));
+}
+
+TEST_CASE("a redirect loop ends with an error that shows no signature") {
+    const FaultServer server([](const std::string&, std::size_t) {
+        return answer("302 x", "Location: /again?X-Signature=hidden\r\n");
+    });
+    const Error error = error_of([&] { get(settings_for(server.url()), "/"); });
+    CHECK(error.code() == ErrorCode::network);
+    CHECK(has(error.what(), "redirects"));
+    CHECK_FALSE(has(error.what(), "hidden"));
+    CHECK(server.heads().size() == 11);
+}
+
+TEST_CASE("a collected body has a limit") {
+    const FaultServer server(
+        [](const std::string&, std::size_t) { return answer("200 OK", "", std::string(5000, 'x')); });
+    Request request;
+    request.url = server.url();
+    request.body_limit = 4999;
+    const Settings settings = settings_for(server.url());
+    const auto client = make_http_client(settings);
+    CHECK(error_of([&] { client->send(request); }).code() == ErrorCode::network);
+    request.body_limit = 5000;
+    CHECK(client->send(request).body.size() == 5000);
+}
+
+TEST_CASE("cancelling ends a silent transfer within a second") {
+    const FaultServer silent(nullptr);
+    std::atomic<bool> cancel{false};
+    Settings settings = settings_for(silent.url());
+    settings.cancel = &cancel;
+    Clock::time_point cancelled_at;
+    std::thread user([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(200));
+        cancelled_at = Clock::now();
+        cancel = true;
+    });
+    const Error error = error_of([&] { get(settings, "/"); });
+    const auto ended = Clock::now();
+    user.join();
+    CHECK(error.code() == ErrorCode::interrupted);
+    CHECK(ended - cancelled_at < std::chrono::seconds(1));
+}
+
+TEST_CASE("a transfer that stalls fails") {
+    const FaultServer silent(nullptr);
+    Settings settings = settings_for(silent.url());
+    settings.retries = 0;
+    settings.stall_timeout = std::chrono::seconds(1);
+    CHECK(error_of([&] { get(settings, "/"); }).code() == ErrorCode::network);
+}
+
+TEST_CASE("a hub that is down is named") {
+    std::string endpoint;
+    {
+        const FaultServer server(nullptr);
+        endpoint = server.url();
+    }
+    const Error error = error_of([&] { get(settings_for(endpoint), "/"); });
+    CHECK(error.code() == ErrorCode::network);
+    CHECK(has(error.what(), endpoint));
+}
+
+TEST_CASE("what of a URL is printed, compared and quoted") {
+    CHECK(printable_url("https://me:pw@host:1/a/b?sig=x#y") == "https://host:1/a/b");
+    CHECK(url_origin("HTTPS://Host/a") == "https://host:443");
+    CHECK(url_origin("http://u@host/a:8") == "http://host:80");
+    CHECK(url_origin("http://[::1]:8/a") == "http://[::1]:8");
+    CHECK(url_origin("http://[::1]/a") == "http://[::1]:80");
+    CHECK(url_origin("http://host:80") != url_origin("https://host:80"));
+    CHECK(url_quoted("refs/heads/v1") == "refs%2Fheads%2Fv1");
+    CHECK(url_quoted("a b/ü", true) == "a%20b/%C3%BC");
+}

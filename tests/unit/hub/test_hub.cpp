@@ -1,0 +1,232 @@
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <thread>
+
+#include "kernels/core/files.hpp"
+#include "kernels/hub/fetch.hpp"
+#include "kernels/hub/hub.hpp"
+#include "temporary_folder.hpp"
+
+using namespace kernels;
+using namespace kernels::hub;
+using kernels::testing::TemporaryFolder;
+namespace fs = std::filesystem;
+
+namespace {
+
+const RepoId repo = RepoId::parse("org/name");
+const std::string hex_a(40, 'a');
+const std::string hex_b(40, 'b');
+const Commit commit_a = Commit::parse(hex_a);
+
+/// Records what is asked, and answers from a function.
+class FakeClient final : public HttpClient {
+  public:
+    std::function<Response(const std::string& url)> answer;
+    std::vector<std::string> urls;
+
+    Response send(const Request& request) override {
+        urls.push_back(request.url);
+        Response response = answer ? answer(request.url) : Response{};
+        response.url = request.url;
+        return response;
+    }
+};
+
+struct Fixture {
+    TemporaryFolder folder;
+    Settings settings;
+    FakeClient http;
+    Cache cache{folder.path()};
+    Hub hub{settings, http, cache};
+
+    Fixture() { settings.endpoint = "http://hub.test"; }
+};
+
+template <typename Function>
+Error error_of(Function function) {
+    try {
+        function();
+    } catch (const Error& error) {
+        return error;
+    }
+    FAIL("no error");
+    return {ErrorCode::failed, ""};
+}
+
+std::string file_json(const std::string& path, const std::string& type = "file") {
+    return R"({"type":")" + type + R"(","path":")" + path + R"(","size":1,"oid":")" + hex_a + R"("})";
+}
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Fixture, "versions are the branches vN, and an unknown one lists them") {
+    http.answer = [](const std::string&) {
+        const auto branch = [](const std::string& name, const std::string& hex) {
+            return R"({"name":")" + name + R"(","ref":"refs/heads/)" + name + R"(","targetCommit":")" + hex +
+                   R"("})";
+        };
+        return Response{200,
+                        {},
+                        R"({"branches":[)" + branch("main", hex_b) + "," + branch("v1", hex_a) + "," +
+                            branch("v12", hex_b) + "," + branch("v2x", hex_b) + R"(],"tags":[]})",
+                        ""};
+    };
+    CHECK(hub.versions(repo).size() == 2);
+    CHECK(hub.resolve(repo, KernelVersion{1}) == commit_a);
+    CHECK(http.urls.back() == "http://hub.test/api/kernels/org/name/refs");
+    const Error error = error_of([&] { hub.resolve(repo, KernelVersion{3}); });
+    CHECK(error.code() == ErrorCode::not_found);
+    CHECK(error.hint() == "versions: 1, 12");
+}
+
+TEST_CASE_FIXTURE(Fixture, "a tree comes page by page and is asked for once") {
+    http.answer = [](const std::string& url) {
+        if (url.ends_with("&cursor=2")) return Response{200, {}, "[" + file_json("b") + "]", ""};
+        return Response{
+            200, {{"link", "<" + url + "&cursor=2>; rel=\"next\""}}, "[" + file_json("c") + "]", ""};
+    };
+    const Tree tree = hub.tree(repo, commit_a);
+    REQUIRE(tree.files.size() == 2);
+    CHECK(tree.files[0].path == "b");
+    CHECK(hub.tree(repo, commit_a).files == tree.files);
+    CHECK(http.urls.size() == 2);
+    CHECK_FALSE(fs::exists(cache.repo_folder(repo) / "trees"));
+}
+
+TEST_CASE_FIXTURE(Fixture, "a next page on another host is refused and nothing is remembered") {
+    http.answer = [](const std::string&) {
+        return Response{200, {{"link", "<http://evil.test/x>; rel=\"next\""}}, "[]", ""};
+    };
+    CHECK(error_of([&] { hub.tree(repo, commit_a); }).code() == ErrorCode::network);
+    CHECK(http.urls.size() == 1);
+    CHECK_FALSE(cache.read_listing(repo, commit_a));
+}
+
+TEST_CASE("tree entries that could leave their folder are refused") {
+    const auto code = [](const std::string& json) {
+        Tree tree;
+        return error_of([&] { parse_tree("[" + json + "]", "org/name", tree); }).code();
+    };
+    for (const std::string path :
+         {"../x", "a/../../x", "/etc/x", "a//b", "a/./b", "", "a\\u0000b", "a\\nb"}) {
+        CAPTURE(path);
+        CHECK(code(file_json(path)) == ErrorCode::verification);
+    }
+    CHECK(code(file_json(std::string(5000, 'n'))) == ErrorCode::verification);
+    CHECK(code(file_json("link", "symlink")) == ErrorCode::verification);
+    CHECK(code(R"({"type":"file","path":"a","size":1,"oid":"../../x"})") == ErrorCode::verification);
+    CHECK(code(R"({"type":"file","path":"a"})") == ErrorCode::network);
+    CHECK(code("{") == ErrorCode::network);
+}
+
+TEST_CASE_FIXTURE(Fixture, "malformed answers are the hub's fault") {
+    for (const std::string body : {"", "{", "[]", R"({"branches":[{"name":1}]})"}) {
+        CAPTURE(body);
+        http.answer = [&](const std::string&) { return Response{200, {}, body, ""}; };
+        const auto code = [&] {
+            try {
+                return hub.resolve(repo, KernelVersion{1}), ErrorCode::failed;
+            } catch (const Error& error) {
+                return error.code();
+            }
+        }();
+        CHECK(code == (body == "[]" ? ErrorCode::not_found : ErrorCode::network));
+    }
+}
+
+TEST_CASE_FIXTURE(Fixture, "what to do about a refusal") {
+    const auto of = [](int status, const std::string& code, bool token) {
+        return answer_error({status, {{"x-error-code", code}}, "", "http://h/"}, "org/name", token);
+    };
+    CHECK(of(401, "", false).code() == ErrorCode::not_found);
+    CHECK(of(401, "", false).hint().find("HF_TOKEN") != std::string::npos);
+    CHECK(of(403, "GatedRepo", false).hint().find("HF_TOKEN") != std::string::npos);
+    CHECK(of(403, "GatedRepo", true).hint().find("HF_TOKEN") == std::string::npos);
+    CHECK(of(404, "RevisionNotFound", false).code() == ErrorCode::not_found);
+    CHECK(of(500, "", false).code() == ErrorCode::network);
+}
+
+TEST_CASE_FIXTURE(Fixture, "offline nothing is asked") {
+    settings.offline = true;
+    const TreeEntry entry{"f", 1, hex_a, std::nullopt};
+    const FileRequest file{repo, commit_a, entry};
+    const std::vector<std::function<void()>> questions{
+        [&] { hub.refs(repo); },
+        [&] { hub.resolve(repo, KernelVersion{1}); },
+        [&] { hub.resolve(repo, Revision{"main"}); },
+        [&] { hub.tree(repo, commit_a); },
+        [&] { hub.small_file(repo, commit_a, "f"); },
+        [&] { hub.trusted_publisher("org"); },
+        [&] {
+            fetch({&file, 1}, settings, http, cache);
+        },
+    };
+    for (const auto& question : questions) {
+        const Error error = error_of(question);
+        CHECK(error.code() == ErrorCode::network);
+        CHECK(std::string(error.what()).find("offline") != std::string::npos);
+        CHECK_FALSE(error.hint().empty());
+    }
+    cache.write_ref(repo, "v1", commit_a);
+    cache.write_ref(repo, "main", commit_a);
+    CHECK(hub.resolve(repo, KernelVersion{1}) == commit_a);
+    CHECK(hub.resolve(repo, Revision{"main"}) == commit_a);
+    CHECK(http.urls.empty());
+}
+
+TEST_CASE_FIXTURE(Fixture, "refs are written without a newline, and models-- is read but not written") {
+    cache.write_ref(repo, "v1", commit_a);
+    CHECK(read_file(folder / "kernels--org--name/refs/v1") == hex_a);
+    fs::create_directories(folder / "models--org--name/refs");
+    write_file(folder / "models--org--name/refs/v2", hex_b);
+    CHECK(cache.versions(repo).size() == 2);
+    cache.write_ref(repo, "v2", commit_a);
+    CHECK(read_file(folder / "models--org--name/refs/v2") == hex_b);
+    CHECK(cache.read_ref(repo, "v2") == commit_a);
+}
+
+TEST_CASE_FIXTURE(Fixture, "one file linked by many threads at once") {
+    const TreeEntry entry{"build/f", 4, hex_a, std::nullopt};
+    fs::create_directories(cache.blob_path(repo, hex_a).parent_path());
+    write_file(cache.blob_path(repo, hex_a), "blob");
+    std::atomic<int> failures{0};
+    for (int round = 0; round < 50; ++round) {
+        fs::remove_all(cache.snapshot_folder(repo, commit_a));
+        std::vector<std::thread> threads;
+        for (int i = 0; i < 8; ++i) {
+            threads.emplace_back([&] {
+                try {
+                    cache.link_snapshot(repo, commit_a, entry);
+                } catch (const std::exception&) {
+                    ++failures;
+                }
+            });
+        }
+        for (auto& thread : threads)
+            thread.join();
+    }
+    CHECK(failures == 0);
+    CHECK(read_file(cache.snapshot_folder(repo, commit_a) / "build/f") == "blob");
+    const auto links = fs::directory_iterator(cache.snapshot_folder(repo, commit_a) / "build");
+    CHECK(std::distance(begin(links), end(links)) == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "Python's listing goes when the snapshot lacks a file of it, and stays when not") {
+    const fs::path listing = cache.repo_folder(repo) / "trees" / (hex_a + ".json");
+    fs::create_directories(listing.parent_path());
+    write_file(listing, R"({"files":{"a":{"size":1,"blob_id":")" + hex_a + R"("}}})");
+    fs::create_directories(cache.snapshot_folder(repo, commit_a));
+    SUBCASE("complete") {
+        write_file(cache.snapshot_folder(repo, commit_a) / "a", "x");
+        cache.drop_partial_python_listing(repo, commit_a);
+        CHECK(fs::exists(listing));
+    }
+    SUBCASE("partial") {
+        cache.drop_partial_python_listing(repo, commit_a);
+        CHECK_FALSE(fs::exists(listing));
+    }
+    REQUIRE(cache.read_listing(repo, commit_a));
+    CHECK(cache.read_listing(repo, commit_a)->files.front().path == "a");
+}
