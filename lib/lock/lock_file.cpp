@@ -1,6 +1,8 @@
 #include "kernels/lock/lock_file.hpp"
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "kernels/core/digest.hpp"
@@ -72,7 +74,10 @@ LockedKernel parse_entry(const EntryReader& entry) {
     if (dependency.has("revision"))
         return {{repo, Revision{dependency.text("revision")}}, lock.commit("commit"), {}};
     const Json& version = dependency.at("version");
-    if (!version.is_number_unsigned()) dependency.fail("`version` is no version number");
+    // The largest numbers of the JSON format would turn negative.
+    if (!version.is_number_unsigned() ||
+        version.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+        dependency.fail("`version` is no version number");
     return {{repo, KernelVersion{version.get<std::int64_t>()}}, lock.commit("commit"), {}};
 }
 

@@ -72,6 +72,8 @@ TEST_CASE("What the Python client refuses is refused, by file and entry") {
           std::string::npos);
     CHECK(refused(entry(R"({"repo-id": "a/k", "version": -1})", commit)).find("no version number") !=
           std::string::npos);
+    CHECK(refused(entry(R"({"repo-id": "a/k", "version": 18446744073709551615})", commit))
+              .find("no version number") != std::string::npos);
     const std::string twice = entry(good, commit).substr(1, entry(good, commit).size() - 2);
     CHECK(refused("[" + twice + "," + twice + "]")
               .starts_with("kernels.lock: entry 2 locks a/k@v1 a second time"));
