@@ -13,6 +13,11 @@ namespace {
 
 using Lines = std::vector<std::string>;
 
+// Regular expressions and TorchScript's compiler recurse over what they read. No real layer comes near these.
+constexpr std::size_t longest_line = 2000;
+constexpr std::size_t deepest_indentation = 120;
+constexpr std::size_t longest_function = 1000;  // lines
+
 [[noreturn]] void refuse(const std::string& file, std::size_t line, const std::string& why) {
     throw Error(ErrorCode::kernelize, file + ":" + std::to_string(line + 1) + ": " + why);
 }
@@ -41,6 +46,10 @@ Definition read_definition(const Lines& lines, std::size_t line) {
     Definition definition;
     definition.line = line;
     const LineRange range = block(lines, line);
+    if (range.end - range.begin > longest_function) {
+        throw Error(ErrorCode::kernelize, "line " + std::to_string(line + 1) + ": a function of more than " +
+                                              std::to_string(longest_function) + " lines");
+    }
     const std::size_t head_end = statement_end(lines, line);
     for (std::size_t i = line; i < head_end; ++i) {
         std::string part(trimmed(lines[i]));
@@ -213,6 +222,12 @@ HubModule HubModule::load(const std::filesystem::path& folder, bool package) {
         if (!text) continue;
         module.m_file = place;
         for (const auto line : split(*text, '\n')) {
+            const std::size_t at = module.m_lines.size();
+            if (line.size() > longest_line) {
+                refuse(place, at, "the line has more than " + std::to_string(longest_line) + " characters");
+            }
+            if (!is_blank(line) && indentation(line) > deepest_indentation)
+                refuse(place, at, "the source is indented too deeply");
             module.m_lines.emplace_back(line.ends_with('\r') ? line.substr(0, line.size() - 1) : line);
         }
         return module;
@@ -232,7 +247,10 @@ std::vector<std::string> HubModule::classes() const {
 }
 
 LayerSource HubModule::layer(const std::string& name) const {
-    const std::size_t line = find_class(m_lines, name);
+    const bool is_name = std::all_of(name.begin(), name.end(), [](char c) {
+        return c == '_' || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+    });
+    const std::size_t line = is_name ? find_class(m_lines, name) : m_lines.size();
     if (line == m_lines.size()) {
         const auto known = classes();
         const auto hint = did_you_mean(name, known);

@@ -10,6 +10,8 @@ namespace {
 
 // TorchScript's parser recurses; deeper sources than any real layer has would exhaust its stack.
 constexpr int deepest_brackets = 200;
+// So do chains of operators, which need no brackets. Strings and comments do not count.
+constexpr std::size_t longest_statement = 4000;
 
 }  // namespace
 
@@ -27,6 +29,10 @@ void StatementState::feed(std::string_view line) {
         }
         const char c = line[i];
         if (c == '#') break;
+        if (c != ' ' && ++m_length > longest_statement) {
+            throw Error(ErrorCode::kernelize, "the source has a statement of more than " +
+                                                  std::to_string(longest_statement) + " characters");
+        }
         if (c == '"' || c == '\'') {
             const std::string triple(3, c);
             if (line.substr(i).starts_with(triple)) {

@@ -21,7 +21,8 @@ class StatementState {
 
   private:
     int m_depth = 0;
-    std::string m_quote;  ///< the triple quote that is open
+    std::size_t m_length = 0;  ///< characters outside strings and comments
+    std::string m_quote;       ///< the triple quote that is open
     bool m_continued = false;
 };
 

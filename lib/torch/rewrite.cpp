@@ -4,8 +4,10 @@
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
 #include <torch/csrc/jit/passes/inliner.h>
 
+#include <algorithm>
 #include <regex>
 #include <set>
+#include <vector>
 
 #include "kernels/core/error.hpp"
 
@@ -84,22 +86,54 @@ std::string count(std::size_t number, const char* noun) {
     return std::to_string(number) + " " + noun + (number == 1 ? "" : "s");
 }
 
-// Puts the hub method's graph before the return of the traced forward, its result in the place of the layer's
-// own: the output itself, or element 0 where tracing lifted further values out.
+// All values that `value` is computed from.
+std::set<const Value*> ancestors(const Value* value) {
+    std::set<const Value*> found;
+    std::vector<const Value*> waiting{value};
+    while (!waiting.empty()) {
+        const Node* node = waiting.back()->node();
+        waiting.pop_back();
+        for (const Value* input : node->inputs()) {
+            if (found.insert(input).second) waiting.push_back(input);
+        }
+    }
+    return found;
+}
+
+// Tracing lifts values that the caller shares out of a layer, in the order of their use there, so that its
+// own result is anywhere in the tuple. It is the one that all others are steps towards.
+std::size_t own_result(const Node* tuple) {
+    for (std::size_t i = 0; i < tuple->inputs().size(); ++i) {
+        const auto steps = ancestors(tuple->input(i));
+        const bool last = std::all_of(
+            tuple->inputs().begin(), tuple->inputs().end(),
+            [&](const Value* other) { return other == tuple->input(i) || steps.contains(other); });
+        if (last) return i;
+    }
+    refuse("it returns " + count(tuple->inputs().size(), "value") +
+           ", and which is the layer's own result cannot be told");
+}
+
+// Puts the hub method's graph before the return of the forward, its result in the place of the layer's own:
+// the output itself, or one element of the tuple where tracing lifted further values out.
 void splice(Graph& graph, Graph& hub) {
     Value* output = graph.outputs().at(0);
-    Node* tuple = output->node()->kind() == prim::TupleConstruct ? output->node() : nullptr;
-    Value* own = tuple != nullptr ? tuple->input(0) : output;
-    if (own->type()->kind() != hub.outputs().at(0)->type()->kind()) {
-        refuse("the kernel's layer returns " + hub.outputs().at(0)->type()->str() + ", this one " +
-               own->type()->str());
+    const TypePtr& offered = hub.outputs().at(0)->type();
+    Node* tuple = nullptr;
+    if (offered->kind() != TypeKind::TupleType && output->node()->kind() == prim::TupleConstruct)
+        tuple = output->node();
+    const std::size_t place = tuple != nullptr ? own_result(tuple) : 0;
+    Value* own = tuple != nullptr ? tuple->input(place) : output;
+    if (!offered->isSubtypeOf(*own->type()) &&
+        !(offered->kind() == TypeKind::TensorType && own->type()->kind() == TypeKind::TensorType)) {
+        refuse("the kernel's layer returns " + offered->str() + ", this one " + own->type()->str());
     }
     {
         // Before the tuple where there is one, so that it can take the new value.
         WithInsertPoint guard(tuple != nullptr ? tuple : graph.return_node());
         Value* result = insertGraph(graph, hub, graph.inputs()).at(0);
         if (tuple != nullptr) {
-            tuple->replaceInput(0, result);
+            tuple->replaceInput(place, result);
         } else {
             graph.return_node()->replaceInput(0, result);
         }
