@@ -127,9 +127,11 @@ class Surface(harness.CliTest):
         self.assertEqual((offline["value"], offline["origin"]), ("true", "--offline"))
 
     def test_links_neither_libtorch_nor_python(self):
-        linked = subprocess.run(["ldd", harness.BINARY], capture_output=True, text=True).stdout
-        self.assertIn("libcurl", linked)
-        self.assertNotRegex(linked, r"torch|python|c10")
+        # Names only: ldd prints load addresses too, and a random one may well hold "c10".
+        printed = subprocess.run(["ldd", harness.BINARY], capture_output=True, text=True).stdout
+        linked = [line.split()[0].split("/")[-1] for line in printed.splitlines() if line.strip()]
+        self.assertTrue(any(name.startswith("libcurl.so") for name in linked), linked)
+        self.assertEqual([name for name in linked if any(part in name for part in ("torch", "python", "c10"))], [])
 
 
 class TorchProgram(harness.CliTest):
