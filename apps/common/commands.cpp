@@ -30,6 +30,9 @@ constexpr OptionSpec torch_option{
 constexpr OptionSpec target_option{
     "--target", "", "SPEC",
     "choose builds for another machine, such as torch=2.13,cuda=12.8,cpu=x86_64,os=linux", true};
+constexpr OptionSpec no_device_check_option{
+    "--no-device-check", "", "",
+    "use a build even if it holds no code for the device (its metadata may be narrower than the truth)"};
 constexpr OptionSpec repeat_option{"--repeat", "", "N", "runs to time (10)"};
 constexpr OptionSpec threads_option{"--threads", "", "N",
                                     "threads within an operation (torch's own default)"};
@@ -48,11 +51,17 @@ constexpr std::array lock_options = {
                "write nothing; exit with status 3 and say what differs when the lock is out of date"},
     OptionSpec{"--upgrade", "", "[REPO]",
                "look every version up anew, or only REPO's; without it, entries that are still wanted stay"},
+    OptionSpec{"--no-sum", "", "", "keep no kernels.sum; one that is there is removed"},
 };
 constexpr std::array download_options = {
     OptionSpec{"--all-variants", "", "", "every build of every kernel"},
     target_option,
     torch_option,
+    no_device_check_option,
+    OptionSpec{"--output", "-o", "DIR",
+               "put the builds into DIR/org/name/build/VARIANT instead of the cache (LOCAL_KERNELS can name "
+               "DIR/org/name)"},
+    OptionSpec{"--no-sum", "", "", "do not check the builds against kernels.sum"},
     OptionSpec{"--locked", "", "", "fail with status 3 when the lock does not cover the project file"},
     OptionSpec{"--lock-timeout", "", "SECONDS",
                "how long to wait for another process that downloads the same file (600)"},
@@ -73,6 +82,7 @@ constexpr std::array kernelize_options = {
                "cpu, cuda, rocm, xpu, npu or mps; the default is the device of the parameters"},
     OptionSpec{"--mode", "", "MODE", "inference (default), training, and either with |torch-compile"},
     torch_option,
+    no_device_check_option,
     OptionSpec{"--layer", "", "NAME=REPO[@REF]:LAYER", "map a layer name, besides the project file", true},
     OptionSpec{"--bind", "", "NAME=CLASS_GLOB", "give classes a layer name, besides the project file", true},
     OptionSpec{"--use-fallback", "", "WHEN",

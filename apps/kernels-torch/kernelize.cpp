@@ -131,6 +131,8 @@ torchscript::KernelizeOptions make_plan(const Context& context, const torch::jit
     const hub::Cache cache(context.settings().cache);
     const auto target = target_for(plan.device, context);
     const Fallback fallback = parse_fallback(arguments);
+    const auto device_check =
+        arguments.has("--no-device-check") ? layer::DeviceCheck::no : layer::DeviceCheck::yes;
     std::set<std::string> names;
     for (const auto& entry : project.layers)
         names.insert(entry.name);
@@ -145,7 +147,8 @@ torchscript::KernelizeOptions make_plan(const Context& context, const torch::jit
             continue;
         }
         try {
-            const auto kernel = layer::resolve(*choice.entry, target, locked ? &*locked : nullptr, cache);
+            const auto kernel =
+                layer::resolve(*choice.entry, target, locked ? &*locked : nullptr, cache, device_check);
             plan.kernels.push_back({name, choice.entry->layer, kernel.repo, kernel.commit, kernel.variant,
                                     kernel.folder, kernel.id});
         } catch (const Error& failure) {

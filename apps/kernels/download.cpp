@@ -6,7 +6,10 @@
 #include "commands.hpp"
 #include "common/progress.hpp"
 #include "kernels/build/environment.hpp"
+#include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
+#include "kernels/lock/output.hpp"
+#include "kernels/lock/sum_file.hpp"
 #include "kernels/project/project.hpp"
 
 namespace kernels::app {
@@ -36,6 +39,7 @@ lock::Lock load_lock(const Context& context, std::filesystem::path& folder) {
 
 lock::DownloadOptions options_from(const Context& context, const std::filesystem::path& folder) {
     lock::DownloadOptions options;
+    options.check_device = !context.arguments.has("--no-device-check");
     options.all_variants = context.arguments.has("--all-variants");
     if (options.all_variants && (context.arguments.has("--target") || context.arguments.has("--torch"))) {
         throw Error(ErrorCode::usage,
@@ -93,12 +97,19 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
     const auto& [kernel, first] = result.failures.front();
     if (result.failures.size() == 1) throw Error(first);
     std::vector<std::string> details;
+    ErrorCode gravest = first.code();
     for (const auto& [failed, error] : result.failures) {
         details.emplace_back(error.what());
         for (const auto& line : error.details())
             details.push_back("  " + line);
+        if (error.hint() != first.hint()) details.push_back("  hint: " + error.hint());
+        // A failed verification must not hide behind a hub that was down.
+        if (gravest != ErrorCode::verification &&
+            (error.code() == ErrorCode::verification || exit_status(error.code()) > exit_status(gravest))) {
+            gravest = error.code();
+        }
     }
-    throw Error(first.code(),
+    throw Error(gravest,
                 std::to_string(result.failures.size()) + " of " +
                     std::to_string(result.failures.size() + result.builds.size()) +
                     " kernels could not be downloaded",
@@ -110,12 +121,18 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
 int run_download(const Context& context) {
     std::filesystem::path folder;
     const lock::Lock lock = load_lock(context, folder);
-    const auto options = options_from(context, folder);
+    auto options = options_from(context, folder);
+    std::optional<lock::SumFile> sums;
+    if (!context.arguments.has("--no-sum")) sums = lock::SumFile::load(folder / lock::sum_file_name);
+    if (sums) options.sums = &*sums;
     const Session session(context);
     lock::DownloadResult result;
     {
         const auto progress = make_progress(context);
-        result = lock::download(lock, options, session.hub(), progress.get());
+        const auto output = context.arguments.value("--output");
+        result = output
+                     ? lock::download_into(expand_user(*output), lock, options, session.hub(), progress.get())
+                     : lock::download(lock, options, session.hub(), progress.get());
     }
     // A failure is a document of its own: what did arrive is then found by the next run.
     if (result.failures.empty() || !context.json) report(context, result, session.hub().settings());

@@ -4,8 +4,10 @@
 
 #include "commands.hpp"
 #include "kernels/core/files.hpp"
+#include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/lock/resolve.hpp"
+#include "kernels/lock/sum_file.hpp"
 #include "kernels/project/project.hpp"
 
 namespace kernels::app {
@@ -29,6 +31,21 @@ lock::Lock entries_to_keep(const lock::Lock& before, const Context& context) {
     std::copy_if(before.kernels().begin(), before.kernels().end(), std::back_inserter(kept),
                  [&](const lock::LockedKernel& kernel) { return kernel.dependency.repo != repo; });
     return lock::Lock(std::move(kept));
+}
+
+// What kernels.sum becomes. Lines of commits that stay may not change: a commit's files never do.
+std::string new_sums(const lock::Lock& lock, const std::optional<lock::SumFile>& before,
+                     const std::filesystem::path& file, const hub::Hub& hub) {
+    const auto sums = lock::sums_of(lock, hub);
+    if (before) {
+        auto changed = before->conflicts_with(sums);
+        if (!changed.empty()) {
+            throw Error(ErrorCode::verification,
+                        file.string() + ": the hub lists other files than before for the same commit",
+                        "find out why before you trust them; nothing was written", std::move(changed));
+        }
+    }
+    return sums.to_text();
 }
 
 void report(const Context& context, const std::filesystem::path& file, const lock::Lock& lock,
@@ -73,18 +90,35 @@ int run_lock(const Context& context) {
                               : text ? lock::Lock::parse(*text, file.string())
                                      : lock::Lock();
 
+    const auto sum_file = file.parent_path() / lock::sum_file_name;
+    const auto sums_before = lock::SumFile::load(sum_file);
+    // The Python client writes no kernels.sum, so a project without one is not out of date.
+    const bool wants_sums = !context.arguments.has("--no-sum") && (!check || sums_before);
+
     const Session session(context);
     const lock::Lock lock =
         lock::resolve({dependencies, project.trust, entries_to_keep(before, context)}, session.hub());
     const std::string bytes = lock.to_json();
+    const std::string sums =
+        wants_sums ? new_sums(lock, sums_before, sum_file, session.hub()) : std::string();
     auto changes = lock::describe_difference(before, lock);
     const bool differs = text != bytes;
+    const bool sums_differ = wants_sums && (!sums_before || sums_before->to_text() != sums);
+    if (check && !differs && sums_differ) {
+        throw Error(ErrorCode::lock_stale, sum_file.string() + ": out of date", "run `kernels lock`");
+    }
     if (check && differs) {
         if (changes.empty()) changes.emplace_back("the same commits, written differently");
         throw Error(ErrorCode::lock_stale, file.string() + ": out of date", "run `kernels lock`",
                     std::move(changes));
     }
+    // The sums first: sums without a lock do no harm, a lock without its sums is refused by download.
+    if (sums_differ) write_file(sum_file, sums);
     if (differs) write_file(file, bytes);
+    if (!check && !wants_sums && sums_before) {
+        std::filesystem::remove(sum_file);
+        log::info(sum_file.string() + ": removed, as --no-sum says");
+    }
     report(context, file, lock, changes, differs);
     return 0;
 }

@@ -138,10 +138,10 @@ DeviceFit device_fit(const Metadata& metadata, const std::filesystem::path& buil
 
 void require_fit(const std::string& what, const DeviceFit& fit) {
     if (fit.fit != Fit::no) return;
-    throw Error(
-        ErrorCode::no_build, what + ": no device code for this device: " + fit.text,
-        "its first launch would fail; choose another version of the kernel, or skip this check if the "
-        "kernel is known to work (what a build states can be incomplete)");
+    throw Error(ErrorCode::no_build, what + ": no device code for this device: " + fit.text,
+                "its first launch would fail; choose another version of the kernel, or skip this check "
+                "(--no-device-check) if the "
+                "kernel is known to work (what a build states can be incomplete)");
 }
 
 std::vector<Remark> remarks(const Metadata& metadata) {

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <fstream>
 #include <map>
+#include <optional>
 #include <thread>
 
 #include "blob_file.hpp"
@@ -66,8 +68,45 @@ void transfer(const FileRequest& file, IncompleteBlob& blob, const Settings& set
     }
 }
 
+// The bytes that came over the network.
+std::uint64_t download(const FileRequest& file, IncompleteBlob& blob, const Settings& settings,
+                       HttpClient& http) {
+    const std::uint64_t before = blob.received();
+    const bool resumed = blob.offset() > 0;
+    transfer(file, blob, settings, http);
+    try {
+        blob.commit();
+    } catch (const Error& error) {
+        // What an earlier run left may be damaged; commit() dropped it, so fetch the whole file once.
+        if (!resumed || error.code() != ErrorCode::verification) throw;
+        log::info(std::string(error.what()) + "; fetching the whole file");
+        transfer(file, blob, settings, http);
+        blob.commit();
+    }
+    return blob.received() - before;
+}
+
+// Takes the bytes of a file that is on this machine already, hashing them as if they came from the network.
+bool take_from(const fs::path& donor, IncompleteBlob& blob, std::uint64_t size) {
+    std::error_code error;
+    if (fs::file_size(donor, error) != size || error) return false;
+    std::ifstream in(donor, std::ios::binary);
+    std::vector<char> buffer(std::size_t{1} << 20U);
+    blob.restart();
+    while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || in.gcount() > 0)
+        blob.write({buffer.data(), static_cast<std::size_t>(in.gcount())});
+    try {
+        blob.commit();
+        return true;
+    } catch (const Error& failure) {
+        if (failure.code() != ErrorCode::verification) throw;
+        log::info(donor.string() + ": its bytes are not what they should be; fetching the file anew");
+        return false;
+    }
+}
+
 FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpClient& http, const Cache& cache,
-                      Monitor& monitor) {
+                      const std::optional<fs::path>& twin, Monitor& monitor) {
     FetchedFile result{file, {}, 0};
     if (const auto present = cache.find_file(file.repo, file.commit, file.entry.path)) {
         std::error_code error;
@@ -78,30 +117,33 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
     }
     const fs::path blob = cache.blob_path(file.repo, file.entry.etag());
     if (!has_blob(blob, file.entry)) {
-        if (settings.offline) {
+        auto donors = settings.donors ? settings.donors(file) : std::vector<fs::path>{};
+        if (twin) donors.push_back(*twin);
+        std::erase_if(donors, [](const fs::path& donor) {
+            std::error_code error;
+            return !fs::is_regular_file(donor, error);
+        });
+        const auto refuse_offline = [&] {
+            if (!settings.offline) return;
             throw Error(
                 ErrorCode::network,
                 file.repo.to_string() + ": " + file.entry.path + " is not in the cache, and this is offline",
                 "run `kernels download` once online");
-        }
+        };
+        if (donors.empty()) refuse_offline();
         monitor.started(file);
         const BlobLock lock(cache.lock_path(file.repo, file.entry.etag()), settings,
                             [&](int pid) { monitor.waiting(file, pid); });
         if (!has_blob(blob, file.entry)) {  // another process may have brought it meanwhile
             IncompleteBlob incomplete(file, blob,
                                       [&](std::uint64_t bytes) { monitor.progressed(file, bytes); });
-            const bool resumed = incomplete.offset() > 0;
-            transfer(file, incomplete, settings, http);
-            try {
-                incomplete.commit();
-            } catch (const Error& error) {
-                // What an earlier run left may be damaged; commit() dropped it, so fetch the whole file once.
-                if (!resumed || error.code() != ErrorCode::verification) throw;
-                log::info(std::string(error.what()) + "; fetching the whole file");
-                transfer(file, incomplete, settings, http);
-                incomplete.commit();
+            const bool taken = std::any_of(donors.begin(), donors.end(), [&](const fs::path& donor) {
+                return take_from(donor, incomplete, file.entry.size);
+            });
+            if (!taken) {
+                refuse_offline();
+                result.transferred = download(file, incomplete, settings, http);
             }
-            result.transferred = incomplete.received();
         }
         monitor.finished(file);
     }
@@ -116,19 +158,25 @@ std::vector<FetchedFile> fetch(std::span<const FileRequest> files, const Setting
     Silent silent;
     Monitor& listener = monitor != nullptr ? *monitor : silent;
 
-    // Files with the same blob are one job: the first brings it, the others only link.
-    std::map<fs::path, std::vector<std::size_t>> jobs_by_blob;
-    for (std::size_t i = 0; i < files.size(); ++i) {
-        jobs_by_blob[cache.blob_path(files[i].repo, files[i].entry.etag())].push_back(i);
-    }
+    // Files with the same bytes are one job: the first brings them, the others link to its blob, or copy it
+    // into another repository's folder.
+    std::map<std::string, std::vector<std::size_t>> jobs_by_blob;
+    for (std::size_t i = 0; i < files.size(); ++i)
+        jobs_by_blob[files[i].entry.etag()].push_back(i);
     std::vector<const std::vector<std::size_t>*> jobs;
     std::size_t planned_files = 0;
     std::uint64_t planned_bytes = 0;
-    for (const auto& [blob, indices] : jobs_by_blob) {
+    for (auto& [etag, indices] : jobs_by_blob) {
         jobs.push_back(&indices);
-        if (has_blob(blob, files[indices.front()].entry)) continue;
+        // Where the bytes are already comes first: the others copy from there.
+        const auto absent = std::stable_partition(indices.begin(), indices.end(), [&](std::size_t index) {
+            return has_blob(cache.blob_path(files[index].repo, files[index].entry.etag()),
+                            files[index].entry);
+        });
+        const auto& first = files[indices.front()];
+        if (absent != indices.begin()) continue;
         ++planned_files;
-        planned_bytes += files[indices.front()].entry.size;
+        planned_bytes += first.entry.size;
     }
     listener.planned(planned_files, planned_bytes);
     // The largest first, so that it does not end alone.
@@ -141,9 +189,11 @@ std::vector<FetchedFile> fetch(std::span<const FileRequest> files, const Setting
     std::atomic<std::size_t> next{0};
     const auto work = [&] {
         for (std::size_t job = next++; job < jobs.size(); job = next++) {
+            std::optional<fs::path> twin;
             for (const std::size_t index : *jobs[job]) {
                 try {
-                    results[index] = fetch_one(files[index], settings, http, cache, listener);
+                    results[index] = fetch_one(files[index], settings, http, cache, twin, listener);
+                    twin = results[index]->path;
                 } catch (...) {
                     errors[index] = std::current_exception();
                 }

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "kernels/build/device_fit.hpp"
 #include "kernels/build/metadata.hpp"
 #include "kernels/build/selection.hpp"
+#include "kernels/build/suggestion.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
@@ -61,9 +63,12 @@ std::vector<build::BuildVariant> variants_in(const fs::path& folder) {
     return variants;
 }
 
-ResolvedKernel from_folder(const fs::path& builds, const std::string& what, const build::Target& target) {
+ResolvedKernel from_folder(const fs::path& builds, const std::string& what, const build::Target& target,
+                           DeviceCheck check) {
     const auto selection = build::select(variants_in(builds), target);
-    if (selection.best() == nullptr) throw build::no_build_error(what, selection, target);
+    if (selection.best() == nullptr) {
+        throw build::no_build_error(what, selection, target, build::suggest(selection, target));
+    }
     const std::string variant = selection.best()->to_string();
     const fs::path file = builds / variant / "metadata.json";
     const auto text = read_file_if_exists(file);
@@ -71,18 +76,23 @@ ResolvedKernel from_folder(const fs::path& builds, const std::string& what, cons
         throw Error(ErrorCode::not_found, what + ": " + variant + " has no metadata.json",
                     "run `kernels download` again");
     }
-    return {"", "", variant, builds / variant, build::Metadata::parse(*text, file.string()).id};
+    const auto metadata = build::Metadata::parse(*text, file.string());
+    if (check == DeviceCheck::yes) {
+        build::require_fit(what + ": " + variant, build::device_fit(metadata, builds / variant, target));
+    }
+    return {"", "", variant, builds / variant, metadata.id};
 }
 
 }  // namespace
 
 ResolvedKernel resolve(const project::LayerEntry& entry, const build::Target& target, const lock::Lock* lock,
-                       const hub::Cache& cache) {
+                       const hub::Cache& cache, DeviceCheck check) {
     auto local = entry.repo ? local_override(*entry.repo) : std::nullopt;
     if (const auto* path = std::get_if<fs::path>(&entry.source)) local = *path;
     if (local) {
         const fs::path base = fs::absolute(*local);
-        return from_folder(fs::exists(base / "build") ? base / "build" : base, local->string(), target);
+        return from_folder(fs::exists(base / "build") ? base / "build" : base, local->string(), target,
+                           check);
     }
     const RepoId& repo = *entry.repo;
     const Commit commit = commit_of(entry, lock, cache);
@@ -92,7 +102,7 @@ ResolvedKernel resolve(const project::LayerEntry& entry, const build::Target& ta
     if (!fs::is_directory(builds, error)) {
         throw Error(ErrorCode::not_found, what + ": not downloaded", "run `kernels download` in the project");
     }
-    auto resolved = from_folder(builds, what, target);
+    auto resolved = from_folder(builds, what, target, check);
     resolved.repo = repo.to_string();
     resolved.commit = commit.to_string();
     return resolved;

@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <future>
 
+#include "choose.hpp"
+#include "kernels/build/device_fit.hpp"
 #include "kernels/build/metadata.hpp"
-#include "kernels/build/selection.hpp"
 #include "kernels/core/digest.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
@@ -15,17 +16,13 @@
 namespace kernels::lock {
 namespace {
 
-std::string name_of(const LockedKernel& kernel) {
-    return kernel.dependency.repo.to_string() + "@" + kernel.commit.to_string().substr(0, 12);
-}
-
 std::string folder_of(const build::BuildVariant& variant) {
     return "build/" + variant.to_string();
 }
 
 struct Plan {
     LockedKernel kernel;
-    std::vector<build::BuildVariant> variants;
+    std::vector<ChosenBuild> builds;
     std::vector<hub::FileRequest> files;
     bool complete = false;  ///< all files were there before; then they were checked when they arrived
 };
@@ -33,21 +30,8 @@ struct Plan {
 Plan plan_for(const LockedKernel& kernel, const DownloadOptions& options, const hub::Hub& hub) {
     const RepoId& repo = kernel.dependency.repo;
     const hub::Tree tree = hub.tree(repo, kernel.commit);
-    const auto present = variants_of(tree, repo.to_string());
-    Plan plan{kernel, {}, {}, false};
-    if (options.all_variants) {
-        plan.variants = present;
-    } else {
-        for (const auto& target : options.targets) {
-            const auto selection = build::select(present, target);
-            if (selection.best() == nullptr) throw build::no_build_error(name_of(kernel), selection, target);
-            if (std::find(plan.variants.begin(), plan.variants.end(), *selection.best()) ==
-                plan.variants.end()) {
-                plan.variants.push_back(*selection.best());
-            }
-        }
-    }
-    for (const auto& variant : plan.variants) {
+    Plan plan{kernel, choose_builds(kernel, tree, options, hub), {}, false};
+    for (const auto& [variant, targets] : plan.builds) {
         if (options.sums != nullptr) options.sums->require(repo, kernel.commit, variant, tree);
         if (const auto known = kernel.legacy_hashes.find(variant.to_string());
             known != kernel.legacy_hashes.end()) {
@@ -67,28 +51,32 @@ Plan plan_for(const LockedKernel& kernel, const DownloadOptions& options, const 
     return plan;
 }
 
-void check_build(const DownloadedBuild& build) {
+// Reports what the build says about itself; with `files`, checks them against its digest too.
+build::Metadata check_build(const DownloadedBuild& build, bool files) {
     const std::string what = name_of(build.kernel) + ": " + build.variant.to_string();
     const auto text = read_file_if_exists(build.folder / "metadata.json");
     if (!text) throw Error(ErrorCode::verification, what + ": it has no metadata.json");
-    const auto metadata = build::Metadata::parse(*text, what + "/metadata.json");
-    if (metadata.dirty) log::warning(what + ": built from a source tree with uncommitted changes");
-    auto violations = verify::digest_violations(metadata, build.folder);
+    auto metadata = build::Metadata::parse(*text, what + "/metadata.json");
+    for (const auto& remark : build::remarks(metadata)) {
+        (remark.is_warning ? log::warning : log::info)(what + ": " + remark.text);
+    }
+    auto violations = files ? verify::digest_violations(metadata, build.folder) : std::vector<std::string>{};
     if (!violations.empty()) {
         throw Error(ErrorCode::verification,
                     what + ": its files are not the ones that its metadata.json names",
                     "tell the publisher; the build is not usable", std::move(violations));
     }
+    return metadata;
 }
 
 std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::FetchedFile> files,
-                                         const hub::Hub& hub) {
+                                         const DownloadOptions& options, const hub::Hub& hub) {
     std::vector<DownloadedBuild> builds;
     const hub::Cache& cache = hub.cache();
     const RepoId& repo = plan.kernel.dependency.repo;
-    for (const auto& variant : plan.variants) {
-        DownloadedBuild build{plan.kernel, variant, {}, {}};
-        const std::string prefix = folder_of(variant) + "/";
+    for (const auto& chosen : plan.builds) {
+        DownloadedBuild build{plan.kernel, chosen.variant, {}, {}};
+        const std::string prefix = folder_of(chosen.variant) + "/";
         for (const auto& file : files) {
             if (!file.request.entry.path.starts_with(prefix)) continue;
             // An older cache holds the files elsewhere; the folder is the one above the first file.
@@ -102,7 +90,8 @@ std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::
             }
             build.files.push_back(file);
         }
-        if (!plan.complete) check_build(build);
+        const auto metadata = check_build(build, !plan.complete);
+        if (options.check_device) require_device_code(plan.kernel, chosen, metadata, build.folder);
         builds.push_back(std::move(build));
     }
     // What Python needs to find the kernel offline (see hub::Cache). A cache that cannot be written needs no
@@ -189,7 +178,7 @@ DownloadResult download(const Lock& lock, const DownloadOptions& options, const 
                     ? std::vector(fetched.begin() + static_cast<std::ptrdiff_t>(first),
                                   fetched.begin() + static_cast<std::ptrdiff_t>(first + plan.files.size()))
                     : fetch(plan.files);
-            auto builds = finish_plan(plan, files, hub);
+            auto builds = finish_plan(plan, files, options, hub);
             std::move(builds.begin(), builds.end(), std::back_inserter(result.builds));
         } catch (const Error& error) {
             if (error.code() == ErrorCode::interrupted) throw;

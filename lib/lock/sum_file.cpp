@@ -180,6 +180,20 @@ void SumFile::require(const RepoId& repo, const Commit& commit, const build::Bui
                 std::move(lines));
 }
 
+std::vector<std::string> SumFile::conflicts_with(const SumFile& other) const {
+    std::vector<std::string> lines;
+    for (const auto& [key, sum] : m_sums) {
+        const auto known = other.m_sums.find(key);
+        if (known == other.m_sums.end() || known->second.digest == sum.digest) continue;
+        const std::string build = key.repo.to_string() + "@" + key.commit.to_string().substr(0, 12) + ": " +
+                                  key.variant.to_string();
+        for (const auto& line : differences(sum, known->second))
+            lines.push_back(build + ": " + line);
+        if (lines.empty() || !lines.back().starts_with(build)) lines.push_back(build);
+    }
+    return lines;
+}
+
 SumFile sums_of(const Lock& lock, const hub::Hub& hub) {
     std::vector<std::future<hub::Tree>> trees;
     for (const auto& kernel : lock.kernels()) {

@@ -4,10 +4,14 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace kernels::hub {
+
+struct FileRequest;
 
 /// A token. It has no text form, so that it cannot end up in a message by accident.
 class Secret {
@@ -34,6 +38,9 @@ struct Settings {
         600};  ///< how long to wait for another process's download of the same file
     int retries = 4;
     std::chrono::milliseconds retry_delay{500};  ///< before the first retry; doubles
+    /// Where a file may be outside the cache. A copy that has the right bytes is taken in place of a
+    /// download.
+    std::function<std::vector<std::filesystem::path>(const FileRequest&)> donors;
     /// Set from a signal handler to stop: transfers end within a second with Error(interrupted).
     const std::atomic<bool>* cancel = nullptr;
 };

@@ -20,12 +20,16 @@ struct ResolvedKernel {
     std::string id;                ///< metadata.json's id: the op namespace
 };
 
+/// Whether a build without code for the target's device is refused (see build::device_fit).
+enum class DeviceCheck { yes, no };
+
 /// Finds the build for `entry` that fits `target` in the cache (or below its local path; LOCAL_KERNELS wins
 /// over both). `lock` is the project's, for entries without version and revision.
 ///
 /// Throws Error(lock_missing) and Error(lock_stale) for what is not locked, Error(not_found) for what was not
-/// downloaded, with the command that does, and Error(no_build) when nothing fits.
+/// downloaded, with the command that does, and Error(no_build) when nothing fits, or when
+/// the build that does holds no code for the device that `target` names.
 ResolvedKernel resolve(const project::LayerEntry& entry, const build::Target& target, const lock::Lock* lock,
-                       const hub::Cache& cache);
+                       const hub::Cache& cache, DeviceCheck check = DeviceCheck::yes);
 
 }  // namespace kernels::layer

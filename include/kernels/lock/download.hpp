@@ -20,6 +20,8 @@ struct DownloadOptions {
     /// The machines to download for; ignored with all_variants.
     std::vector<build::Target> targets;
     bool all_variants = false;
+    /// Refuse a build without code for the device that a target names (see build::device_fit).
+    bool check_device = true;
     /// What kernels.sum says, checked before a file is fetched; nullptr for projects without one.
     const SumFile* sums = nullptr;
 };
@@ -39,8 +41,8 @@ struct DownloadResult {
 
 /// Downloads, for every locked kernel, the build that fits each target (or all builds). What is complete
 /// costs no request. Every file is checked against the hash in the commit's tree, every new build against the
-/// digest of its metadata.json. Afterwards the Python client finds the kernels offline, by version and by
-/// commit.
+/// digest of its metadata.json, and against the device where the target names one. Afterwards the Python
+/// client finds the kernels offline, by version and by commit.
 DownloadResult download(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub,
                         hub::Monitor* monitor = nullptr);
 

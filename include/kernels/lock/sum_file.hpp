@@ -16,6 +16,9 @@
 
 namespace kernels::lock {
 
+/// The file's name, beside kernels.lock.
+inline constexpr const char* sum_file_name = "kernels.sum";
+
 /// A build of a commit, and the digest that pins all its files.
 struct BuildSum {
     /// SHA-256, hexadecimal, over one line for each file, in the order of their paths:
@@ -48,6 +51,10 @@ class SumFile {
     /// Error(lock_stale) when there is no line for the build.
     void require(const RepoId& repo, const Commit& commit, const build::BuildVariant& variant,
                  const hub::Tree& tree) const;
+
+    /// The builds of which both files know the commit and have different digests, a line each. A commit's
+    /// files never change, so there should be none.
+    std::vector<std::string> conflicts_with(const SumFile& other) const;
 
     friend bool operator==(const SumFile&, const SumFile&) = default;
 

@@ -150,12 +150,17 @@ TEST_CASE("A download of what is complete asks nothing, and still obeys kernels.
     SilentClient http;
     const hub::Hub hub(settings, http, cache);
 
-    const auto tree = tree_of({small("build/torch-cpu/__init__.py", "x = 1\n")});
+    const std::string metadata = R"({"id": "_one", "name": "one", "version": 1, "python-depends": [],
+                                     "backend": {"type": "cpu"}})";
+    const auto tree = tree_of(
+        {small("build/torch-cpu/__init__.py", "x = 1\n"), small("build/torch-cpu/metadata.json", metadata)});
     cache.write_listing(repo, commit, tree);
-    const auto blob = cache.blob_path(repo, tree.files[0].etag());
-    std::filesystem::create_directories(blob.parent_path());
-    write_file(blob, "x = 1\n");
-    cache.link_snapshot(repo, commit, tree.files[0]);
+    for (const auto& entry : tree.files) {
+        const auto blob = cache.blob_path(repo, entry.etag());
+        std::filesystem::create_directories(blob.parent_path());
+        write_file(blob, entry.path.ends_with(".py") ? "x = 1\n" : metadata);
+        cache.link_snapshot(repo, commit, entry);
+    }
 
     const lock::Lock lock({{{repo, KernelVersion{1}}, commit, {}}});
     SumFile sums = lock::sums_of(lock, hub);
@@ -166,11 +171,13 @@ TEST_CASE("A download of what is complete asks nothing, and still obeys kernels.
     const auto result = lock::download(lock, options, hub);
     REQUIRE(result.failures.empty());
     REQUIRE(result.builds.size() == 1);
-    CHECK(result.builds[0].files.size() == 1);
+    CHECK(result.builds[0].files.size() == 2);
     // Python finds the version offline by this ref.
     CHECK(cache.read_ref(repo, "v1") == commit);
 
-    sums.add(repo, commit, tree_of({small("build/torch-cpu/__init__.py", "x = 2\n")}));
+    sums.add(repo, commit,
+             tree_of({small("build/torch-cpu/__init__.py", "x = 2\n"),
+                      small("build/torch-cpu/metadata.json", metadata)}));
     const auto refused = lock::download(lock, options, hub);
     CHECK(refused.builds.empty());
     REQUIRE(refused.failures.size() == 1);

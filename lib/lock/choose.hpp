@@ -1,0 +1,34 @@
+// Which builds of a locked kernel a download takes.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernels/build/metadata.hpp"
+#include "kernels/lock/download.hpp"
+
+namespace kernels::lock {
+
+struct ChosenBuild {
+    build::BuildVariant variant;
+    /// The machines that it was chosen for; empty when every build is taken.
+    std::vector<build::Target> targets;
+};
+
+/// "org/name@0123456789ab", as messages name a locked kernel.
+std::string name_of(const LockedKernel& kernel);
+
+/// The build that fits each target, or all of them. Where a target names its device, what the metadata of its
+/// build says about devices is asked for first, so that a build without code for it is never downloaded.
+///
+/// Throws Error(no_build) when no build fits a target: each build with the reason, nearest first, and what
+/// would help, other versions of the kernel included.
+std::vector<ChosenBuild> choose_builds(const LockedKernel& kernel, const hub::Tree& tree,
+                                       const DownloadOptions& options, const hub::Hub& hub);
+
+/// The same question for a build that is here: its libraries are asked where its metadata is silent. Throws
+/// Error(no_build) when they hold no code for the device of one of the targets.
+void require_device_code(const LockedKernel& kernel, const ChosenBuild& chosen,
+                         const build::Metadata& metadata, const std::filesystem::path& folder);
+
+}  // namespace kernels::lock

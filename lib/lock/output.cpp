@@ -1,0 +1,111 @@
+#include "kernels/lock/output.hpp"
+
+#include <map>
+#include <system_error>
+
+#include "kernels/hub/cache.hpp"
+
+namespace kernels::lock {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* staging_name = ".kernels-download";
+
+Error disk_error(const fs::path& path, const std::error_code& error) {
+    return {ErrorCode::failed, path.string() + ": cannot be written: " + error.message(),
+            "choose another folder with --output"};
+}
+
+fs::path repo_folder(const fs::path& folder, const RepoId& repo) {
+    return folder / repo.org() / repo.name();
+}
+
+void make_folders(const fs::path& path) {
+    std::error_code error;
+    fs::create_directories(path, error);
+    if (error) throw disk_error(path, error);
+}
+
+// How many files of the result still need a staged blob: the last one takes it, the others copy it.
+using Uses = std::map<fs::path, std::size_t>;
+
+void place_file(const fs::path& staged, const fs::path& file, Uses& uses) {
+    const fs::path blob = fs::canonical(staged);
+    make_folders(file.parent_path());
+    std::error_code error;
+    if (--uses.at(blob) == 0) {
+        fs::rename(blob, file, error);
+    } else {
+        fs::copy_file(blob, file, error);
+    }
+    if (error) throw disk_error(file, error);
+}
+
+// The whole build under another name first, so that its own name never stands for half of it.
+void place_build(const fs::path& folder, DownloadedBuild& build, Uses& uses) {
+    const RepoId& repo = build.kernel.dependency.repo;
+    const std::string prefix = "build/" + build.variant.to_string();
+    const fs::path place = repo_folder(folder, repo) / prefix;
+    const fs::path fresh = place.string() + ".incomplete";
+    const fs::path old = place.string() + ".replaced";
+    std::error_code error;
+    fs::remove_all(fresh, error);
+    fs::remove_all(old, error);
+    make_folders(fresh);
+    for (auto& file : build.files) {
+        const std::string below = file.request.entry.path.substr(prefix.size() + 1);
+        place_file(file.path, fresh / below, uses);
+        file.path = place / below;
+    }
+    const bool replaces = fs::exists(place, error);
+    if (replaces) fs::rename(place, old);
+    fs::rename(fresh, place, error);
+    if (error) {
+        std::error_code ignored;
+        if (replaces) fs::rename(old, place, ignored);
+        throw disk_error(place, error);
+    }
+    fs::remove_all(old, error);
+    build.folder = place;
+}
+
+}  // namespace
+
+DownloadResult download_into(const fs::path& folder, const Lock& lock, const DownloadOptions& options,
+                             const hub::Hub& hub, hub::Monitor* monitor) {
+    const hub::Cache& shared = hub.cache();
+    const hub::Cache staging(folder / staging_name);
+    make_folders(staging.root());
+    for (const auto& kernel : lock.kernels()) {
+        const RepoId& repo = kernel.dependency.repo;
+        if (staging.read_listing(repo, kernel.commit)) continue;
+        if (const auto tree = shared.read_listing(repo, kernel.commit))
+            staging.write_listing(repo, kernel.commit, *tree);
+    }
+    hub::Settings settings = hub.settings();
+    settings.cache = staging.root();
+    settings.donors = [&](const hub::FileRequest& file) {
+        std::vector<fs::path> found{repo_folder(folder, file.repo) / file.entry.path,
+                                    shared.blob_path(file.repo, file.entry.etag())};
+        if (auto cached = shared.find_file(file.repo, file.commit, file.entry.path))
+            found.push_back(std::move(*cached));
+        return found;
+    };
+    auto result = download(lock, options, hub::Hub(settings, hub.http(), staging), monitor);
+
+    Uses uses;
+    for (const auto& build : result.builds) {
+        for (const auto& file : build.files)
+            ++uses[fs::canonical(file.path)];
+    }
+    for (auto& build : result.builds)
+        place_build(folder, build, uses);
+    if (result.failures.empty()) {
+        std::error_code ignored;
+        fs::remove_all(staging.root(), ignored);
+    }
+    return result;
+}
+
+}  // namespace kernels::lock

@@ -1,0 +1,94 @@
+"""download --output: plain folders, no cache."""
+
+import hashlib
+import os
+import pathlib
+
+import harness
+from harness import TARGET, VARIANT
+from loopback_hub import build
+
+
+class Output(harness.CliTest):
+    def setUp(self):
+        super().setUp()
+        self.publish_demo()
+        self.write_project('"demo/two" = 1')
+        self.expect(0, "lock")
+        self.out = self.folder / "image"
+
+    def tree(self):
+        return {str(path.relative_to(self.out)): path.read_bytes() for path in self.out.rglob("*") if path.is_file()}
+
+    def expected(self):
+        files = {f"demo/one/{path}": data for path, data in build(VARIANT).items()}
+        files |= {f"demo/two/{path}": data for path, data in build(VARIANT, name="two", depends=[("demo/one", 1)]).items()}
+        return files
+
+    def test_plain_files_and_nothing_else(self):
+        before = self.blobs()
+        result = self.expect(0, "download", "--output", self.out, *TARGET, "--json")
+        self.assertEqual(self.tree(), self.expected())
+        self.assertFalse([path for path in self.out.rglob("*") if path.is_symlink()])
+        self.assertEqual(sorted(os.listdir(self.out)), ["demo"])
+        self.assertEqual(self.blobs(), before)  # the cache is not written
+        named = {file["file"] for one in result.json["builds"] for file in one["files"]}
+        self.assertEqual(named, {str(self.out / path) for path in self.expected()})
+        info = self.expect(0, "info", self.out / "demo/one", "--json").json
+        self.assertEqual((info["name"], info["backends"]), ("demo", ["cpu"]))
+
+    def test_what_is_on_this_machine_is_copied(self):
+        self.expect(0, "download", *TARGET)
+        self.hub.requests.clear()
+        self.expect(0, "download", "--offline", "-o", self.out, *TARGET)
+        self.assertEqual(self.tree(), self.expected())
+        # The copy is a copy: changing it leaves the cache alone.
+        for path in self.out.rglob("*"):
+            if path.is_file():
+                path.write_bytes(b"changed")
+        self.expect(0, "download", "--offline", "-o", self.out, *TARGET)
+        self.assertEqual(self.tree(), self.expected())
+        self.assertEqual(self.hub.requests, [])
+
+    def test_a_new_version_replaces_the_whole_build(self):
+        self.expect(0, "download", "-o", self.out, *TARGET)
+        (self.out / "demo/two/build" / VARIANT / "left-over").write_text("x")
+        self.hub.publish("demo/two", "v1", build(VARIANT, name="two", size=77))
+        self.expect(0, "lock", "--upgrade")
+        self.expect(0, "download", "-o", self.out, *TARGET)
+        self.assertFalse((self.out / "demo/two/build" / VARIANT / "left-over").exists())
+        self.assertEqual(len((self.out / "demo/two/build" / VARIANT / "_two.abi3.so").read_bytes()), 77)
+
+    def test_a_failure_leaves_the_old_build(self):
+        self.expect(0, "download", "-o", self.out, *TARGET)
+        before = self.tree()
+        files = build(VARIANT, name="two", size=77)
+        self.hub.publish("demo/two", "v1", files)
+        self.hub.corrupt.add(hashlib.sha256(files[f"build/{VARIANT}/_two.abi3.so"]).hexdigest())
+        self.expect(0, "lock", "--upgrade")
+        self.expect_error(6, "do not match their hash", "download", "-o", self.out, *TARGET)
+        after = {path: data for path, data in self.tree().items() if not path.startswith(".kernels-download")}
+        self.assertEqual(after, before)
+
+    def test_an_output_that_cannot_be_written(self):
+        (self.folder / "file").write_text("")
+        self.expect_error(1, "cannot be written", "download", "-o", self.folder / "file" / "below", *TARGET, hint="--output")
+
+
+class EqualFiles(harness.CliTest):
+    def test_are_fetched_once_for_several_kernels(self):
+        files = build(VARIANT, size=300000)
+        self.hub.publish("demo/one", "v1", files)
+        self.hub.publish("demo/two", "v1", files)
+        self.write_project('"demo/one" = 1\n"demo/two" = 1')
+        self.expect(0, "lock")
+        self.hub.requests.clear()
+        result = self.expect(0, "download", "--json", *TARGET)
+        self.assertEqual(len([path for path in self.hub.requests if path.startswith("/cdn/")]), 1)
+        libraries = [file for one in result.json["builds"] for file in one["files"] if file["path"].endswith(".so")]
+        self.assertEqual(sorted(file["transferred"] for file in libraries), [0, 300000])
+        self.assertEqual({pathlib.Path(file["file"]).read_bytes() for file in libraries}, {files[f"build/{VARIANT}/_demo.abi3.so"]})
+
+
+if __name__ == "__main__":
+    harness.main()
