@@ -51,6 +51,8 @@ constexpr std::array lock_options = {
                "write nothing; exit with status 3 and say what differs when the lock is out of date"},
     OptionSpec{"--upgrade", "", "[REPO]",
                "look every version up anew, or only REPO's; without it, entries that are still wanted stay"},
+    target_option,
+    torch_option,
     OptionSpec{"--no-sum", "", "", "keep no kernels.sum; one that is there is removed"},
 };
 constexpr std::array download_options = {
@@ -72,6 +74,8 @@ constexpr std::array info_options = {
     OptionSpec{"--archs", "", "",
                "also the device code of every build: what its metadata says, and what the libraries on this "
                "machine hold"},
+    target_option,
+    torch_option,
 };
 constexpr std::array versions_options = {target_option, torch_option};
 constexpr std::array env_options = {torch_option};

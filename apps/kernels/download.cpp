@@ -5,12 +5,12 @@
 
 #include "commands.hpp"
 #include "common/progress.hpp"
-#include "kernels/build/environment.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/lock/output.hpp"
 #include "kernels/lock/sum_file.hpp"
 #include "kernels/project/project.hpp"
+#include "targets.hpp"
 
 namespace kernels::app {
 namespace {
@@ -46,12 +46,7 @@ lock::DownloadOptions options_from(const Context& context, const std::filesystem
                     "--all-variants takes every build, so there is nothing to choose by --target or --torch");
     }
     if (options.all_variants) return options;
-    const auto specs = context.arguments.values("--target");
-    for (const auto& spec : specs)
-        options.targets.push_back(build::Target::parse(spec));
-    if (specs.empty()) {
-        options.targets.push_back(build::detect({context.arguments.value("--torch"), folder}).target);
-    }
+    options.targets = targets_from(context, folder);
     return options;
 }
 
@@ -123,7 +118,7 @@ int run_download(const Context& context) {
     const lock::Lock lock = load_lock(context, folder);
     auto options = options_from(context, folder);
     std::optional<lock::SumFile> sums;
-    if (!context.arguments.has("--no-sum")) sums = lock::SumFile::load(folder / lock::sum_file_name);
+    if (!context.arguments.has("--no-sum")) sums = lock::SumFile::load(folder / "kernels.sum");
     if (sums) options.sums = &*sums;
     const Session session(context);
     lock::DownloadResult result;

@@ -8,8 +8,10 @@
 #include "kernels/build/metadata.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
+#include "kernels/core/places.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/lock/download.hpp"
+#include "targets.hpp"
 
 namespace kernels::app {
 namespace {
@@ -89,7 +91,7 @@ nlohmann::ordered_json or_null(const std::optional<std::string>& text) {
 }
 
 // The Python client's document: its keys in its order.
-nlohmann::ordered_json to_json(const Kernel& kernel, bool archs) {
+nlohmann::ordered_json to_json(const Kernel& kernel, bool archs, const std::vector<build::Target>& targets) {
     auto document = kernel.names;
     const auto described = std::find_if(kernel.builds.begin(), kernel.builds.end(),
                                         [](const Build& build) { return build.metadata.has_value(); });
@@ -107,6 +109,12 @@ nlohmann::ordered_json to_json(const Kernel& kernel, bool archs) {
     for (const auto& build : kernel.builds)
         backends.insert(build.variant.backend_name());
     document["backends"] = backends;
+    if (!targets.empty()) {
+        std::vector<build::BuildVariant> variants;
+        for (const auto& build : kernel.builds)
+            variants.push_back(build.variant);
+        document["targets"] = targets_to_json(variants, targets);
+    }
     if (!archs) return document;
     auto& list = document["archs"] = nlohmann::ordered_json::array();
     for (const auto& build : kernel.builds) {
@@ -141,6 +149,18 @@ void print_text(const nlohmann::ordered_json& document) {
     line("Source", "source");
     line("Python dependencies", "python_depends");
     line("Backends", "backends");
+    if (document.contains("targets")) {
+        for (const auto& target : document.at("targets")) {
+            const auto& preferred = target.at("preferred");
+            std::printf("Build for %s: %s\n", target.at("target").get<std::string>().c_str(),
+                        preferred.is_null() ? "none" : preferred.get<std::string>().c_str());
+            for (const auto& build : target.at("builds")) {
+                if (!build.contains("text")) continue;
+                std::printf("  %s: %s\n", build.at("variant").get<std::string>().c_str(),
+                            build.at("text").get<std::string>().c_str());
+            }
+        }
+    }
     if (!document.contains("archs")) return;
     std::puts("Archs (as the metadata says; in the libraries that are on this machine):");
     for (const auto& build : document.at("archs")) {
@@ -162,9 +182,18 @@ int run_info(const Context& context) {
     if (by_revision && by_version) {
         throw Error(ErrorCode::usage, "--revision and --version were both given", "name one of the two");
     }
+    std::vector<build::Target> targets;
+    if (context.arguments.has("--target") || context.arguments.has("--torch"))
+        targets = targets_from(context, context.arguments.value("--project").value_or("."));
     std::error_code ignored;
     Kernel kernel;
-    if (fs::is_directory(name, ignored)) {
+    // As everywhere, LOCAL_KERNELS stands in for the repository; a revision asks for the repository's own.
+    std::optional<fs::path> local;
+    if (!by_revision && !by_version && !fs::is_directory(name, ignored))
+        local = local_kernel_folder(RepoId::parse(name));
+    if (local) {
+        kernel = local_kernel(*local);
+    } else if (fs::is_directory(name, ignored)) {
         if (by_revision || by_version) {
             throw Error(ErrorCode::usage, name + ": a local folder has no --revision and no --version");
         }
@@ -174,7 +203,7 @@ int run_info(const Context& context) {
         kernel = hub_kernel(context, name, session.hub());
     }
     if (kernel.builds.empty()) throw Error(ErrorCode::not_found, name + ": there are no builds in it");
-    const auto document = to_json(kernel, context.arguments.has("--archs"));
+    const auto document = to_json(kernel, context.arguments.has("--archs"), targets);
     if (context.json) {
         // As the Python client prints it, byte for byte.
         std::puts(document.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace).c_str());

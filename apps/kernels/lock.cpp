@@ -6,9 +6,11 @@
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
+#include "kernels/lock/download.hpp"
 #include "kernels/lock/resolve.hpp"
 #include "kernels/lock/sum_file.hpp"
 #include "kernels/project/project.hpp"
+#include "targets.hpp"
 
 namespace kernels::app {
 namespace {
@@ -46,6 +48,24 @@ std::string new_sums(const lock::Lock& lock, const std::optional<lock::SumFile>&
         }
     }
     return sums.to_text();
+}
+
+// With --target (or --torch): every locked kernel has a build for each of them, before anything is written.
+void require_builds(const lock::Lock& lock, const Context& context, const std::filesystem::path& folder,
+                    const hub::Hub& hub) {
+    if (!context.arguments.has("--target") && !context.arguments.has("--torch")) return;
+    const auto failures = lock::missing_builds(lock, targets_from(context, folder), hub);
+    if (failures.size() == 1) throw Error(failures.front());
+    if (failures.empty()) return;
+    std::vector<std::string> details;
+    for (const auto& failure : failures) {
+        details.emplace_back(failure.what());
+        for (const auto& line : failure.details())
+            details.push_back("  " + line);
+        details.push_back("  hint: " + failure.hint());
+    }
+    throw Error(ErrorCode::no_build, std::to_string(failures.size()) + " builds are missing", {},
+                std::move(details));
 }
 
 void report(const Context& context, const std::filesystem::path& file, const lock::Lock& lock,
@@ -90,7 +110,7 @@ int run_lock(const Context& context) {
                               : text ? lock::Lock::parse(*text, file.string())
                                      : lock::Lock();
 
-    const auto sum_file = file.parent_path() / lock::sum_file_name;
+    const auto sum_file = project.sum_file();
     const auto sums_before = lock::SumFile::load(sum_file);
     // The Python client writes no kernels.sum, so a project without one is not out of date.
     const bool wants_sums = !context.arguments.has("--no-sum") && (!check || sums_before);
@@ -102,6 +122,7 @@ int run_lock(const Context& context) {
     const std::string sums =
         wants_sums ? new_sums(lock, sums_before, sum_file, session.hub()) : std::string();
     auto changes = lock::describe_difference(before, lock);
+    require_builds(lock, context, project.folder, session.hub());
     const bool differs = text != bytes;
     const bool sums_differ = wants_sums && (!sums_before || sums_before->to_text() != sums);
     if (check && !differs && sums_differ) {

@@ -1,12 +1,13 @@
 // kernels versions: a kernel's versions, and which of their builds fit.
+#include <algorithm>
 #include <cstdio>
 #include <future>
 
 #include "commands.hpp"
-#include "kernels/build/environment.hpp"
 #include "kernels/build/selection.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/lock/download.hpp"
+#include "targets.hpp"
 
 namespace kernels::app {
 namespace {
@@ -36,17 +37,6 @@ std::vector<VersionBuilds> look_up(const RepoId& repo, const hub::Hub& hub) {
     return out;
 }
 
-std::vector<build::Target> targets_from(const Context& context) {
-    std::vector<build::Target> targets;
-    for (const auto& spec : context.arguments.values("--target"))
-        targets.push_back(build::Target::parse(spec));
-    if (targets.empty()) {
-        const auto folder = context.arguments.value("--project").value_or(".");
-        targets.push_back(build::detect({context.arguments.value("--torch"), folder}).target);
-    }
-    return targets;
-}
-
 // The Python client's form: each build, the ones that fit first.
 void print_version(const VersionBuilds& version, const build::Target& target) {
     std::printf("Version %lld:\n\n", static_cast<long long>(version.number));
@@ -63,38 +53,34 @@ void print_version(const VersionBuilds& version, const build::Target& target) {
     if (selection.decisions.empty()) std::puts("");
 }
 
-// Several targets: a row for each version and target.
+// Several targets: a row for each version, a column for each target, so that gaps show at a glance.
 void print_table(const std::vector<VersionBuilds>& versions, const std::vector<build::Target>& targets) {
+    std::vector<std::vector<std::string>> rows{{"version"}};
+    for (const auto& target : targets)
+        rows.front().push_back(target.to_string());
     for (const auto& version : versions) {
+        rows.push_back({"v" + std::to_string(version.number)});
         for (const auto& target : targets) {
             const auto selection = build::select(version.variants, target);
-            std::printf("v%-3lld %-60s %s\n", static_cast<long long>(version.number),
-                        target.to_string().c_str(),
-                        selection.best() == nullptr ? "no build" : selection.best()->to_string().c_str());
+            rows.back().push_back(selection.best() == nullptr ? "no build" : selection.best()->to_string());
         }
+    }
+    for (const auto& row : rows) {
+        std::string line;
+        for (std::size_t column = 0; column < row.size(); ++column) {
+            std::size_t width = 0;
+            for (const auto& other : rows)
+                width = std::max(width, other[column].size());
+            line += row[column];
+            if (column + 1 < row.size()) line += std::string(width - row[column].size() + 2, ' ');
+        }
+        std::puts(line.c_str());
     }
 }
 
 nlohmann::ordered_json to_json(const VersionBuilds& version, const std::vector<build::Target>& targets) {
     nlohmann::ordered_json document = {{"version", version.number}, {"commit", version.commit.to_string()}};
-    auto& list = document["targets"] = nlohmann::ordered_json::array();
-    for (const auto& target : targets) {
-        const auto selection = build::select(version.variants, target);
-        nlohmann::ordered_json builds = nlohmann::ordered_json::array();
-        for (const auto& decision : selection.decisions) {
-            nlohmann::ordered_json build = {{"variant", decision.variant.to_string()},
-                                            {"fits", decision.accepted()}};
-            if (decision.rejection) {
-                build["reason"] = build::to_string(decision.rejection->reason);
-                build["text"] = decision.rejection->text;
-            }
-            builds.push_back(std::move(build));
-        }
-        nlohmann::ordered_json entry = {
-            {"target", target.to_string()}, {"preferred", nullptr}, {"builds", builds}};
-        if (selection.best() != nullptr) entry["preferred"] = selection.best()->to_string();
-        list.push_back(std::move(entry));
-    }
+    document["targets"] = targets_to_json(version.variants, targets);
     return document;
 }
 
@@ -102,7 +88,7 @@ nlohmann::ordered_json to_json(const VersionBuilds& version, const std::vector<b
 
 int run_versions(const Context& context) {
     const RepoId repo = RepoId::parse(context.arguments.positional().front());
-    const auto targets = targets_from(context);
+    const auto targets = targets_from(context, context.arguments.value("--project").value_or("."));
     const Session session(context);
     const auto versions = look_up(repo, session.hub());
     if (context.json) {

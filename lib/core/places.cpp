@@ -1,6 +1,7 @@
 #include "kernels/core/places.hpp"
 
 #include "kernels/core/files.hpp"
+#include "kernels/core/text.hpp"
 
 namespace kernels {
 
@@ -15,6 +16,16 @@ std::filesystem::path hub_cache_folder() {
         if (const auto folder = environment_variable(name)) return expand_user(*folder);
     }
     return hugging_face_home() / "hub";
+}
+
+std::optional<std::filesystem::path> local_kernel_folder(const RepoId& repo) {
+    const std::string list = environment_variable("LOCAL_KERNELS").value_or("");
+    for (const auto item : split(list, ':')) {
+        const auto equals = item.find('=');
+        if (equals != std::string_view::npos && item.substr(0, equals) == repo.to_string())
+            return expand_user(item.substr(equals + 1));
+    }
+    return std::nullopt;
 }
 
 }  // namespace kernels

@@ -8,24 +8,13 @@
 #include "kernels/build/suggestion.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
+#include "kernels/core/places.hpp"
 #include "kernels/core/text.hpp"
 
 namespace kernels::layer {
 namespace {
 
 namespace fs = std::filesystem;
-
-// LOCAL_KERNELS: org/name=path:org2/name2=path2.
-std::optional<fs::path> local_override(const RepoId& repo) {
-    const std::string list = environment_variable("LOCAL_KERNELS").value_or("");
-    for (const auto item : split(list, ':')) {
-        const auto equals = item.find('=');
-        if (equals != std::string_view::npos && item.substr(0, equals) == repo.to_string()) {
-            return expand_user(item.substr(equals + 1));
-        }
-    }
-    return std::nullopt;
-}
 
 Commit commit_of(const project::LayerEntry& entry, const lock::Lock* lock, const hub::Cache& cache) {
     const RepoId& repo = *entry.repo;
@@ -87,7 +76,7 @@ ResolvedKernel from_folder(const fs::path& builds, const std::string& what, cons
 
 ResolvedKernel resolve(const project::LayerEntry& entry, const build::Target& target, const lock::Lock* lock,
                        const hub::Cache& cache, DeviceCheck check) {
-    auto local = entry.repo ? local_override(*entry.repo) : std::nullopt;
+    auto local = entry.repo ? local_kernel_folder(*entry.repo) : std::nullopt;
     if (const auto* path = std::get_if<fs::path>(&entry.source)) local = *path;
     if (local) {
         const fs::path base = fs::absolute(*local);

@@ -83,6 +83,25 @@ std::vector<ChosenBuild> choose_builds(const LockedKernel& kernel, const hub::Tr
     return chosen;
 }
 
+std::vector<Error> missing_builds(const Lock& lock, const std::vector<build::Target>& targets,
+                                  const hub::Hub& hub) {
+    std::vector<Error> missing;
+    for (const auto& kernel : lock.kernels()) {
+        const hub::Tree tree = hub.tree(kernel.dependency.repo, kernel.commit);
+        for (const auto& target : targets) {
+            DownloadOptions options;
+            options.targets = {target};
+            try {
+                choose_builds(kernel, tree, options, hub);
+            } catch (const Error& error) {
+                if (error.code() != ErrorCode::no_build) throw;
+                missing.push_back(error);
+            }
+        }
+    }
+    return missing;
+}
+
 void require_device_code(const LockedKernel& kernel, const ChosenBuild& chosen,
                          const build::Metadata& metadata, const std::filesystem::path& folder) {
     for (const auto& target : chosen.targets) {

@@ -68,8 +68,25 @@ class Kernel(harness.CliTest):
 
     def test_versions_by_targets(self):
         out = self.expect(0, "versions", "demo/one", *TARGET, "--target", "torch=2.13,cuda=12.9").out.splitlines()
-        self.assertEqual([(line.split()[0], line.split(maxsplit=2)[2]) for line in out],
-                         [("v1", VARIANT), ("v1", CUDA), ("v2", STABLE), ("v2", "no build")])
+        self.assertEqual([re.split(r"  +", line) for line in out],
+                         [["version", "torch=2.13,cpu,cpu=x86_64,os=linux,cxx11-abi=true", "torch=2.13,cuda=12.9,cpu=x86_64,os=linux,cxx11-abi=true"],
+                          ["v1", VARIANT, CUDA], ["v2", STABLE, "no build"]])
+
+    def test_info_for_targets(self):
+        both = [*TARGET, "--target", "torch=2.12,cuda=12.9"]
+        document = self.expect(0, "info", "demo/one", "--version", 1, "--json", *both).json
+        self.assertEqual([target["preferred"] for target in document["targets"]], [VARIANT, None])
+        out = self.expect(0, "info", "demo/one", "--version", 1, *both).out
+        self.assertIn(f"os=linux,cxx11-abi=true: {VARIANT}\n", out)
+        self.assertIn("torch=2.12,cuda=12.9,cpu=x86_64,os=linux,cxx11-abi=true: none\n", out)
+
+    def test_info_of_local_kernels(self):
+        local = self.write_local()
+        document = self.expect(0, "info", "demo/one", "--json", LOCAL_KERNELS=f"demo/zero=/nowhere:demo/one={local}").json
+        self.assertEqual((document["path"], "repo_id" in document), (str(local), False))
+        document = self.expect(0, "info", "demo/one", "--version", 1, "--json", LOCAL_KERNELS=f"demo/one={local}").json
+        self.assertEqual(document["repo_id"], "demo/one")
+        self.expect_error(4, "there are no builds in it", "info", "demo/one", LOCAL_KERNELS="demo/one=/nowhere")
 
     def test_no_versions(self):
         self.assertEqual(self.expect(0, "versions", "demo/none", *TARGET, "--json").json["versions"], [])

@@ -72,6 +72,17 @@ class Lock(harness.CliTest):
         self.assertIn(new_two, self.lock_file().read_text())
         self.expect_error(4, "demo/noe", "lock", "--upgrade=demo/noe", hint="demo/one")
 
+    def test_check_for_targets(self):
+        self.publish_demo()
+        self.write_project('"demo/two" = 1')
+        cuda = ["--target", "torch=2.13,cuda=12.8"]
+        self.expect_error(7, "demo/two", "lock", *TARGET, *cuda)  # demo/one has a build for CUDA
+        self.assertFalse(self.lock_file().exists())
+        self.expect(0, "lock", *TARGET)
+        self.expect(0, "lock", "--check", *TARGET)
+        self.expect_error(7, "no build fits torch=2.13,cuda=12.8", "lock", "--check", *cuda)
+        self.expect_error(7, "2 builds are missing", "lock", "--check", "--target", "torch=2.1", *TARGET)
+
     def test_revisions(self):
         self.publish_demo()
         commit = self.hub.publish("demo/one", "main", build(VARIANT, size=50))

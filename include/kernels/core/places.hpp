@@ -2,6 +2,9 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
+
+#include "kernels/core/reference.hpp"
 
 namespace kernels {
 
@@ -10,5 +13,8 @@ std::filesystem::path hugging_face_home();
 
 /// The shared cache: $KERNELS_CACHE, $HF_HUB_CACHE, else hub below hugging_face_home().
 std::filesystem::path hub_cache_folder();
+
+/// The folder that stands in for a kernel repository: $LOCAL_KERNELS, `org/name=folder:org2/name2=folder2`.
+std::optional<std::filesystem::path> local_kernel_folder(const RepoId& repo);
 
 }  // namespace kernels

@@ -46,6 +46,11 @@ struct DownloadResult {
 DownloadResult download(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub,
                         hub::Monitor* monitor = nullptr);
 
+/// For every locked kernel and target without a build that fits (or without code for the target's device, as
+/// its metadata says): the error that download() would give. Nothing but listings and metadata is fetched.
+std::vector<Error> missing_builds(const Lock& lock, const std::vector<build::Target>& targets,
+                                  const hub::Hub& hub);
+
 /// The hash that lock files before 0.17 keep of a build: SHA-256 over path and raw hash of each of its files,
 /// by path.
 std::string legacy_variant_hash(const hub::Tree& tree, const build::BuildVariant& variant);

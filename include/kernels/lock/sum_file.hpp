@@ -16,9 +16,6 @@
 
 namespace kernels::lock {
 
-/// The file's name, beside kernels.lock.
-inline constexpr const char* sum_file_name = "kernels.sum";
-
 /// A build of a commit, and the digest that pins all its files.
 struct BuildSum {
     /// SHA-256, hexadecimal, over one line for each file, in the order of their paths:
