@@ -20,12 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Error disk_error(const fs::path& path, const char* what, int error) {
-    return {ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
-            error == ENOSPC ? "free some room, or choose another cache with --cache"
-                            : "choose a cache that can be written with --cache or HF_HUB_CACHE"};
-}
-
 std::string name_of(const FileRequest& file) {
     return file.repo.to_string() + ": " + file.entry.path;
 }
@@ -50,6 +44,12 @@ int lock_holder(int fd) {
 }
 
 }  // namespace
+
+Error disk_error(const fs::path& path, const char* what, int error) {
+    return {ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
+            error == ENOSPC ? "free some room, or choose another cache with --cache"
+                            : "choose a cache that can be written with --cache or HF_HUB_CACHE"};
+}
 
 BlobLock::BlobLock(const fs::path& path, const Settings& settings, const std::function<void(int)>& waiting) {
     std::error_code error;
@@ -104,13 +104,13 @@ IncompleteBlob::IncompleteBlob(const FileRequest& file, const fs::path& blob,
     fs::create_directories(blob.parent_path(), error);
     m_fd = ::open(m_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (m_fd < 0) throw disk_error(m_path, "cannot be written", errno);
-    m_hasher.emplace(file.entry.hasher());
+    m_writer.emplace(m_fd, m_path, file.entry.hasher());
     // What an earlier run left is hashed once and then continued; whether it is right shows at the end.
     std::vector<char> buffer(std::size_t{1} << 20U);
     for (;;) {
         const auto got = ::read(m_fd, buffer.data(), buffer.size());
         if (got <= 0) break;
-        m_hasher->update(buffer.data(), static_cast<std::size_t>(got));
+        m_writer->hash_only({buffer.data(), static_cast<std::size_t>(got)});
         m_offset += static_cast<std::uint64_t>(got);
     }
     if (m_offset > file.entry.size) restart();
@@ -118,16 +118,18 @@ IncompleteBlob::IncompleteBlob(const FileRequest& file, const fs::path& blob,
 
 IncompleteBlob::~IncompleteBlob() {
     if (m_fd < 0) return;
+    m_writer.reset();  // what arrived is kept, to go on from there
     ::close(m_fd);
     std::error_code ignored;
     if (m_offset == 0) fs::remove(m_path, ignored);  // nothing to resume
 }
 
 void IncompleteBlob::restart() {
+    m_writer.reset();
     if (::ftruncate(m_fd, 0) != 0 || ::lseek(m_fd, 0, SEEK_SET) != 0)
         throw disk_error(m_path, "cannot be written", errno);
     m_offset = 0;
-    m_hasher.emplace(m_file.entry.hasher());
+    m_writer.emplace(m_fd, m_path, m_file.entry.hasher());
 }
 
 void IncompleteBlob::begin(const Response& head) {
@@ -157,22 +159,14 @@ void IncompleteBlob::write(std::string_view bytes) {
                         " that the Hub lists",
                     "the server or a proxy between is broken; nothing was kept");
     }
-    m_hasher->update(bytes);
-    for (auto rest = bytes; !rest.empty();) {
-        const auto written = ::write(m_fd, rest.data(), rest.size());
-        if (written < 0) {
-            if (errno == EINTR) continue;
-            throw disk_error(m_path, "cannot be written", errno);
-        }
-        rest.remove_prefix(static_cast<std::size_t>(written));
-    }
+    m_writer->append(bytes);
     m_offset += bytes.size();
     m_received += bytes.size();
     m_progress(m_offset);
 }
 
 void IncompleteBlob::commit() {
-    const std::string actual = to_hex(m_hasher->finish());
+    const std::string actual = to_hex(m_writer->finish());
     if (actual != m_file.entry.etag()) {
         restart();
         throw Error(ErrorCode::verification,
@@ -180,6 +174,7 @@ void IncompleteBlob::commit() {
                         ", got " + actual,
                     "the server or a proxy between changed the file; nothing was kept");
     }
+    m_writer.reset();
     if (::fsync(m_fd) != 0) throw disk_error(m_path, "cannot be written", errno);
     if (::rename(m_path.c_str(), m_blob.c_str()) != 0) throw disk_error(m_blob, "cannot be written", errno);
     ::close(m_fd);

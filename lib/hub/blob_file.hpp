@@ -6,10 +6,14 @@
 #include <optional>
 #include <string>
 
-#include "kernels/core/digest.hpp"
+#include "hashing_writer.hpp"
+#include "kernels/core/error.hpp"
 #include "kernels/hub/fetch.hpp"
 
 namespace kernels::hub {
+
+/// What to say when the cache's disk refuses, by errno.
+Error disk_error(const std::filesystem::path& path, const char* what, int error);
 
 /// The cache's lock on one blob, compatible with huggingface_hub's (flock on `<cache>/.locks/…/<etag>.lock`).
 class BlobLock {
@@ -50,7 +54,7 @@ class IncompleteBlob final : public BodySink {
     int m_fd = -1;
     std::uint64_t m_offset = 0;
     std::uint64_t m_received = 0;
-    std::optional<Hasher> m_hasher;
+    std::optional<HashingWriter> m_writer;
 };
 
 }  // namespace kernels::hub

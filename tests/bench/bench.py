@@ -3,8 +3,10 @@
 Usage: bench.py BUILD PEER-PYTHON [RUNS]      (BUILD: build/release; PEER-PYTHON has kernels and huggingface_hub)
 """
 
+import json
 import os
 import pathlib
+import random
 import shutil
 import statistics
 import subprocess
@@ -41,6 +43,85 @@ def compare(name, arguments, environment, cold=False):
     print(f"| {name} | {ours * 1000:.1f} ms | {theirs * 1000:.0f} ms | {theirs / ours:.0f} |")
 
 
+def serve(folder, latency=0):
+    hub = subprocess.Popen([build / "apps" / "kernels-hub" / "kernels-hub", folder, "--latency", str(latency)],
+                           stdout=subprocess.PIPE, text=True)
+    return hub, hub.stdout.readline().strip()
+
+
+def publish(hub, repo, sizes):
+    """A version 1 with one Python-only build that any machine can use; `sizes` of its other files."""
+    folder = hub / repo / "v1" / "build" / "torch-cpu"
+    folder.mkdir(parents=True)
+    name = repo.split("/")[1].replace("-", "_")
+    (folder / "metadata.json").write_text(json.dumps({
+        "id": f"_{name}_cpu_abc1234", "name": name, "version": 1, "license": "MIT", "python-depends": [],
+        "backend": {"type": "cpu"}}))
+    for number, size in enumerate(sizes):
+        with open(folder / (f"_part{number}.abi3.so" if size > 100_000 else f"part{number}.py"), "wb") as file:
+            for at in range(0, size, 1 << 20):
+                file.write(random.randbytes(min(1 << 20, size - at)))
+
+
+def project_of(name, repos):
+    folder = work / name
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text("[tool.kernels.dependencies]\n" + "".join(f'"{repo}" = 1\n' for repo in repos))
+    return folder
+
+
+def many_kernels(environment):
+    """20 kernels of 7 files: 6 sources and a library of 2 MiB."""
+    hub, repos = work / "many-hub", [f"bench/kernel-{number}" for number in range(20)]
+    for repo in repos:
+        publish(hub, repo, [2 << 20, *[4000 + 100 * number for number in range(5)]])
+    folder = project_of("many", repos)
+    for latency in (0, 80):
+        process, environment["HF_ENDPOINT"] = serve(hub, latency)
+        try:
+            compare(f"lock of 20 kernels, {latency} ms latency", ["lock", folder], environment, cold=True)
+            compare(f"download of 20 kernels x 7 files, {latency} ms latency", ["download", folder], environment, cold=True)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def one_large_file(environment):
+    """1 GiB, against the Python client and against curl, which neither hashes nor syncs; with the most memory used."""
+    hub = work / "large-hub"
+    publish(hub, "bench/large", [1 << 30])
+    folder = project_of("large", ["bench/large"])
+    process, environment["HF_ENDPOINT"] = serve(hub)
+    try:
+        subprocess.run([kernels, "lock", "-q", folder], env=environment, check=True)
+        url = environment["HF_ENDPOINT"] + "/kernels/bench/large/resolve/v1/build/torch-cpu/_part0.abi3.so"
+        out = work / "out"
+        commands = {"kernels": [kernels, "download", "-q", folder], "curl": ["curl", "-sLo", out, url],
+                    "curl and sync": ["sh", "-c", f"curl -sLo {out} {url} && sync {out}"],
+                    "Python client": [*peer, "download", folder]}
+        times, memory = {name: [] for name in commands}, {}
+        for _ in range(runs + 1):  # in turns, so that a slow moment of the disk meets all
+            for name, command in commands.items():
+                shutil.rmtree(environment["HF_HOME"], ignore_errors=True)
+                out.unlink(missing_ok=True)
+                os.sync()
+                start = time.perf_counter()
+                child = subprocess.Popen([*map(str, command)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                _, status, usage = os.wait4(child.pid, 0)
+                times[name].append(time.perf_counter() - start)
+                memory[name] = usage.ru_maxrss / 1024
+                if status:
+                    sys.exit(f"{name}: failed")
+        ours = statistics.median(times["kernels"][1:])
+        for name in commands:
+            median_time = statistics.median(times[name][1:])
+            print(f"| 1 GiB file, {name} | {ours * 1000:.0f} ms, {memory['kernels']:.0f} MiB | "
+                  f"{median_time * 1000:.0f} ms, {memory[name]:.0f} MiB | {median_time / ours:.2f} |")
+    finally:
+        process.terminate()
+        process.wait()
+
+
 def main():
     torch = subprocess.run([python, "-c", "import torch, os; print(os.path.dirname(torch.__file__))"], capture_output=True,
                            text=True, check=True).stdout.strip()
@@ -50,10 +131,8 @@ def main():
     print("| command | kernels | Python client | ratio |\n| --- | --- | --- | --- |")
     compare("--help", ["--help"], environment)
     for latency in (0, 80):
-        hub = subprocess.Popen([build / "apps" / "kernels-hub" / "kernels-hub", build / "examples" / "demo-hub",
-                                "--latency", str(latency)], stdout=subprocess.PIPE, text=True)
+        hub, environment["HF_ENDPOINT"] = serve(build / "examples" / "demo-hub", latency)
         try:
-            environment["HF_ENDPOINT"] = hub.stdout.readline().strip()
             compare(f"lock, cold cache, {latency} ms latency", ["lock", project], environment, cold=True)
             compare(f"lock, warm cache, {latency} ms latency", ["lock", project], environment)
             compare(f"download, {latency} ms latency", ["download", project], environment, cold=True)
@@ -61,6 +140,8 @@ def main():
         finally:
             hub.terminate()
             hub.wait()
+    many_kernels(environment)
+    one_large_file(environment)
 
 
 try:

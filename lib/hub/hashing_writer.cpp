@@ -1,0 +1,111 @@
+#include "hashing_writer.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "blob_file.hpp"
+
+namespace kernels::hub {
+namespace {
+
+constexpr std::size_t small_size = std::size_t{64} << 10U;  // most files are; they need no whole block
+constexpr std::size_t block_size = std::size_t{1} << 20U;
+constexpr std::size_t most_blocks = 4;  // bounds the memory where hashing is slower than the network
+constexpr std::uint64_t sync_step = std::uint64_t{64} << 20U;
+
+}  // namespace
+
+HashingWriter::HashingWriter(int fd, std::filesystem::path path, Hasher hasher)
+    : m_fd(fd), m_path(std::move(path)), m_hasher(std::move(hasher)) {}
+
+HashingWriter::~HashingWriter() {
+    try {
+        flush();
+    } catch (const Error&) {
+        // Whoever wanted to know has called flush().
+    }
+    if (!m_thread.joinable()) return;
+    {
+        const std::lock_guard lock(m_mutex);
+        m_stop = true;
+    }
+    m_changed.notify_all();
+    m_thread.join();
+}
+
+void HashingWriter::append(std::string_view bytes) {
+    while (!bytes.empty()) {
+        if (m_block.size() + bytes.size() > small_size) m_block.reserve(block_size);
+        const auto part = bytes.substr(0, block_size - m_block.size());
+        m_block.append(part);
+        bytes.remove_prefix(part.size());
+        if (m_block.size() < block_size) continue;
+        store();
+        if (!m_thread.joinable()) m_thread = std::thread([this] { hash_blocks(); });
+        {
+            std::unique_lock lock(m_mutex);
+            m_changed.wait(lock, [&] { return m_queue.size() < most_blocks; });
+            m_queue.push_back(std::exchange(m_block, {}));
+        }
+        m_changed.notify_all();
+    }
+}
+
+void HashingWriter::flush() {
+    if (m_block.empty()) return;
+    store();
+    if (m_thread.joinable()) {
+        std::unique_lock lock(m_mutex);
+        m_changed.wait(lock, [&] { return m_queue.empty() && !m_busy; });
+    }
+    m_hasher.update(std::exchange(m_block, {}));
+}
+
+std::string HashingWriter::finish() {
+    flush();
+    std::unique_lock lock(m_mutex);
+    m_changed.wait(lock, [&] { return m_queue.empty() && !m_busy; });
+    return m_hasher.finish();
+}
+
+void HashingWriter::hash_blocks() {
+    std::unique_lock lock(m_mutex);
+    for (;;) {
+        m_changed.wait(lock, [&] { return m_stop || !m_queue.empty(); });
+        if (m_stop) return;
+        const std::string block = std::move(m_queue.front());
+        m_queue.pop_front();
+        m_busy = true;
+        lock.unlock();
+        m_hasher.update(block);
+        lock.lock();
+        m_busy = false;
+        m_changed.notify_all();
+    }
+}
+
+void HashingWriter::store() {
+    for (std::string_view rest = m_block; !rest.empty();) {
+        const auto written = ::write(m_fd, rest.data(), rest.size());
+        if (written < 0) {
+            if (errno == EINTR) continue;
+            const int reason = errno;
+            m_block.clear();
+            throw disk_error(m_path, "cannot be written", reason);
+        }
+        rest.remove_prefix(static_cast<std::size_t>(written));
+    }
+#ifdef __linux__
+    m_unsynced += m_block.size();
+    // The disk starts now, so that the sync at the end has little left to wait for.
+    if (m_unsynced >= sync_step) {
+        ::sync_file_range(m_fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+        m_unsynced = 0;
+    }
+#endif
+}
+
+}  // namespace kernels::hub

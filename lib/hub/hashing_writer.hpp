@@ -1,0 +1,54 @@
+// Bytes into a file, hashed on the way.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <filesystem>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "kernels/core/digest.hpp"
+
+namespace kernels::hub {
+
+/// Appends to an open file and hashes what it appends. From the first full block on a thread of its own
+/// hashes, so that a fast network and the disk do not wait for it. Not thread-safe.
+class HashingWriter {
+  public:
+    /// `path` is named in errors; the file stays the caller's to close, after this object.
+    HashingWriter(int fd, std::filesystem::path path, Hasher hasher);
+    /// Writes what is pending; errors are lost here, so call flush() or finish() before.
+    ~HashingWriter();
+    HashingWriter(const HashingWriter&) = delete;
+    HashingWriter& operator=(const HashingWriter&) = delete;
+
+    /// Takes bytes that are in the file already.
+    void hash_only(std::string_view bytes) { m_hasher.update(bytes); }
+    void append(std::string_view bytes);
+    /// Writes what is pending. Throws Error(failed) when the disk refuses.
+    void flush();
+    /// Flushes; the raw digest of all bytes.
+    std::string finish();
+
+  private:
+    void store();
+    void hash_blocks();
+
+    int m_fd;
+    std::filesystem::path m_path;
+    Hasher m_hasher;
+    std::string m_block;
+    std::uint64_t m_unsynced = 0;
+
+    std::mutex m_mutex;
+    std::condition_variable m_changed;
+    std::deque<std::string> m_queue;
+    bool m_busy = false;
+    bool m_stop = false;
+    std::thread m_thread;
+};
+
+}  // namespace kernels::hub
