@@ -22,11 +22,6 @@ HashingWriter::HashingWriter(int fd, std::filesystem::path path, Hasher hasher)
     : m_fd(fd), m_path(std::move(path)), m_hasher(std::move(hasher)) {}
 
 HashingWriter::~HashingWriter() {
-    try {
-        flush();
-    } catch (const Error&) {
-        // Whoever wanted to know has called flush().
-    }
     if (!m_thread.joinable()) return;
     {
         const std::lock_guard lock(m_mutex);
@@ -37,13 +32,14 @@ HashingWriter::~HashingWriter() {
 }
 
 void HashingWriter::append(std::string_view bytes) {
+    // Written at once, so that what arrived is there to go on from when the process is killed.
+    store(bytes);
     while (!bytes.empty()) {
         if (m_block.size() + bytes.size() > small_size) m_block.reserve(block_size);
         const auto part = bytes.substr(0, block_size - m_block.size());
         m_block.append(part);
         bytes.remove_prefix(part.size());
         if (m_block.size() < block_size) continue;
-        store();
         if (!m_thread.joinable()) m_thread = std::thread([this] { hash_blocks(); });
         {
             std::unique_lock lock(m_mutex);
@@ -54,20 +50,10 @@ void HashingWriter::append(std::string_view bytes) {
     }
 }
 
-void HashingWriter::flush() {
-    if (m_block.empty()) return;
-    store();
-    if (m_thread.joinable()) {
-        std::unique_lock lock(m_mutex);
-        m_changed.wait(lock, [&] { return m_queue.empty() && !m_busy; });
-    }
-    m_hasher.update(std::exchange(m_block, {}));
-}
-
 std::string HashingWriter::finish() {
-    flush();
     std::unique_lock lock(m_mutex);
     m_changed.wait(lock, [&] { return m_queue.empty() && !m_busy; });
+    m_hasher.update(std::exchange(m_block, {}));
     return m_hasher.finish();
 }
 
@@ -87,19 +73,17 @@ void HashingWriter::hash_blocks() {
     }
 }
 
-void HashingWriter::store() {
-    for (std::string_view rest = m_block; !rest.empty();) {
+void HashingWriter::store(std::string_view bytes) {
+    for (auto rest = bytes; !rest.empty();) {
         const auto written = ::write(m_fd, rest.data(), rest.size());
         if (written < 0) {
             if (errno == EINTR) continue;
-            const int reason = errno;
-            m_block.clear();
-            throw disk_error(m_path, "cannot be written", reason);
+            throw disk_error(m_path, "cannot be written", errno);
         }
         rest.remove_prefix(static_cast<std::size_t>(written));
     }
 #ifdef __linux__
-    m_unsynced += m_block.size();
+    m_unsynced += bytes.size();
     // The disk starts now, so that the sync at the end has little left to wait for.
     if (m_unsynced >= sync_step) {
         ::sync_file_range(m_fd, 0, 0, SYNC_FILE_RANGE_WRITE);

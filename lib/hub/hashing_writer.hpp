@@ -20,21 +20,19 @@ class HashingWriter {
   public:
     /// `path` is named in errors; the file stays the caller's to close, after this object.
     HashingWriter(int fd, std::filesystem::path path, Hasher hasher);
-    /// Writes what is pending; errors are lost here, so call flush() or finish() before.
     ~HashingWriter();
     HashingWriter(const HashingWriter&) = delete;
     HashingWriter& operator=(const HashingWriter&) = delete;
 
     /// Takes bytes that are in the file already.
     void hash_only(std::string_view bytes) { m_hasher.update(bytes); }
+    /// Throws Error(failed) when the disk refuses.
     void append(std::string_view bytes);
-    /// Writes what is pending. Throws Error(failed) when the disk refuses.
-    void flush();
-    /// Flushes; the raw digest of all bytes.
+    /// The raw digest of all bytes; the object can not be used afterwards.
     std::string finish();
 
   private:
-    void store();
+    void store(std::string_view bytes);
     void hash_blocks();
 
     int m_fd;
