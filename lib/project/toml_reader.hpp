@@ -71,6 +71,7 @@ class TomlDocument {
     TomlDocument(std::string_view text, const std::filesystem::path& file);
     ~TomlDocument();
     TableReader root() const;
+    const toml::table& table() const noexcept { return *m_table; }
 
   private:
     std::unique_ptr<toml::table> m_table;
