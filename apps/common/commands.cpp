@@ -44,7 +44,8 @@ constexpr OptionSpec input_option{
     true};
 constexpr OptionSpec rtol_option{"--rtol", "", "X",
                                  "relative tolerance (by dtype: 1e-4 for float32, 2e-2 for bfloat16)"};
-constexpr OptionSpec atol_option{"--atol", "", "X", "absolute tolerance (as --rtol)"};
+constexpr OptionSpec atol_option{"--atol", "", "X",
+                                 "absolute tolerance (as --rtol, times the root mean square of the result)"};
 
 constexpr std::array lock_options = {
     OptionSpec{"--check", "", "",
@@ -92,8 +93,10 @@ constexpr std::array kernelize_options = {
     OptionSpec{"--use-fallback", "", "WHEN",
                "none, default or all: when a layer may keep its original forward"},
     OptionSpec{"--dry-run", "", "", "write nothing; show what would be replaced"},
-    OptionSpec{"--verify", "", "",
-               "run original and result on --input and fail with status 8 when they differ"},
+    OptionSpec{
+        "--verify", "", "",
+        "run original and result, and every replaced layer beside its original, on --input or on inputs that "
+        "are inferred; fail with status 8 and write nothing when they differ"},
     input_option,
     rtol_option,
     atol_option,

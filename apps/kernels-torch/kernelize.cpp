@@ -8,12 +8,12 @@
 #include <set>
 
 #include "commands.hpp"
-#include "compare.hpp"
 #include "kernels/build/environment.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/layer/resolve.hpp"
 #include "kernels/layer/selection.hpp"
 #include "kernels/torch/model.hpp"
+#include "verification.hpp"
 
 namespace kernels::app {
 namespace {
@@ -180,19 +180,6 @@ void print_rows(const runtime::Manifest& manifest, const Context& context) {
     std::printf("replaced %zu of %zu layers\n", replaced, manifest.layers.size());
 }
 
-void verify(torchscript::Model& model, const torch::jit::Module& original, const Arguments& arguments) {
-    auto reference = original;
-    const auto inputs = read_inputs(arguments);
-    const auto difference = compare(forward(model.module, inputs), forward(reference, inputs),
-                                    arguments.real("--rtol"), arguments.real("--atol"));
-    if (difference.within) return;
-    throw Error(
-        ErrorCode::kernelize,
-        "the kernelized model's result differs from the original's: " +
-            (difference.problem.empty() ? "by up to " + c10::str(difference.largest) : difference.problem),
-        "nothing was written; leave layers out to find the kernel at fault, or give --rtol and --atol");
-}
-
 }  // namespace
 
 int run_kernelize(const Context& context) {
@@ -211,6 +198,8 @@ int run_kernelize(const Context& context) {
                     "start from the original model");
     }
     const auto plan = make_plan(context, model.module);
+    std::optional<torch::jit::Module> original;
+    if (arguments.has("--verify")) original = torchscript::with_own_code(model.module);
     const auto manifest = torchscript::kernelize(model.module, plan);
     if (manifest.layers.empty()) {
         throw Error(ErrorCode::kernelize,
@@ -224,7 +213,10 @@ int run_kernelize(const Context& context) {
                         "without --use-fallback=none it would keep its original forward");
         }
     }
-    if (arguments.has("--verify")) verify(model, torchscript::load_model(path).module, arguments);
+    std::optional<torchscript::Verification> verification;
+    if (original) verification = verify(path, *original, model.module, manifest, context);
+    original
+        .reset();  // torch writes what is used twice in another way, and equal inputs must give equal bytes
     const bool dry_run = arguments.has("--dry-run");
     if (!dry_run) {
         model.extra_files[runtime::manifest_name] = manifest.to_json();
@@ -234,9 +226,11 @@ int run_kernelize(const Context& context) {
         nlohmann::ordered_json document = {{"model", path.string()}};
         if (!dry_run) document["output"] = output.string();
         document["manifest"] = nlohmann::ordered_json::parse(manifest.to_json());
+        if (verification) document["verify"] = to_json(*verification);
         print_json(document);
     } else if (!context.quiet) {
         print_rows(manifest, context);
+        if (verification) print(*verification);
         if (!dry_run) std::printf("wrote %s\n", output.string().c_str());
     }
     return 0;

@@ -6,10 +6,11 @@
 #include <cstdio>
 
 #include "commands.hpp"
-#include "compare.hpp"
+#include "inputs.hpp"
 #include "kernels/runtime/runtime.hpp"
 #include "kernels/torch/kernelize.hpp"
 #include "kernels/torch/model.hpp"
+#include "kernels/torch/verify.hpp"
 
 namespace kernels::app {
 namespace {
@@ -20,13 +21,13 @@ struct Timed {
 };
 
 Timed time_forward(torch::jit::Module& module, const std::vector<c10::IValue>& inputs, long long repeat) {
-    Timed timed{forward(module, inputs), 0};
+    Timed timed{torchscript::run_forward(module, inputs), 0};
     // The first calls let TorchScript's executor specialize.
-    forward(module, inputs);
+    torchscript::run_forward(module, inputs);
     std::vector<double> times;
     for (long long i = 0; i < repeat && !interrupted(); ++i) {
         const auto start = std::chrono::steady_clock::now();
-        forward(module, inputs);
+        torchscript::run_forward(module, inputs);
         times.push_back(
             std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
     }
@@ -54,8 +55,7 @@ int run_run(const Context& context) {
     if (const auto threads = arguments.number("--threads", 1))
         at::set_num_threads(static_cast<int>(*threads));
     const long long repeat = arguments.number("--repeat", 1).value_or(10);
-    const auto rtol = arguments.real("--rtol");
-    const auto atol = arguments.real("--atol");
+    const auto tolerance = read_tolerance(arguments);
 
     auto model = torchscript::load_model(path);
     model.module.eval();
@@ -67,7 +67,7 @@ int run_run(const Context& context) {
             if (const auto calls = counted_calls(kernel.op_namespace)) before[kernel.op_namespace] = *calls;
         }
     }
-    const auto once = forward(model.module, inputs);
+    const auto once = torchscript::run_forward(model.module, inputs);
     nlohmann::ordered_json document = {{"model", path}};
     document["graph-calls"] = torchscript::count_kernel_calls(model.module);
     std::map<std::string, int64_t> counted;
@@ -77,12 +77,12 @@ int run_run(const Context& context) {
     const Timed own = time_forward(model.module, inputs, repeat);
     document["milliseconds"] = own.milliseconds;
 
-    std::optional<Difference> difference;
+    std::optional<torchscript::Difference> difference;
     if (const auto reference = arguments.value("--reference")) {
         auto original = torchscript::load_model(*reference);
         original.module.eval();
         const Timed other = time_forward(original.module, inputs, repeat);
-        difference = compare(once, other.output, rtol, atol);
+        difference = torchscript::compare(once, other.output, {tolerance});
         document["reference"] = {{"model", *reference}, {"milliseconds", other.milliseconds}};
         document["largest-difference"] = difference->largest;
         document["within-tolerance"] = difference->within;

@@ -1,0 +1,92 @@
+#include "verification.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "crash_guard.hpp"
+#include "inputs.hpp"
+#include "kernels/core/text.hpp"
+
+namespace kernels::app {
+namespace {
+
+std::string name_of(const torchscript::Verdict& verdict) {
+    return verdict.module.empty() ? "the whole model" : verdict.module + " (" + verdict.layer + ")";
+}
+
+nlohmann::ordered_json to_json(const torchscript::Verdict& verdict) {
+    nlohmann::ordered_json json = {{"largest-difference", verdict.largest}, {"cases", verdict.cases}};
+    if (!verdict.notes.empty()) json["notes"] = verdict.notes;
+    return json;
+}
+
+}  // namespace
+
+torchscript::Verification verify(const std::filesystem::path& path, torch::jit::Module& original,
+                                 torch::jit::Module& kernelized, const runtime::Manifest& manifest,
+                                 const Context& context) {
+    const Arguments& arguments = context.arguments;
+    torchscript::VerifyOptions options;
+    options.tolerance = read_tolerance(arguments);
+    options.seed = static_cast<std::uint64_t>(arguments.number("--seed", 0).value_or(0));
+    const std::string hint = "name them with --input, such as --input int64[1,16]; once for each argument";
+    if (arguments.has("--input")) {
+        options.inputs = read_inputs(arguments);
+    } else {
+        auto inferred = torchscript::infer_inputs(original, path, options.seed);
+        if (!inferred) {
+            throw Error(ErrorCode::usage,
+                        path.string() + ": --verify: the arguments of its forward cannot be inferred", hint);
+        }
+        options.inputs = std::move(*inferred);
+        options.made_up = true;
+    }
+    CrashGuard guard(ErrorCode::kernelize, "a kernel crashed", "nothing was written", context.json);
+    options.before = [&](const std::string& what) { guard.about_to(path.string() + ": " + what); };
+    auto verification = torchscript::verify(original, kernelized, manifest, options);
+    if (verification.passed()) return verification;
+
+    std::vector<std::string> problems;
+    for (const auto& verdict : verification.layers) {
+        if (!verdict.problem.empty()) problems.push_back(name_of(verdict) + ": " + verdict.problem);
+    }
+    if (!verification.model.problem.empty())
+        problems.push_back(name_of(verification.model) + ": " + verification.model.problem);
+    const std::string first = problems.front();
+    problems.erase(problems.begin());
+    throw Error(ErrorCode::kernelize, path.string() + ": --verify found a difference: " + first,
+                "nothing was written; leave the layer out, take another kernel, or set --rtol and --atol",
+                problems);
+}
+
+nlohmann::ordered_json to_json(const torchscript::Verification& verification) {
+    nlohmann::ordered_json json = to_json(verification.model);
+    json["passed"] = verification.passed();
+    json["layers"] = nlohmann::ordered_json::array();
+    for (const auto& verdict : verification.layers) {
+        nlohmann::ordered_json row = {{"module", verdict.module}, {"layer", verdict.layer}};
+        row.update(to_json(verdict));
+        json["layers"].push_back(std::move(row));
+    }
+    return json;
+}
+
+void print(const torchscript::Verification& verification) {
+    std::size_t width = 15;
+    for (const auto& verdict : verification.layers)
+        width = std::max(width, verdict.module.size());
+    const auto row = [&](const std::string& name, const torchscript::Verdict& verdict) {
+        if (verdict.cases == 0) {
+            std::printf("%-*s  not verified: %s\n", static_cast<int>(width), name.c_str(),
+                        join(verdict.notes, "; ").c_str());
+            return;
+        }
+        std::printf("%-*s  largest difference %.3g, equal on %d inputs\n", static_cast<int>(width),
+                    name.c_str(), verdict.largest, verdict.cases);
+    };
+    for (const auto& verdict : verification.layers)
+        row(verdict.module, verdict);
+    row("the whole model", verification.model);
+}
+
+}  // namespace kernels::app

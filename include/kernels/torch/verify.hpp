@@ -1,0 +1,73 @@
+// Checking that a kernelized model computes what the original computes.
+#pragma once
+
+#include <torch/script.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/runtime/manifest.hpp"
+#include "kernels/torch/compare.hpp"
+
+namespace kernels::torchscript {
+
+struct VerifyOptions {
+    std::vector<c10::IValue> inputs;  ///< the arguments of forward
+    /// The inputs were made up: other sizes, layouts and dtypes of them are tried as well.
+    bool made_up = false;
+    Tolerance tolerance;
+    std::uint64_t seed = 0;
+    /// Told what is about to run ("blocks.0.norm, large values"), for the message when a kernel crashes.
+    std::function<void(const std::string&)> before;
+};
+
+/// What was found about the model (module is empty) or one of its replaced layers.
+struct Verdict {
+    std::string module;
+    std::string layer;
+    double largest = 0;              ///< difference on the model's own inputs
+    std::string problem;             ///< what is wrong; empty when nothing is
+    int cases = 0;                   ///< inputs on which the results were compared
+    std::vector<std::string> notes;  ///< what the kernel refuses and the model does not use
+};
+
+struct Verification {
+    Verdict model;
+    std::vector<Verdict> layers;  ///< replaced layers, in the manifest's order
+    bool passed() const;
+};
+
+/// Runs both models on the inputs, and every replaced layer beside its original on what the original layer
+/// gets there and on inputs made from that: other values (normal, large, small, zero, NaN and infinity),
+/// other sizes down to no rows, layouts that are not contiguous, float32 and bfloat16, other weights, and a
+/// second call.
+///
+/// A result must be equal within the tolerance, with the same shape, dtype and strides and NaN and infinity
+/// at the same places; arguments and weights must not be changed, results must not share memory with them
+/// where the original's do not, memory that the kernel does not write must not be seen. What only the
+/// original refuses, or is fixed to by tracing, is left out. The models are not changed but for `original`,
+/// whose graphs tell of calls afterwards.
+///
+/// Throws Error(failed) when the original fails on the inputs.
+Verification verify(torch::jit::Module& original, torch::jit::Module& kernelized,
+                    const runtime::Manifest& manifest, const VerifyOptions& options);
+
+/// Runs forward on copies of the inputs, without gradients. Throws Error(failed) with the cause alone, not
+/// TorchScript's traceback.
+c10::IValue run_forward(torch::jit::Module& model, const std::vector<c10::IValue>& inputs);
+
+/// A copy of the model whose code can be changed apart; parameters are shared, not copied.
+torch::jit::Module with_own_code(const torch::jit::Module& model);
+
+/// Arguments for the model's forward: of the shapes and dtypes that tracing left in the archive, else found
+/// by trying what the parameters' shapes suggest. Whole numbers are indices that every embedding has. Nothing
+/// when none is found on which the model runs.
+std::optional<std::vector<c10::IValue>> infer_inputs(const torch::jit::Module& model,
+                                                     const std::filesystem::path& archive,
+                                                     std::uint64_t seed);
+
+}  // namespace kernels::torchscript

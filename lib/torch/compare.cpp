@@ -1,0 +1,215 @@
+#include "kernels/torch/compare.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace kernels::torchscript {
+namespace {
+
+double default_tolerance(at::ScalarType dtype) {
+    switch (dtype) {
+        case at::kDouble:
+            return 1e-7;
+        case at::kFloat:
+            return 1e-4;
+        case at::kHalf:
+            return 4e-3;
+        case at::kBFloat16:
+            return 2e-2;
+        default:
+            return 0;
+    }
+}
+
+// The root mean square error that a result may have where the expected one has none: some roundings.
+double error_of_roundings(at::ScalarType dtype) {
+    switch (dtype) {
+        case at::kDouble:
+            return 1e-13;
+        case at::kFloat:
+            return 4e-6;
+        case at::kHalf:
+            return 2.5e-4;
+        default:
+            return 2e-3;
+    }
+}
+
+constexpr double worse_error = 4;      // how much larger than the expected result's an error may be
+constexpr double worst_of_errors = 8;  // how much larger than the root mean square one error may be
+
+double root_mean_square(const at::Tensor& values) {
+    return values.numel() == 0 ? 0 : std::sqrt(values.square().mean().item<double>());
+}
+
+std::string kind(const at::Tensor& tensor) {
+    return std::string("a ") + c10::toString(tensor.scalar_type()) + " tensor of shape " +
+           c10::str(tensor.sizes());
+}
+
+std::string place(const at::Tensor& tensor, int64_t index) {
+    std::vector<int64_t> indices(static_cast<std::size_t>(tensor.dim()));
+    for (auto dim = tensor.dim() - 1; dim >= 0; --dim) {
+        indices[static_cast<std::size_t>(dim)] = index % tensor.size(dim);
+        index /= tensor.size(dim);
+    }
+    return c10::str(at::IntArrayRef(indices));
+}
+
+class Comparison {
+  public:
+    explicit Comparison(const CompareOptions& options) : m_options(options) {}
+
+    void values(const c10::IValue& actual, const c10::IValue& expected, const c10::IValue* exact);
+    Difference result;
+
+  private:
+    void problem(const std::string& what) {
+        if (result.problem.empty()) result.problem = what;
+        result.within = false;
+    }
+    void tensors(const at::Tensor& actual, const at::Tensor& expected, const at::Tensor& exact);
+    void numbers(const at::Tensor& actual, const at::Tensor& expected, const at::Tensor& exact,
+                 at::ScalarType dtype);
+    bool same_layout(const at::Tensor& actual, const at::Tensor& expected);
+
+    const CompareOptions& m_options;
+};
+
+bool Comparison::same_layout(const at::Tensor& actual, const at::Tensor& expected) {
+    if (!m_options.strides || actual.layout() != at::kStrided || actual.numel() == 0) return true;
+    for (int64_t dim = 0; dim < actual.dim(); ++dim) {
+        if (actual.size(dim) > 1 && actual.stride(dim) != expected.stride(dim)) {
+            problem("strides " + c10::str(actual.strides()) + " where " + c10::str(expected.strides()) +
+                    " were expected");
+            return false;
+        }
+    }
+    return true;
+}
+
+void Comparison::tensors(const at::Tensor& actual, const at::Tensor& expected, const at::Tensor& exact) {
+    if (actual.defined() != expected.defined()) return problem("a tensor where none was expected, or none");
+    if (!actual.defined()) return;
+    if (actual.sizes() != expected.sizes() || actual.scalar_type() != expected.scalar_type()) {
+        return problem(kind(actual) + " where " + kind(expected) + " was expected");
+    }
+    if (actual.device() != expected.device() || actual.layout() != expected.layout()) {
+        return problem("a tensor on another device or of another layout");
+    }
+    if (!same_layout(actual, expected) || actual.numel() == 0) return;
+    const auto plain = [](const at::Tensor& tensor) {
+        at::Tensor values = tensor.detach();
+        if (values.layout() != at::kStrided) values = values.to_dense();
+        if (values.is_quantized()) values = values.dequantize();
+        if (values.is_complex()) values = at::view_as_real(values.resolve_conj());
+        return values.cpu();
+    };
+    const auto a = plain(actual);
+    const auto e = plain(expected);
+    if (!e.is_floating_point()) {
+        if (at::equal(a, e)) return;
+        result.largest =
+            std::max(result.largest, (a.to(at::kDouble) - e.to(at::kDouble)).abs().max().item<double>());
+        return problem("other whole numbers");
+    }
+    const bool comparable = exact.defined() && exact.sizes() == expected.sizes() &&
+                            exact.scalar_type() == at::kDouble && !expected.is_complex();
+    numbers(a.to(at::kDouble), e.to(at::kDouble), comparable ? plain(exact) : at::Tensor(), e.scalar_type());
+}
+
+void Comparison::numbers(const at::Tensor& actual, const at::Tensor& expected, const at::Tensor& exact,
+                         at::ScalarType dtype) {
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    if (!at::equal(actual.isnan(), expected.isnan())) {
+        result.largest = infinity;
+        return problem("NaN at other places");
+    }
+    const auto finite = expected.isfinite();
+    if (!at::equal(actual.isinf(), expected.isinf()) ||
+        !at::equal(actual.masked_select(expected.isinf()), expected.masked_select(expected.isinf()))) {
+        result.largest = infinity;
+        return problem("infinity at other places");
+    }
+    const auto a = actual.masked_fill(finite.logical_not(), 0);
+    const auto e = expected.masked_fill(finite.logical_not(), 0);
+    const auto distance = (a - e).abs();
+    const double largest = distance.max().item<double>();
+    result.largest = std::max(result.largest, largest);
+
+    const double tolerance = default_tolerance(dtype);
+    const double scale = root_mean_square(e);
+    double slack = m_options.tolerance.absolute.value_or(tolerance * scale);
+    bool error_fits = false;
+    if (exact.defined() && at::equal(exact.isfinite(), finite) && !m_options.tolerance.given()) {
+        const auto t = exact.masked_fill(finite.logical_not(), 0);
+        const double own = root_mean_square(e - t);
+        const double error = root_mean_square(a - t);
+        const double rounding = error_of_roundings(dtype) * scale;
+        slack += worst_of_errors * own;
+        error_fits = error <= worse_error * own + rounding &&
+                     (a - t).abs().max().item<double>() <=
+                         worse_error * (e - t).abs().max().item<double>() + worst_of_errors * rounding;
+        if (error > worse_error * own + rounding) {
+            return problem("a mean error of " + c10::str(error) + " where the original's is " +
+                           c10::str(own));
+        }
+    }
+    const auto excess = distance - (slack + m_options.tolerance.relative.value_or(tolerance) * e.abs());
+    const auto index = excess.argmax().item<int64_t>();
+    if (excess.flatten()[index].item<double>() <= 0 || (m_options.error_is_enough && error_fits)) return;
+    problem("by up to " + c10::str(largest) + ", at " + place(e, index) + " " +
+            c10::str(a.flatten()[index].item<double>()) + " where " +
+            c10::str(e.flatten()[index].item<double>()) + " was expected");
+}
+
+void Comparison::values(const c10::IValue& actual, const c10::IValue& expected, const c10::IValue* exact) {
+    if (actual.isTensor() && expected.isTensor()) {
+        return tensors(actual.toTensor(), expected.toTensor(),
+                       exact != nullptr && exact->isTensor() ? exact->toTensor() : at::Tensor());
+    }
+    if (actual.isTuple() && expected.isTuple()) {
+        const auto& a = actual.toTupleRef().elements();
+        const auto& e = expected.toTupleRef().elements();
+        if (a.size() != e.size()) return problem("a tuple of another length");
+        const bool known =
+            exact != nullptr && exact->isTuple() && exact->toTupleRef().elements().size() == e.size();
+        for (std::size_t i = 0; i < a.size(); ++i)
+            values(a[i], e[i], known ? &exact->toTupleRef().elements()[i] : nullptr);
+        return;
+    }
+    if (actual.isList() && expected.isList()) {
+        const auto a = actual.toListRef();
+        const auto e = expected.toListRef();
+        if (a.size() != e.size()) return problem("a list of another length");
+        const bool known = exact != nullptr && exact->isList() && exact->toListRef().size() == e.size();
+        for (std::size_t i = 0; i < a.size(); ++i)
+            values(a[i], e[i], known ? &exact->toListRef()[i] : nullptr);
+        return;
+    }
+    if (actual.isGenericDict() && expected.isGenericDict()) {
+        if (actual.toGenericDict().size() != expected.toGenericDict().size())
+            return problem("a dictionary with other keys");
+        for (const auto& item : expected.toGenericDict()) {
+            const auto other = actual.toGenericDict().find(item.key());
+            if (other == actual.toGenericDict().end()) return problem("a dictionary with other keys");
+            values(other->value(), item.value(), nullptr);
+        }
+        return;
+    }
+    if (actual.tagKind() != expected.tagKind()) {
+        return problem("a " + actual.tagKind() + " where a " + expected.tagKind() + " was expected");
+    }
+    if (!actual.equals(expected).toBool()) problem("another " + expected.tagKind());
+}
+
+}  // namespace
+
+Difference compare(const c10::IValue& actual, const c10::IValue& expected, const CompareOptions& options) {
+    Comparison comparison(options);
+    comparison.values(actual, expected, options.exact);
+    return comparison.result;
+}
+
+}  // namespace kernels::torchscript

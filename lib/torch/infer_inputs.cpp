@@ -1,0 +1,233 @@
+// Arguments for a model that nobody gave any.
+#include <caffe2/serialize/inline_container.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
+#include <torch/csrc/jit/serialization/import_read.h>
+
+#include <algorithm>
+#include <set>
+
+#include "input_cases.hpp"
+#include "kernels/torch/kernelize.hpp"
+#include "kernels/torch/verify.hpp"
+#include "tensors_in.hpp"
+
+namespace kernels::torchscript {
+namespace {
+
+using torch::jit::Module;
+using Values = std::vector<c10::IValue>;
+
+constexpr int64_t most_elements = 1 << 26;
+constexpr std::size_t most_tries = 400;
+
+// Shape and dtype of an argument; whole numbers are below `bound`.
+struct Form {
+    std::vector<int64_t> sizes;
+    at::ScalarType dtype = at::kFloat;
+    int64_t bound = 0;
+};
+
+at::Tensor make(const Form& form) {
+    if (form.dtype == at::kBool) return at::ones(form.sizes, at::kBool);
+    if (at::isIntegralType(form.dtype, false))
+        return at::randint(0, std::max<int64_t>(form.bound, 1), form.sizes, at::kLong).to(form.dtype);
+    return at::randn(form.sizes).to(form.dtype);
+}
+
+// The numbers of rows of the model's embeddings, most first, and 2 for flags.
+std::vector<int64_t> bounds(const Module& model) {
+    std::set<int64_t, std::greater<>> rows{2};
+    for (const auto& module : model.modules()) {
+        const auto name = module.type()->name();
+        if (!name || name->name().find("mbedding") == std::string::npos || !module.hasattr("weight"))
+            continue;
+        const auto weight = module.attr("weight");
+        if (weight.isTensor() && weight.toTensor().dim() == 2) rows.insert(weight.toTensor().size(0));
+    }
+    return {rows.begin(), rows.end()};
+}
+
+// What torch.jit.trace noted about its example: shapes and dtypes, no values.
+std::optional<Values> traced_inputs(const std::filesystem::path& archive) {
+    try {
+        caffe2::serialize::PyTorchStreamReader reader(archive.string());
+        if (!reader.hasRecord("traced_inputs.pkl")) return std::nullopt;
+        const auto inputs = torch::jit::readArchiveAndTensors(
+            "traced_inputs", "", "traced_inputs/", std::nullopt, std::nullopt, std::nullopt, reader);
+        const auto dict = inputs.toGenericDict();
+        const auto found = dict.find("forward");
+        if (found == dict.end()) return std::nullopt;
+        return found->value().toListRef().vec();
+    } catch (const std::exception&) {
+        return std::nullopt;
+    }
+}
+
+bool all_finite(const c10::IValue& value) {
+    const auto tensors = tensors_in({value});
+    return std::all_of(tensors.begin(), tensors.end(), [](const at::Tensor& tensor) {
+        return !tensor.is_floating_point() || tensor.isfinite().all().item<bool>();
+    });
+}
+
+enum class Answer { fails, runs, finite };
+
+Answer attempt(Module& model, const Values& inputs) {
+    try {
+        const torch::jit::GraphOptimizerEnabledGuard no_optimization(false);
+        return all_finite(run_forward(model, inputs)) ? Answer::finite : Answer::runs;
+    } catch (const std::exception&) {
+        return Answer::fails;
+    }
+}
+
+// The best inputs seen so far.
+class Search {
+  public:
+    explicit Search(Module& model) : m_model(model) {}
+    /// Whether the search is over.
+    bool consider(Values inputs) {
+        if (++m_tries > most_tries) return true;
+        const Answer answer = attempt(m_model, inputs);
+        if (answer == Answer::fails || (answer == Answer::runs && m_best)) return false;
+        m_best = std::move(inputs);
+        return answer == Answer::finite;
+    }
+    std::optional<Values> best() && { return std::move(m_best); }
+
+  private:
+    Module& m_model;
+    std::optional<Values> m_best;
+    std::size_t m_tries = 0;
+};
+
+bool is_mask(const std::string& name) {
+    return name.find("mask") != std::string::npos;
+}
+
+// Tensors of the shapes that the trace noted, with values that suit: masks are all ones, indices are in
+// range.
+std::optional<Values> like_traced(Module& model, const Values& noted) {
+    const auto schema = model.get_method("forward").function().getSchema();
+    Search search(model);
+    const auto with_bound = [&](int64_t bound) {
+        Values inputs;
+        for (std::size_t i = 0; i < noted.size(); ++i) {
+            const std::string name =
+                i + 1 < schema.arguments().size() ? schema.arguments()[i + 1].name() : std::string();
+            inputs.push_back(with_tensors(noted[i], [&](const at::Tensor& tensor) {
+                if (c10::multiply_integers(tensor.sizes()) > most_elements)
+                    throw std::length_error("larger than any example");
+                if (is_mask(name)) return at::ones(tensor.sizes(), tensor.scalar_type());
+                return make({tensor.sizes().vec(), tensor.scalar_type(), bound});
+            }));
+        }
+        return inputs;
+    };
+    try {
+        for (const auto bound : bounds(model)) {
+            if (search.consider(with_bound(bound))) break;
+        }
+    } catch (const std::length_error&) {
+        return std::nullopt;
+    }
+    return std::move(search).best();
+}
+
+// Forms that the shapes of the model's parameters suggest, likely ones first.
+std::vector<Form> suggested_forms(const Module& model) {
+    std::vector<Form> forms;
+    const auto add = [&](Form form) {
+        const bool known = std::any_of(forms.begin(), forms.end(), [&](const Form& other) {
+            return other.sizes == form.sizes && other.dtype == form.dtype && other.bound == form.bound;
+        });
+        if (!known) forms.push_back(std::move(form));
+    };
+    auto dtype = at::kFloat;
+    for (const auto& parameter : model.named_parameters()) {
+        const at::Tensor& weight = parameter.value;
+        if (!weight.is_floating_point()) continue;
+        dtype = weight.scalar_type();
+        const int64_t width = weight.dim() > 0 ? weight.size(-1) : 1;
+        if (weight.dim() == 4) {
+            for (const int64_t groups : {int64_t{1}, weight.size(0)}) {
+                add({{2, weight.size(1) * groups, 32, 32}, dtype, 0});
+            }
+        } else if (weight.dim() == 3) {
+            add({{2, weight.size(1), 32}, dtype, 0});
+        } else if (weight.dim() > 0) {
+            add({{2, 16, width}, dtype, 0});
+            add({{8, width}, dtype, 0});
+        }
+    }
+    std::vector<Form> all;
+    for (const auto bound : bounds(model)) {
+        if (bound > 2 || forms.empty()) all.push_back({{2, 16}, at::kLong, bound});
+    }
+    all.insert(all.end(), forms.begin(), forms.end());
+    for (auto& sizes : std::vector<std::vector<int64_t>>{{2, 16, 64}, {8, 64}, {2, 3, 32, 32}, {2, 16}, {16}})
+        all.push_back({sizes, dtype, 0});
+    return all;
+}
+
+std::optional<Values> by_trying(Module& model) {
+    const auto schema = model.get_method("forward").function().getSchema();
+    Values inputs;
+    std::vector<std::size_t> tensors;
+    for (std::size_t i = 1; i < schema.arguments().size(); ++i) {
+        const auto& argument = schema.arguments()[i];
+        const auto type = argument.type();
+        if (argument.default_value()) {
+            inputs.push_back(*argument.default_value());
+        } else if (type->kind() == c10::TypeKind::TensorType) {
+            tensors.push_back(inputs.size());
+            inputs.emplace_back();
+        } else if (type->kind() == c10::TypeKind::OptionalType) {
+            inputs.emplace_back();
+        } else if (type->kind() == c10::TypeKind::IntType) {
+            inputs.emplace_back(1);
+        } else if (type->kind() == c10::TypeKind::FloatType) {
+            inputs.emplace_back(1.0);
+        } else if (type->kind() == c10::TypeKind::BoolType) {
+            inputs.emplace_back(false);
+        } else {
+            return std::nullopt;
+        }
+    }
+    const auto forms = suggested_forms(model);
+    Search search(model);
+    const auto try_forms = [&](const std::vector<std::size_t>& choice) {
+        for (std::size_t i = 0; i < tensors.size(); ++i)
+            inputs[tensors[i]] = make(forms[choice[i]]);
+        return search.consider(inputs);
+    };
+    // All arguments alike first, then every combination.
+    for (std::size_t form = 0; form < forms.size(); ++form) {
+        if (try_forms(std::vector<std::size_t>(tensors.size(), form))) return std::move(search).best();
+    }
+    if (tensors.size() < 2) return std::move(search).best();
+    std::vector<std::size_t> choice(tensors.size(), 0);
+    while (!try_forms(choice)) {
+        std::size_t place = choice.size();
+        while (place > 0 && ++choice[place - 1] == forms.size())
+            choice[--place] = 0;
+        if (place == 0) break;
+    }
+    return std::move(search).best();
+}
+
+}  // namespace
+
+std::optional<Values> infer_inputs(const Module& given, const std::filesystem::path& archive,
+                                   std::uint64_t seed) {
+    at::manual_seed(seed);
+    // Running a model keeps compiled copies of its graphs: those of the given one must still be free to
+    // change.
+    Module model = with_own_code(given);
+    if (const auto noted = traced_inputs(archive)) {
+        if (auto inputs = like_traced(model, *noted)) return inputs;
+    }
+    return by_trying(model);
+}
+
+}  // namespace kernels::torchscript

@@ -1,0 +1,48 @@
+// Inputs made from known ones: other sizes, values, layouts and dtypes.
+#pragma once
+
+#include <torch/script.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace kernels::torchscript {
+
+/// A change of one extent of the inputs.
+struct Resize {
+    int64_t from = 0;
+    int64_t to = 0;
+    bool last = false;  ///< the last dimension, else the others
+};
+
+struct InputCase {
+    std::string name;  ///< "inputs with 3 rows in the place of 2"
+    std::vector<c10::IValue> arguments;
+    std::optional<at::ScalarType> dtype;  ///< where the model is to compute in another one
+    std::optional<Resize> resize;
+    bool usual_layout = true;     ///< then results must have equal strides as well
+    bool may_be_refused = false;  ///< an error of the kernel is no difference: the model does not use this
+    bool finite_result = true;    ///< only meaningful where the original's result is finite
+};
+
+/// Values of the same kind and range: floats resampled and scattered a little, whole numbers resampled, so
+/// that indices stay in range. Random numbers come from torch's generator.
+at::Tensor resampled(const at::Tensor& tensor, at::IntArrayRef sizes);
+
+/// The dtype of the first floating input; nothing when there is none.
+std::optional<at::ScalarType> floating_dtype(const std::vector<c10::IValue>& arguments);
+
+/// What a layer must compute as its original does, made from arguments that it was called with.
+std::vector<InputCase> layer_cases(const std::vector<c10::IValue>& arguments);
+
+/// The same for whole models: sizes, a layout and, with `dtypes`, other dtypes; values stay of the kind
+/// given.
+std::vector<InputCase> model_cases(const std::vector<c10::IValue>& arguments, bool dtypes);
+
+/// Whether the original's result for a case is of the shape and dtype that its result for the known inputs
+/// lets expect. It is not where tracing fixed a size or dtype in the graph; such a case tells nothing.
+bool follows(const c10::IValue& result, const c10::IValue& known_result, const InputCase& one,
+             std::optional<at::ScalarType> own_dtype);
+
+}  // namespace kernels::torchscript

@@ -1,0 +1,48 @@
+// An original and its replacement on the same inputs.
+#pragma once
+
+#include <torch/script.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "input_cases.hpp"
+#include "kernels/torch/compare.hpp"
+
+namespace kernels::torchscript {
+
+struct Pair {
+    torch::jit::Module original;
+    torch::jit::Module replaced;
+    std::optional<torch::jit::Module> exact;  ///< the original in float64
+};
+
+struct Outcome {
+    enum class Kind { same, differs, refused, left_out };
+    Kind kind = Kind::same;
+    std::string problem;  ///< also the reason of a refusal
+    double largest = 0;
+    c10::IValue expected;  ///< the original's result; none when it was left out
+};
+
+struct CheckOptions {
+    Tolerance tolerance;
+    bool whole_model = false;
+    std::uint64_t seed = 0;
+    /// The original's result on the inputs that the case was made from, and their dtype.
+    const c10::IValue* known = nullptr;
+    std::optional<at::ScalarType> own_dtype;
+};
+
+/// Runs both on copies of the case's inputs, the replacement twice, and compares everything that can be seen
+/// from outside: results, arguments afterwards, shared memory, memory that was not written, and state.
+Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options);
+
+/// The cause in TorchScript's message, one line.
+std::string cause_of(const std::exception& failure);
+
+/// A deep copy of a module, its floating tensors in `dtype` if there is one.
+torch::jit::Module copy_of(const torch::jit::Module& module, std::optional<at::ScalarType> dtype);
+
+}  // namespace kernels::torchscript

@@ -1,0 +1,115 @@
+#include "tensors_in.hpp"
+
+#include <cstring>
+
+namespace kernels::torchscript {
+namespace {
+
+void collect(const c10::IValue& value, std::vector<at::Tensor>& found) {
+    if (value.isTensor()) {
+        if (value.toTensor().defined()) found.push_back(value.toTensor());
+    } else if (value.isTuple()) {
+        for (const auto& element : value.toTupleRef().elements())
+            collect(element, found);
+    } else if (value.isList()) {
+        for (const auto& element : value.toListRef())
+            collect(element, found);
+    } else if (value.isGenericDict()) {
+        for (const auto& item : value.toGenericDict())
+            collect(item.value(), found);
+    }
+}
+
+// Storages that hold far more than the tensor (a row of a cache, say) are not copied whole.
+bool copies_whole(const at::Tensor& tensor) {
+    constexpr std::size_t spare = 1 << 20;
+    return tensor.layout() == at::kStrided && !tensor.is_quantized() && tensor.has_storage() &&
+           tensor.storage().nbytes() <= 4 * tensor.nbytes() + spare;
+}
+
+at::Tensor bytes_of(const at::Tensor& tensor) {
+    const auto size = static_cast<int64_t>(tensor.storage().nbytes());
+    return at::empty({0}, tensor.options().dtype(at::kByte)).set_(tensor.storage(), 0, {size}, {1});
+}
+
+}  // namespace
+
+std::vector<at::Tensor> tensors_in(const std::vector<c10::IValue>& values) {
+    std::vector<at::Tensor> found;
+    for (const auto& value : values)
+        collect(value, found);
+    return found;
+}
+
+c10::IValue with_tensors(const c10::IValue& value,
+                         const std::function<at::Tensor(const at::Tensor&)>& change) {
+    if (value.isTensor()) return value.toTensor().defined() ? c10::IValue(change(value.toTensor())) : value;
+    if (value.isTuple()) {
+        std::vector<c10::IValue> elements;
+        for (const auto& element : value.toTupleRef().elements())
+            elements.push_back(with_tensors(element, change));
+        return c10::ivalue::Tuple::create(std::move(elements));
+    }
+    if (value.isList()) {
+        const auto list = value.toList();
+        c10::List<c10::IValue> changed(list.elementType());
+        for (const auto& element : value.toListRef())
+            changed.push_back(with_tensors(element, change));
+        return changed;
+    }
+    if (value.isGenericDict()) {
+        const auto dict = value.toGenericDict();
+        c10::Dict<c10::IValue, c10::IValue> changed(dict.keyType(), dict.valueType());
+        for (const auto& item : dict)
+            changed.insert(item.key(), with_tensors(item.value(), change));
+        return changed;
+    }
+    return value;
+}
+
+std::vector<c10::IValue> with_tensors(const std::vector<c10::IValue>& values,
+                                      const std::function<at::Tensor(const at::Tensor&)>& change) {
+    std::vector<c10::IValue> changed;
+    for (const auto& value : values)
+        changed.push_back(with_tensors(value, change));
+    return changed;
+}
+
+at::Tensor exact_copy(const at::Tensor& tensor) {
+    if (!copies_whole(tensor)) return tensor.detach().clone();
+    const at::Tensor bytes = bytes_of(tensor.detach()).clone();
+    return at::empty({0}, tensor.options())
+        .set_(bytes.storage(), tensor.storage_offset(), tensor.sizes(), tensor.strides());
+}
+
+bool same_bytes(const at::Tensor& one, const at::Tensor& other) {
+    if (one.layout() != at::kStrided || one.is_quantized() || !one.has_storage()) {
+        return at::equal(one.to_dense(), other.to_dense());
+    }
+    if (one.storage().nbytes() == other.storage().nbytes()) {
+        const auto a = bytes_of(one).cpu();
+        const auto b = bytes_of(other).cpu();
+        return a.numel() == 0 ||
+               std::memcmp(a.data_ptr(), b.data_ptr(), static_cast<std::size_t>(a.numel())) == 0;
+    }
+    const auto a = one.contiguous().cpu();
+    const auto b = other.contiguous().cpu();
+    return a.nbytes() == b.nbytes() &&
+           (a.nbytes() == 0 || std::memcmp(a.data_ptr(), b.data_ptr(), a.nbytes()) == 0);
+}
+
+void convert(torch::jit::Module& module, at::ScalarType dtype) {
+    for (auto part : module.modules()) {
+        std::vector<std::pair<std::string, at::Tensor>> changed;
+        for (const auto& attribute : part.named_attributes(false)) {
+            if (!attribute.value.isTensor()) continue;
+            const at::Tensor& tensor = attribute.value.toTensor();
+            if (tensor.defined() && tensor.is_floating_point())
+                changed.emplace_back(attribute.name, tensor.detach().to(dtype));
+        }
+        for (const auto& [name, tensor] : changed)
+            part.setattr(name, tensor);
+    }
+}
+
+}  // namespace kernels::torchscript

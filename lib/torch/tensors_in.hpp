@@ -1,0 +1,29 @@
+// The tensors in a value, wherever they are: in tuples, lists and dictionaries.
+#pragma once
+
+#include <torch/script.h>
+
+#include <functional>
+#include <vector>
+
+namespace kernels::torchscript {
+
+/// The tensors of the values, in order; undefined ones are left out.
+std::vector<at::Tensor> tensors_in(const std::vector<c10::IValue>& values);
+
+/// The value with every defined tensor replaced by what `change` gives for it.
+c10::IValue with_tensors(const c10::IValue& value,
+                         const std::function<at::Tensor(const at::Tensor&)>& change);
+std::vector<c10::IValue> with_tensors(const std::vector<c10::IValue>& values,
+                                      const std::function<at::Tensor(const at::Tensor&)>& change);
+
+/// A copy of equal strides and offset, with the bytes between the elements too.
+at::Tensor exact_copy(const at::Tensor& tensor);
+
+/// Whether all bytes of the two tensors' storages are equal, those between the elements too.
+bool same_bytes(const at::Tensor& one, const at::Tensor& other);
+
+/// Converts the floating tensors of a module (parameters, buffers, attributes) in place.
+void convert(torch::jit::Module& module, at::ScalarType dtype);
+
+}  // namespace kernels::torchscript
