@@ -33,6 +33,7 @@ constexpr OptionSpec target_option{
 constexpr OptionSpec no_device_check_option{
     "--no-device-check", "", "",
     "use a build even if it holds no code for the device (its metadata may be narrower than the truth)"};
+constexpr OptionSpec no_sum_option{"--no-sum", "", "", "keep no kernels.sum; one that is there is removed"};
 constexpr OptionSpec repeat_option{"--repeat", "", "N", "runs to time (10)"};
 constexpr OptionSpec threads_option{"--threads", "", "N",
                                     "threads within an operation (torch's own default)"};
@@ -54,7 +55,11 @@ constexpr std::array lock_options = {
                "look every version up anew, or only REPO's; without it, entries that are still wanted stay"},
     target_option,
     torch_option,
-    OptionSpec{"--no-sum", "", "", "keep no kernels.sum; one that is there is removed"},
+    no_sum_option,
+};
+constexpr std::array change_options = {target_option, torch_option, no_sum_option};
+constexpr std::array outdated_options = {
+    OptionSpec{"--check", "", "", "exit with status 3 when there is something newer"},
 };
 constexpr std::array download_options = {
     OptionSpec{"--all-variants", "", "", "every build of every kernel"},
@@ -123,6 +128,32 @@ constexpr std::array commands = {
                 "cache. Every file "
                 "is checked against its hash before it gets its name. What is complete costs no request.",
                 download_options},
+    CommandSpec{
+        "add", Group::project, "REPO[@VERSION|@REVISION]...", 1, 1000,
+        "add kernels to the project file and lock them",
+        "Adds dependencies to the project file, or changes them, and locks them; other entries of the lock "
+        "stay. Without a version or revision the newest version is taken. Comments and order of the file "
+        "stay; without a project file a kernels.toml is written.",
+        change_options},
+    CommandSpec{"remove", Group::project, "REPO...", 1, 1000,
+                "remove kernels from the project file and the lock",
+                "Removes dependencies from the project file, and from the lock what nothing else needs.",
+                change_options},
+    CommandSpec{
+        "outdated", Group::project, "[DIR]", 0, 1, "list locked kernels that have something newer",
+        "Lists the locked kernels whose version or revision has moved to another commit, or that have a "
+        "newer version.",
+        outdated_options},
+    CommandSpec{
+        "tree",
+        Group::project,
+        "[DIR]",
+        0,
+        1,
+        "show which kernel needs which",
+        "Prints the project's locked kernels and the kernels that these need, with their commits; where only "
+        "some builds of a kernel need another one, which.",
+        {}},
     CommandSpec{"kernelize", Group::model, "MODEL", 1, 1, "rewrite a TorchScript model to call kernels",
                 "Replaces the forward of every layer that the project maps to a kernel, with the kernel "
                 "repository's own "

@@ -10,6 +10,10 @@
 namespace kernels::app {
 
 int run_lock(const Context& context);
+int run_add(const Context& context);
+int run_remove(const Context& context);
+int run_outdated(const Context& context);
+int run_tree(const Context& context);
 int run_download(const Context& context);
 int run_info(const Context& context);
 int run_versions(const Context& context);

@@ -12,6 +12,10 @@ namespace {
 constexpr std::array runs = {
     std::pair<std::string_view, Run>{"lock", run_lock},
     std::pair<std::string_view, Run>{"download", run_download},
+    std::pair<std::string_view, Run>{"add", run_add},
+    std::pair<std::string_view, Run>{"remove", run_remove},
+    std::pair<std::string_view, Run>{"outdated", run_outdated},
+    std::pair<std::string_view, Run>{"tree", run_tree},
     std::pair<std::string_view, Run>{"info", run_info},
     std::pair<std::string_view, Run>{"versions", run_versions},
     std::pair<std::string_view, Run>{"env", run_env},

@@ -1,6 +1,8 @@
 #include "kernels/layer/resolve.hpp"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "kernels/build/device_fit.hpp"
 #include "kernels/build/metadata.hpp"
@@ -8,8 +10,10 @@
 #include "kernels/build/suggestion.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
+#include "kernels/core/log.hpp"
 #include "kernels/core/places.hpp"
 #include "kernels/core/text.hpp"
+#include "kernels/lock/redirect.hpp"
 
 namespace kernels::layer {
 namespace {
@@ -35,6 +39,26 @@ Commit commit_of(const project::LayerEntry& entry, const lock::Lock* lock, const
                     "add it to the dependencies and lock it with `kernels lock`");
     }
     return locked->commit;
+}
+
+// Follows a kernel that has moved, as far as the lock or the cache knows where to.
+std::pair<RepoId, Commit> followed(RepoId repo, Commit commit, const lock::Lock* lock,
+                                   const hub::Cache& cache) {
+    std::set<RepoId> seen{repo};
+    while (const auto redirect = lock::redirect_of(repo, commit, cache)) {
+        const auto* locked = lock == nullptr ? nullptr : lock->find(*redirect);
+        const auto next = locked != nullptr ? std::optional(locked->commit)
+                                            : cache.read_ref(redirect->repo, redirect->reference.to_string());
+        if (!next) break;
+        if (!seen.insert(redirect->repo).second) {
+            throw Error(ErrorCode::failed,
+                        repo.to_string() + ": its redirects lead back to " + redirect->repo.to_string());
+        }
+        log::info(repo.to_string() + ": moved to " + redirect->to_string());
+        repo = redirect->repo;
+        commit = *next;
+    }
+    return {std::move(repo), std::move(commit)};
 }
 
 // The folders of builds below `build`, where there are any.
@@ -83,8 +107,7 @@ ResolvedKernel resolve(const project::LayerEntry& entry, const build::Target& ta
         return from_folder(fs::exists(base / "build") ? base / "build" : base, local->string(), target,
                            check);
     }
-    const RepoId& repo = *entry.repo;
-    const Commit commit = commit_of(entry, lock, cache);
+    const auto [repo, commit] = followed(*entry.repo, commit_of(entry, lock, cache), lock, cache);
     const std::string what = repo.to_string() + "@" + commit.to_string().substr(0, 12);
     const fs::path builds = cache.snapshot_folder(repo, commit) / "build";
     std::error_code error;

@@ -10,6 +10,7 @@
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
+#include "kernels/lock/redirect.hpp"
 #include "kernels/lock/sum_file.hpp"
 #include "kernels/verify/digest.hpp"
 
@@ -27,10 +28,22 @@ struct Plan {
     bool complete = false;  ///< all files were there before; then they were checked when they arrived
 };
 
-Plan plan_for(const LockedKernel& kernel, const DownloadOptions& options, const hub::Hub& hub) {
+// Whether the lock has the kernel that this one sends to, whose builds are then the ones to use.
+bool has_moved(const LockedKernel& kernel, const Lock& lock, const hub::Hub& hub) {
+    const auto redirect = redirect_of(kernel.dependency.repo, kernel.commit, hub);
+    if (!redirect) return false;
+    if (lock.find(*redirect) != nullptr) return true;
+    log::warning(name_of(kernel) + ": moved to " + redirect->to_string() +
+                 ", which kernels.lock does not have; run `kernels lock`");
+    return false;
+}
+
+Plan plan_for(const LockedKernel& kernel, const Lock& lock, const DownloadOptions& options,
+              const hub::Hub& hub) {
     const RepoId& repo = kernel.dependency.repo;
     const hub::Tree tree = hub.tree(repo, kernel.commit);
-    Plan plan{kernel, choose_builds(kernel, tree, options, hub), {}, false};
+    Plan plan{kernel, {}, {}, false};
+    if (!has_moved(kernel, lock, hub)) plan.builds = choose_builds(kernel, tree, options, hub);
     for (const auto& [variant, targets] : plan.builds) {
         if (options.sums != nullptr) options.sums->require(repo, kernel.commit, variant, tree);
         if (const auto known = kernel.legacy_hashes.find(variant.to_string());
@@ -140,8 +153,8 @@ DownloadResult download(const Lock& lock, const DownloadOptions& options, const 
     DownloadResult result;
     std::vector<std::pair<const LockedKernel*, std::future<Plan>>> pending;
     for (const auto& kernel : lock.kernels()) {
-        pending.emplace_back(&kernel,
-                             std::async(std::launch::async, [&] { return plan_for(kernel, options, hub); }));
+        pending.emplace_back(
+            &kernel, std::async(std::launch::async, [&] { return plan_for(kernel, lock, options, hub); }));
     }
     std::vector<Plan> plans;
     for (auto& [kernel, plan] : pending) {

@@ -13,6 +13,7 @@
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/hub/fetch.hpp"
+#include "kernels/lock/redirect.hpp"
 
 namespace kernels::lock {
 namespace {
@@ -61,33 +62,6 @@ class Publishers {
     std::mutex m_mutex;
     std::map<std::string, std::shared_future<bool>> m_answers;
 };
-
-// What all build variants of a commit depend on.
-std::vector<Dependency> dependencies_of(const RepoId& repo, const Commit& commit, const hub::Hub& hub) {
-    const hub::Tree tree = hub.tree(repo, commit);
-    std::vector<hub::FileRequest> wanted;
-    for (const auto& name : tree.folders("build")) {
-        if (!build::BuildVariant::try_parse(name)) {
-            log::warning(repo.to_string() + ": build/" + name + " is no build variant and was left out");
-            continue;
-        }
-        const std::string path = "build/" + name + "/metadata.json";
-        const auto* entry = tree.find(path);
-        if (entry == nullptr) {
-            throw Error(ErrorCode::not_found,
-                        repo.to_string() + "@" + commit.to_string() + ": there is no " + path,
-                        "the build is older than kernels 0.11 or broken; use a newer version of the kernel");
-        }
-        wanted.push_back({repo, commit, *entry});
-    }
-    std::set<Dependency> depends;
-    for (const auto& file : hub::fetch(wanted, hub.settings(), hub.http(), hub.cache())) {
-        const auto metadata =
-            build::Metadata::parse(read_file(file.path), repo.to_string() + ": " + file.request.entry.path);
-        depends.insert(metadata.kernel_depends.begin(), metadata.kernel_depends.end());
-    }
-    return {depends.begin(), depends.end()};
-}
 
 std::string path_text(const std::vector<Dependency>& path) {
     std::vector<std::string> names;
@@ -153,7 +127,16 @@ class Resolver {
             const auto* kept = m_options.keep.find(dependency);
             const Commit commit =
                 kept != nullptr ? kept->commit : m_hub.resolve(dependency.repo, dependency.reference);
-            return {commit, dependencies_of(dependency.repo, commit, m_hub)};
+            Node node{commit, {}};
+            if (const auto redirect = redirect_of(dependency.repo, commit, m_hub)) {
+                // Its own builds are no longer the ones to use; the lock gets the entry of the new place too.
+                log::warning(dependency.to_string() + ": moved to " + redirect->to_string());
+                node.depends.push_back(*redirect);
+                return node;
+            }
+            for (const auto& [needed, variants] : kernel_depends(dependency.repo, commit, m_hub))
+                node.depends.push_back(needed);
+            return node;
         } catch (const Error& error) {
             const auto& path = m_paths.at(dependency);
             if (path.size() < 2) throw;
@@ -165,7 +148,7 @@ class Resolver {
     void refuse_cycles(const Dependency& dependency, std::vector<Dependency>& path) {
         const bool again = std::find(path.begin(), path.end(), dependency) != path.end();
         path.push_back(dependency);
-        if (again) throw Error(ErrorCode::failed, "kernels that depend on each other: " + path_text(path));
+        if (again) throw Error(ErrorCode::failed, "kernels that lead back to each other: " + path_text(path));
         if (m_acyclic.contains(dependency)) {
             path.pop_back();
             return;
@@ -185,6 +168,34 @@ class Resolver {
 };
 
 }  // namespace
+
+KernelDepends kernel_depends(const RepoId& repo, const Commit& commit, const hub::Hub& hub) {
+    const hub::Tree tree = hub.tree(repo, commit);
+    std::vector<hub::FileRequest> wanted;
+    for (const auto& name : tree.folders("build")) {
+        if (!build::BuildVariant::try_parse(name)) {
+            log::warning(repo.to_string() + ": build/" + name + " is no build variant and was left out");
+            continue;
+        }
+        const std::string path = "build/" + name + "/metadata.json";
+        const auto* entry = tree.find(path);
+        if (entry == nullptr) {
+            throw Error(ErrorCode::not_found,
+                        repo.to_string() + "@" + commit.to_string() + ": there is no " + path,
+                        "the build is older than kernels 0.11 or broken; use a newer version of the kernel");
+        }
+        wanted.push_back({repo, commit, *entry});
+    }
+    KernelDepends depends;
+    for (const auto& file : hub::fetch(wanted, hub.settings(), hub.http(), hub.cache())) {
+        const auto metadata =
+            build::Metadata::parse(read_file(file.path), repo.to_string() + ": " + file.request.entry.path);
+        const std::string variant(split(file.request.entry.path, '/')[1]);
+        for (const auto& needed : metadata.kernel_depends)
+            depends[needed].push_back(variant);
+    }
+    return depends;
+}
 
 Lock resolve(const ResolveOptions& options, const hub::Hub& hub) {
     return Resolver(options, hub).run();

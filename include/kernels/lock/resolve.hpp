@@ -1,6 +1,8 @@
 // From dependencies to commits: the whole tree of kernels and the kernels that these need.
 #pragma once
 
+#include <map>
+#include <string>
 #include <vector>
 
 #include "kernels/core/reference.hpp"
@@ -10,6 +12,13 @@
 
 namespace kernels::lock {
 
+/// What a kernel's builds need, with the build variants that say so.
+using KernelDepends = std::map<Dependency, std::vector<std::string>>;
+
+/// The `kernel-depends` of all build variants of a commit; metadata that the cache has is not asked for.
+/// Throws Error(not_found) for a build without metadata.json.
+KernelDepends kernel_depends(const RepoId& repo, const Commit& commit, const hub::Hub& hub);
+
 struct ResolveOptions {
     std::vector<Dependency> dependencies;
     project::TrustPolicy trust;
@@ -18,10 +27,12 @@ struct ResolveOptions {
 };
 
 /// Resolves every dependency, and the `kernel-depends` of all build variants of every kernel, to commits.
-/// Kernels are looked at in parallel; the publisher of each is checked before anything of it is fetched.
+/// Kernels are looked at in parallel; the publisher of each is checked before anything of it is fetched. A
+/// kernel that has moved (see redirect.hpp) is locked with a warning, and so is the kernel that it sends to.
 ///
 /// Throws Error(verification) for publishers that are not trusted, Error(not_found) for what does not exist
-/// (with the path of dependencies that led there), Error(failed) for cycles, and what hub::Hub throws.
+/// (with the path of dependencies that led there), Error(failed) for cycles of dependencies or redirects, and
+/// what hub::Hub throws.
 Lock resolve(const ResolveOptions& options, const hub::Hub& hub);
 
 }  // namespace kernels::lock

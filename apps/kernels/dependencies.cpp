@@ -1,0 +1,112 @@
+// kernels add and kernels remove: the project file's dependencies, changed in its text, and the lock with
+// them.
+#include <filesystem>
+
+#include "commands.hpp"
+#include "kernels/core/files.hpp"
+#include "kernels/core/log.hpp"
+#include "kernels/core/text.hpp"
+#include "kernels/project/edit.hpp"
+#include "locking.hpp"
+
+namespace kernels::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct ProjectText {
+    fs::path file;
+    std::string text;
+};
+
+// The project file to add to. A folder without one gets its section in pyproject.toml, else a kernels.toml.
+ProjectText open_project(const Context& context) {
+    const fs::path folder = context.arguments.value("--project").value_or(".");
+    if (const auto project = project::find(folder)) return {project->file, read_file(project->file)};
+    for (const char* name : {"pyproject.toml", "kernels.toml"}) {
+        if (auto text = read_file_if_exists(folder / name)) return {folder / name, std::move(*text)};
+    }
+    return {folder / "kernels.toml", ""};
+}
+
+// "org/name", "org/name@3", "org/name@v3" or "org/name@main"; without a reference the newest version.
+Dependency wanted(const std::string& argument, const hub::Hub& hub) {
+    const auto at = argument.find('@');
+    const RepoId repo = RepoId::parse(argument.substr(0, at));
+    if (at != std::string::npos) return {repo, Reference::parse(argument.substr(at + 1))};
+    const auto versions = hub.versions(repo);
+    if (versions.empty()) {
+        throw Error(ErrorCode::not_found, repo.to_string() + ": it has no versions",
+                    "name a revision: " + repo.to_string() + "@main");
+    }
+    return {repo, KernelVersion{versions.rbegin()->first}};
+}
+
+// Entries stay locked as they are, but for the repositories that were just named.
+auto keep_others(const std::vector<RepoId>& named) {
+    return [named](const lock::Lock& before) {
+        std::vector<lock::LockedKernel> kept;
+        for (const auto& kernel : before.kernels()) {
+            if (std::find(named.begin(), named.end(), kernel.dependency.repo) == named.end())
+                kept.push_back(kernel);
+        }
+        return lock::Lock(std::move(kept));
+    };
+}
+
+// The lock first: the project file only says what could be locked.
+void finish(const Context& context, const ProjectText& before, const std::string& after, const LockPlan& plan,
+            const std::vector<std::string>& said) {
+    plan.write();
+    if (after != before.text) write_file(before.file, after);
+    if (!context.json && !context.quiet) {
+        for (const auto& line : said)
+            std::printf("%s: %s\n", before.file.c_str(), line.c_str());
+    }
+    report_lock(context, plan, {{"project", before.file.string()}, {"project_changes", said}});
+}
+
+}  // namespace
+
+int run_add(const Context& context) {
+    const Session session(context);
+    const auto before = open_project(context);
+    std::string text = before.text;
+    std::vector<std::string> said;
+    std::vector<RepoId> named;
+    for (const auto& argument : context.arguments.positional()) {
+        const Dependency dependency = wanted(argument, session.hub());
+        text = project::with_dependency(text, before.file, dependency);
+        said.push_back("added " + dependency.to_string());
+        named.push_back(dependency.repo);
+    }
+    const auto project = project::parse(text, before.file);
+    finish(context, before, text, plan_lock(context, project, keep_others(named), session.hub()), said);
+    return 0;
+}
+
+int run_remove(const Context& context) {
+    const Session session(context);
+    const auto project_before = project::load(context.arguments.value("--project").value_or("."));
+    const ProjectText before{project_before.file, read_file(project_before.file)};
+    std::string text = before.text;
+    std::vector<std::string> said;
+    for (const auto& argument : context.arguments.positional()) {
+        const RepoId repo = RepoId::parse(argument);
+        text = project::without_dependency(text, before.file, repo);
+        said.push_back("removed " + repo.to_string());
+        for (const auto& entry : project_before.layers) {
+            if (entry.repo == repo && std::holds_alternative<project::LockedSource>(entry.source)) {
+                log::warning(entry.where.to_string() + ": the layer " + backquoted(entry.name) +
+                             " still comes from " + repo.to_string());
+            }
+        }
+    }
+    auto project = project::parse(text, before.file);
+    if (!project.dependencies) project.dependencies.emplace();
+    const auto keep = [](const lock::Lock& lock) { return lock; };
+    finish(context, before, text, plan_lock(context, project, keep, session.hub()), said);
+    return 0;
+}
+
+}  // namespace kernels::app

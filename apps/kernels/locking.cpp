@@ -1,0 +1,120 @@
+#include "locking.hpp"
+
+#include <cstdio>
+
+#include "commands.hpp"
+#include "kernels/core/files.hpp"
+#include "kernels/core/log.hpp"
+#include "kernels/lock/download.hpp"
+#include "kernels/lock/resolve.hpp"
+#include "kernels/lock/sum_file.hpp"
+#include "targets.hpp"
+
+namespace kernels::app {
+namespace {
+
+// What kernels.sum becomes. Lines of commits that stay may not change: a commit's files never do.
+std::string new_sums(const lock::Lock& lock, const std::optional<lock::SumFile>& before,
+                     const std::filesystem::path& file, const hub::Hub& hub) {
+    const auto sums = lock::sums_of(lock, hub);
+    if (before) {
+        auto changed = before->conflicts_with(sums);
+        if (!changed.empty()) {
+            throw Error(ErrorCode::verification,
+                        file.string() + ": the hub lists other files than before for the same commit",
+                        "find out why before you trust them; nothing was written", std::move(changed));
+        }
+    }
+    return sums.to_text();
+}
+
+// With --target (or --torch): every locked kernel has a build for each of them, before anything is written.
+void require_builds(const lock::Lock& lock, const Context& context, const std::filesystem::path& folder,
+                    const hub::Hub& hub) {
+    if (!context.arguments.has("--target") && !context.arguments.has("--torch")) return;
+    const auto failures = lock::missing_builds(lock, targets_from(context, folder), hub);
+    if (failures.size() == 1) throw Error(failures.front());
+    if (failures.empty()) return;
+    std::vector<std::string> details;
+    for (const auto& failure : failures) {
+        details.emplace_back(failure.what());
+        for (const auto& line : failure.details())
+            details.push_back("  " + line);
+        details.push_back("  hint: " + failure.hint());
+    }
+    throw Error(ErrorCode::no_build, std::to_string(failures.size()) + " builds are missing", {},
+                std::move(details));
+}
+
+}  // namespace
+
+nlohmann::ordered_json to_json(const lock::LockedKernel& kernel) {
+    const auto& reference = kernel.dependency.reference;
+    nlohmann::ordered_json document = {{"repo", kernel.dependency.repo.to_string()}};
+    if (const auto* version = reference.version()) {
+        document["version"] = version->number;
+    } else {
+        document["revision"] = reference.revision()->name;
+    }
+    document["commit"] = kernel.commit.to_string();
+    return document;
+}
+
+LockPlan plan_lock(const Context& context, const project::Project& project,
+                   const std::function<lock::Lock(const lock::Lock&)>& keep, const hub::Hub& hub,
+                   bool check) {
+    LockPlan plan;
+    plan.file = project.lock_file();
+    plan.sum_file = project.sum_file();
+    const auto text = read_file_if_exists(plan.file);
+    // With --check a missing lock is the answer; load() says so.
+    const lock::Lock before = check  ? lock::Lock::load(plan.file)
+                              : text ? lock::Lock::parse(*text, plan.file.string())
+                                     : lock::Lock();
+    const auto sums_before = lock::SumFile::load(plan.sum_file);
+    plan.lock = lock::resolve({*project.dependencies, project.trust, keep(before)}, hub);
+    plan.bytes = plan.lock.to_json();
+    plan.differs = text != plan.bytes;
+    plan.changes = lock::describe_difference(before, plan.lock);
+    if (context.arguments.has("--no-sum")) {
+        plan.drops_sums = !check && sums_before.has_value();
+    } else if (!check || sums_before) {
+        // The Python client writes no kernels.sum, so a project without one is not out of date.
+        plan.sums = new_sums(plan.lock, sums_before, plan.sum_file, hub);
+        plan.sums_differ = !sums_before || sums_before->to_text() != *plan.sums;
+    }
+    require_builds(plan.lock, context, project.folder, hub);
+    return plan;
+}
+
+void LockPlan::write() const {
+    // The sums first: sums without a lock do no harm, a lock without its sums is refused by download.
+    if (sums_differ) write_file(sum_file, *sums);
+    if (differs) write_file(file, bytes);
+    if (!drops_sums) return;
+    std::filesystem::remove(sum_file);
+    log::info(sum_file.string() + ": removed, as --no-sum says");
+}
+
+void report_lock(const Context& context, const LockPlan& plan, const nlohmann::ordered_json& more) {
+    if (context.json) {
+        nlohmann::ordered_json kernels = nlohmann::ordered_json::array();
+        for (const auto& kernel : plan.lock.kernels())
+            kernels.push_back(to_json(kernel));
+        nlohmann::ordered_json document = {{"file", plan.file.string()},
+                                           {"written", plan.differs},
+                                           {"kernels", kernels},
+                                           {"changes", plan.changes}};
+        if (more.is_object()) document.update(more);
+        print_json(std::move(document));
+        return;
+    }
+    if (context.quiet) return;
+    for (const auto& line : plan.changes)
+        std::puts(line.c_str());
+    std::printf("%s: %zu %s, %s\n", plan.file.c_str(), plan.lock.kernels().size(),
+                plan.lock.kernels().size() == 1 ? "kernel" : "kernels",
+                plan.differs ? "written" : "up to date");
+}
+
+}  // namespace kernels::app

@@ -1,0 +1,41 @@
+// Making a project's kernels.lock and kernels.sum, for the commands that change them.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/program.hpp"
+#include "kernels/lock/lock_file.hpp"
+#include "kernels/project/project.hpp"
+
+namespace kernels::app {
+
+/// What the two files hold and what they shall hold; nothing has been written.
+struct LockPlan {
+    std::filesystem::path file;
+    std::filesystem::path sum_file;
+    std::string bytes;                ///< of kernels.lock
+    std::optional<std::string> sums;  ///< of kernels.sum; nothing when it is not wanted
+    lock::Lock lock;
+    std::vector<std::string> changes;  ///< for people, a line each
+    bool differs = false;
+    bool sums_differ = false;
+    bool drops_sums = false;  ///< --no-sum, and there is a file
+
+    /// Writes what differs.
+    void write() const;
+};
+
+/// Resolves the project's dependencies. `keep` picks the entries of the present lock that may stay as they
+/// are. With --target or --torch every locked kernel must have a build for them. Options: --no-sum, --target,
+/// --torch; `check` asks for a lock that is there, and for sums only where there are some.
+LockPlan plan_lock(const Context& context, const project::Project& project,
+                   const std::function<lock::Lock(const lock::Lock&)>& keep, const hub::Hub& hub,
+                   bool check = false);
+
+/// Prints the outcome: a line a change, or one document with `more` in it.
+void report_lock(const Context& context, const LockPlan& plan, const nlohmann::ordered_json& more = {});
+
+}  // namespace kernels::app

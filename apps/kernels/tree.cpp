@@ -1,0 +1,119 @@
+// kernels tree: which kernel needs which, and what they are locked to.
+#include <cstdio>
+#include <set>
+
+#include "commands.hpp"
+#include "kernels/core/text.hpp"
+#include "kernels/lock/redirect.hpp"
+#include "kernels/lock/resolve.hpp"
+#include "kernels/project/project.hpp"
+
+namespace kernels::app {
+namespace {
+
+struct Needed {
+    Dependency dependency;
+    std::string why;  ///< "moved", or which builds need it when not all do
+};
+
+class LockTree {
+  public:
+    LockTree(const lock::Lock& lock, const hub::Hub& hub) : m_hub(hub) {
+        for (const auto& kernel : lock.kernels())
+            m_kernels.emplace(kernel.dependency, kernel.commit);
+        for (const auto& [dependency, commit] : m_kernels)
+            m_needs.emplace(dependency, needs_of(dependency.repo, commit));
+    }
+
+    /// The kernels that no other one needs.
+    std::vector<Dependency> roots() const {
+        std::set<Dependency> needed;
+        for (const auto& [dependency, needs] : m_needs) {
+            for (const auto& one : needs)
+                needed.insert(one.dependency);
+        }
+        std::vector<Dependency> found;
+        for (const auto& [dependency, commit] : m_kernels) {
+            if (!needed.contains(dependency)) found.push_back(dependency);
+        }
+        return found;
+    }
+
+    void print(const Needed& node, const std::string& first, const std::string& rest, int depth) const {
+        const auto commit = m_kernels.find(node.dependency);
+        std::printf(
+            "%s%s %s%s\n", first.c_str(), node.dependency.to_string().c_str(),
+            commit == m_kernels.end() ? "(not locked)" : commit->second.to_string().substr(0, 12).c_str(),
+            node.why.empty() ? "" : (" (" + node.why + ")").c_str());
+        const auto& needs = below(node.dependency, depth);
+        for (std::size_t i = 0; i < needs.size(); ++i) {
+            const bool last = i + 1 == needs.size();
+            print(needs[i], rest + (last ? "└── " : "├── "), rest + (last ? "    " : "│   "), depth + 1);
+        }
+    }
+
+    nlohmann::ordered_json to_json(const Needed& node, int depth) const {
+        const auto commit = m_kernels.find(node.dependency);
+        auto document = commit == m_kernels.end()
+                            ? nlohmann::ordered_json{{"repo", node.dependency.repo.to_string()},
+                                                     {"reference", node.dependency.reference.to_string()},
+                                                     {"commit", nullptr}}
+                            : app::to_json(lock::LockedKernel{node.dependency, commit->second, {}});
+        if (!node.why.empty()) document["why"] = node.why;
+        auto& list = document["depends"] = nlohmann::ordered_json::array();
+        for (const auto& needed : below(node.dependency, depth))
+            list.push_back(to_json(needed, depth + 1));
+        return document;
+    }
+
+  private:
+    // A lock that was written by hand may hold a cycle.
+    const std::vector<Needed>& below(const Dependency& dependency, int depth) const {
+        static const std::vector<Needed> nothing;
+        constexpr int deepest = 64;
+        const auto found = m_needs.find(dependency);
+        return found == m_needs.end() || depth >= deepest ? nothing : found->second;
+    }
+
+    std::vector<Needed> needs_of(const RepoId& repo, const Commit& commit) const {
+        if (const auto redirect = lock::redirect_of(repo, commit, m_hub)) return {{*redirect, "moved"}};
+        const auto depends = lock::kernel_depends(repo, commit, m_hub);
+        const auto builds = m_hub.tree(repo, commit).folders("build").size();
+        std::vector<Needed> needs;
+        for (const auto& [dependency, variants] : depends) {
+            needs.push_back(
+                {dependency, variants.size() == builds ? "" : "needed by " + join(variants, ", ")});
+        }
+        return needs;
+    }
+
+    const hub::Hub& m_hub;
+    std::map<Dependency, Commit> m_kernels;
+    std::map<Dependency, std::vector<Needed>> m_needs;
+};
+
+}  // namespace
+
+int run_tree(const Context& context) {
+    const auto project = project::load(context.project_folder());
+    const auto lock = lock::Lock::load(project.lock_file());
+    const Session session(context);
+    const LockTree tree(lock, session.hub());
+    // The project's own dependencies, needed by others or not; what else the lock holds comes behind them.
+    std::vector<Dependency> roots = project.dependencies.value_or(std::vector<Dependency>{});
+    for (const auto& root : tree.roots()) {
+        if (std::find(roots.begin(), roots.end(), root) == roots.end()) roots.push_back(root);
+    }
+    if (context.json) {
+        nlohmann::ordered_json list = nlohmann::ordered_json::array();
+        for (const auto& root : roots)
+            list.push_back(tree.to_json({root, ""}, 0));
+        print_json({{"file", project.lock_file().string()}, {"kernels", list}});
+        return 0;
+    }
+    for (const auto& root : roots)
+        tree.print({root, ""}, "", "", 0);
+    return 0;
+}
+
+}  // namespace kernels::app

@@ -1,0 +1,227 @@
+"""add, remove, outdated, tree; kernels that have moved, circles, and what a lock before 0.17 holds."""
+
+import base64
+import hashlib
+import json
+
+import harness
+from harness import TARGET, VARIANT
+from loopback_hub import build, git_oid
+
+
+class Base(harness.CliTest):
+    def lock(self):
+        return json.loads((self.project / "kernels.lock").read_text())
+
+    def locked(self):
+        return [(e["dependency"]["repo-id"], e["dependency"].get("version", e["dependency"].get("revision"))) for e in self.lock()]
+
+
+class AddAndRemove(Base):
+    def test_add_takes_the_newest_version_and_keeps_the_file(self):
+        self.publish_demo()
+        self.hub.publish("demo/one", "v2", build(VARIANT, version=2))
+        text = '# my project\n[project]\nname = "x"  # name\n\n[tool.kernels.dependencies]\n"demo/two" = 1  # two\n\n[tool.other]\nkey = 1\n'
+        (self.project / "pyproject.toml").write_text(text)
+        result = self.expect(0, "add", "demo/one")
+        self.assertEqual((self.project / "pyproject.toml").read_text(), text.replace("# two\n", '# two\n"demo/one" = 2\n'))
+        self.assertIn("added demo/one@v2", result.out)
+        self.assertEqual(self.locked(), [("demo/one", 1), ("demo/one", 2), ("demo/two", 1)])  # two needs v1
+        self.expect(0, "lock", "--check")
+
+    def test_add_several_by_version_and_revision(self):
+        self.publish_demo()
+        commit = self.hub.publish("demo/one", "main", build(VARIANT, size=50))
+        self.hub.publish("demo/one", "v2", build(VARIANT, version=2))
+        self.write_project('"demo/two" = 1')
+        document = self.expect(0, "add", "demo/one@main", "--json").json
+        self.assertEqual(document["project_changes"], ["added demo/one@main"])
+        self.assertIn({"repo": "demo/one", "revision": "main", "commit": commit}, document["kernels"])
+        self.expect(0, "add", "demo/one@v1", "demo/two@1")
+        self.assertIn('"demo/one" = { version = 1 }', (self.project / "kernels.toml").read_text())
+
+    def test_other_entries_stay_locked(self):
+        self.publish_demo()
+        self.write_project()
+        self.expect(0, "lock")
+        old = self.lock()
+        self.hub.publish("demo/one", "v1", build(VARIANT, size=5))
+        self.hub.publish("demo/three", "v1", build(VARIANT, name="three"))
+        self.expect(0, "add", "demo/three")
+        self.assertEqual(self.lock()[0], old[0])
+
+    def test_without_a_project_a_file_is_written(self):
+        self.publish_demo()
+        self.expect(0, "add", "demo/one")
+        self.assertEqual((self.project / "kernels.toml").read_text(), '[dependencies]\n"demo/one" = 1\n')
+        (self.project / "kernels.toml").unlink()
+        (self.project / "pyproject.toml").write_text('[project]\nname = "x"\n')
+        self.expect(0, "add", "demo/one")
+        self.assertIn('\n[tool.kernels.dependencies]\n"demo/one" = 1\n', (self.project / "pyproject.toml").read_text())
+
+    def test_what_cannot_be_locked_changes_nothing(self):
+        self.publish_demo()
+        self.hub.publish("someone/kernel", "v1", build(VARIANT), trusted=False)
+        self.hub.publish("demo/branches", "main", build(VARIANT))
+        self.write_project()
+        self.expect(0, "lock")
+        before = {p.name: p.read_bytes() for p in self.project.iterdir()}
+        self.expect_error(4, "demo/none", "add", "demo/none")
+        self.expect_error(4, "demo/one", "add", "demo/one@9")
+        self.expect_error(4, "demo/branches: it has no versions", "add", "demo/branches", hint="demo/branches@main")
+        self.expect_error(6, "someone", "add", "someone/kernel", hint="trust-remote-code")
+        self.expect_error(2, "nonsense", "add", "nonsense")
+        self.expect_error(4, "demo/ona", "remove", "demo/ona", hint="demo/one")
+        self.expect_error(7, "2 builds are missing", "add", "demo/two", "--target", "torch=2.1")
+        self.assertEqual({p.name: p.read_bytes() for p in self.project.iterdir()}, before)
+
+    def test_remove_drops_what_nothing_else_needs(self):
+        self.publish_demo()
+        self.write_project('"demo/two" = 1\n"demo/one" = 1 # one', '[[layers]]\nname = "A"\ndevice = "cpu"\nrepo = "demo/two"\nlayer = "A"\n')
+        self.expect(0, "lock")
+        self.expect(0, "remove", "demo/one")
+        self.assertEqual(self.locked(), [("demo/one", 1), ("demo/two", 1)])  # two needs it
+        result = self.expect(0, "remove", "demo/two")
+        self.assertIn("the layer `A` still comes from demo/two", result.err)
+        self.assertEqual(self.lock(), [])
+        self.assertIn("[dependencies]\n", (self.project / "kernels.toml").read_text())
+        self.assertEqual((self.project / "kernels.sum").read_text(), "")
+        self.expect_error(2, "no project file", "remove", "demo/one", "--project", self.home)
+
+
+class Outdated(Base):
+    def test_moved_commits_and_newer_versions(self):
+        self.publish_demo()
+        self.hub.publish("demo/one", "main", build(VARIANT))
+        self.write_project('"demo/one" = { revision = "main" }\n"demo/two" = 1')
+        self.expect(0, "lock")
+        self.assertIn("3 kernels, all up to date", self.expect(0, "outdated").out)
+        self.expect(0, "outdated", "--check")
+        new = self.hub.publish("demo/one", "main", build(VARIANT, size=9))
+        self.hub.publish("demo/two", "v3", build(VARIANT, name="two", version=3))
+        out = self.expect(0, "outdated").out
+        self.assertIn("demo/one@main: moved from", out)
+        self.assertIn("demo/two@v1: v3 is the newest version", out)
+        self.assertNotIn("demo/one@v1", out)
+        self.assertEqual(self.run_kernels("outdated", "--check").status, 3)
+        found = {(k["repo"], k["outdated"], k["newest_version"]) for k in self.expect(0, "outdated", "--json").json["kernels"]}
+        self.assertEqual(found, {("demo/one", False, None), ("demo/one", True, None), ("demo/two", True, 3)})
+        self.assertIn(new, self.expect(0, "outdated", "--json").out)
+
+    def test_without_a_lock(self):
+        self.write_project()
+        self.expect_error(3, "kernels.lock", "outdated")
+        self.expect_error(3, "kernels.lock", "tree")
+
+
+class Tree(Base):
+    def test_shows_who_needs_what(self):
+        cuda = "torch213-cxx11-cu128-x86_64-linux"
+        self.publish_demo()
+        self.hub.publish("demo/three", "v1", {**build(VARIANT, name="three"), **build(cuda, name="three", depends=[("demo/two", 1)])})
+        self.write_project('"demo/three" = 1\n"demo/one" = 1')
+        self.expect(0, "lock")
+        short = {name: self.hub.commit_of(f"demo/{name}", "v1")[:12] for name in ("one", "two", "three")}
+        self.assertEqual(self.expect(0, "tree", "--offline").out.splitlines(), [
+            f"demo/one@v1 {short['one']}", f"demo/three@v1 {short['three']}",
+            f"└── demo/two@v1 {short['two']} (needed by {cuda})", f"    └── demo/one@v1 {short['one']}"])
+        document = self.expect(0, "tree", "--json").json["kernels"]
+        self.assertEqual(document[1]["depends"][0]["depends"][0]["repo"], "demo/one")
+
+
+class Moved(Base):
+    def redirect(self, repo, destination, revision=None, **files):
+        text = f'kind = "redirect"\ndestination = "{destination}"\n' + (f'revision = "{revision}"\n' if revision else "")
+        self.hub.publish(repo, "v1", {"kernel-status.toml": text.encode(), **files})
+
+    def test_a_redirect_is_followed_with_a_warning(self):
+        self.publish_demo()
+        self.redirect("demo/old", "demo/two", "v1")
+        self.write_project('"demo/old" = 1')
+        result = self.expect(0, "lock")
+        self.assertIn("demo/old@v1: moved to demo/two@v1", result.err)
+        self.assertEqual(self.locked(), [("demo/old", 1), ("demo/one", 1), ("demo/two", 1)])
+        builds = self.expect(0, "download", "--json", *TARGET).json["builds"]
+        self.assertEqual([build["repo"] for build in builds], ["demo/one", "demo/two"])
+        self.hub.requests.clear()
+        self.expect(0, "download", "--offline", *TARGET)
+        self.assertIn("(moved)", self.expect(0, "tree").out)
+
+    def test_the_default_is_main(self):
+        self.hub.publish("demo/new", "main", build(VARIANT))
+        self.redirect("demo/old", "demo/new")
+        self.write_project('"demo/old" = 1')
+        self.expect(0, "lock")
+        self.assertEqual(self.locked(), [("demo/new", "main"), ("demo/old", 1)])
+
+    def test_loops_and_untrusted_destinations(self):
+        self.redirect("demo/a", "demo/b", "v1")
+        self.redirect("demo/b", "demo/a", "v1")
+        self.write_project('"demo/a" = 1')
+        self.expect_error(1, "lead back to each other: demo/a@v1 -> demo/b@v1 -> demo/a@v1", "lock")
+        self.hub.publish("someone/kernel", "main", build(VARIANT), trusted=False)
+        self.redirect("demo/c", "someone/kernel")
+        self.write_project('"demo/c" = 1')
+        result = self.expect_error(6, "someone is not a trusted kernel publisher", "lock")
+        self.assertIn("needed by demo/c@v1 -> someone/kernel@main", result.err)
+        self.assertFalse((self.project / "kernels.lock").exists())
+
+    def test_an_unknown_status_is_an_error(self):
+        for text, why in (('kind = "gone"', "its kind is `gone`"), ("x = 1", "it has no kind"), ('kind = "redirect"', "no destination"),
+                          ('kind = "redirect"\ndestination = "../x"', "../x"), ("kind = [", "not TOML")):
+            with self.subTest(text):
+                self.hub.publish("demo/a", "v1", {"kernel-status.toml": text.encode(), **build(VARIANT)})
+                self.write_project('"demo/a" = 1')
+                self.expect_error(6, why, "lock")
+
+    def test_a_lock_that_does_not_know_the_new_place(self):
+        self.publish_demo()
+        self.redirect("demo/old", "demo/one", "v1", **build(VARIANT, name="old"))
+        commit = self.hub.commit_of("demo/old", "v1")
+        self.write_project('"demo/old" = 1')
+        entry = {"dependency": {"repo-id": "demo/old", "version": 1}, "lock": {"commit": commit}}
+        (self.project / "kernels.lock").write_text(json.dumps([entry], indent=2))
+        result = self.expect(0, "download", *TARGET)  # as the Python client does
+        self.assertIn("which kernels.lock does not have; run `kernels lock`", result.err)
+
+
+class Circles(Base):
+    def test_the_path_is_named(self):
+        self.hub.publish("demo/a", "v1", build(VARIANT, name="aa", depends=[("demo/b", 1)]))
+        self.hub.publish("demo/b", "v1", build(VARIANT, name="bb", depends=[("demo/a", 1)]))
+        self.hub.publish("demo/c", "v1", build(VARIANT, name="cc", depends=[("demo/none", 1)]))
+        self.write_project('"demo/a" = 1')
+        self.expect_error(1, "demo/a@v1 -> demo/b@v1 -> demo/a@v1", "lock")
+        self.write_project('"demo/c" = 1')
+        self.expect_error(4, "needed by demo/c@v1 -> demo/none@v1", "lock")
+
+
+class Before017(Base):
+    def old_lock(self, change=lambda digest: digest):
+        files = build(VARIANT)
+        commit = self.hub.publish("demo/one", "v1", files)
+        hasher = hashlib.sha256()
+        for path in sorted(files):
+            hasher.update(path.encode())
+            large = path.endswith(".so")
+            hasher.update(bytes.fromhex(hashlib.sha256(files[path]).hexdigest() if large else git_oid(files[path])))
+        digest = base64.b64encode(change(hasher.digest())).decode()
+        entry = {"repo_id": "demo/one", "sha": commit, "variants": {VARIANT: {"hash": f"sha256-{digest}", "hash_type": "git_lfs_concat"}}}
+        (self.project / "kernels.lock").write_text(json.dumps([entry]))
+        self.write_project()
+
+    def test_its_hashes_are_verified_and_lock_rewrites_it(self):
+        self.old_lock()
+        self.expect(0, "download", *TARGET)
+        self.expect(0, "lock")
+        self.assertEqual(self.locked(), [("demo/one", 1)])
+
+    def test_another_hash_is_refused(self):
+        self.old_lock(lambda digest: digest[::-1])
+        result = self.expect_error(6, "are not the ones that kernels.lock names", "download", *TARGET)
+        self.assertIn(VARIANT, result.err)
+        self.assertEqual(self.blobs(), [])
+
+
+if __name__ == "__main__":
+    harness.main()
