@@ -105,7 +105,23 @@ const OptionSpec* find_option(std::string_view name, const CommandSpec* command)
                 how_to_get_help(command));
 }
 
-[[noreturn]] void refuse_extra(const std::string& word, const CommandSpec* command) {
+// A word where a command's first word (or, in a family, its second) should be.
+[[noreturn]] void refuse_command(const std::string& word, const std::string& family_name) {
+    const auto names = family_name.empty() ? first_words() : second_words(family_name);
+    const std::string how =
+        "see `kernels help" + (family_name.empty() ? std::string() : " " + family_name) + "`";
+    if (word.empty())
+        throw Error(ErrorCode::usage, "kernels " + family_name + ": one of its commands is missing", how,
+                    {"they are " + join(names, ", ")});
+    const auto hint = did_you_mean(word, names);
+    throw Error(
+        ErrorCode::usage,
+        backquoted(family_name.empty() ? word : family_name + " " + word) + ": there is no such command",
+        hint.empty() ? how : hint);
+}
+
+[[noreturn]] void refuse_extra(const std::string& word, const CommandSpec* command,
+                               const std::string& family_name) {
     if (word.starts_with('-')) {
         const auto hint = did_you_mean(word.substr(0, word.find('=')), option_names(command));
         throw Error(ErrorCode::usage, word.substr(0, word.find('=')) + ": there is no such option",
@@ -114,12 +130,7 @@ const OptionSpec* find_option(std::string_view name, const CommandSpec* command)
     if (command != nullptr) {
         throw Error(ErrorCode::usage, backquoted(word) + ": one argument too many", how_to_get_help(command));
     }
-    std::vector<std::string> names;
-    for (const auto& spec : all_commands())
-        names.emplace_back(spec.name);
-    const auto hint = did_you_mean(word, names);
-    throw Error(ErrorCode::usage, backquoted(word) + ": there is no such command",
-                hint.empty() ? how_to_get_help(nullptr) : hint);
+    refuse_command(word, family_name);
 }
 
 }  // namespace
@@ -134,9 +145,22 @@ Arguments Arguments::parse(int argc, const char* const* argv) {
     std::map<std::string, CLI::App*> commands;
     std::map<std::string, std::vector<std::string>> positional;
     std::map<std::string, std::list<Storage>> command_storage;
+    std::map<std::string, CLI::App*> families;
     for (const auto& spec : all_commands()) {
         const std::string name(spec.name);
-        CLI::App* command = app.add_subcommand(name);
+        CLI::App* parent = &app;
+        const auto space = name.find(' ');
+        if (space != std::string::npos) {
+            CLI::App*& whole = families[name.substr(0, space)];
+            if (whole == nullptr) {
+                whole = app.add_subcommand(name.substr(0, space));
+                whole->set_help_flag();
+                whole->fallthrough();
+                whole->require_subcommand(0, 1);
+            }
+            parent = whole;
+        }
+        CLI::App* command = parent->add_subcommand(name.substr(space + 1));
         command->set_help_flag();
         command->fallthrough();
         add_options(*command, spec.options, command_storage[name]);
@@ -152,16 +176,23 @@ Arguments Arguments::parse(int argc, const char* const* argv) {
         }
         return nullptr;
     };
+    const auto chosen_family = [&]() -> std::string {
+        for (const auto& [name, command] : families) {
+            if (command->parsed()) return name;
+        }
+        return {};
+    };
     try {
         app.parse(with_joined_values(argc, argv));
     } catch (const CLI::ExtrasError&) {
-        refuse_extra(app.remaining(true).front(), chosen());
+        refuse_extra(app.remaining(true).front(), chosen(), chosen_family());
     } catch (const CLI::ArgumentMismatch& error) {
         refuse_value(error.what(), chosen());
     } catch (const CLI::ParseError& error) {
         throw Error(ErrorCode::usage, error.what(), how_to_get_help(chosen()));
     }
     arguments.m_command = chosen();
+    if (arguments.m_command == nullptr) arguments.m_family = chosen_family();
     arguments.m_version = std::any_of(storage.begin(), storage.end(), [](const Storage& place) {
         return place.name == "--version" && place.count > 0;
     });
@@ -175,8 +206,10 @@ Arguments Arguments::parse(int argc, const char* const* argv) {
     }
     const CommandSpec* command = arguments.m_command;
     if (command != nullptr && static_cast<int>(arguments.m_positional.size()) > command->most_arguments) {
-        refuse_extra(arguments.m_positional[static_cast<std::size_t>(command->most_arguments)], command);
+        refuse_extra(arguments.m_positional[static_cast<std::size_t>(command->most_arguments)], command, {});
     }
+    if (!arguments.m_family.empty() && !arguments.has("--help") && !arguments.m_version)
+        refuse_command("", arguments.m_family);
     if (command != nullptr && !arguments.has("--help") && !arguments.m_version &&
         static_cast<int>(arguments.m_positional.size()) < command->least_arguments) {
         throw Error(

@@ -19,6 +19,8 @@ class Arguments {
 
     /// nullptr when there was no command.
     const CommandSpec* command() const noexcept { return m_command; }
+    /// The first word of a family of commands whose second word is missing; only with --help or --version.
+    const std::string& family() const noexcept { return m_family; }
     /// Whether the program's own version is asked for; a command may have a --version of another meaning.
     bool asks_for_version() const noexcept { return m_version; }
     bool has(std::string_view option) const;
@@ -33,6 +35,7 @@ class Arguments {
 
   private:
     const CommandSpec* m_command = nullptr;
+    std::string m_family;
     bool m_version = false;
     std::map<std::string, std::vector<std::string>, std::less<>> m_values;
     std::map<std::string, int, std::less<>> m_counts;

@@ -203,7 +203,7 @@ constexpr std::array commands = {
                 Group::program,
                 "[COMMAND]",
                 0,
-                1,
+                2,
                 "explain a command",
                 "Prints what a command does and its options.",
                 {}},
@@ -237,6 +237,32 @@ const CommandSpec* find_command(std::string_view name) {
     const auto found = std::find_if(commands.begin(), commands.end(),
                                     [&](const CommandSpec& command) { return command.name == name; });
     return found == commands.end() ? nullptr : &*found;
+}
+
+std::vector<const CommandSpec*> family(std::string_view name) {
+    std::vector<const CommandSpec*> members;
+    for (const auto& command : commands) {
+        const auto space = command.name.find(' ');
+        if (space != std::string_view::npos && command.name.substr(0, space) == name)
+            members.push_back(&command);
+    }
+    return members;
+}
+
+std::vector<std::string> first_words() {
+    std::vector<std::string> words;
+    for (const auto& command : commands) {
+        const auto word = command.name.substr(0, command.name.find(' '));
+        if (std::find(words.begin(), words.end(), word) == words.end()) words.emplace_back(word);
+    }
+    return words;
+}
+
+std::vector<std::string> second_words(std::string_view name) {
+    std::vector<std::string> words;
+    for (const auto* command : family(name))
+        words.emplace_back(command->name.substr(name.size() + 1));
+    return words;
 }
 
 }  // namespace kernels::app

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace kernels::app {
 
@@ -24,7 +26,7 @@ enum class Group { project, kernel, model, program };
 std::string_view to_string(Group group) noexcept;
 
 struct CommandSpec {
-    std::string_view name;
+    std::string_view name;  ///< "lock"; of a family of commands two words, "cache ls"
     Group group;
     std::string_view arguments;  ///< positional, "[DIR]"
     int least_arguments;
@@ -40,5 +42,11 @@ std::span<const CommandSpec> all_commands();
 /// The options that every command takes.
 std::span<const OptionSpec> global_options();
 const CommandSpec* find_command(std::string_view name);
+/// The commands whose first word is `name`, when they have a second one.
+std::vector<const CommandSpec*> family(std::string_view name);
+/// The first words of all commands, each once, in the table's order.
+std::vector<std::string> first_words();
+/// The second words of a family.
+std::vector<std::string> second_words(std::string_view name);
 
 }  // namespace kernels::app

@@ -23,8 +23,8 @@ int run_completion(const Context& context);
 /// kernelize, inspect and run: hands the whole command line to kernels-torch.
 int run_torch(const Context& context);
 
-/// `kernels help`, or `kernels help COMMAND`.
-void print_help(const CommandSpec* command);
+/// `kernels help`, `kernels help COMMAND`, or that of a family of commands.
+void print_help(const CommandSpec* command, const std::string& family_name = {});
 
 /// `kernels __man`: the sections of man/kernels.1 that the table of commands determines.
 void print_man_sections();

@@ -30,11 +30,7 @@ class Completer {
             return;
         }
         if (m_last.starts_with('-')) return options();
-        if (m_command == nullptr) {
-            for (const auto& command : all_commands())
-                offer(std::string(command.name), command.summary);
-            return;
-        }
+        if (m_command == nullptr) return commands();
         if (m_positional < m_command->most_arguments) value(m_command->arguments, "", m_last, "");
     }
 
@@ -57,8 +53,10 @@ class Completer {
                     note(*option, word.substr(equals + 1));
                 }
             } else if (m_command == nullptr) {
-                m_command = find_command(word);
+                m_family = m_family.empty() ? word : m_family + " " + word;
+                m_command = find_command(m_family);
             } else {
+                m_last_positional = word;
                 ++m_positional;
             }
         }
@@ -84,6 +82,25 @@ class Completer {
         return nullptr;
     }
 
+    // The first words, or the second ones of the family whose first word was read.
+    void commands() const {
+        if (!m_family.empty()) return members(m_family, "");
+        all_first_words("");
+    }
+
+    void all_first_words(const std::string& before) const {
+        for (const auto& word : first_words()) {
+            const auto* command = find_command(word);
+            offer(before + word,
+                  command != nullptr ? std::string(command->summary) : join(second_words(word), ", "));
+        }
+    }
+
+    void members(const std::string& first, const std::string& before) const {
+        for (const auto* command : family(first))
+            offer(before + std::string(command->name.substr(first.size() + 1)), command->summary);
+    }
+
     void options() const {
         if (m_command != nullptr) {
             for (const auto& option : m_command->options)
@@ -106,10 +123,8 @@ class Completer {
         if (kind.find("DIR") != std::string_view::npos || option == "--torch") std::puts(":folders");
         if (kind == "MODEL" || kind.find("FILE") != std::string_view::npos || kind == "ORIGINAL")
             std::puts(":files");
-        if (kind == "[COMMAND]") {
-            for (const auto& command : all_commands())
-                offer(before + std::string(command.name), command.summary);
-        }
+        if (kind == "[COMMAND]" && m_positional == 1) members(m_last_positional, before);
+        if (kind == "[COMMAND]" && m_positional == 0) all_first_words(before);
         if (kind == "SHELL") any_of({"bash", "zsh", "fish"});
         if (kind == "DEVICE") any_of({"cpu", "cuda", "rocm", "xpu", "npu", "mps"});
         if (kind == "MODE")
@@ -191,6 +206,8 @@ class Completer {
     std::vector<std::string> m_words;
     const std::string& m_last;
     const CommandSpec* m_command = nullptr;
+    std::string m_family;
+    std::string m_last_positional;
     int m_positional = 0;
     fs::path m_cache = hub::settings_from_environment().cache;
     fs::path m_project = ".";

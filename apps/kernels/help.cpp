@@ -70,7 +70,14 @@ void print_overview() {
 
 }  // namespace
 
-void print_help(const CommandSpec* command) {
+void print_help(const CommandSpec* command, const std::string& family_name) {
+    if (command == nullptr && !family_name.empty()) {
+        std::printf("Usage: kernels %s COMMAND [OPTIONS]\n\nCommands:\n", family_name.c_str());
+        for (const auto* member : family(family_name))
+            print_entry(std::string(member->name), member->summary, 18);
+        std::printf("\n`kernels help %s COMMAND` explains a command.\n", family_name.c_str());
+        return;
+    }
     if (command == nullptr) {
         print_overview();
         return;
@@ -91,10 +98,14 @@ int run_help(const Context& context) {
         print_help(nullptr);
         return 0;
     }
-    const std::string& name = context.arguments.positional().front();
+    const std::string name = join(context.arguments.positional(), " ");
     const auto* command = find_command(name);
     if (command == nullptr) {
-        std::vector<std::string> names;
+        if (!family(name).empty()) {
+            print_help(nullptr, name);
+            return 0;
+        }
+        std::vector<std::string> names = first_words();
         for (const auto& known : all_commands())
             names.emplace_back(known.name);
         const auto hint = did_you_mean(name, names);

@@ -39,7 +39,7 @@ int run_command(const Context& context) {
         return 0;
     }
     if (help) {
-        print_help(command);
+        print_help(command, context.arguments.family());
         return 0;
     }
     if (command == nullptr) throw Error(ErrorCode::usage, "the command is missing", "see `kernels help`");
