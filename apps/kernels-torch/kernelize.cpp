@@ -20,24 +20,28 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// --layer NAME=REPO[@REF]:LAYER
-project::LayerEntry parse_layer_option(const std::string& text, const std::string& device) {
+// --layer NAME=REPO[@REF]:LAYER; without REF it is locked by the project. What the project maps gives way.
+void map_layer_option(const std::string& text, const std::string& device,
+                      const std::shared_ptr<const lock::Lock>& lock, const project::TrustPolicy& trust,
+                      layer::KernelMapping& mapping) {
     const auto equals = text.find('=');
     const auto colon = text.rfind(':');
     if (equals == std::string::npos || colon == std::string::npos || colon < equals || equals == 0) {
         throw Error(ErrorCode::usage,
                     "--layer " + backquoted(text) + ": not of the form NAME=REPO[@REF]:LAYER");
     }
-    project::LayerEntry entry;
-    entry.where = {"--layer", 0, text};
-    entry.name = text.substr(0, equals);
-    entry.device = device;
-    entry.layer = text.substr(colon + 1);
-    const std::string repo = text.substr(equals + 1, colon - equals - 1);
-    const auto at = repo.find('@');
-    entry.repo = RepoId::parse(repo.substr(0, at));
-    if (at != std::string::npos) entry.source = Reference::parse(repo.substr(at + 1));
-    return entry;
+    const std::string name = text.substr(0, equals);
+    const std::string source = text.substr(equals + 1, colon - equals - 1);
+    const std::string hub_layer = text.substr(colon + 1);
+    const auto at = source.find('@');
+    const RepoId repo = RepoId::parse(source.substr(0, at));
+    mapping.erase(name, device);
+    if (at == std::string::npos) {
+        mapping.set(name, device, layer::LockedLayerRepository(repo, hub_layer, lock, trust));
+    } else {
+        mapping.set(name, device,
+                    layer::LayerRepository(repo, hub_layer, Reference::parse(source.substr(at + 1)), trust));
+    }
 }
 
 // --bind NAME=CLASS_GLOB
@@ -51,8 +55,11 @@ project::Binding parse_bind_option(const std::string& text) {
 
 std::string device_of(const torch::jit::Module& module, const std::optional<std::string>& named) {
     if (named) {
-        layer::require_device_type(*named, "--device");
-        return *named;
+        try {
+            return layer::Device(*named).type();
+        } catch (const Error& error) {
+            throw Error(error.code(), std::string("--device: ") + error.what(), error.hint());
+        }
     }
     std::set<std::string> devices;
     for (const auto& parameter : module.parameters())
@@ -87,15 +94,8 @@ build::Target target_for(const std::string& device, const Context& context) {
     return target;
 }
 
-enum class Fallback { none, standard, all };
-
-Fallback parse_fallback(const Arguments& arguments) {
-    const std::string text = arguments.value("--use-fallback").value_or("default");
-    if (text == "none") return Fallback::none;
-    if (text == "default") return Fallback::standard;
-    if (text == "all") return Fallback::all;
-    throw Error(ErrorCode::usage,
-                "--use-fallback " + backquoted(text) + ": it is one of none, default and all");
+layer::KernelizeFallback parse_fallback(const Arguments& arguments) {
+    return layer::KernelizeFallback::parse(arguments.value("--use-fallback").value_or("default"));
 }
 
 torchscript::KernelizeOptions make_plan(const Context& context, const torch::jit::Module& module) {
@@ -103,56 +103,53 @@ torchscript::KernelizeOptions make_plan(const Context& context, const torch::jit
     torchscript::KernelizeOptions plan;
     plan.device = device_of(module, arguments.value("--device"));
     const auto mode = layer::Mode::parse(arguments.value("--mode").value_or("inference"));
-    mode.candidates();
+    mode.require_use();
     plan.mode = mode.to_string();
     const bool self_contained = !arguments.values("--layer").empty() && !arguments.has("--project");
     const std::string folder = arguments.value("--project").value_or(".");
     project::Project project;
     if (auto found = project::find(folder)) {
         project = std::move(*found);
-        layer::check_mapping(project);
     } else if (!self_contained) {
         project = project::load(folder);  // says what is missing
     }
     for (const auto& text : arguments.values("--bind"))
         plan.bindings.push_back(parse_bind_option(text));
     plan.bindings.insert(plan.bindings.end(), project.bindings.begin(), project.bindings.end());
+    std::shared_ptr<const lock::Lock> locked;
+    std::error_code error;
+    if (!project.folder.empty() && fs::exists(project.lock_file(), error))
+        locked = std::make_shared<const lock::Lock>(lock::Lock::load(project.lock_file()));
+    auto mapping = layer::mapping_of(project, locked);
     for (const auto& text : arguments.values("--layer"))
-        project.layers.push_back(parse_layer_option(text, plan.device));
-    if (project.layers.empty()) {
+        map_layer_option(text, plan.device, locked, project.trust, mapping);
+    if (mapping.empty()) {
         throw Error(ErrorCode::project_file, project.file.string() + ": no layer is mapped to a kernel",
                     "add a [[layers]] entry, or --layer NAME=REPO:LAYER");
     }
 
-    std::optional<lock::Lock> locked;
-    std::error_code error;
-    if (!project.folder.empty() && fs::exists(project.lock_file(), error))
-        locked = lock::Lock::load(project.lock_file());
     const hub::Cache cache(context.settings().cache);
     const auto target = target_for(plan.device, context);
-    const Fallback fallback = parse_fallback(arguments);
+    const auto fallback = parse_fallback(arguments);
     const auto device_check =
         arguments.has("--no-device-check") ? layer::DeviceCheck::no : layer::DeviceCheck::yes;
-    std::set<std::string> names;
-    for (const auto& entry : project.layers)
-        names.insert(entry.name);
-    for (const auto& name : names) {
-        const auto choice = layer::choose(project.layers, name, plan.device, target.capability, mode);
-        if (choice.entry == nullptr) {
-            plan.without_kernel[name] = choice.reason;
+    for (const auto& name : mapping.layer_names()) {
+        const auto selection = layer::select(mapping, name, plan.device, target.capability, mode);
+        if (!selection) {
+            plan.without_kernel[name] = selection.why;
             continue;
         }
-        if (choice.entry->layer.empty()) {
+        const auto& repository = selection.chosen->repository;
+        if (layer::is_function(repository)) {
             plan.without_kernel[name] = "functions (func = …) cannot be called from TorchScript models yet";
             continue;
         }
         try {
-            const auto kernel =
-                layer::resolve(*choice.entry, target, locked ? &*locked : nullptr, cache, device_check);
-            plan.kernels.push_back({name, choice.entry->layer, kernel.repo, kernel.commit, kernel.variant,
-                                    kernel.folder, kernel.id});
+            const auto kernel = layer::resolve(repository, target, cache, device_check);
+            plan.kernels.push_back({name, layer::member_name(repository), kernel.repo, kernel.commit,
+                                    kernel.variant, kernel.folder, kernel.id});
         } catch (const Error& failure) {
-            if (fallback != Fallback::all) throw;
+            if (!fallback.covers(layer::NoKernel::cannot_load)) throw;
             plan.without_kernel[name] = failure.what();
         }
     }
@@ -206,7 +203,7 @@ int run_kernelize(const Context& context) {
                     path.string() + ": none of its classes carries a registered layer name",
                     "see the classes with `kernels inspect`, and bind them with [[bindings]] or --bind");
     }
-    if (parse_fallback(arguments) == Fallback::none) {
+    if (parse_fallback(arguments) == layer::KernelizeFallback::none) {
         for (const auto& row : manifest.layers) {
             if (row.status == "replaced") continue;
             throw Error(ErrorCode::kernelize, row.module + " (" + row.layer + "): kept: " + row.reason,

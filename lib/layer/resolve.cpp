@@ -20,25 +20,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Commit commit_of(const project::LayerEntry& entry, const lock::Lock* lock, const hub::Cache& cache) {
-    const RepoId& repo = *entry.repo;
-    if (const auto* reference = std::get_if<Reference>(&entry.source)) {
-        const std::string name = reference->to_string();
-        if (Commit::is_commit(name)) return Commit::parse(name);
-        if (const auto commit = cache.read_ref(repo, name)) return *commit;
-        throw Error(ErrorCode::not_found, repo.to_string() + "@" + name + ": not in the cache",
-                    "add it to the dependencies, then `kernels lock` and `kernels download`");
-    }
-    if (lock == nullptr) {
-        throw Error(ErrorCode::lock_missing, repo.to_string() + ": the project has no kernels.lock",
-                    "write it with `kernels lock`");
-    }
-    const auto* locked = lock->find(repo);
-    if (locked == nullptr) {
-        throw Error(ErrorCode::lock_stale, repo.to_string() + ": not locked",
-                    "add it to the dependencies and lock it with `kernels lock`");
-    }
-    return locked->commit;
+// What a Hub repository's reference means here: a commit, or what the cache knows.
+Commit commit_of(const RepoId& repo, const Reference& reference, const hub::Cache& cache) {
+    const std::string name = reference.to_string();
+    if (Commit::is_commit(name)) return Commit::parse(name);
+    if (const auto commit = cache.read_ref(repo, name)) return *commit;
+    throw Error(ErrorCode::not_found, repo.to_string() + "@" + name + ": not in the cache",
+                "add it to the dependencies, then `kernels lock` and `kernels download`");
 }
 
 // Follows a kernel that has moved, as far as the lock or the cache knows where to.
@@ -98,16 +86,32 @@ ResolvedKernel from_folder(const fs::path& builds, const std::string& what, cons
 
 }  // namespace
 
-ResolvedKernel resolve(const project::LayerEntry& entry, const build::Target& target, const lock::Lock* lock,
-                       const hub::Cache& cache, DeviceCheck check) {
-    auto local = entry.repo ? local_kernel_folder(*entry.repo) : std::nullopt;
-    if (const auto* path = std::get_if<fs::path>(&entry.source)) local = *path;
+ResolvedKernel resolve(const Repository& repository, const build::Target& target, const hub::Cache& cache,
+                       DeviceCheck check) {
+    const RepoId* named = repo_of(repository);
+    auto local = named != nullptr ? local_kernel_folder(*named) : std::nullopt;
+    const lock::Lock* lock = nullptr;
+    std::optional<Commit> wanted;
+    std::visit(
+        [&](const auto& one) {
+            if constexpr (requires { one.path(); }) {
+                local = one.path();
+            } else if (local) {
+                return;
+            } else if constexpr (requires { one.reference(); }) {
+                wanted = commit_of(one.repo(), one.reference(), cache);
+            } else {
+                wanted = one.entry().commit;
+                lock = one.lock();
+            }
+        },
+        repository);
     if (local) {
         const fs::path base = fs::absolute(*local);
         return from_folder(fs::exists(base / "build") ? base / "build" : base, local->string(), target,
                            check);
     }
-    const auto [repo, commit] = followed(*entry.repo, commit_of(entry, lock, cache), lock, cache);
+    const auto [repo, commit] = followed(*named, *wanted, lock, cache);
     const std::string what = repo.to_string() + "@" + commit.to_string().substr(0, 12);
     const fs::path builds = cache.snapshot_folder(repo, commit) / "build";
     std::error_code error;

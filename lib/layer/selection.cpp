@@ -1,7 +1,7 @@
 #include "kernels/layer/selection.hpp"
 
-#include <algorithm>
-#include <limits>
+#include <array>
+#include <utility>
 
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
@@ -9,90 +9,114 @@
 namespace kernels::layer {
 namespace {
 
-struct Interval {
-    int least = 0;
-    int most = std::numeric_limits<int>::max();
-    auto operator<=>(const Interval&) const = default;
-    bool contains(int value) const { return least <= value && value <= most; }
-    int width() const { return most - least; }
-};
+constexpr std::array<std::pair<std::string_view, NoKernel>, 6> reason_names{{
+    {"no-layer", NoKernel::no_layer},
+    {"no-device", NoKernel::no_device},
+    {"no-properties", NoKernel::no_properties},
+    {"no-mode", NoKernel::no_mode},
+    {"cannot-load", NoKernel::cannot_load},
+    {"disabled", NoKernel::disabled},
+}};
 
-Interval interval_of(const project::LayerEntry& entry) {
-    Interval interval;
-    if (entry.min_capability) interval.least = *entry.min_capability;
-    if (entry.max_capability) interval.most = *entry.max_capability;
-    return interval;
+constexpr std::array<KernelizeFallback, 5> single_flags = {
+    KernelizeFallback::no_layer, KernelizeFallback::no_device, KernelizeFallback::no_compatible_properties,
+    KernelizeFallback::no_compatible_mode, KernelizeFallback::cannot_load};
+
+// Of equally small intervals the one with the greater least is for the newer devices; intervals come in the
+// order of their least.
+const KernelMapping::Entry* smallest_place(const KernelMapping::Places& places,
+                                           std::optional<int> capability) {
+    const KernelMapping::Entry* best = nullptr;
+    int width = 0;
+    for (const auto& [interval, entry] : places) {
+        if (capability ? !interval.contains(*capability) : !interval.is_everything()) continue;
+        if (best != nullptr && interval.width() > width) continue;
+        best = &entry;
+        width = interval.width();
+    }
+    return best;
+}
+
+Selection nothing(NoKernel reason, std::string why) {
+    return {std::nullopt, reason, std::move(why)};
 }
 
 }  // namespace
 
-const std::vector<std::string>& device_types() {
-    static const std::vector<std::string> types = {"cpu",  "cuda", "mps",    "npu",
-                                                   "rocm", "xpu",  "neuron", "tpu"};
-    return types;
+std::string_view to_string(NoKernel reason) noexcept {
+    return reason_names.at(static_cast<std::size_t>(reason)).first;
 }
 
-void require_device_type(const std::string& device, const std::string& origin) {
-    const auto& known = device_types();
-    if (std::find(known.begin(), known.end(), device) != known.end()) return;
-    const auto hint = did_you_mean(device, known);
-    throw Error(ErrorCode::usage, origin + ": " + backquoted(device) + " is no device",
-                hint.empty() ? "devices: " + join(known, ", ") : hint);
-}
-
-void check_mapping(const project::Project& project) {
-    for (const auto& entry : project.layers) {
-        const std::string where = entry.where.to_string();
-        try {
-            require_device_type(entry.device, where + ".device");
-            try {
-                Mode::parse(entry.mode);
-            } catch (const Error& error) {
-                throw Error(ErrorCode::usage, where + ".mode: " + error.what(), error.hint());
-            }
-            const bool has_interval = entry.min_capability || entry.max_capability;
-            if (has_interval && entry.device != "cuda" && entry.device != "rocm") {
-                throw Error(ErrorCode::usage, where + ".device: " + entry.device + " has no capabilities",
-                            "only cuda and rocm have");
-            }
-            const Interval interval = interval_of(entry);
-            if (interval.least > interval.most) {
-                throw Error(ErrorCode::usage,
-                            where + ".device: min-capability is greater than max-capability");
-            }
-        } catch (const Error& error) {
-            throw Error(ErrorCode::project_file, error.what(), error.hint());
+KernelizeFallback KernelizeFallback::parse(std::string_view text) {
+    if (text == "none") return none;
+    if (text == "default") return standard;
+    if (text == "all") return all;
+    KernelizeFallback flags = none;
+    std::vector<std::string> known = {"none", "default", "all"};
+    for (std::size_t i = 0; i < single_flags.size(); ++i)
+        known.emplace_back(reason_names.at(i).first);
+    for (const auto part : split(text, '|')) {
+        const std::string name(trimmed(part));
+        bool found = false;
+        for (std::size_t i = 0; i < single_flags.size(); ++i) {
+            if (name != reason_names.at(i).first) continue;
+            flags = flags | single_flags.at(i);
+            found = true;
         }
+        if (found) continue;
+        const auto hint = did_you_mean(name, known);
+        throw Error(ErrorCode::usage,
+                    backquoted(text) + ": " + backquoted(name) + " is no case to fall back in",
+                    hint.empty() ? "one of " + join(known, ", ") : hint);
     }
+    return flags;
 }
 
-Choice choose(const std::vector<project::LayerEntry>& entries, const std::string& layer,
-              const std::string& device, std::optional<int> capability, Mode mode) {
-    bool knows_layer = false;
-    bool knows_device = false;
-    // By interval, then by mode; a later entry replaces an earlier one for the same place.
-    std::map<Interval, std::map<Mode, const project::LayerEntry*>> fitting;
-    for (const auto& entry : entries) {
-        if (entry.name != layer) continue;
-        knows_layer = true;
-        if (entry.device != device) continue;
-        knows_device = true;
-        const Interval interval = interval_of(entry);
-        // Without a known capability only entries for every device can be trusted to fit.
-        const bool fits = capability ? interval.contains(*capability) : interval == Interval{};
-        if (fits) fitting[interval][Mode::parse(entry.mode)] = &entry;
+std::string KernelizeFallback::to_string() const {
+    if (*this == none) return "none";
+    if (*this == standard) return "default";
+    if (*this == all) return "all";
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < single_flags.size(); ++i) {
+        if (covers(reason_names.at(i).second)) names.emplace_back(reason_names.at(i).first);
     }
-    if (!knows_layer) return {nullptr, "no kernel is mapped to " + layer};
-    if (!knows_device) return {nullptr, layer + " has no kernel for the device " + device};
-    if (fitting.empty()) return {nullptr, layer + " has no kernel for this device's capability"};
-    const auto smallest = std::min_element(fitting.begin(), fitting.end(), [](const auto& a, const auto& b) {
-        return a.first.width() < b.first.width();
-    });
-    for (const Mode candidate : mode.candidates()) {
-        const auto found = smallest->second.find(candidate);
-        if (found != smallest->second.end()) return {found->second, ""};
+    return join(names, "|");
+}
+
+bool KernelizeFallback::covers(NoKernel reason) const noexcept {
+    if (reason == NoKernel::disabled) return true;
+    return (m_flags & single_flags.at(static_cast<std::size_t>(reason)).m_flags) != 0;
+}
+
+Selection select(const KernelMapping& mapping, const std::string& layer, const Device& device,
+                 std::optional<int> capability, Mode mode) {
+    const auto candidates = mode.candidates();
+    const auto* devices = mapping.find(layer);
+    if (devices == nullptr) return nothing(NoKernel::no_layer, "no kernel is mapped to " + layer);
+    const auto places = devices->find(device.type());
+    if (places == devices->end()) {
+        return nothing(NoKernel::no_device, layer + " has no kernel for the device " + device.type());
     }
-    return {nullptr, layer + " has no kernel for the mode " + mode.to_string()};
+    const bool limited = has_capabilities(device.type());
+    const auto* place = smallest_place(places->second, limited ? capability : std::nullopt);
+    if (place == nullptr) {
+        return nothing(NoKernel::no_properties,
+                       layer + " has no kernel for " +
+                           (capability ? "the capability " + std::to_string(*capability)
+                                       : std::string("a device of unknown capability")) +
+                           " of " + device.type());
+    }
+    for (const Mode candidate : candidates) {
+        const auto* repository = place->repositories.find(candidate);
+        if (repository != nullptr) return {Chosen{*repository, candidate, place->device}, {}, {}};
+    }
+    return nothing(NoKernel::no_mode, layer + " has no kernel for the mode " + mode.to_string());
+}
+
+void require_covered(const Selection& selection, KernelizeFallback fallback) {
+    if (selection || fallback.covers(selection.reason)) return;
+    throw Error(ErrorCode::kernelize, selection.why,
+                "map a kernel to it, or allow the original forward with use_fallback (--use-fallback)");
 }
 
 }  // namespace kernels::layer

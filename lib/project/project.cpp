@@ -51,9 +51,9 @@ std::vector<Dependency> parse_dependencies(const TableReader& table) {
     return dependencies;
 }
 
-TrustPolicy parse_trust(const TableReader& table) {
+std::optional<TrustPolicy> parse_trust(const TableReader& table) {
+    if (!table.has("trust-remote-code")) return std::nullopt;
     TrustPolicy trust;
-    if (!table.has("trust-remote-code")) return trust;
     if (const auto flag = table.boolean_if("trust-remote-code")) {
         trust.everyone = *flag;
         return trust;
@@ -71,12 +71,17 @@ int capability(const TableReader& table, const char* key, std::int64_t value) {
 }
 
 LayerEntry parse_layer(const TableReader& table, const fs::path& folder) {
-    table.allow({"name", "device", "mode", "repo", "version", "revision", "path", "layer", "func"});
+    table.allow({"name", "device", "mode", "repo", "version", "revision", "path", "layer", "func",
+                 "trust-remote-code"});
     LayerEntry entry;
     entry.where = table.location("");
+    for (const auto& key : table.keys())
+        entry.lines[key] = table.location(key).line;
     entry.name = table.require_text("name");
     if (const auto device = table.table_if("device")) {
         device->allow({"type", "min-capability", "max-capability"});
+        for (const auto& key : device->keys())
+            entry.lines["device." + key] = device->location(key).line;
         entry.device = device->require_text("type");
         if (const auto value = device->integer("min-capability")) {
             entry.min_capability = capability(*device, "min-capability", *value);
@@ -106,6 +111,10 @@ LayerEntry parse_layer(const TableReader& table, const fs::path& folder) {
     if (entry.layer.empty() == entry.func.empty()) {
         table.fail("", "needs a layer or a func, and not both",
                    "add layer = \"the class in the kernel repository\"");
+    }
+    entry.trust = parse_trust(table);
+    if (entry.trust && path) {
+        table.fail("trust-remote-code", "is not for a local kernel", "a path is trusted as it is");
     }
     return entry;
 }
@@ -140,7 +149,7 @@ Project parse_table(const TableReader& table, const fs::path& file) {
     } else if (table.has("dependencies")) {
         table.fail("dependencies", "is not a table", "write [" + table.path("dependencies") + "]");
     }
-    project.trust = parse_trust(table);
+    project.trust = parse_trust(table).value_or(TrustPolicy{});
     for (const auto& entry : table.tables("layers"))
         project.layers.push_back(parse_layer(entry, project.folder));
     for (const auto& entry : table.tables("bindings"))
@@ -176,6 +185,11 @@ std::optional<Project> find_in(const fs::path& folder) {
 
 bool TrustPolicy::allows(const RepoId& repo) const noexcept {
     return everyone || std::find(repositories.begin(), repositories.end(), repo) != repositories.end();
+}
+
+Location LayerEntry::location_of(const std::string& key) const {
+    const auto line = lines.find(key);
+    return {where.file, line != lines.end() ? line->second : where.line, where.key + "." + key};
 }
 
 std::string Location::to_string() const {

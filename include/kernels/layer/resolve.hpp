@@ -1,14 +1,18 @@
-// From a mapping entry to a build on this machine; the network is not asked.
+// From a repository to a build on this machine.
 #pragma once
 
 #include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_map>
 
 #include "kernels/build/target.hpp"
+#include "kernels/core/error.hpp"
 #include "kernels/hub/cache.hpp"
-#include "kernels/lock/lock_file.hpp"
-#include "kernels/project/project.hpp"
+#include "kernels/layer/repository.hpp"
 
 namespace kernels::layer {
 
@@ -23,13 +27,13 @@ struct ResolvedKernel {
 /// Whether a build without code for the target's device is refused (see build::device_fit).
 enum class DeviceCheck { yes, no };
 
-/// Finds the build for `entry` that fits `target` in the cache (or below its local path; LOCAL_KERNELS wins
-/// over both). `lock` is the project's, for entries without version and revision.
+/// Finds the build of `repository` that fits `target`, in the cache or below its local path; LOCAL_KERNELS
+/// wins over both. The network is not asked.
 ///
 /// Throws Error(lock_missing) and Error(lock_stale) for what is not locked, Error(not_found) for what was not
-/// downloaded, with the command that does, and Error(no_build) when nothing fits, or when
-/// the build that does holds no code for the device that `target` names.
-ResolvedKernel resolve(const project::LayerEntry& entry, const build::Target& target, const lock::Lock* lock,
-                       const hub::Cache& cache, DeviceCheck check = DeviceCheck::yes);
+/// downloaded, with the command that does, and Error(no_build) when nothing fits, or when the build that does
+/// holds no code for the device that `target` names.
+ResolvedKernel resolve(const Repository& repository, const build::Target& target, const hub::Cache& cache,
+                       DeviceCheck check = DeviceCheck::yes);
 
 }  // namespace kernels::layer

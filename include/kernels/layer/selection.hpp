@@ -1,34 +1,93 @@
-// Which of a project's mapping entries a layer gets on a device in a mode.
+// Which repository of a mapping a layer gets on a device in a mode.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <string>
-#include <vector>
+#include <string_view>
 
-#include "kernels/layer/mode.hpp"
-#include "kernels/project/project.hpp"
+#include "kernels/layer/mapping.hpp"
 
 namespace kernels::layer {
 
-/// The devices that a mapping can name.
-const std::vector<std::string>& device_types();
-/// Throws Error(usage) with the list when `device` is none.
-void require_device_type(const std::string& device, const std::string& origin);
+/// Why a layer keeps its original forward. The first four are looked at in this order.
+enum class NoKernel {
+    no_layer,       ///< the mapping does not name the layer
+    no_device,      ///< it has nothing for the device type
+    no_properties,  ///< no interval contains the device's capability
+    no_mode,        ///< no repository, or no loaded kernel, is for the mode
+    cannot_load,    ///< the kernel cannot be had or loaded
+    disabled,       ///< DISABLE_KERNEL_MAPPING
+};
+/// "no-layer", "no-device", "no-properties", "no-mode", "cannot-load" and "disabled", as in `--json`.
+std::string_view to_string(NoKernel reason) noexcept;
 
-/// Checks the devices, capability intervals and modes of all entries. Throws Error(project_file) with file,
-/// line and key.
-void check_mapping(const project::Project& project);
+/// In which cases the original forward may stay: flags. What is not covered is an error.
+class KernelizeFallback {
+  public:
+    static const KernelizeFallback none;
+    static const KernelizeFallback no_layer;
+    static const KernelizeFallback no_device;
+    static const KernelizeFallback no_compatible_properties;
+    static const KernelizeFallback no_compatible_mode;
+    static const KernelizeFallback cannot_load;
+    static const KernelizeFallback standard;  ///< all but cannot_load: what `use_fallback = true` means
+    static const KernelizeFallback all;
 
-struct Choice {
-    const project::LayerEntry* entry = nullptr;  ///< nullptr: none
-    std::string reason;                          ///< why there is none
+    /// `true` is standard, `false` is none.
+    constexpr KernelizeFallback(bool use_fallback);  // NOLINT(google-explicit-constructor)
+    /// "none", "default", "all", or the reasons' names with `|` between them. Throws Error(usage).
+    static KernelizeFallback parse(std::string_view text);
+    std::string to_string() const;
+
+    /// `disabled` always is.
+    bool covers(NoKernel reason) const noexcept;
+    friend constexpr KernelizeFallback operator|(KernelizeFallback left, KernelizeFallback right) {
+        return KernelizeFallback(left.m_flags | right.m_flags);
+    }
+    friend bool operator==(KernelizeFallback, KernelizeFallback) = default;
+
+  private:
+    explicit constexpr KernelizeFallback(unsigned flags) : m_flags(flags) {}
+    unsigned m_flags;
 };
 
-/// The entry for a layer: the device's entries, of these the smallest capability interval that contains
-/// `capability` (an entry without interval contains everything; the later of two with the same interval and
-/// mode counts), of these the first of the mode's candidates.
-Choice choose(const std::vector<project::LayerEntry>& entries, const std::string& layer,
-              const std::string& device, std::optional<int> capability, Mode mode);
+inline constexpr KernelizeFallback KernelizeFallback::none{0U};
+inline constexpr KernelizeFallback KernelizeFallback::no_layer{1U};
+inline constexpr KernelizeFallback KernelizeFallback::no_device{2U};
+inline constexpr KernelizeFallback KernelizeFallback::no_compatible_properties{4U};
+inline constexpr KernelizeFallback KernelizeFallback::no_compatible_mode{8U};
+inline constexpr KernelizeFallback KernelizeFallback::cannot_load{16U};
+inline constexpr KernelizeFallback KernelizeFallback::standard{15U};
+inline constexpr KernelizeFallback KernelizeFallback::all{31U};
+constexpr KernelizeFallback::KernelizeFallback(bool use_fallback) : m_flags(use_fallback ? 15U : 0U) {}
+
+/// What a mapping holds for a layer.
+struct Chosen {
+    Repository repository;
+    Mode mode;      ///< for which it was registered
+    Device device;  ///< with the interval for which it was registered
+};
+
+struct Selection {
+    std::optional<Chosen> chosen;
+    NoKernel reason = NoKernel::no_layer;  ///< when nothing was
+    std::string why;                       ///< the reason for people, naming layer, device and mode
+    explicit operator bool() const noexcept { return chosen.has_value(); }
+};
+
+/// The repository for a layer, by these rules, each the Python client's:
+///
+/// 1. only the places of the device type count;
+/// 2. of these the smallest interval that contains `capability` (of equally small ones that with the greater
+///    least, where the Python client's choice is arbitrary); without a known capability only a place for all
+///    of them, where the Python client fails. The capability is looked at for cuda and rocm alone;
+/// 3. of that place's modes the first of `mode.candidates()`. What it lacks no other place makes up.
+///
+/// Throws Error(usage) for a mode that no model is used in. DISABLE_KERNEL_MAPPING is kernelize's to look at.
+Selection select(const KernelMapping& mapping, const std::string& layer, const Device& device,
+                 std::optional<int> capability, Mode mode);
+
+/// Throws Error(kernelize), naming the layer, when `fallback` does not cover the selection's reason.
+void require_covered(const Selection& selection, KernelizeFallback fallback);
 
 }  // namespace kernels::layer

@@ -20,6 +20,7 @@ struct TrustPolicy {
     std::vector<RepoId> repositories;
 
     bool allows(const RepoId& repo) const noexcept;
+    friend bool operator==(const TrustPolicy&, const TrustPolicy&) = default;
 };
 
 /// A place in the project file, for messages: "pyproject.toml:12: tool.kernels.layers[0].mode".
@@ -43,9 +44,14 @@ struct LayerEntry {
     std::string mode;            ///< "inference", "training|torch-compile", …; empty means fallback
     std::optional<RepoId> repo;  ///< absent for a local path
     RepoSource source;
-    std::string layer;  ///< class in the kernel repository; or
-    std::string func;   ///< function of the kernel's package
+    std::string layer;                 ///< class in the kernel repository; or
+    std::string func;                  ///< function of the kernel's package
+    std::optional<TrustPolicy> trust;  ///< the entry's own; absent means the project's
     Location where;
+    std::map<std::string, std::uint32_t> lines;  ///< of its keys, "device.min-capability" as well
+
+    /// The place of one of its keys, or of the entry where the key is not given.
+    Location location_of(const std::string& key) const;
 };
 
 using AttributeValue = std::variant<bool, std::int64_t, double, std::string>;

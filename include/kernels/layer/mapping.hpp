@@ -1,0 +1,133 @@
+// Which kernel stands for which layer: layer name → device → mode → repository.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <initializer_list>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/layer/device.hpp"
+#include "kernels/layer/mode.hpp"
+#include "kernels/layer/repository.hpp"
+
+namespace kernels::layer {
+
+/// The repositories of a layer on a device, by mode. A repository without a mode is for Mode::fallback.
+class ModeRepositories {
+  public:
+    ModeRepositories() = default;
+    template <typename AnyRepository>
+    requires std::constructible_from<Repository, AnyRepository> ModeRepositories(
+        AnyRepository repository)  // NOLINT(google-explicit-constructor)
+        : m_repositories{{Mode::fallback, Repository(std::move(repository))}} {}
+    /// Of two repositories for one mode the later counts. Throws Error(usage) for torch_compile alone.
+    ModeRepositories(std::initializer_list<std::pair<Mode, Repository>> repositories);
+
+    /// Throws Error(usage) for torch_compile alone.
+    void set(Mode mode, Repository repository);
+    const Repository* find(Mode mode) const noexcept;
+    const std::map<Mode, Repository>& all() const noexcept { return m_repositories; }
+    friend bool operator==(const ModeRepositories&, const ModeRepositories&) = default;
+
+  private:
+    std::map<Mode, Repository> m_repositories;
+};
+
+/// A kernel mapping: a value.
+///
+///     const KernelMapping mapping{
+///         {"SiluAndMul", "cpu", LayerRepository("org/activation", "SiluAndMul", KernelVersion{1})},
+///         {"RMSNorm", Device("cuda", CUDAProperties(80, 90)),
+///          {{Mode::inference, LayerRepository("org/norm", "FastNorm", KernelVersion{1})},
+///           {Mode::training, LayerRepository("org/norm", "RMSNorm", KernelVersion{1})}}},
+///     };
+///
+/// A layer, a device type and a capability interval name one place. What is put there takes the place of
+/// everything that was there, all modes together, as in the Python client.
+class KernelMapping {
+  public:
+    struct Entry {
+        std::string layer;
+        Device device;
+        ModeRepositories repositories;
+    };
+
+    KernelMapping() = default;
+    /// Later entries replace earlier ones for the same place.
+    KernelMapping(std::initializer_list<Entry> entries);
+
+    /// Throws Error(usage) for an empty layer name or an entry without a repository.
+    void set(const std::string& layer, const Device& device, ModeRepositories repositories);
+    /// Adds one mode to a place, and leaves the place's other modes alone.
+    void add(const std::string& layer, const Device& device, Mode mode, Repository repository);
+    /// Everything that `other` holds replaces what stands at the same place.
+    void merge(const KernelMapping& other);
+    /// Forgets what stands for a layer on a type of device.
+    void erase(const std::string& layer, const std::string& device_type);
+
+    bool empty() const noexcept { return m_layers.empty(); }
+    std::vector<std::string> layer_names() const;
+    /// The places of a layer, by device type, then by interval; none for an unknown layer.
+    std::vector<Entry> entries(const std::string& layer) const;
+    std::vector<Entry> entries() const;
+
+    /// The devices' places of one type, by interval.
+    using Places = std::map<CapabilityInterval, Entry>;
+    /// nullptr when the layer is not known; by device type.
+    const std::map<std::string, Places>* find(const std::string& layer) const noexcept;
+
+  private:
+    std::map<std::string, std::map<std::string, Places>> m_layers;
+};
+
+/// The mapping that a project's [[layers]] entries make. Entries for one place are one entry with several
+/// modes; of two for the same mode the later counts. `lock` is the project's, nullptr when it has none: what
+/// must be locked and is not shows when it is used. Throws Error(project_file) with file, line and key for
+/// devices, properties and modes that cannot be.
+KernelMapping mapping_of(const project::Project& project, const std::shared_ptr<const lock::Lock>& lock);
+/// With the lock beside the project file, where there is one.
+KernelMapping mapping_of(const project::Project& project);
+
+/// Merges `mapping` into the mapping that this thread sees: that of its innermost scope, else the one of the
+/// process. With `inherit_mapping` false what was there is erased first.
+void register_kernel_mapping(const KernelMapping& mapping, bool inherit_mapping = true);
+
+/// A copy of the mapping that this thread sees.
+KernelMapping current_kernel_mapping();
+
+/// While it lives, its thread sees another mapping; see use_kernel_mapping.
+class [[nodiscard]] KernelMappingScope {
+  public:
+    KernelMappingScope(const KernelMapping& mapping, bool inherit_mapping);
+    ~KernelMappingScope();
+    KernelMappingScope(const KernelMappingScope&) = delete;
+    KernelMappingScope& operator=(const KernelMappingScope&) = delete;
+    // Scopes nest as blocks do; one on the heap could outlive an outer one or end in another thread.
+    static void* operator new(std::size_t) = delete;
+    static void* operator new[](std::size_t) = delete;
+
+  private:
+    std::shared_ptr<const KernelMapping> m_outer;
+};
+
+/// Until the end of the block this thread sees the mapping that it saw before, extended by `mapping`, or,
+/// with `inherit_mapping` false, only `mapping`. Scopes nest, and leaving one by an exception restores as
+/// well.
+///
+///     const auto scope = use_kernel_mapping(mapping);
+///
+/// Threads: the mapping of the process is shared, and every function here may be called from any thread. A
+/// scope belongs to its thread: other threads, also those started inside it, do not see it (as in the Python
+/// client, where it is a context variable). Hand them current_kernel_mapping(). An inherited mapping is the
+/// state at the scope's beginning: what others register later is not seen inside.
+KernelMappingScope use_kernel_mapping(const KernelMapping& mapping, bool inherit_mapping = true);
+
+/// Whether DISABLE_KERNEL_MAPPING asks to keep every original forward: a number other than 0. Throws
+/// Error(usage) when it is no number.
+bool kernel_mapping_disabled();
+
+}  // namespace kernels::layer

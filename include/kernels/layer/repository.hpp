@@ -1,0 +1,144 @@
+// Where the kernel for a layer comes from: the six kinds of repository that a mapping can name.
+//
+//                     a layer (class of the kernel's layers)    a function (of the kernel's package)
+//   from the Hub      LayerRepository                           FuncRepository
+//   from a folder     LocalLayerRepository                      LocalFuncRepository
+//   as locked         LockedLayerRepository                     LockedFuncRepository
+//
+// All are values: they can be copied, compared and hashed, and making one asks no network.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "kernels/core/reference.hpp"
+#include "kernels/lock/lock_file.hpp"
+#include "kernels/project/project.hpp"
+
+namespace kernels::layer {
+
+/// Which repositories' code may be used without their publisher being trusted: `true`, `false` or a list.
+using TrustRemoteCode = project::TrustPolicy;
+
+enum class Member { layer, function };
+
+/// What all six have: the name of the layer or function in the kernel repository. Not a type for mappings.
+template <Member member>
+class NamedMember {
+  public:
+    static constexpr bool is_function = member == Member::function;
+    const std::string& layer_name() const noexcept requires(member == Member::layer) { return m_name; }
+    const std::string& func_name() const noexcept requires(member == Member::function) { return m_name; }
+    /// The name, whatever it is of.
+    const std::string& name() const noexcept { return m_name; }
+    friend bool operator==(const NamedMember&, const NamedMember&) = default;
+
+  protected:
+    /// Throws Error(usage) for an empty name.
+    explicit NamedMember(std::string name);
+
+  private:
+    std::string m_name;
+};
+
+/// A kernel repository of the Hub at a version xor a revision: `KernelVersion{1}` or `Revision{"main"}`.
+/// Equal when name, repository, reference and trust are.
+template <Member member>
+class HubRepository : public NamedMember<member> {
+  public:
+    HubRepository(RepoId repo, std::string name, Reference reference, TrustRemoteCode trust = {});
+    /// Throws Error(usage) when `repo` is no `org/name`.
+    HubRepository(std::string_view repo, std::string name, Reference reference, TrustRemoteCode trust = {});
+
+    const RepoId& repo() const noexcept { return m_repo; }
+    const Reference& reference() const noexcept { return m_reference; }
+    const TrustRemoteCode& trust_remote_code() const noexcept { return m_trust; }
+    /// "`org/name` (version 1), layer `SiluAndMul`"
+    std::string describe() const;
+    friend bool operator==(const HubRepository&, const HubRepository&) = default;
+
+  private:
+    RepoId m_repo;
+    Reference m_reference;
+    TrustRemoteCode m_trust;
+};
+
+/// A folder that holds builds, or a `build` folder with them. Equal when name and path, as it is written,
+/// are.
+template <Member member>
+class LocalRepository : public NamedMember<member> {
+  public:
+    /// Throws Error(usage) for an empty path. Whether the folder exists shows when it is used.
+    LocalRepository(const std::filesystem::path& path, std::string name);
+
+    const std::filesystem::path& path() const noexcept { return m_path; }
+    std::string describe() const;
+    friend bool operator==(const LocalRepository&, const LocalRepository&) = default;
+
+  private:
+    std::filesystem::path m_path;
+};
+
+/// A kernel repository at the commit that a project's kernels.lock names. Equal when name, repository, trust,
+/// the entry and the whole lock are: the kernels that it needs come from the same lock.
+template <Member member>
+class LockedRepository : public NamedMember<member> {
+  public:
+    /// Reads `lock_file`; without one, that of the project that the current directory belongs to. Throws
+    /// Error(lock_missing) when there is none, Error(lock_stale) when it does not hold the repository,
+    /// Error(project_file) when there is no project, and what lock::Lock::load does.
+    LockedRepository(std::string_view repo, std::string name, const std::filesystem::path& lock_file = {},
+                     TrustRemoteCode trust = {});
+    /// For a project whose lock has been read, or which has none yet (nullptr): then entry() says so.
+    LockedRepository(RepoId repo, std::string name, std::shared_ptr<const lock::Lock> lock,
+                     TrustRemoteCode trust = {});
+
+    const RepoId& repo() const noexcept { return m_repo; }
+    const TrustRemoteCode& trust_remote_code() const noexcept { return m_trust; }
+    /// nullptr for a project without one.
+    const lock::Lock* lock() const noexcept { return m_lock.get(); }
+    /// The repository's entry. Throws Error(lock_missing) or Error(lock_stale) when there is none.
+    const lock::LockedKernel& entry() const;
+    std::string describe() const;
+    friend bool operator==(const LockedRepository& left, const LockedRepository& right) {
+        return left.equals(right);
+    }
+
+  private:
+    bool equals(const LockedRepository& other) const noexcept;
+    RepoId m_repo;
+    std::shared_ptr<const lock::Lock> m_lock;
+    TrustRemoteCode m_trust;
+};
+
+using LayerRepository = HubRepository<Member::layer>;
+using FuncRepository = HubRepository<Member::function>;
+using LocalLayerRepository = LocalRepository<Member::layer>;
+using LocalFuncRepository = LocalRepository<Member::function>;
+using LockedLayerRepository = LockedRepository<Member::layer>;
+using LockedFuncRepository = LockedRepository<Member::function>;
+
+/// Any of the six.
+using Repository = std::variant<LayerRepository, FuncRepository, LocalLayerRepository, LocalFuncRepository,
+                                LockedLayerRepository, LockedFuncRepository>;
+
+std::string describe(const Repository& repository);
+/// The layer's or function's name in the kernel repository.
+const std::string& member_name(const Repository& repository) noexcept;
+bool is_function(const Repository& repository) noexcept;
+/// nullptr for local ones.
+const RepoId* repo_of(const Repository& repository) noexcept;
+/// Local ones are trusted.
+TrustRemoteCode trust_of(const Repository& repository);
+
+/// Equal repositories have equal hashes. (std::hash has no variant of types that it does not know.)
+struct RepositoryHash {
+    std::size_t operator()(const Repository& repository) const noexcept;
+};
+
+}  // namespace kernels::layer

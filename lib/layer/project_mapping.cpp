@@ -1,0 +1,73 @@
+// The project file's [[layers]] entries as a mapping.
+#include "kernels/core/error.hpp"
+#include "kernels/layer/mapping.hpp"
+
+namespace kernels::layer {
+namespace {
+
+template <typename Make>
+auto about(const project::LayerEntry& entry, const std::string& key, Make make) {
+    try {
+        return make();
+    } catch (const Error& error) {
+        throw Error(ErrorCode::project_file, entry.location_of(key).to_string() + ": " + error.what(),
+                    error.hint());
+    }
+}
+
+Device device_of(const project::LayerEntry& entry) {
+    const bool limited = entry.min_capability || entry.max_capability;
+    const Device plain = about(entry, entry.lines.contains("device.type") ? "device.type" : "device",
+                               [&] { return Device(entry.device); });
+    if (!limited) return plain;
+    const CapabilityInterval interval{entry.min_capability.value_or(0),
+                                      entry.max_capability.value_or(CapabilityInterval::unlimited)};
+    return about(entry, entry.min_capability ? "device.min-capability" : "device.max-capability", [&] {
+        if (interval.least > interval.most) {
+            throw Error(ErrorCode::usage, "is greater than max-capability (" +
+                                              std::to_string(interval.least) + " > " +
+                                              std::to_string(interval.most) + ")");
+        }
+        if (!has_capabilities(entry.device)) {
+            throw Error(ErrorCode::usage, entry.device + " has no capabilities", "only cuda and rocm have");
+        }
+        return device_with(entry.device, interval);
+    });
+}
+
+template <Member member>
+Repository repository_of(const project::LayerEntry& entry, const std::string& name,
+                         const project::TrustPolicy& trust, const std::shared_ptr<const lock::Lock>& lock) {
+    if (const auto* path = std::get_if<std::filesystem::path>(&entry.source))
+        return LocalRepository<member>(*path, name);
+    if (const auto* reference = std::get_if<Reference>(&entry.source))
+        return HubRepository<member>(*entry.repo, name, *reference, trust);
+    return LockedRepository<member>(*entry.repo, name, lock, trust);
+}
+
+}  // namespace
+
+KernelMapping mapping_of(const project::Project& project, const std::shared_ptr<const lock::Lock>& lock) {
+    KernelMapping mapping;
+    for (const auto& entry : project.layers) {
+        const Device device = device_of(entry);
+        const Mode mode = about(entry, "mode", [&] {
+            const Mode parsed = Mode::parse(entry.mode);
+            parsed.require_mappable();
+            return parsed;
+        });
+        const auto& trust = entry.trust ? *entry.trust : project.trust;
+        mapping.add(entry.name, device, mode,
+                    entry.func.empty() ? repository_of<Member::layer>(entry, entry.layer, trust, lock)
+                                       : repository_of<Member::function>(entry, entry.func, trust, lock));
+    }
+    return mapping;
+}
+
+KernelMapping mapping_of(const project::Project& project) {
+    std::error_code error;
+    if (!std::filesystem::exists(project.lock_file(), error)) return mapping_of(project, nullptr);
+    return mapping_of(project, std::make_shared<const lock::Lock>(lock::Lock::load(project.lock_file())));
+}
+
+}  // namespace kernels::layer

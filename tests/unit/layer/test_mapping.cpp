@@ -1,0 +1,137 @@
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "kernels/core/error.hpp"
+#include "kernels/layer/mapping.hpp"
+
+using namespace kernels;
+using layer::CUDAProperties;
+using layer::Device;
+using layer::KernelMapping;
+using layer::Mode;
+using layer::ModeRepositories;
+
+namespace {
+
+layer::LayerRepository repository(const std::string& name) {
+    return {"a/k", name, KernelVersion{1}};
+}
+
+// "L cuda[75..90] training=X, …", a line an entry.
+std::string text(const KernelMapping& mapping) {
+    std::string lines;
+    for (const auto& entry : mapping.entries()) {
+        lines += entry.layer + " " + entry.device.to_string();
+        for (const auto& [mode, one] : entry.repositories.all())
+            lines += " " + mode.to_string() + "=" + layer::member_name(one);
+        lines += "\n";
+    }
+    return lines;
+}
+
+std::string parsed(const std::string& toml) {
+    return text(layer::mapping_of(project::parse(toml, "kernels.toml"), nullptr));
+}
+
+std::string entry(const std::string& device, const std::string& mode, const std::string& layer) {
+    return "[[layers]]\nname = \"L\"\ndevice = " + device + "\nmode = \"" + mode +
+           "\"\nrepo = \"a/k\"\nlayer = \"" + layer + "\"\n";
+}
+
+std::string refused(const std::string& toml) {
+    try {
+        parsed(toml);
+    } catch (const Error& error) {
+        CHECK(error.code() == ErrorCode::project_file);
+        return error.what();
+    }
+    return "nothing was refused";
+}
+
+}  // namespace
+
+TEST_CASE("What is put at a place replaces all its modes") {
+    KernelMapping mapping{
+        {"L", "cpu", {{Mode::inference, repository("I")}, {Mode::training, repository("T")}}},
+        {"L", "cuda", repository("Any")}};
+    CHECK(text(mapping) == "L cpu training=T inference=I\nL cuda fallback=Any\n");
+    mapping.merge({{"L", "cpu", {{Mode::training, repository("T2")}}}, {"M", "cpu", repository("M")}});
+    CHECK(text(mapping) == "L cpu training=T2\nL cuda fallback=Any\nM cpu fallback=M\n");
+    mapping.add("L", "cpu", Mode::inference, repository("I2"));
+    CHECK(text(mapping) == "L cpu training=T2 inference=I2\nL cuda fallback=Any\nM cpu fallback=M\n");
+    mapping.erase("L", "cuda");
+    mapping.erase("M", "cpu");
+    mapping.erase("N", "cpu");
+    CHECK(mapping.layer_names() == std::vector<std::string>{"L"});
+}
+
+TEST_CASE("The same interval is the same place, another one is another") {
+    KernelMapping mapping{{"L", {"cuda", CUDAProperties(75, 90)}, repository("A")},
+                          {"L", {"cuda", CUDAProperties(75, 89)}, repository("B")},
+                          {"L", {"cuda", CUDAProperties(75, 90)}, repository("C")},
+                          {"L", "cuda", repository("D")}};
+    CHECK(text(mapping) == "L cuda fallback=D\nL cuda[75..89] fallback=B\nL cuda[75..90] fallback=C\n");
+    mapping.set("L", {"cuda", CUDAProperties(0, layer::CapabilityInterval::unlimited)}, repository("E"));
+    CHECK(text(mapping) == "L cuda[..] fallback=E\nL cuda[75..89] fallback=B\nL cuda[75..90] fallback=C\n");
+}
+
+TEST_CASE("What cannot be in a mapping is refused, and the mapping stays as it was") {
+    KernelMapping mapping{{"L", "cpu", repository("X")}};
+    CHECK_THROWS_AS(mapping.set("", "cpu", repository("Y")), Error);
+    CHECK_THROWS_AS(mapping.set("L", "cpu", ModeRepositories{}), Error);
+    CHECK_THROWS_AS(mapping.add("L", "cpu", Mode::torch_compile, repository("Y")), Error);
+    CHECK_THROWS_AS((ModeRepositories{{Mode::torch_compile, repository("Y")}}), Error);
+    CHECK(text(mapping) == "L cpu fallback=X\n");
+}
+
+TEST_CASE(
+    "A project's entries for one place are one with several modes; the later of two for one mode counts") {
+    CHECK(parsed(entry("\"cpu\"", "inference", "First") + entry("\"cpu\"", "training", "T") +
+                 entry("\"cpu\"", "inference", "Second")) == "L cpu training=T inference=Second\n");
+    CHECK(parsed(entry("{ type = \"rocm\", min-capability = 90 }", "", "X")) == "L rocm[90..] fallback=X\n");
+    CHECK(parsed(entry("{ type = \"cuda\", max-capability = 89 }", "", "X")) == "L cuda[..89] fallback=X\n");
+    CHECK(parsed(entry("{ type = \"cuda\" }", "training|torch-compile", "X")) ==
+          "L cuda training|torch-compile=X\n");
+}
+
+TEST_CASE("A project's entries become the six kinds of repository") {
+    const std::string head = "[[layers]]\nname = \"L\"\ndevice = \"cpu\"\n";
+    const auto kind = [&](const std::string& source) {
+        const auto project =
+            project::parse("trust-remote-code = [\"a/k\"]\n" + head + source, "p/kernels.toml");
+        return layer::mapping_of(project, nullptr).entries().at(0).repositories.all().at(Mode::fallback);
+    };
+    const project::TrustPolicy trust{false, {RepoId::parse("a/k")}};
+    CHECK(kind("repo = \"a/k\"\nversion = 2\nlayer = \"X\"") ==
+          layer::Repository(layer::LayerRepository("a/k", "X", KernelVersion{2}, trust)));
+    CHECK(kind("repo = \"a/k\"\nrevision = \"main\"\nfunc = \"f\"\ntrust-remote-code = true") ==
+          layer::Repository(layer::FuncRepository("a/k", "f", Revision{"main"}, {true, {}})));
+    CHECK(kind("repo = \"a/k\"\nversion = 2\nlayer = \"X\"\ntrust-remote-code = false") ==
+          layer::Repository(layer::LayerRepository("a/k", "X", KernelVersion{2}, {})));
+    CHECK(kind("path = \"k\"\nlayer = \"X\"") == layer::Repository(layer::LocalLayerRepository("p/k", "X")));
+    CHECK(kind("path = \"k\"\nfunc = \"f\"") == layer::Repository(layer::LocalFuncRepository("p/k", "f")));
+    CHECK(kind("repo = \"a/k\"\nlayer = \"X\"") ==
+          layer::Repository(layer::LockedLayerRepository(RepoId::parse("a/k"), "X", nullptr, trust)));
+    CHECK(kind("repo = \"a/k\"\nfunc = \"f\"") ==
+          layer::Repository(layer::LockedFuncRepository(RepoId::parse("a/k"), "f", nullptr, trust)));
+}
+
+TEST_CASE("A project's entry that cannot be is refused with file, line and key") {
+    CHECK(refused(entry("\"cpu\"", "inference", "X")) == "nothing was refused");
+    CHECK(refused("\n" + entry("\"gpu\"", "", "X")) ==
+          "kernels.toml:4: layers[0].device: `gpu` is no device");
+    CHECK(
+        refused("[[layers]]\nname = \"L\"\nrepo = \"a/k\"\nlayer = \"X\"\n[layers.device]\ntype = \"gpu\"") ==
+        "kernels.toml:6: layers[0].device.type: `gpu` is no device");
+    CHECK(refused(entry("\"cpu\"", "", "X") + entry("\"cpu\"", "fast", "X")) ==
+          "kernels.toml:10: layers[1].mode: `fast` is no mode");
+    CHECK(refused(entry("\"cpu\"", "torch-compile", "X")) ==
+          "kernels.toml:4: layers[0].mode: `torch-compile` needs inference or training beside it");
+    CHECK(refused(entry("\"cpu\"", "inference|training", "X")) ==
+          "kernels.toml:4: layers[0].mode: inference and training exclude each other: `inference|training`");
+    CHECK(refused(entry("{ type = \"cpu\", max-capability = 1 }", "", "X")) ==
+          "kernels.toml:3: layers[0].device.max-capability: cpu has no capabilities");
+    CHECK(refused(entry("{ type = \"cuda\", min-capability = 90, max-capability = 80 }", "", "X")) ==
+          "kernels.toml:3: layers[0].device.min-capability: is greater than max-capability (90 > 80)");
+}
