@@ -128,8 +128,11 @@ void add_values(const Values& arguments, std::vector<InputCase>& cases) {
         cases.push_back(std::move(one));
     };
     add("normal values", [](const at::Tensor& t) { return normal_like(t, 1); });
+    // Beyond what a float16 could hold, but with squares that a float32 holds.
     add("large values",
-        [](const at::Tensor& t) { return of_size(t, t.scalar_type() == at::kHalf ? 1e3 : 1e4); });
+        [](const at::Tensor& t) { return of_size(t, t.scalar_type() == at::kHalf ? 1e3 : 2e5); });
+    // Differences of large numbers cancel.
+    add("values around 50", [](const at::Tensor& t) { return normal_like(t, 1) + 50; });
     add("small values", [](const at::Tensor& t) { return normal_like(t, 1e-3); });
     add("zeros", [](const at::Tensor& t) { return at::zeros_like(t); });
     // In rows of their own, so that a kernel cannot mend one by the other.
@@ -153,17 +156,17 @@ void add_dtypes(const Values& arguments, std::vector<InputCase>& cases, bool val
         if (dtype == own) continue;
         const auto add = [&](const std::string& name, const Change& change) {
             InputCase one;
-            one.name = std::string(c10::toString(dtype)) + name;
+            one.name = (dtype == at::kFloat ? "float32" : "bfloat16") + name;
             one.arguments =
                 with_tensors(arguments, on_floats([&](const at::Tensor& t) { return change(t.to(dtype)); }));
             one.dtype = dtype;
             one.may_be_refused = true;
             cases.push_back(std::move(one));
         };
-        add("", [](const at::Tensor& t) { return t; });
+        add(" inputs", [](const at::Tensor& t) { return t; });
         if (!values) continue;
         add(", normal values", [](const at::Tensor& t) { return normal_like(t, 1); });
-        add(", large values", [](const at::Tensor& t) { return of_size(t, 1e4); });
+        add(", large values", [](const at::Tensor& t) { return of_size(t, 2e5); });
     }
 }
 

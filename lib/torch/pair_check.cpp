@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 #include <c10/util/Exception.h>
 
+#include "guarded_memory.hpp"
 #include "kernels/core/text.hpp"
 #include "tensors_in.hpp"
 
@@ -49,15 +50,6 @@ bool all_finite(const c10::IValue& value) {
         if (tensor.is_floating_point() && !tensor.isfinite().all().item<bool>()) return false;
     }
     return true;
-}
-
-std::vector<at::Tensor> weights_of(const Module& module) {
-    std::vector<at::Tensor> weights;
-    for (const auto& attribute : module.named_attributes(true)) {
-        if (attribute.value.isTensor() && attribute.value.toTensor().defined())
-            weights.push_back(attribute.value.toTensor());
-    }
-    return weights;
 }
 
 bool share(const at::Tensor& one, const at::Tensor& other) {
@@ -113,8 +105,68 @@ std::string changed_arguments(const Values& before, const Values& by_replaced, c
     return {};
 }
 
-Outcome differs(std::string problem, double largest, c10::IValue expected) {
-    return {Outcome::Kind::differs, std::move(problem), largest, std::move(expected)};
+// Weights as they were before a call.
+class Snapshot {
+  public:
+    explicit Snapshot(const Module& module) : m_module(module) {
+        for (const auto& item : module.named_attributes(true)) {
+            if (item.value.isTensor() && item.value.toTensor().defined())
+                m_before.emplace_back(item.name, exact_copy(item.value.toTensor()));
+        }
+    }
+    /// The name of the first that is another now; empty when none is.
+    std::string changed() const {
+        std::size_t i = 0;
+        for (const auto& item : m_module.named_attributes(true)) {
+            if (!item.value.isTensor() || !item.value.toTensor().defined()) continue;
+            if (i == m_before.size() || m_before[i].first != item.name) return item.name;
+            if (!same_bytes(m_before[i++].second, item.value.toTensor())) return item.name;
+        }
+        return {};
+    }
+
+  private:
+    const Module& m_module;
+    std::vector<std::pair<std::string, at::Tensor>> m_before;
+};
+
+// What two calls of the replacement left.
+struct Calls {
+    Values arguments;  // of the first, after it
+    c10::IValue first;
+    c10::IValue first_as_given;  // a copy from before the second call
+    c10::IValue second;
+    std::string changed_weight;
+    bool damage = false;
+};
+
+// What is wrong although the result is right.
+std::string fault_beside_result(const Pair& pair, const InputCase& one, const Calls& calls,
+                                const c10::IValue& expected, const Values& for_original,
+                                const CompareOptions& rules) {
+    if (calls.damage) return "it writes outside of the memory of its tensors";
+    if (!calls.changed_weight.empty())
+        return "it changes its parameter " + calls.changed_weight + " in place";
+    if (auto shared = shared_memory(pair, calls.first, calls.arguments, expected, for_original);
+        !shared.empty())
+        return shared;
+    if (auto changed = changed_arguments(one.arguments, calls.arguments, for_original, {rules.tolerance});
+        !changed.empty()) {
+        return changed;
+    }
+    if (const auto repeated = compare(calls.second, expected, rules); !repeated.within)
+        return "its result differs when it is called again: " + repeated.problem;
+    const auto before = tensors_in({calls.first_as_given});
+    const auto after = tensors_in({calls.first});
+    const auto second = tensors_in({calls.second});
+    const auto original_weights = weights_of(pair.original);
+    const auto originals = tensors_in({expected});
+    for (std::size_t i = 0; i < before.size(); ++i) {
+        const bool constant = any_shares(originals[i], original_weights);
+        if (!same_bytes(before[i], after[i]) || (!constant && share(after[i], second[i])))
+            return "calling it again changes the result that it gave before";
+    }
+    return {};
 }
 
 }  // namespace
@@ -137,8 +189,14 @@ Module copy_of(const Module& module, std::optional<at::ScalarType> dtype) {
 Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options) {
     const Values for_original = with_tensors(one.arguments, exact_copy);
     Outcome outcome;
+    std::optional<Snapshot> weights;
     try {
+        if (options.watch_weights) weights.emplace(pair.original);
         outcome.expected = call(pair.original, for_original, options.seed);
+        // Where the original changes weights itself, as a cache does, a kernel may as well.
+        const bool constant = weights && weights->changed().empty();
+        weights.reset();
+        if (constant) weights.emplace(pair.replaced);
     } catch (const std::exception& failure) {
         outcome.kind = Outcome::Kind::left_out;
         outcome.problem = cause_of(failure);
@@ -161,46 +219,30 @@ Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options) {
     }
     const CompareOptions rules{options.tolerance, exact ? &*exact : nullptr, one.usual_layout,
                                options.whole_model};
-    const Values arguments = with_tensors(one.arguments, exact_copy);
-    const Values again = with_tensors(one.arguments, exact_copy);
-    c10::IValue actual;
-    c10::IValue second;
-    c10::IValue kept;
+    Calls calls;
     try {
+        const GuardedMemory guarded;
+        calls.arguments = with_tensors(one.arguments, exact_copy);
+        const Values again = with_tensors(one.arguments, exact_copy);
         {
             const FilledMemory filled;
-            actual = call(pair.replaced, arguments, options.seed);
+            calls.first = call(pair.replaced, calls.arguments, options.seed);
         }
-        kept = with_tensors(actual, exact_copy);
-        second = call(pair.replaced, again, options.seed);
+        calls.first_as_given = with_tensors(calls.first, exact_copy);
+        if (weights) calls.changed_weight = weights->changed();
+        calls.second = call(pair.replaced, again, options.seed);
+        calls.damage = GuardedMemory::damaged();
     } catch (const std::exception& failure) {
         outcome.kind = one.may_be_refused ? Outcome::Kind::refused : Outcome::Kind::differs;
         outcome.problem = "it fails where the original does not: " + cause_of(failure);
         return outcome;
     }
-    const auto found = compare(actual, outcome.expected, rules);
+    const auto found = compare(calls.first_as_given, outcome.expected, rules);
     outcome.largest = found.largest;
-    if (!found.within)
-        return differs("its result differs: " + found.problem, found.largest, outcome.expected);
-    if (auto problem = shared_memory(pair, actual, arguments, outcome.expected, for_original);
-        !problem.empty())
-        return differs(problem, found.largest, outcome.expected);
-    if (auto problem = changed_arguments(one.arguments, arguments, for_original, {options.tolerance});
-        !problem.empty()) {
-        return differs(problem, found.largest, outcome.expected);
-    }
-    const auto repeated = compare(second, outcome.expected, rules);
-    if (!repeated.within) {
-        return differs("its result differs when it is called again: " + repeated.problem, repeated.largest,
-                       outcome.expected);
-    }
-    const auto before = tensors_in({kept});
-    const auto after = tensors_in({actual});
-    for (std::size_t i = 0; i < before.size(); ++i) {
-        if (!same_bytes(before[i], after[i]))
-            return differs("calling it again changes the result that it gave before", found.largest,
-                           outcome.expected);
-    }
+    outcome.problem = found.within
+                          ? fault_beside_result(pair, one, calls, outcome.expected, for_original, rules)
+                          : "its result differs: " + found.problem;
+    if (!outcome.problem.empty()) outcome.kind = Outcome::Kind::differs;
     return outcome;
 }
 

@@ -33,10 +33,12 @@ struct CheckOptions {
     /// The original's result on the inputs that the case was made from, and their dtype.
     const c10::IValue* known = nullptr;
     std::optional<at::ScalarType> own_dtype;
+    bool watch_weights = false;  ///< copies them; so not where they are large
 };
 
 /// Runs both on copies of the case's inputs, the replacement twice, and compares everything that can be seen
-/// from outside: results, arguments afterwards, shared memory, memory that was not written, and state.
+/// from outside: results, arguments afterwards, shared memory, memory that was not written
+/// or is not its own, and state.
 Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options);
 
 /// The cause in TorchScript's message, one line.

@@ -98,6 +98,15 @@ bool same_bytes(const at::Tensor& one, const at::Tensor& other) {
            (a.nbytes() == 0 || std::memcmp(a.data_ptr(), b.data_ptr(), a.nbytes()) == 0);
 }
 
+std::vector<at::Tensor> weights_of(const torch::jit::Module& module) {
+    std::vector<at::Tensor> weights;
+    for (const auto& attribute : module.named_attributes(true)) {
+        if (attribute.value.isTensor() && attribute.value.toTensor().defined())
+            weights.push_back(attribute.value.toTensor());
+    }
+    return weights;
+}
+
 void convert(torch::jit::Module& module, at::ScalarType dtype) {
     for (auto part : module.modules()) {
         std::vector<std::pair<std::string, at::Tensor>> changed;

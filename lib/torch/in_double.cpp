@@ -1,0 +1,76 @@
+#include "in_double.hpp"
+
+#include <torch/csrc/jit/api/function_impl.h>
+
+#include <functional>
+#include <set>
+
+#include "tensors_in.hpp"
+
+namespace kernels::torchscript {
+namespace {
+
+using namespace torch::jit;
+
+constexpr bool is_narrower_than_double(int64_t dtype) {
+    return dtype == static_cast<int64_t>(at::kHalf) || dtype == static_cast<int64_t>(at::kBFloat16) ||
+           dtype == static_cast<int64_t>(at::kFloat);
+}
+
+// Every constant that is a `dtype` argument of torch's operators: node, place among its inputs, dtype.
+using Visit = std::function<void(Node*, std::size_t, int64_t)>;
+
+void visit_dtypes(Block* block, const Visit& visit) {
+    for (Node* node : block->nodes()) {
+        for (Block* inner : node->blocks())
+            visit_dtypes(inner, visit);
+        const auto* schema = node->kind().is_aten() ? node->maybeSchema() : nullptr;
+        if (schema == nullptr) continue;
+        for (std::size_t i = 0; i < node->inputs().size() && i < schema->arguments().size(); ++i) {
+            if (schema->arguments()[i].name() != "dtype") continue;
+            const auto value = toIValue(node->input(i));
+            if (value && value->isInt()) visit(node, i, value->toInt());
+        }
+    }
+}
+
+void visit_dtypes(const Module& module, const Visit& visit) {
+    std::set<const Function*> seen;
+    for (const auto& part : module.modules()) {
+        for (const auto& method : part.get_methods()) {
+            auto& function = method.function();
+            if (function.isGraphFunction() && seen.insert(&function).second)
+                visit_dtypes(toGraphFunction(function).graph()->block(), visit);
+        }
+    }
+}
+
+}  // namespace
+
+bool converts_to(const Module& module, at::ScalarType dtype) {
+    bool found = false;
+    visit_dtypes(module, [&](const Node* node, std::size_t, int64_t named) {
+        found = found || (node->kind() == aten::to && named == static_cast<int64_t>(dtype));
+    });
+    return found;
+}
+
+Module in_double(const Module& module) {
+    bool names_dtypes = false;
+    visit_dtypes(module, [&](const Node*, std::size_t, int64_t dtype) {
+        names_dtypes = names_dtypes || is_narrower_than_double(dtype);
+    });
+    // Code is shared between copies unless it is to change.
+    Module copy = names_dtypes ? module.clone(true).deepcopy() : module.deepcopy();
+    if (names_dtypes) {
+        visit_dtypes(copy, [](Node* node, std::size_t place, int64_t dtype) {
+            if (!is_narrower_than_double(dtype)) return;
+            const WithInsertPoint before(node);
+            node->replaceInput(place, node->owningGraph()->insertConstant(static_cast<int64_t>(at::kDouble)));
+        });
+    }
+    convert(copy, at::kDouble);
+    return copy;
+}
+
+}  // namespace kernels::torchscript

@@ -1,0 +1,153 @@
+"""The kernels of the trial: the layers that a kernel repository would publish in its layers.py, and what is wrong with them.
+
+A layer stands in for one class of trial_models.py. Its fault is None for a right one, else a pattern for what --verify must
+say. `dtypes` are those that a model must have for the fault to show once tracing has fixed it.
+"""
+
+import dataclasses
+
+ALL = ("float32", "bfloat16")
+
+
+@dataclasses.dataclass
+class Trial:
+    name: str
+    original: str
+    source: str
+    fault: str | None
+    dtypes: tuple[str, ...] = ALL
+
+
+trials: list[Trial] = []
+
+
+def layer(original, name, body, fault, *, arguments=("x",), attributes=(), result="torch.Tensor", dtypes=ALL):
+    parameters = ", ".join(f"{argument}: torch.Tensor" for argument in arguments)
+    lines = [f"class {original}{name}(nn.Module):", *(f"    {attribute}" for attribute in attributes),
+             f"    def forward(self, {parameters}) -> {result}:", *(f"        {line}" for line in body)]
+    trials.append(Trial(original + name, original, "\n".join(lines) + "\n", fault, dtypes))
+
+
+def norm(name, op, fault=None, *, original="RMSNorm", eps="self.variance_epsilon", memory="torch.empty_like(x)",
+         result="out", **more):
+    layer(original, name, [f"out = {memory}", f"ops.{op}(out, x, self.weight, {eps})", f"return {result}"], fault,
+          attributes=("weight: torch.Tensor", "variance_epsilon: float"), **more)
+
+
+def add_norm(name, result, fault=None, *, residual="residual"):
+    layer("AddRMSNorm", name,
+          ["out = torch.empty_like(x)", "total = torch.empty_like(x)",
+           f"ops.add_rms_norm(out, total, x, {residual}, self.weight, self.variance_epsilon)", f"return {result}"], fault,
+          arguments=("x", "residual"), attributes=("weight: torch.Tensor", "variance_epsilon: float"),
+          result="tuple[torch.Tensor, torch.Tensor]")
+
+
+def layer_norm(name, op, fault=None, *, bias="self.bias", result="out", **more):
+    layer("LayerNorm", name,
+          ["out = torch.empty_like(x)", f"ops.{op}(out, x, self.weight, {bias}, self.variance_epsilon)",
+           f"return {result}"], fault,
+          attributes=("weight: torch.Tensor", "bias: torch.Tensor", "variance_epsilon: float"), **more)
+
+
+def activation(original, name, op, fault=None, *, result="out", **more):
+    memory = "torch.empty_like(x)"
+    if original == "SiluAndMul":
+        memory = "torch.empty(x.shape[:-1] + (x.shape[-1] // 2,), dtype=x.dtype, device=x.device)"
+    layer(original, name, [f"out = {memory}", f"ops.{op}(out, x)", f"return {result}"], fault, **more)
+
+
+# Right ones: the same formula in another order, precision or number of passes, or one that refuses what no model uses.
+norm("", "rms_norm")
+norm("Backwards", "rms_norm_backwards")
+norm("InDouble", "rms_norm_in_double")
+norm("RoundedOnce", "rms_norm_rounded_once")
+norm("Threads", "rms_norm_threads")
+norm("ContiguousOnly", "rms_norm_contiguous_only", dtypes=("float32",))
+norm("", "gemma_norm", original="GemmaNorm")
+add_norm("", "out, total")
+layer_norm("", "layer_norm")
+layer_norm("OnePass", "layer_norm_one_pass")
+activation("SiluAndMul", "", "silu_and_mul")
+activation("SiluAndMul", "RoundedOnce", "silu_and_mul_rounded_once")
+activation("Gelu", "", "gelu")
+activation("GeluTanh", "", "gelu_tanh")
+activation("ReLU", "", "relu")
+activation("Softmax", "", "softmax")
+layer("RotateHalf", "",
+      ["half = x.shape[-1] // 2", "signs = torch.where(torch.arange(x.shape[-1]) < half, 1, -1).to(x.dtype)",
+       "return torch.roll(x * signs, half, -1)"], None)
+
+# Wrong ones. Another computation:
+differs = r"result differs: (by up to|a mean error)"
+norm("WrongEps", "rms_norm", differs, eps="self.variance_epsilon * 10")
+norm("NoEps", "rms_norm", "result differs", eps="0.0")
+norm("EpsOutside", "rms_norm_eps_outside", differs)
+norm("PaddedWidth", "rms_norm_padded_width", differs)
+norm("SumWithoutLastColumn", "rms_norm_last_column", differs)
+norm("NoWeight", "rms_norm_no_weight", differs)
+norm("Clamped", "rms_norm_clamped", differs)
+norm("WrongAxis", "rms_norm_wrong_axis", differs)
+norm("Without1", "rms_norm_rounded_once", differs, original="GemmaNorm")
+add_norm("Swapped", "total, out", differs)
+add_norm("WithoutResidual", "out, total", differs, residual="torch.zeros_like(x)")
+layer_norm("Unbiased", "layer_norm_unbiased", differs)
+layer_norm("BiasTwice", "layer_norm", differs, result="out + self.bias")
+layer_norm("NoBias", "layer_norm", differs, bias="torch.zeros_like(self.bias)")
+activation("SiluAndMul", "Swapped", "silu_and_mul_swapped", differs)
+activation("SiluAndMul", "Hard", "silu_and_mul_hard", differs)
+activation("SiluAndMul", "LastColumn", "silu_and_mul_last_column", differs)
+activation("Gelu", "ByTanh", "gelu_by_tanh", differs)
+activation("Gelu", "BySigmoid", "gelu_by_sigmoid", differs)
+activation("Gelu", "FarOut", "gelu_far_out", differs, dtypes=("float32",))
+activation("Gelu", "Noise", "gelu", differs, result="out + 1e-3 * torch.randn_like(out)", dtypes=("float32",))
+activation("Softmax", "WrongAxis", "softmax_wrong_axis", differs)
+layer("RotateHalf", "OtherWay",
+      ["half = x.shape[-1] // 2", "return torch.cat((x[..., half:], -x[..., :half]), dim=-1)"], differs)
+# Rounding in the wrong place or sums in the wrong dtype:
+norm("NarrowSum", "rms_norm_narrow_sum", differs, dtypes=("bfloat16",))
+norm("NarrowScale", "rms_norm_narrow_scale", differs)
+norm("NarrowWeight", "rms_norm_narrow_weight", differs, dtypes=("float32",))
+norm("RoundedTwice", "gemma_norm_rounded_twice", differs, original="GemmaNorm", dtypes=("bfloat16",))
+# Right for usual values only:
+layer_norm("Cancels", "layer_norm_cancels", "result differs", dtypes=("float32",))
+activation("SiluAndMul", "Overflows", "silu_and_mul_overflows", "large values: its result differs: NaN at other")
+activation("SiluAndMul", "HalfRange", "silu_and_mul_half_range", "large values: its result differs")
+activation("ReLU", "HalfRange", "relu_half_range", "large values: its result differs")
+activation("ReLU", "MendsNaN", "relu_mends_nan", "NaN at other places")
+activation("ReLU", "Infinity", "relu_infinity", "infinity at other places")
+activation("Softmax", "Unshifted", "softmax_unshifted", "large values: its result differs: NaN at other")
+# Right for some sizes and layouts only:
+norm("FirstBatch", "rms_norm_first_batch", "rows in the place .* differs")
+norm("BlocksOfRows", "rms_norm_blocks_of_rows", "rows in the place .* differs")
+norm("NoRows", "rms_norm_no_rows", " 0 (inner )?rows in the place .* fails where the original does not: .*invalid")
+activation("SiluAndMul", "MultipleOf8", "silu_and_mul_multiple_of_8", "columns in the place .* differs")
+activation("SiluAndMul", "AsIfContiguous", "silu_and_mul_as_if_contiguous", "not contiguous .* differs")
+activation("ReLU", "FirstMatrix", "relu_first_matrix", "result differs")
+# What is left behind, shared or remembered:
+norm("IntoInput", "rms_norm_into_input", "changes its argument 1 in place")
+norm("IntoWeight", "rms_norm_into_weight", "changes its parameter weight in place")
+norm("IsItsInput", "rms_norm", "shares memory with its argument 1|changes its argument 1 in place", result="x.copy_(out)")
+activation("ReLU", "ReturnsTheInput", "relu", "shares memory with its argument 1",
+           result="x if bool((x >= 0).all()) else out")
+add_norm("ReturnsTheInput", "out, x", differs)
+add_norm("SharesResults", "out, out", "result differs|share memory")
+norm("KeepsBuffer", "rms_norm", "changes the result that it gave before", memory="ops.buffer_like(x)")
+norm("Remembers", "rms_norm_remembers", differs)
+norm("Drifts", "rms_norm_drifts", "differs when it is called again|result differs")
+norm("Race", "rms_norm_race", "result differs")
+norm("ReadsOn", "rms_norm_reads_on", "NaN at other places", dtypes=("float32",))
+norm("OverTheEnd", "rms_norm_over_the_end", "writes outside of the memory", dtypes=("float32",))
+# Another kind of result:
+norm("FloatResult", "rms_norm", "a Float tensor of shape", result="out.to(torch.float32)", dtypes=("bfloat16",))
+norm("OtherStrides", "rms_norm", "strides", result="out.transpose(0, -1).contiguous().transpose(0, -1)")
+# Not one of the trial in one process: it takes the process with it.
+activation("Gelu", "Crashes", "gelu_crashes", "crashed")
+
+
+def source() -> str:
+    header = '"""The layers of the trial."""\n\nimport torch\nimport torch.nn as nn\n\nfrom ._ops import ops\n'
+    return "\n\n".join([header, *(trial.source for trial in trials)])
+
+
+def by_name(name: str) -> Trial:
+    return next(trial for trial in trials if trial.name == name)

@@ -1,0 +1,140 @@
+"""The originals of the trial, and small models around them, scripted and traced: python3 trial_models.py FOLDER."""
+
+import pathlib
+import sys
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+WIDTH = 32
+
+
+class RMSNorm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(WIDTH))
+        self.variance_epsilon = 1e-6
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        dtype = x.dtype
+        x = x.to(torch.float32)
+        x = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
+        return self.weight * x.to(dtype)
+
+
+class GemmaNorm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(WIDTH))
+        self.variance_epsilon = 1e-6
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        wide = x.float()
+        normed = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
+        return (normed * (1.0 + self.weight.float())).to(x.dtype)
+
+
+class AddRMSNorm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(WIDTH))
+        self.variance_epsilon = 1e-6
+
+    def forward(self, x: torch.Tensor, residual: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        total = x + residual
+        wide = total.to(torch.float32)
+        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
+        return self.weight * wide.to(x.dtype), total
+
+
+class LayerNorm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(WIDTH))
+        self.bias = nn.Parameter(torch.zeros(WIDTH))
+        self.variance_epsilon = 1e-5
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        wide = x.float()
+        centred = wide - wide.mean(-1, keepdim=True)
+        normed = centred * torch.rsqrt(centred.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
+        return (normed * self.weight.float() + self.bias.float()).to(x.dtype)
+
+
+class SiluAndMul(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        d = x.shape[-1] // 2
+        return F.silu(x[..., :d]) * x[..., d:]
+
+
+class Gelu(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.gelu(x)
+
+
+class GeluTanh(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.gelu(x, approximate="tanh")
+
+
+class ReLU(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(x)
+
+
+class Softmax(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(x, dim=-1)
+
+
+class RotateHalf(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        half = x.shape[-1] // 2
+        return torch.cat((-x[..., half:], x[..., :half]), dim=-1)
+
+
+class Model(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.up = nn.Linear(WIDTH, WIDTH)
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.layer(self.up(x))
+
+
+class Gated(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.up = nn.Linear(WIDTH, 2 * WIDTH)
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(self.up(x))
+
+
+class Residual(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.up = nn.Linear(WIDTH, WIDTH)
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        normed, total = self.layer(self.up(x), x)
+        return normed + total
+
+
+def main(folder: pathlib.Path) -> None:
+    torch.manual_seed(0)
+    for layer in (RMSNorm, GemmaNorm, AddRMSNorm, LayerNorm, SiluAndMul, Gelu, GeluTanh, ReLU, Softmax, RotateHalf):
+        around = {SiluAndMul: Gated, AddRMSNorm: Residual}.get(layer, Model)
+        for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+            model = around(layer()).to(dtype).eval()
+            torch.jit.script(model).save(folder / f"{layer.__name__}-{name}-scripted.pt")
+            traced = torch.jit.trace(model, torch.randn(2, 16, WIDTH, dtype=dtype))
+            traced.save(folder / f"{layer.__name__}-{name}-traced.pt")
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))
