@@ -83,6 +83,14 @@ constexpr std::array info_options = {
     target_option,
     torch_option,
 };
+constexpr std::array prune_options = {
+    OptionSpec{"--dry-run", "", "", "remove nothing; show what would go and how much it frees"},
+};
+constexpr std::array verify_options = {
+    OptionSpec{"--repair", "", "",
+               "fetch what is damaged again, checked as every download is; remove it where nothing uses it"},
+    OptionSpec{"--dry-run", "", "", "with --repair: change nothing, name what would be repaired"},
+};
 constexpr std::array versions_options = {target_option, torch_option};
 constexpr std::array env_options = {torch_option};
 constexpr std::array kernelize_options = {
@@ -154,6 +162,36 @@ constexpr std::array commands = {
         "Prints the project's locked kernels and the kernels that these need, with their commits; where only "
         "some builds of a kernel need another one, which.",
         {}},
+    CommandSpec{"cache ls",
+                Group::cache,
+                "[REPO...]",
+                0,
+                1000,
+                "list the kernels in the cache",
+                "Prints a row for each snapshot: the branches that had its commit when they were last looked "
+                "up, the number and size of its files, when the repository last changed, and its builds.",
+                {}},
+    CommandSpec{
+        "cache size",
+        Group::cache,
+        "[REPO...]",
+        0,
+        1000,
+        "show how much room kernels take",
+        "Prints the bytes on disk of each kernel repository, unfinished downloads included, and their "
+        "sum.",
+        {}},
+    CommandSpec{"cache prune", Group::cache, "[DIR...]", 0, 1000,
+                "remove kernels that no project's lock uses",
+                "Removes every snapshot whose commit is in none of the kernels.lock files of the given "
+                "projects (the current one without an argument), and the files that no other snapshot needs. "
+                "A file that another process is downloading stays. Only kernels are looked at, never the "
+                "models and datasets of the same cache.",
+                prune_options},
+    CommandSpec{"cache verify", Group::cache, "[REPO...]", 0, 1000, "check every byte of the cached kernels",
+                "Hashes every file and names the ones whose bytes are not what their name or the file "
+                "listing says, with status 6. It opens no connection unless it repairs.",
+                verify_options},
     CommandSpec{"kernelize", Group::model, "MODEL", 1, 1, "rewrite a TorchScript model to call kernels",
                 "Replaces the forward of every layer that the project maps to a kernel, with the kernel "
                 "repository's own "
@@ -215,6 +253,8 @@ std::string_view to_string(Group group) noexcept {
     switch (group) {
         case Group::project:
             return "Projects";
+        case Group::cache:
+            return "The cache";
         case Group::kernel:
             return "Kernels and this machine";
         case Group::model:

@@ -22,7 +22,7 @@ struct OptionSpec {
 };
 
 /// What a command is about: the headings of `kernels help`.
-enum class Group { project, kernel, model, program };
+enum class Group { project, cache, kernel, model, program };
 std::string_view to_string(Group group) noexcept;
 
 struct CommandSpec {

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <exception>
 
+#include "kernels/build/environment.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
@@ -95,6 +96,14 @@ hub::Settings Context::settings() const {
         settings.lock_timeout = std::chrono::seconds(std::min(*seconds, 1'000'000LL));
     }
     settings.cancel = &stop_requested;
+    settings.user_agent = [torch = arguments.value("--torch"), folder = arguments.value("--project")] {
+        try {
+            const auto found = build::detect({torch, folder.value_or(".")});
+            return hub::user_agent(found.torch ? found.torch->version : "", found.target.backend.to_string());
+        } catch (const Error&) {
+            return hub::user_agent();  // a torch that is not there is the command's to report
+        }
+    };
     return settings;
 }
 

@@ -24,6 +24,8 @@ constexpr std::array kinds = {
     Kind{"flip", FaultKind::flip, true, "the byte at VALUE flipped (default: the middle one)"},
     Kind{"status", FaultKind::status, false, "answered with status VALUE (503)"},
     Kind{"retry-after", FaultKind::retry_after, false, "429 with `Retry-After: VALUE` (1)"},
+    Kind{"retry-after-date", FaultKind::retry_after_date, false,
+         "429 with a date VALUE seconds (1) behind the clock of a server in 2001"},
     Kind{"stall", FaultKind::stall, false, "nothing for VALUE seconds (60), then the answer"},
     Kind{"slow", FaultKind::slow, true, "VALUE bytes a second (65536)"},
     Kind{"redirect-loop", FaultKind::redirect_loop, false, "redirected to itself"},
@@ -87,7 +89,7 @@ Fault Fault::parse(std::string_view text) {
 std::string describe_faults() {
     std::string text;
     for (const auto& kind : kinds) {
-        text += "  " + std::string(kind.name) + std::string(16 - kind.name.size(), ' ') +
+        text += "  " + std::string(kind.name) + std::string(18 - kind.name.size(), ' ') +
                 std::string(kind.what) + "\n";
     }
     return text;

@@ -18,17 +18,19 @@ enum class FaultKind {
     flip,         ///< the byte at VALUE is flipped (default: the middle one)
     status,       ///< status VALUE (default 503), without a body
     retry_after,  ///< 429 with `Retry-After: VALUE` (default 1)
-    stall,        ///< nothing for VALUE seconds (default 60), then the right answer
-    slow,         ///< the body with VALUE bytes a second (default 65536)
-    redirect_loop,  ///< a redirect to the same place
-    redirect_away,  ///< a redirect to the same path under the machine's other loopback name
-    malformed,      ///< half of the JSON document
-    ignore_range,   ///< the whole file with 200, whatever range was asked for
-    tree_dotdot,    ///< a listing with an entry `../outside.txt`
-    tree_absolute,  ///< … `/tmp/outside.txt`
-    tree_nul,       ///< … with a NUL in its name
-    tree_long,      ///< … with a name of 5,000 characters
-    tree_symlink,   ///< … of the type `symlink`
+    retry_after_date,  ///< 429 with a `Retry-After` date VALUE seconds (default 1) behind `Date`, which is
+                       ///< 2001
+    stall,             ///< nothing for VALUE seconds (default 60), then the right answer
+    slow,              ///< the body with VALUE bytes a second (default 65536)
+    redirect_loop,     ///< a redirect to the same place
+    redirect_away,     ///< a redirect to the same path under the machine's other loopback name
+    malformed,         ///< half of the JSON document
+    ignore_range,      ///< the whole file with 200, whatever range was asked for
+    tree_dotdot,       ///< a listing with an entry `../outside.txt`
+    tree_absolute,     ///< … `/tmp/outside.txt`
+    tree_nul,          ///< … with a NUL in its name
+    tree_long,         ///< … with a name of 5,000 characters
+    tree_symlink,      ///< … of the type `symlink`
 };
 
 /// `KIND[=VALUE]:GLOB[:COUNT]`: the first COUNT requests (default: all) whose path matches GLOB. The path is

@@ -1,7 +1,9 @@
 #include "server.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <ctime>
 #include <thread>
 
 #include "kernels/core/digest.hpp"
@@ -54,6 +56,14 @@ std::string other_host(const std::string& host) {
 
 std::string signature(const std::string& sha256) {
     return hash_bytes(HashAlgorithm::sha256, "signed " + sha256).substr(0, 16);
+}
+
+std::string http_date(std::time_t time) {
+    std::tm parts{};
+    std::array<char, 40> text{};
+    ::gmtime_r(&time, &parts);
+    std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+    return text.data();
 }
 
 bool flag(const httplib::Request& request, const char* name) {
@@ -157,6 +167,13 @@ void Server::answer(Call& call) const {
             case FaultKind::retry_after:
                 call.response.set_header("Retry-After", std::to_string(fault.value_or(1)));
                 return call.error(429, "", "too many requests, on purpose");
+            case FaultKind::retry_after_date: {
+                constexpr std::time_t long_ago = 1'000'000'000;
+                call.response.set_header("Date", http_date(long_ago));
+                call.response.set_header("Retry-After",
+                                         http_date(long_ago + static_cast<std::time_t>(fault.value_or(1))));
+                return call.error(429, "", "too many requests, on purpose");
+            }
             case FaultKind::stall:
                 std::this_thread::sleep_for(std::chrono::seconds(fault.value_or(60)));
                 break;

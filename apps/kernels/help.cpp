@@ -57,7 +57,7 @@ void print_options(std::span<const OptionSpec> options, const CommandSpec* comma
 void print_overview() {
     std::puts("kernels: compute kernels from the Hub, called from TorchScript models\n");
     std::puts("Usage: kernels COMMAND [DIR|REPO|MODEL] [OPTIONS]");
-    for (const Group group : {Group::project, Group::kernel, Group::model, Group::program}) {
+    for (const Group group : {Group::project, Group::cache, Group::kernel, Group::model, Group::program}) {
         std::printf("\n%s:\n", std::string(to_string(group)).c_str());
         for (const auto& command : all_commands()) {
             if (command.group == group) print_entry(std::string(command.name), command.summary, 18);

@@ -4,6 +4,7 @@
 #include <future>
 
 #include "commands.hpp"
+#include "common/table.hpp"
 #include "kernels/build/selection.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/lock/download.hpp"
@@ -65,17 +66,7 @@ void print_table(const std::vector<VersionBuilds>& versions, const std::vector<b
             rows.back().push_back(selection.best() == nullptr ? "no build" : selection.best()->to_string());
         }
     }
-    for (const auto& row : rows) {
-        std::string line;
-        for (std::size_t column = 0; column < row.size(); ++column) {
-            std::size_t width = 0;
-            for (const auto& other : rows)
-                width = std::max(width, other[column].size());
-            line += row[column];
-            if (column + 1 < row.size()) line += std::string(width - row[column].size() + 2, ' ');
-        }
-        std::puts(line.c_str());
-    }
+    print_rows(rows);
 }
 
 nlohmann::ordered_json to_json(const VersionBuilds& version, const std::vector<build::Target>& targets) {

@@ -125,6 +125,7 @@ std::optional<Tree> Cache::read_listing(const RepoId& repo, const Commit& commit
 void Cache::write_listing(const RepoId& repo, const Commit& commit, const Tree& tree) const {
     const fs::path path = repo_folder(repo) / "listings" / (commit.to_string() + ".json");
     make_folders(path.parent_path());
+    make_folders(repo_folder(repo) / "snapshots");  // without it huggingface_hub calls the folder corrupted
     write_file(path, tree_to_json(tree));
 }
 

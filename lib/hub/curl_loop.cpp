@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <csignal>
 
 #include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
@@ -73,7 +74,8 @@ std::optional<std::string> proxy_for(const std::string& url) {
 
 }  // namespace
 
-CurlLoop::CurlLoop(const Settings& settings) : m_settings(settings) {
+CurlLoop::CurlLoop(const Settings& settings)
+    : m_settings(settings), m_user_agent(settings.user_agent ? settings.user_agent() : "") {
     static const CURLcode global = curl_global_init(CURL_GLOBAL_DEFAULT);
     m_multi = curl_multi_init();
     if (global != CURLE_OK || m_multi == nullptr)
@@ -138,7 +140,7 @@ void CurlLoop::configure(CURL* easy, Job& job) {
     // Files are hashed as they are; only listings may be compressed on the way.
     if (request.sink == nullptr) curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
     if (request.method == "HEAD") curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, m_settings.user_agent.c_str());
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, m_user_agent.c_str());
     for (const auto& header : transfer.headers)
         job.headers = curl_slist_append(job.headers, header.c_str());
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, job.headers);
@@ -181,6 +183,12 @@ void CurlLoop::finish(CURL* easy, CURLcode code) {
 
 void CurlLoop::loop() {
     constexpr int poll_milliseconds = 200;  // how soon a cancel is seen
+    // A peer that hangs up is an error of its transfer. curl leaves the signal to us (CURLOPT_NOSIGNAL), and
+    // it comes to the thread that writes.
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
     for (;;) {
         std::vector<Job*> to_start;
         const bool cancelled = m_settings.cancel != nullptr && m_settings.cancel->load();

@@ -49,6 +49,7 @@ class CurlLoop {
     void configure(CURL* easy, Job& job);
 
     const Settings& m_settings;
+    std::string m_user_agent;
     std::string m_ca_file;
     std::string m_ca_folder;
     CURLM* m_multi = nullptr;

@@ -12,6 +12,7 @@
 #include "kernels/core/error.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/hub/hub.hpp"
+#include "verified.hpp"
 
 namespace kernels::hub {
 namespace {
@@ -26,9 +27,9 @@ class Silent final : public Monitor {
     void waiting(const FileRequest&, int) override {}
 };
 
-bool has_blob(const fs::path& blob, const TreeEntry& entry) {
+bool has_size(const fs::path& file, const TreeEntry& entry) {
     std::error_code error;
-    return fs::file_size(blob, error) == entry.size && !error;
+    return fs::file_size(file, error) == entry.size && !error;
 }
 
 // Asks for the file until it is there or asking again cannot help; a broken body is continued where it broke.
@@ -105,18 +106,31 @@ bool take_from(const fs::path& donor, IncompleteBlob& blob, std::uint64_t size) 
     }
 }
 
+bool are_the_same(const fs::path& a, const fs::path& b) {
+    std::error_code error;
+    return fs::equivalent(a, b, error) && !error;
+}
+
 FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpClient& http, const Cache& cache,
-                      const std::optional<fs::path>& twin, Monitor& monitor) {
-    FetchedFile result{file, {}, 0};
-    if (const auto present = cache.find_file(file.repo, file.commit, file.entry.path)) {
-        std::error_code error;
-        if (fs::file_size(*present, error) == file.entry.size && !error) {
+                      const std::optional<fs::path>& twin, Verified& verified, Monitor& monitor) {
+    FetchedFile result{file, {}, 0, false};
+    const fs::path blob = cache.blob_path(file.repo, file.entry.etag());
+    const auto present = cache.find_file(file.repo, file.commit, file.entry.path);
+    const auto is_right = [&](const fs::path& path) {
+        return verified.is_right(file.repo, path, file.entry, result.checked);
+    };
+    std::optional<fs::path> damaged;
+    if (present && has_size(*present, file.entry)) {
+        if (is_right(*present)) {
             result.path = *present;
             return result;
         }
+        damaged = present;
     }
-    const fs::path blob = cache.blob_path(file.repo, file.entry.etag());
-    if (!has_blob(blob, file.entry)) {
+    // A link that was just found wrong leads to the blob: no need to read it again.
+    const bool blob_is_wrong = damaged && are_the_same(*damaged, blob);
+    if (blob_is_wrong || !has_size(blob, file.entry) || !is_right(blob)) {
+        if (!damaged && has_size(blob, file.entry)) damaged = blob;
         auto donors = settings.donors ? settings.donors(file) : std::vector<fs::path>{};
         if (twin) donors.push_back(*twin);
         std::erase_if(donors, [](const fs::path& donor) {
@@ -125,16 +139,25 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
         });
         const auto refuse_offline = [&] {
             if (!settings.offline) return;
+            if (damaged) {
+                throw Error(ErrorCode::verification,
+                            damaged->string() + ": its bytes do not match their hash, and this is offline",
+                            "once online, `kernels cache verify --repair` fetches them again");
+            }
             throw Error(
                 ErrorCode::network,
                 file.repo.to_string() + ": " + file.entry.path + " is not in the cache, and this is offline",
                 "run `kernels download` once online");
         };
         if (donors.empty()) refuse_offline();
+        if (damaged) {
+            log::warning(damaged->string() + ": its bytes do not match their hash; they are fetched again");
+        }
         monitor.started(file);
         const BlobLock lock(cache.lock_path(file.repo, file.entry.etag()), settings,
                             [&](int pid) { monitor.waiting(file, pid); });
-        if (!has_blob(blob, file.entry)) {  // another process may have brought it meanwhile
+        // Another process may have brought it meanwhile.
+        if (!has_size(blob, file.entry) || !is_right(blob)) {
             IncompleteBlob incomplete(file, blob,
                                       [&](std::uint64_t bytes) { monitor.progressed(file, bytes); });
             const bool taken = std::any_of(donors.begin(), donors.end(), [&](const fs::path& donor) {
@@ -144,6 +167,8 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
                 refuse_offline();
                 result.transferred = download(file, incomplete, settings, http);
             }
+            verified.note(file.repo, blob);
+            result.checked = true;
         }
         monitor.finished(file);
     }
@@ -170,7 +195,7 @@ std::vector<FetchedFile> fetch(std::span<const FileRequest> files, const Setting
         jobs.push_back(&indices);
         // Where the bytes are already comes first: the others copy from there.
         const auto absent = std::stable_partition(indices.begin(), indices.end(), [&](std::size_t index) {
-            return has_blob(cache.blob_path(files[index].repo, files[index].entry.etag()),
+            return has_size(cache.blob_path(files[index].repo, files[index].entry.etag()),
                             files[index].entry);
         });
         const auto& first = files[indices.front()];
@@ -184,6 +209,7 @@ std::vector<FetchedFile> fetch(std::span<const FileRequest> files, const Setting
         return files[a->front()].entry.size > files[b->front()].entry.size;
     });
 
+    Verified verified(cache);
     std::vector<std::optional<FetchedFile>> results(files.size());
     std::vector<std::exception_ptr> errors(files.size());
     std::atomic<std::size_t> next{0};
@@ -192,7 +218,7 @@ std::vector<FetchedFile> fetch(std::span<const FileRequest> files, const Setting
             std::optional<fs::path> twin;
             for (const std::size_t index : *jobs[job]) {
                 try {
-                    results[index] = fetch_one(files[index], settings, http, cache, twin, listener);
+                    results[index] = fetch_one(files[index], settings, http, cache, twin, verified, listener);
                     twin = results[index]->path;
                 } catch (...) {
                     errors[index] = std::current_exception();

@@ -1,8 +1,11 @@
 #include "kernels/hub/http.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <chrono>
+#include <ctime>
+#include <mutex>
 #include <random>
 #include <thread>
 
@@ -57,12 +60,27 @@ std::string absolute_location(const std::string& base, const std::string& locati
     return resolved;
 }
 
+std::string today() {
+    const std::time_t now = std::time(nullptr);
+    std::tm parts{};
+    std::array<char, 32> text{};
+    ::gmtime_r(&now, &parts);
+    std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M UTC", &parts);
+    return text.data();
+}
+
 class CurlClient final : public HttpClient {
   public:
     explicit CurlClient(const Settings& settings)
-        : m_settings(settings), m_endpoint(url_origin(settings.endpoint)), m_loop(settings) {}
+        : m_settings(settings), m_endpoint(url_origin(settings.endpoint)) {}
 
     Response send(const Request& request) override {
+        if (m_settings.offline) {
+            throw Error(ErrorCode::network, printable_url(request.url) + ": not asked for, this is offline",
+                        "run it once online (without --offline and HF_HUB_OFFLINE)");
+        }
+        // curl costs milliseconds and a socket; what needs no request has neither.
+        std::call_once(m_once, [this] { m_loop.emplace(m_settings); });
         std::string url = request.url;
         for (int redirects = 0;; ++redirects) {
             Response response = send_with_retries(request, url);
@@ -98,7 +116,7 @@ class CurlClient final : public HttpClient {
                 transfer.headers.push_back("Authorization: Bearer " + m_settings.token->reveal());
             }
             log::debug(request.method + " " + printable_url(url));
-            m_loop.run(transfer);
+            m_loop->run(transfer);
             check_cancelled(transfer.cancelled);
             if (transfer.error) std::rethrow_exception(transfer.error);
             const std::string host = url_origin(url);
@@ -106,15 +124,20 @@ class CurlClient final : public HttpClient {
                 const std::string why = host + ": " + transfer.curl_message;
                 if (transfer.body_begun) throw TransferBroken(ErrorCode::network, why);
                 if (!is_worth_retrying(transfer.curl) || attempt >= m_settings.retries) {
+                    const bool distrust = transfer.curl == CURLE_PEER_FAILED_VERIFICATION;
                     throw Error(ErrorCode::network, "cannot reach " + why,
-                                "check the network and HF_ENDPOINT; " + m_loop.describe_trust());
+                                (distrust ? "check this machine's clock (" + today() + ") and certificates; "
+                                          : "check the network and HF_ENDPOINT; ") +
+                                    m_loop->describe_trust());
                 }
                 pause(attempt, std::nullopt, why);
                 continue;
             }
             if (is_worth_retrying(transfer.response.status) && attempt < m_settings.retries) {
-                pause(attempt, transfer.response.header("retry-after"),
-                      host + " answered " + std::to_string(transfer.response.status));
+                const auto wanted = retry_after(transfer.response);
+                // A server that wants to be left alone for long is; the answer says for how long.
+                if (wanted && *wanted > longest_pause) return std::move(transfer.response);
+                pause(attempt, wanted, host + " answered " + std::to_string(transfer.response.status));
                 continue;
             }
             return std::move(transfer.response);
@@ -127,20 +150,14 @@ class CurlClient final : public HttpClient {
         }
     }
 
-    // Waits before the next attempt; the server's Retry-After (in seconds) wins over our own growing pause.
-    void pause(int attempt, const std::optional<std::string>& retry_after, const std::string& why) {
-        milliseconds wait = m_settings.retry_delay * (1 << std::min(attempt, 10));
-        long long seconds = 0;
-        if (retry_after &&
-            std::from_chars(retry_after->data(), retry_after->data() + retry_after->size(), seconds).ec ==
-                std::errc() &&
-            seconds >= 0) {
-            wait = std::chrono::seconds(std::min(seconds, 3600LL));
-        } else {
+    // Waits before the next attempt; the server's Retry-After wins over our own growing pause.
+    void pause(int attempt, const std::optional<milliseconds>& wanted, const std::string& why) {
+        milliseconds wait = wanted.value_or(m_settings.retry_delay * (1 << std::min(attempt, 10)));
+        if (!wanted) {
             thread_local std::minstd_rand random(std::random_device{}());
             wait += milliseconds(random() % static_cast<unsigned long>(wait.count() / 2 + 1));
+            wait = std::min(wait, longest_pause);
         }
-        wait = std::min(wait, longest_pause);
         log::info(why + "; trying again in " + std::to_string(wait.count()) + " ms");
         const auto until = std::chrono::steady_clock::now() + wait;
         while (std::chrono::steady_clock::now() < until) {
@@ -152,7 +169,8 @@ class CurlClient final : public HttpClient {
 
     const Settings& m_settings;
     std::string m_endpoint;
-    CurlLoop m_loop;
+    std::once_flag m_once;
+    std::optional<CurlLoop> m_loop;
 };
 
 }  // namespace
@@ -162,6 +180,25 @@ std::optional<std::string> Response::header(std::string_view name) const {
         if (header->first == name) return header->second;
     }
     return std::nullopt;
+}
+
+std::optional<milliseconds> retry_after(const Response& response) {
+    const auto text = response.header("retry-after");
+    if (!text) return std::nullopt;
+    constexpr long long longest = 365LL * 24 * 3600;
+    long long seconds = 0;
+    const auto [end, status] = std::from_chars(text->data(), text->data() + text->size(), seconds);
+    if (end == text->data() + text->size() && status == std::errc()) {
+        if (seconds < 0) return std::nullopt;
+        return std::chrono::seconds(std::min(seconds, longest));
+    }
+    const std::time_t until = curl_getdate(text->c_str(), nullptr);
+    if (until < 0) return std::nullopt;
+    // Against the server's own clock where it tells it: ours may be far off.
+    const auto date = response.header("date");
+    const std::time_t told = date ? curl_getdate(date->c_str(), nullptr) : -1;
+    const std::time_t now = told >= 0 ? told : std::time(nullptr);
+    return std::chrono::seconds(std::clamp<long long>(until - now, 0, longest));
 }
 
 std::unique_ptr<HttpClient> make_http_client(const Settings& settings) {

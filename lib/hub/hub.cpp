@@ -77,14 +77,19 @@ Error answer_error(const Response& response, const std::string& what, bool has_t
     if (response.status == 403) {
         return {ErrorCode::not_found, what + ": access refused by " + host, "check what the token may read"};
     }
+    const auto wait = retry_after(response);
+    const std::string later =
+        wait && wait->count() > 0
+            ? "try again in " + std::to_string((wait->count() + 999) / 1000) + " s, as it asks"
+            : "try again later";
     if (response.status == 429) {
         return {ErrorCode::network, what + ": " + host + " asks for fewer requests (429)",
-                has_token ? "try again later" : "try again later, or set HF_TOKEN for a higher limit"};
+                later + (has_token ? "" : "; with HF_TOKEN the limit is higher")};
     }
     return {ErrorCode::network,
             what + ": " + host + " answered " + std::to_string(response.status) +
                 (message.empty() ? std::string() : ": " + message),
-            "try again later"};
+            later};
 }
 
 std::string Hub::api(const RepoId& repo, const std::string& rest) const {
@@ -205,10 +210,18 @@ Tree Hub::tree(const RepoId& repo, const Commit& commit) const {
 
 std::optional<std::string> Hub::small_file(const RepoId& repo, const Commit& commit,
                                            const std::string& path) const {
-    if (const auto file = m_cache.find_file(repo, commit, path)) return read_file(*file);
+    const auto file = m_cache.find_file(repo, commit, path);
+    // Without a listing to check it against, the file is taken for what its name says.
+    if (file && !m_cache.read_listing(repo, commit)) return read_file(*file);
     const Tree listing = tree(repo, commit);
     const TreeEntry* entry = listing.find(path);
     if (entry == nullptr) return std::nullopt;
+    if (file) {
+        auto text = read_file(*file);
+        auto hasher = entry->hasher();
+        hasher.update(text);
+        if (text.size() == entry->size && to_hex(hasher.finish()) == entry->etag()) return text;
+    }
     constexpr std::uint64_t limit = std::uint64_t{16} << 20U;
     if (entry->size > limit) {
         throw Error(ErrorCode::verification,

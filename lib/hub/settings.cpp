@@ -25,17 +25,21 @@ std::optional<Secret> usable_token(std::string_view text, const std::string& ori
     return Secret(std::string(token));
 }
 
-std::string user_agent() {
-    if (environment_flag("HF_HUB_DISABLE_TELEMETRY") || environment_flag("DO_NOT_TRACK")) return {};
+}  // namespace
+
+std::string user_agent(const std::string& torch, const std::string& backend) {
+    for (const char* name : {"HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY", "DO_NOT_TRACK"}) {
+        if (environment_flag(name)) return {};
+    }
     std::string agent = "kernels/" KERNELS_VERSION;
+    if (!torch.empty()) agent += "; torch/" + torch;
+    if (!backend.empty()) agent += "; backend/" + backend;
     utsname system{};
     if (::uname(&system) == 0) {
         agent += std::string("; platform/") + system.machine + "-" + lower(system.sysname);
     }
     return agent + "; file_type/kernel";
 }
-
-}  // namespace
 
 Settings settings_from_environment() {
     Settings settings;
@@ -64,7 +68,7 @@ Settings settings_from_environment() {
     }
     settings.cache = hub_cache_folder();
     settings.offline = environment_flag("HF_HUB_OFFLINE") || environment_flag("TRANSFORMERS_OFFLINE");
-    settings.user_agent = user_agent();
+    settings.user_agent = [] { return user_agent(); };
     return settings;
 }
 

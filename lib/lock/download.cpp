@@ -25,7 +25,6 @@ struct Plan {
     LockedKernel kernel;
     std::vector<ChosenBuild> builds;
     std::vector<hub::FileRequest> files;
-    bool complete = false;  ///< all files were there before; then they were checked when they arrived
 };
 
 // Whether the lock has the kernel that this one sends to, whose builds are then the ones to use.
@@ -42,7 +41,7 @@ Plan plan_for(const LockedKernel& kernel, const Lock& lock, const DownloadOption
               const hub::Hub& hub) {
     const RepoId& repo = kernel.dependency.repo;
     const hub::Tree tree = hub.tree(repo, kernel.commit);
-    Plan plan{kernel, {}, {}, false};
+    Plan plan{kernel, {}, {}};
     if (!has_moved(kernel, lock, hub)) plan.builds = choose_builds(kernel, tree, options, hub);
     for (const auto& [variant, targets] : plan.builds) {
         if (options.sums != nullptr) options.sums->require(repo, kernel.commit, variant, tree);
@@ -58,9 +57,6 @@ Plan plan_for(const LockedKernel& kernel, const Lock& lock, const DownloadOption
             if (!is_bytecode(entry.path)) plan.files.push_back({repo, kernel.commit, std::move(entry)});
         }
     }
-    plan.complete = std::all_of(plan.files.begin(), plan.files.end(), [&](const hub::FileRequest& file) {
-        return hub.cache().find_file(repo, kernel.commit, file.entry.path).has_value();
-    });
     return plan;
 }
 
@@ -103,7 +99,10 @@ std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::
             }
             build.files.push_back(file);
         }
-        const auto metadata = check_build(build, !plan.complete);
+        // The digest is looked at when a file was: it may have come from another client.
+        const bool is_new = std::any_of(build.files.begin(), build.files.end(),
+                                        [](const hub::FetchedFile& file) { return file.checked; });
+        const auto metadata = check_build(build, is_new);
         if (options.check_device) require_device_code(plan.kernel, chosen, metadata, build.folder);
         builds.push_back(std::move(build));
     }

@@ -24,6 +24,7 @@ struct FetchedFile {
     FileRequest request;
     std::filesystem::path path;     ///< in the snapshot
     std::uint64_t transferred = 0;  ///< bytes that came over the network; 0 when the cache had the file
+    bool checked = false;           ///< its bytes were hashed in this run; else an earlier one had done so
 };
 
 /// Hears about transfers. Called from several threads at once.
@@ -42,10 +43,12 @@ class Monitor {
 
 /// Puts all files into the cache, settings.jobs at a time, and links them into their snapshots.
 ///
-/// Every byte is hashed on its way to `blobs/<etag>.incomplete`; only a file of the right size and hash is
-/// renamed to `blobs/<etag>`. A partial file is resumed. Throws the first Error by request order after all
-/// transfers have ended: verification (size or hash; nothing is kept), network, not_found, interrupted
-/// (partial files are kept), failed (disk).
+/// What is in the cache already is hashed once (other programs write there too) and then known by its size
+/// and time of change; a file that is not what it should be is named in a warning and fetched again. Every
+/// byte is hashed on its way to `blobs/<etag>.incomplete`; only a file of the right size and hash is renamed
+/// to `blobs/<etag>`. A partial file is resumed. Throws the first Error by request order after all transfers
+/// have ended: verification (size or hash; nothing is kept), network, not_found, interrupted (partial files
+/// are kept), failed (disk).
 std::vector<FetchedFile> fetch(std::span<const FileRequest> files, const Settings& settings, HttpClient& http,
                                const Cache& cache, Monitor* monitor = nullptr);
 

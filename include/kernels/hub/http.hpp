@@ -1,6 +1,7 @@
 // HTTP requests: plain values, and one client for all of them.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -60,10 +61,15 @@ class HttpClient {
 };
 
 /// The client on curl's multi interface: keep-alive, HTTP/2 where offered, at most settings.jobs transfers at
-/// a time; retries connection loss, 408, 429 and 5xx with growing pauses (Retry-After wins); proxies and CA
-/// files from the environment; TLS 1.2 or newer; no redirect from https to http; the token goes to the
-/// endpoint's own host only.
+/// a time; retries connection loss, 408, 429 and 5xx with growing pauses (Retry-After wins; where it asks for
+/// more than a minute the answer is final); proxies and CA files from the environment; TLS 1.2 or newer; no
+/// redirect from https to http; the token goes to the endpoint's own host only. Offline it refuses every
+/// request; curl starts with the first one.
 std::unique_ptr<HttpClient> make_http_client(const Settings& settings);
+
+/// How long the answer's Retry-After asks to wait: seconds, or an HTTP date, which counts from the answer's
+/// own Date. Nothing when there is none that can be read.
+std::optional<std::chrono::milliseconds> retry_after(const Response& response);
 
 /// A URL as it may be printed: without user, query and fragment.
 std::string printable_url(std::string_view url);

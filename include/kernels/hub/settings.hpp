@@ -31,7 +31,9 @@ struct Settings {
     std::filesystem::path cache;  ///< KERNELS_CACHE, HF_HUB_CACHE or below HF_HOME
     bool offline = false;         ///< HF_HUB_OFFLINE: no socket is opened
     int jobs = 8;                 ///< transfers at the same time
-    std::string user_agent;       ///< empty when telemetry is disabled
+    /// Asked once, before the first request; an empty text (or no function) sends none, as when telemetry is
+    /// disabled.
+    std::function<std::string()> user_agent;
     std::chrono::seconds connect_timeout{10};
     std::chrono::seconds stall_timeout{30};  ///< a transfer that moves no byte for so long has failed
     std::chrono::seconds lock_timeout{
@@ -44,6 +46,10 @@ struct Settings {
     /// Set from a signal handler to stop: transfers end within a second with Error(interrupted).
     const std::atomic<bool>* cancel = nullptr;
 };
+
+/// `kernels/<version>; torch/<version>; backend/<cu128>; platform/<x86_64-linux>; file_type/kernel`; what is
+/// empty is left out. Empty when HF_HUB_DISABLE_TELEMETRY, DISABLE_TELEMETRY or DO_NOT_TRACK is set.
+std::string user_agent(const std::string& torch = {}, const std::string& backend = {});
 
 /// The settings that the environment variables give; the names and defaults are huggingface_hub's.
 Settings settings_from_environment();

@@ -36,10 +36,13 @@ class FaultTest(ServedTest):
 
     def test_statuses(self):
         path = f"/api/kernels/{REPO}/refs"
-        hub = self.serve("--fault", "status:*/refs:2", "--fault", "retry-after=7:*/refs:1")
-        answers = [hub.ask(path) for _ in range(4)]
-        self.assertEqual([answer.status for answer in answers], [503, 503, 429, 200])
+        hub = self.serve("--fault", "status:*/refs:2", "--fault", "retry-after=7:*/refs:1",
+                         "--fault", "retry-after-date=7:*/refs:1")
+        answers = [hub.ask(path) for _ in range(5)]
+        self.assertEqual([answer.status for answer in answers], [503, 503, 429, 429, 200])
         self.assertEqual(answers[2].headers["Retry-After"], "7")
+        self.assertEqual((answers[3].headers["Date"], answers[3].headers["Retry-After"]),
+                         ("Sun, 09 Sep 2001 01:46:40 GMT", "Sun, 09 Sep 2001 01:46:47 GMT"))
 
     def test_redirects(self):
         path = f"/api/kernels/{REPO}/refs"

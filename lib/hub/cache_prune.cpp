@@ -1,0 +1,176 @@
+#include <algorithm>
+#include <memory>
+
+#include "blob_file.hpp"
+#include "kernels/core/error.hpp"
+#include "kernels/core/log.hpp"
+#include "kernels/hub/cache_care.hpp"
+#include "snapshots.hpp"
+
+namespace kernels::hub {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* condemned_prefix = ".pruned-";
+
+class Pruner {
+  public:
+    Pruner(const Cache& cache, const RepoId& repo, std::vector<Commit> kept, std::vector<Commit> gone,
+           bool dry_run)
+        : m_cache(cache),
+          m_folder(cache.repo_folder(repo)),
+          m_kept(std::move(kept)),
+          m_dry_run(dry_run),
+          m_result{repo, std::move(gone), 0, 0, false, {}} {}
+
+    PrunedRepository run() {
+        for (const auto& [name, text] : refs_of(m_folder)) {
+            if (is_gone(text)) remove(m_folder / "refs" / name, false);
+        }
+        for (const auto& commit : m_result.commits)
+            remove_snapshot(commit);
+        remove_leftovers();
+        remove_blobs();
+        m_result.whole = m_kept.empty() && m_result.busy.empty();
+        if (m_result.whole) remove_repository();
+        return std::move(m_result);
+    }
+
+  private:
+    bool is_gone(const std::string& commit) const {
+        return std::any_of(m_result.commits.begin(), m_result.commits.end(),
+                           [&](const Commit& gone) { return gone.to_string() == commit; });
+    }
+
+    void remove(const fs::path& path, bool counts) {
+        std::error_code error;
+        if (counts) {
+            ++m_result.files;
+            m_result.bytes += fs::file_size(path, error);
+        }
+        if (m_dry_run) return;
+        fs::remove(path, error);
+        if (error) throw disk_error(path, "cannot be removed", error.value());
+    }
+
+    // Out of the way in one step, so that nobody meets half a snapshot.
+    void remove_snapshot(const Commit& commit) {
+        const fs::path folder = m_cache.snapshot_folder(m_result.repo, commit);
+        count_copies(folder);
+        for (const char* kind : {"listings", "trees"}) {
+            const fs::path listing = m_folder / kind / (commit.to_string() + ".json");
+            if (fs::exists(listing)) remove(listing, false);
+        }
+        if (m_dry_run) return;
+        std::error_code error;
+        fs::remove_all(m_folder / ".no_exist" / commit.to_string(), error);
+        const fs::path condemned = m_folder / (condemned_prefix + commit.to_string());
+        fs::remove_all(condemned, error);
+        fs::rename(folder, condemned, error);
+        if (error) throw disk_error(folder, "cannot be removed", error.value());
+    }
+
+    // Where links are impossible a snapshot has files of its own.
+    void count_copies(const fs::path& folder) {
+        for (const auto& file : files_below(folder)) {
+            std::error_code error;
+            if (fs::is_symlink(folder / file, error)) continue;
+            ++m_result.files;
+            m_result.bytes += fs::file_size(folder / file, error);
+        }
+    }
+
+    // Of this run and of one that was killed.
+    void remove_leftovers() const {
+        if (m_dry_run) return;
+        std::error_code error;
+        std::vector<fs::path> leftovers;
+        for (const auto& entry : fs::directory_iterator(m_folder, error)) {
+            if (entry.path().filename().string().starts_with(condemned_prefix))
+                leftovers.push_back(entry.path());
+        }
+        for (const auto& path : leftovers) {
+            fs::remove_all(path, error);
+            if (error) throw disk_error(path, "cannot be removed", error.value());
+        }
+    }
+
+    // The blobs that kept snapshots have, or still lack and may go on fetching.
+    std::set<std::string> needed_blobs() const {
+        std::set<std::string> needed;
+        for (const auto& commit : m_kept) {
+            const fs::path folder = m_cache.snapshot_folder(m_result.repo, commit);
+            for (const auto& file : files_below(folder)) {
+                if (auto blob = linked_blob(folder / file)) needed.insert(std::move(*blob));
+            }
+            if (const auto tree = m_cache.read_listing(m_result.repo, commit)) {
+                for (const auto& file : tree->files)
+                    needed.insert(file.etag());
+            }
+        }
+        return needed;
+    }
+
+    void remove_blobs() {
+        const auto needed = needed_blobs();
+        for (const auto& name : files_below(m_folder / "blobs")) {
+            const std::string etag = name.substr(0, name.find('.'));
+            if (needed.contains(etag)) continue;
+            const fs::path blob = m_folder / "blobs" / name;
+            const fs::path lock = m_cache.lock_path(m_result.repo, etag);
+            std::error_code error;
+            if (!fs::exists(lock, error)) {
+                remove(blob, true);
+                continue;
+            }
+            Settings at_once;
+            at_once.lock_timeout = std::chrono::seconds(0);
+            std::unique_ptr<BlobLock> held;
+            try {
+                held = std::make_unique<BlobLock>(lock, at_once, [](int) {});
+            } catch (const Error& failure) {
+                log::debug(failure.what());
+                m_result.busy.push_back(blob);
+                continue;
+            }
+            remove(blob, true);
+            if (!m_dry_run) fs::remove(lock, error);  // while it is held: see BlobLock
+        }
+    }
+
+    void remove_repository() const {
+        if (m_dry_run) return;
+        std::error_code error;
+        fs::remove_all(m_folder, error);
+        if (error) throw disk_error(m_folder, "cannot be removed", error.value());
+        // Locks of files that are gone; an error means that a folder is not there.
+        const fs::path locks = m_cache.lock_path(m_result.repo, "x").parent_path();
+        fs::remove_all(locks, error);
+    }
+
+    const Cache& m_cache;
+    fs::path m_folder;
+    std::vector<Commit> m_kept;
+    bool m_dry_run;
+    PrunedRepository m_result;
+};
+
+}  // namespace
+
+std::vector<PrunedRepository> prune(const Cache& cache, const std::set<std::pair<RepoId, Commit>>& keep,
+                                    bool dry_run) {
+    std::vector<PrunedRepository> pruned;
+    for (const auto& repo : cache.repositories()) {
+        std::vector<Commit> kept;
+        std::vector<Commit> gone;
+        for (const auto& commit : snapshots_of(cache.repo_folder(repo)))
+            (keep.contains({repo, commit}) ? kept : gone).push_back(commit);
+        auto result = Pruner(cache, repo, std::move(kept), std::move(gone), dry_run).run();
+        if (!result.commits.empty() || result.files > 0 || result.whole || !result.busy.empty())
+            pruned.push_back(std::move(result));
+    }
+    return pruned;
+}
+
+}  // namespace kernels::hub

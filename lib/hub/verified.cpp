@@ -1,0 +1,126 @@
+#include "verified.hpp"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <fstream>
+
+#include "kernels/core/error.hpp"
+#include "kernels/core/files.hpp"
+#include "kernels/core/log.hpp"
+#include "kernels/core/text.hpp"
+
+namespace kernels::hub {
+namespace {
+
+namespace fs = std::filesystem;
+
+}  // namespace
+
+std::string content_hash(const fs::path& file, Hasher hasher, const std::atomic<bool>* cancel) {
+    std::ifstream in(file, std::ios::binary);
+    if (!in) throw Error(ErrorCode::failed, file.string() + ": cannot be opened: " + std::strerror(errno));
+    std::string buffer(std::size_t{1} << 20U, '\0');
+    while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || in.gcount() > 0) {
+        if (cancel != nullptr && cancel->load())
+            throw Error(ErrorCode::interrupted, "interrupted", "run it again");
+        hasher.update(buffer.data(), static_cast<std::size_t>(in.gcount()));
+    }
+    if (in.bad()) throw Error(ErrorCode::failed, file.string() + ": cannot be read");
+    return to_hex(hasher.finish());
+}
+
+std::optional<Verified::Stamp> Verified::stamp_of(const fs::path& file) {
+    struct stat status {};
+    if (::stat(file.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
+    // Whole seconds: archives and image layers keep no more.
+    return Stamp{static_cast<std::uint64_t>(status.st_size), static_cast<std::int64_t>(status.st_mtime)};
+}
+
+// A link stands for its blob, which several snapshots may share.
+std::string Verified::key(const fs::path& file) const {
+    std::error_code error;
+    const fs::path real = fs::is_symlink(file, error)
+                              ? (file.parent_path() / fs::read_symlink(file, error)).lexically_normal()
+                              : file.lexically_normal();
+    return real.lexically_relative(m_cache.root().lexically_normal()).generic_string();
+}
+
+Verified::Known& Verified::known(const RepoId& repo) {
+    const auto [place, is_new] = m_repos.try_emplace(repo);
+    if (!is_new) return place->second;
+    std::optional<std::string> text;
+    try {
+        text = read_file_if_exists(record(repo));
+    } catch (const Error& error) {
+        log::debug(error.what());
+    }
+    if (!text) return place->second;
+    for (const auto line : split(*text, '\n')) {
+        Stamp stamp;
+        const char* const end = line.data() + line.size();
+        const auto size = std::from_chars(line.data(), end, stamp.size);
+        if (size.ec != std::errc() || size.ptr == end || *size.ptr != ' ') continue;
+        const auto seconds = std::from_chars(size.ptr + 1, end, stamp.seconds);
+        if (seconds.ec != std::errc() || seconds.ptr == end || *seconds.ptr != ' ') continue;
+        place->second.files.insert_or_assign(std::string(seconds.ptr + 1, end), stamp);
+    }
+    return place->second;
+}
+
+bool Verified::is_right(const RepoId& repo, const fs::path& file, const TreeEntry& entry, bool& hashed) {
+    const auto stamp = stamp_of(file);
+    if (!stamp || stamp->size != entry.size) return false;
+    const std::string name = key(file);
+    {
+        const std::lock_guard lock(m_mutex);
+        const auto& files = known(repo).files;
+        if (const auto found = files.find(name); found != files.end() && found->second == *stamp) return true;
+    }
+    hashed = true;
+    if (content_hash(file, entry.hasher()) != entry.etag()) return false;
+    const std::lock_guard lock(m_mutex);
+    auto& place = known(repo);
+    place.files.insert_or_assign(name, *stamp);
+    place.changed = true;
+    return true;
+}
+
+void Verified::note(const RepoId& repo, const fs::path& file) {
+    const auto stamp = stamp_of(file);
+    if (!stamp) return;
+    const std::lock_guard lock(m_mutex);
+    auto& place = known(repo);
+    place.files.insert_or_assign(key(file), *stamp);
+    place.changed = true;
+}
+
+void Verified::forget(const RepoId& repo, const fs::path& file) {
+    const std::lock_guard lock(m_mutex);
+    auto& place = known(repo);
+    if (place.files.erase(key(file)) > 0) place.changed = true;
+}
+
+void Verified::save() noexcept {
+    const std::lock_guard lock(m_mutex);
+    for (auto& [repo, place] : m_repos) {
+        if (!place.changed) continue;
+        place.changed = false;
+        try {
+            std::string text;
+            for (const auto& [name, stamp] : place.files) {
+                // What is gone is forgotten.
+                std::error_code error;
+                if (!fs::exists(m_cache.root() / name, error)) continue;
+                text += std::to_string(stamp.size) + " " + std::to_string(stamp.seconds) + " " + name + "\n";
+            }
+            write_file(record(repo), text);
+        } catch (const std::exception& error) {
+            log::debug(error.what());
+        }
+    }
+}
+
+}  // namespace kernels::hub
