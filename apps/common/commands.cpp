@@ -13,6 +13,8 @@ constexpr std::array globals = {
                "the Hugging Face cache to use (else KERNELS_CACHE, HF_HUB_CACHE, HF_HOME)"},
     OptionSpec{"--endpoint", "", "URL", "the Hub to ask (else HF_ENDPOINT)"},
     OptionSpec{"--jobs", "", "N", "transfers at the same time (8)"},
+    OptionSpec{"--lock-timeout", "", "SECONDS",
+               "how long to wait for another process that downloads the same file (600)"},
     OptionSpec{"--offline", "", "", "open no network connection (as HF_HUB_OFFLINE=1)"},
     OptionSpec{"--json", "", "", "print one JSON document on stdout, on failure too"},
     OptionSpec{"--color", "", "WHEN", "auto, always or never; NO_COLOR is honoured"},
@@ -71,8 +73,6 @@ constexpr std::array download_options = {
                "DIR/org/name)"},
     OptionSpec{"--no-sum", "", "", "do not check the builds against kernels.sum"},
     OptionSpec{"--locked", "", "", "fail with status 3 when the lock does not cover the project file"},
-    OptionSpec{"--lock-timeout", "", "SECONDS",
-               "how long to wait for another process that downloads the same file (600)"},
 };
 constexpr std::array info_options = {
     OptionSpec{"--revision", "", "REVISION", "a branch, tag or commit; the default is the newest version"},

@@ -132,6 +132,7 @@ int run_program(int argc, const char* const* argv, Run run) {
         action.sa_handler = on_interrupt;
         ::sigaction(SIGINT, &action, nullptr);
         ::sigaction(SIGTERM, &action, nullptr);
+        std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error of the write, as a full disk is
         Context context;
         context.arguments = Arguments::parse(argc, argv);
         context.command_line.assign(argv + 1, argv + argc);

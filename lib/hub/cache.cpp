@@ -7,6 +7,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "blob_file.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
@@ -170,7 +171,7 @@ fs::path Cache::link_snapshot(const RepoId& repo, const Commit& commit, const Tr
     if (error) {
         std::error_code ignored;
         fs::remove(temporary, ignored);
-        throw Error(ErrorCode::failed, file.string() + ": cannot be written: " + error.message());
+        throw disk_error(file, "cannot be written", error.value());
     }
     return file;
 }

@@ -19,12 +19,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Waiting is said even where nobody watches the progress: it may last.
 class Silent final : public Monitor {
     void planned(std::size_t, std::uint64_t) override {}
     void started(const FileRequest&) override {}
     void progressed(const FileRequest&, std::uint64_t) override {}
     void finished(const FileRequest&) override {}
-    void waiting(const FileRequest&, int) override {}
+    void waiting(const FileRequest& file, int pid) override {
+        log::warning("waiting for " +
+                     (pid > 0 ? "process " + std::to_string(pid) : std::string("another process")) +
+                     ", which downloads " + file.entry.path);
+    }
 };
 
 bool has_size(const fs::path& file, const TreeEntry& entry) {

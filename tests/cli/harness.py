@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 from loopback_hub import Hub, build
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(SOURCE / "tests" / "support"))
 BINARY = os.environ.get("KERNELS_BIN")
 TARGET = ["--target", "torch=2.13,cpu=x86_64,os=linux"]
 VARIANT = "torch213-cxx11-cpu-x86_64-linux"
@@ -87,6 +89,43 @@ class CliTest(unittest.TestCase):
 
     def blobs(self):
         return sorted(p.name for p in self.cache.glob("kernels--*/blobs/*"))
+
+
+class ServedTest(CliTest):
+    """The same with kernels-hub, which serves what `publish` wrote and misbehaves as `--fault` says."""
+
+    def setUp(self):
+        super().setUp()
+        self.data = self.folder / "data"
+        self.served = []
+
+    def tearDown(self):
+        for hub in self.served:
+            hub.stop()
+        super().tearDown()
+
+    def publish(self, repo, branch, files):
+        for name, data in files.items():
+            path = self.data / repo / branch / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+    def serve(self, *faults, options=()):
+        from kernels_hub import Hub as KernelsHub
+
+        work = self.folder / f"hub-{len(self.served)}"
+        work.mkdir()
+        hub = KernelsHub(self.data, *options, *[word for fault in faults for word in ("--fault", fault)], work=work)
+        self.served.append(hub)
+        self.environment["HF_ENDPOINT"] = hub.url
+        return hub
+
+    def wait_for(self, condition, what, seconds=30):
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                self.fail(f"timed out: {what}")
+            time.sleep(0.02)
 
 
 def main():

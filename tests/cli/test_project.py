@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import threading
@@ -12,7 +13,7 @@ import time
 
 import harness
 from harness import TARGET, VARIANT
-from loopback_hub import build
+from loopback_hub import build, git_oid
 
 
 class Lock(harness.CliTest):
@@ -164,6 +165,18 @@ class Download(harness.CliTest):
         self.assertIn(f"waiting for process {os.getpid()}, which downloads", result.err)
         self.assertIn(f"still locked by process {os.getpid()}", result.err)
         self.expect(0, "download", *TARGET)
+
+    def test_lock_says_it_too(self):
+        data = build(VARIANT)[f"build/{VARIANT}/metadata.json"]
+        shutil.rmtree(self.cache)
+        (self.project / "kernels.lock").unlink()
+        lock = self.cache / ".locks" / "kernels--demo--one" / f"{git_oid(data)}.lock"
+        lock.parent.mkdir(parents=True)
+        with open(lock, "w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            result = self.expect_error(1, f"still locked by process {os.getpid()} after 0 s", "lock", "--lock-timeout", "0")
+        self.assertIn(f"waiting for process {os.getpid()}, which downloads build/{VARIANT}/metadata.json", result.err)
+        self.assertFalse((self.project / "kernels.lock").exists())
 
     def test_contradicting_options(self):
         self.expect_error(2, "--all-variants", "download", "--all-variants", *TARGET)
