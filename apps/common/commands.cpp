@@ -93,6 +93,13 @@ constexpr std::array verify_options = {
 };
 constexpr std::array versions_options = {target_option, torch_option};
 constexpr std::array env_options = {torch_option};
+constexpr std::array mapping_options = {
+    OptionSpec{"--device", "", "DEVICE", "the device to choose for; the default is the target's"},
+    OptionSpec{"--capability", "", "N", "its compute capability, 90 for 9.0; the default is the target's"},
+    OptionSpec{"--mode", "", "MODE", "inference (default), training, and either with |torch-compile"},
+    target_option,
+    torch_option,
+};
 constexpr std::array kernelize_options = {
     OptionSpec{"--output", "-o", "FILE",
                "where the result goes; the default is MODEL.kernelized.pt beside the model"},
@@ -162,6 +169,13 @@ constexpr std::array commands = {
         "Prints the project's locked kernels and the kernels that these need, with their commits; where only "
         "some builds of a kernel need another one, which.",
         {}},
+    CommandSpec{
+        "mapping show", Group::project, "[DIR]", 0, 1, "show which kernel each layer gets, and why",
+        "Prints the project's kernel mapping after merging its [[layers]] entries, and which "
+        "repository each layer "
+        "gets on a device in a mode: its build when it is on this machine, or what is missing, or why "
+        "there is none.",
+        mapping_options},
     CommandSpec{"cache ls",
                 Group::cache,
                 "[REPO...]",

@@ -15,6 +15,7 @@ int run_remove(const Context& context);
 int run_outdated(const Context& context);
 int run_tree(const Context& context);
 int run_download(const Context& context);
+int run_mapping_show(const Context& context);
 int run_cache_ls(const Context& context);
 int run_cache_size(const Context& context);
 int run_cache_prune(const Context& context);

@@ -8,6 +8,7 @@
 #include "kernels/core/text.hpp"
 #include "kernels/hub/cache.hpp"
 #include "kernels/hub/settings.hpp"
+#include "kernels/layer/device.hpp"
 #include "kernels/project/project.hpp"
 
 namespace kernels::app {
@@ -126,7 +127,10 @@ class Completer {
         if (kind == "[COMMAND]" && m_positional == 1) members(m_last_positional, before);
         if (kind == "[COMMAND]" && m_positional == 0) all_first_words(before);
         if (kind == "SHELL") any_of({"bash", "zsh", "fish"});
-        if (kind == "DEVICE") any_of({"cpu", "cuda", "rocm", "xpu", "npu", "mps"});
+        if (kind == "DEVICE") {
+            for (const auto& type : layer::device_types())
+                offer(before + type, "");
+        }
         if (kind == "MODE")
             any_of({"inference", "training", "inference|torch-compile", "training|torch-compile"});
         if (option == "--color") any_of({"auto", "always", "never"});

@@ -16,6 +16,7 @@ constexpr std::array runs = {
     std::pair<std::string_view, Run>{"remove", run_remove},
     std::pair<std::string_view, Run>{"outdated", run_outdated},
     std::pair<std::string_view, Run>{"tree", run_tree},
+    std::pair<std::string_view, Run>{"mapping show", run_mapping_show},
     std::pair<std::string_view, Run>{"cache ls", run_cache_ls},
     std::pair<std::string_view, Run>{"cache size", run_cache_size},
     std::pair<std::string_view, Run>{"cache prune", run_cache_prune},

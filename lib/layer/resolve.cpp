@@ -1,6 +1,7 @@
 #include "kernels/layer/resolve.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "kernels/core/log.hpp"
 #include "kernels/core/places.hpp"
 #include "kernels/core/text.hpp"
+#include "kernels/lock/download.hpp"
 #include "kernels/lock/redirect.hpp"
 
 namespace kernels::layer {
@@ -64,6 +66,20 @@ std::vector<build::BuildVariant> variants_in(const fs::path& folder) {
     return variants;
 }
 
+// Locking fetches the metadata of every build, so that a folder is there before its files are. What the
+// commit holds is known from its listing; a cache without one was filled by another tool and is taken as it
+// is.
+void require_complete(const RepoId& repo, const Commit& commit, const std::string& variant,
+                      const hub::Cache& cache, const std::string& what) {
+    const auto listing = cache.read_listing(repo, commit);
+    if (!listing) return;
+    for (const auto& entry : listing->below("build/" + variant)) {
+        if (lock::is_bytecode(entry.path) || cache.find_file(repo, commit, entry.path)) continue;
+        throw Error(ErrorCode::not_found, what + ": " + variant + ": not downloaded",
+                    "run `kernels download` in the project");
+    }
+}
+
 ResolvedKernel from_folder(const fs::path& builds, const std::string& what, const build::Target& target,
                            DeviceCheck check) {
     const auto selection = build::select(variants_in(builds), target);
@@ -108,6 +124,13 @@ ResolvedKernel resolve(const Repository& repository, const build::Target& target
         repository);
     if (local) {
         const fs::path base = fs::absolute(*local);
+        std::error_code error;
+        if (!fs::is_directory(base, error)) {
+            throw Error(ErrorCode::not_found, local->string() + ": there is no such folder",
+                        named != nullptr
+                            ? "LOCAL_KERNELS names it for " + named->to_string()
+                            : "a local kernel is a folder of builds, or one with them in `build`");
+        }
         return from_folder(fs::exists(base / "build") ? base / "build" : base, local->string(), target,
                            check);
     }
@@ -119,9 +142,29 @@ ResolvedKernel resolve(const Repository& repository, const build::Target& target
         throw Error(ErrorCode::not_found, what + ": not downloaded", "run `kernels download` in the project");
     }
     auto resolved = from_folder(builds, what, target, check);
+    require_complete(repo, commit, resolved.variant, cache, what);
     resolved.repo = repo.to_string();
     resolved.commit = commit.to_string();
     return resolved;
+}
+
+std::string device_type_of(const build::Target& target) {
+    if (target.backend.kind == build::BackendKind::metal) return "mps";
+    if (target.backend.kind == build::BackendKind::cann) return "npu";
+    return std::string(target.backend.name());
+}
+
+std::optional<int> capability_of(const build::Target& target) {
+    if (target.backend.kind == build::BackendKind::cuda) return target.capability;
+    if (target.backend.kind != build::BackendKind::rocm || !target.gpu_arch) return std::nullopt;
+    // gfx, the major version, and one character each for minor version and stepping.
+    std::string_view digits = *target.gpu_arch;
+    if (!digits.starts_with("gfx") || digits.size() < 6) return std::nullopt;
+    digits = digits.substr(3, digits.size() - 4);
+    int capability = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), capability);
+    if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+    return capability;
 }
 
 }  // namespace kernels::layer

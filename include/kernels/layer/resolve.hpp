@@ -36,4 +36,11 @@ enum class DeviceCheck { yes, no };
 ResolvedKernel resolve(const Repository& repository, const build::Target& target, const hub::Cache& cache,
                        DeviceCheck check = DeviceCheck::yes);
 
+/// The device type that builds for a target run on: mps for metal, npu for cann, else the backend's name.
+std::string device_type_of(const build::Target& target);
+
+/// The compute capability that torch reports on the target's device, as mappings write it: of a CUDA target
+/// its own, of a ROCm one 94 for gfx942 and 110 for gfx1100. Nothing when the target does not name it.
+std::optional<int> capability_of(const build::Target& target);
+
 }  // namespace kernels::layer

@@ -7,6 +7,7 @@
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/layer/repository.hpp"
+#include "kernels/layer/resolve.hpp"
 #include "temporary_folder.hpp"
 
 using namespace kernels;
@@ -125,6 +126,23 @@ TEST_CASE("Without a path the lock is that of the project around the current dir
     CHECK(commit == std::string(40, '3'));
     CHECK(missing == ErrorCode::lock_missing);
     CHECK(no_project == ErrorCode::project_file);
+}
+
+TEST_CASE("The device and capability that builds for a target run on") {
+    const auto of = [](const char* spec) {
+        const auto target = build::Target::parse(spec);
+        const auto capability = layer::capability_of(target);
+        return layer::device_type_of(target) + (capability ? " " + std::to_string(*capability) : "");
+    };
+    CHECK(of("torch=2.13,cpu,os=linux") == "cpu");
+    CHECK(of("torch=2.13,cuda=12.8,os=linux") == "cuda");
+    CHECK(of("torch=2.13,cuda=12.8,os=linux,capability=90") == "cuda 90");
+    CHECK(of("torch=2.13,rocm=7.0,os=linux") == "rocm");
+    CHECK(of("torch=2.13,rocm=7.0,os=linux,arch=gfx942") == "rocm 94");
+    CHECK(of("torch=2.13,rocm=7.0,os=linux,arch=gfx90a") == "rocm 90");
+    CHECK(of("torch=2.13,rocm=7.0,os=linux,arch=gfx1100") == "rocm 110");
+    CHECK(of("torch=2.13,metal,cpu=aarch64") == "mps");
+    CHECK(of("torch=2.13,cann=8.3,cpu=aarch64,os=linux") == "npu");
 }
 
 TEST_CASE("What any repository tells of itself") {

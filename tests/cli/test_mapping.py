@@ -1,0 +1,144 @@
+"""`kernels mapping show`: the mapping after merging, and what each layer gets and why."""
+
+import harness
+from harness import VARIANT
+
+TARGET = "torch=2.13,cpu,os=linux"
+HOPPER = "torch=2.13,cuda=12.8,capability=90"
+
+MAPPING = """
+[[layers]]
+name = "Norm"
+device = "cpu"
+mode = "inference"
+repo = "demo/one"
+layer = "FirstNorm"
+
+[[layers]]
+name = "Norm"
+device = "cpu"
+mode = "training"
+repo = "demo/one"
+version = 1
+layer = "TrainedNorm"
+trust-remote-code = ["demo/one"]
+
+[[layers]]
+name = "Norm"
+device = "cpu"
+mode = "inference"
+repo = "demo/one"
+layer = "Norm"
+
+[[layers]]
+name = "Gate"
+device = { type = "cuda", min-capability = 80, max-capability = 89 }
+repo = "demo/two"
+revision = "main"
+func = "gate"
+"""
+
+
+class MappingShow(harness.CliTest):
+    def show(self, *arguments, **environment):
+        return self.expect(0, "mapping", "show", "--json", *arguments, **environment).json
+
+    def layers(self, *arguments, **environment):
+        (choice,) = self.show(*arguments, **environment)["choices"]
+        return {layer["layer"]: layer for layer in choice["layers"]}
+
+    def write_mapping(self, text=MAPPING):
+        (self.project / "kernels.toml").write_text(text + '\n[dependencies]\n"demo/one" = 1\n')
+
+    def test_entries_are_merged(self):
+        self.write_mapping()
+        entries = [(e["layer"], e["device"], e["mode"], e["repository"]) for e in self.show("--target", TARGET)["mapping"]]
+        self.assertEqual(entries, [
+            ("Gate", "cuda", "fallback", {"kind": "hub", "repo": "demo/two", "revision": "main", "func": "gate",
+                                          "trust_remote_code": []}),
+            ("Norm", "cpu", "training", {"kind": "hub", "repo": "demo/one", "version": 1, "layer": "TrainedNorm",
+                                         "trust_remote_code": ["demo/one"]}),
+            ("Norm", "cpu", "inference", {"kind": "locked", "repo": "demo/one", "commit": None, "layer": "Norm",
+                                          "trust_remote_code": []}),
+        ])
+        text = self.expect(0, "mapping", "show", "--target", TARGET).out
+        self.assertIn("cuda[80..89]", text)
+        self.assertIn("`demo/one` (not locked), layer `Norm`", text)
+
+    def test_a_layer_goes_from_not_locked_to_ready(self):
+        self.publish_demo()
+        self.write_mapping()
+        norm = self.layers("--target", TARGET)["Norm"]
+        self.assertEqual((norm["state"], norm["hint"]), ("not-locked", "write it with `kernels lock`"))
+        self.expect(0, "lock")
+        norm = self.layers("--target", TARGET)["Norm"]
+        self.assertEqual(norm["state"], "not-downloaded")
+        self.assertIn("kernels download", norm["hint"])
+        self.expect(0, "download", "--target", TARGET)
+        norm = self.layers("--target", TARGET)["Norm"]
+        self.assertEqual((norm["state"], norm["variant"]), ("ready", VARIANT))
+        self.assertEqual(norm["chosen"]["repository"]["commit"], norm["commit"])
+        self.assertTrue(norm["folder"].endswith(f"{norm['commit']}/build/{VARIANT}"))
+        self.assertIn("ready: ", self.expect(0, "mapping", "show", "--target", TARGET).out)
+        # Another machine: what was downloaded does not fit it, and nothing is asked of the Hub.
+        norm = self.layers("--target", "torch=2.11,cpu,os=linux")["Norm"]
+        self.assertEqual(norm["state"], "no-build")
+
+    def test_the_reason_when_there_is_no_kernel(self):
+        self.write_mapping()
+        gate = self.layers("--target", TARGET)["Gate"]
+        self.assertEqual((gate["state"], gate["reason"]), ("original", "no-device"))
+        self.assertEqual(self.layers("--target", HOPPER)["Gate"]["reason"], "no-properties")
+        self.assertEqual(self.layers("--target", TARGET, "--mode", "training|torch-compile")["Norm"]["reason"], "no-mode")
+        self.assertEqual(self.layers("--target", TARGET, "--mode", "training")["Norm"]["chosen"]["mode"], "training")
+        for layer in self.layers("--target", TARGET, DISABLE_KERNEL_MAPPING="1").values():
+            self.assertEqual(layer["reason"], "disabled")
+        self.expect_error(2, "DISABLE_KERNEL_MAPPING: `yes` is no number", "mapping", "show", "--target", TARGET,
+                          DISABLE_KERNEL_MAPPING="yes")
+
+    def test_device_and_capability(self):
+        self.write_mapping()
+        chosen = self.layers("--device", "cuda", "--capability", "86")["Gate"]["chosen"]
+        self.assertEqual((chosen["min_capability"], chosen["max_capability"]), (80, 89))
+        self.assertEqual(self.layers("--target", HOPPER, "--capability", "89")["Gate"]["state"], "not-downloaded")
+        show = ("mapping", "show")
+        self.expect_error(2, "--device: `gpu` is no device", *show, "--device", "gpu", hint="cpu")
+        self.expect_error(2, "--capability: cpu has no capabilities", *show, "--device", "cpu", "--capability", "80")
+        self.expect_error(2, "--capability `8.0`: no capability", *show, "--capability", "8.0", hint="80")
+        self.expect_error(2, "computes on cuda", *show, "--device", "rocm", "--target", HOPPER)
+        self.expect_error(2, "`fallback` is a mode for mappings alone", *show, "--mode", "fallback")
+        self.expect_error(2, "`torch-compile` needs inference or training", *show, "--mode", "torch-compile")
+        self.expect_error(2, "exclude each other", *show, "--mode", "inference|training")
+
+    def test_a_local_kernel(self):
+        builds = self.project / "kernel" / "build" / VARIANT
+        builds.mkdir(parents=True)
+        (builds / "metadata.json").write_text('{"id": "_one_1", "name": "one", "version": 1, "license": "MIT", '
+                                              '"python-depends": [], "backend": {"type": "cpu"}}')
+        local = MAPPING.replace('repo = "demo/one"\nlayer = "Norm"', 'path = "kernel"\nlayer = "Norm"')
+        self.write_mapping(local)
+        self.assertEqual(self.layers("--target", TARGET)["Norm"]["state"], "ready")
+        self.write_mapping(local.replace('"kernel"', '"nowhere"'))
+        norm = self.layers("--target", TARGET)["Norm"]
+        self.assertEqual(norm["state"], "not-found")
+        self.assertIn("nowhere: there is no such folder", norm["why"])
+        # LOCAL_KERNELS stands in for a repository of the Hub.
+        self.write_mapping()
+        norm = self.layers("--target", TARGET, LOCAL_KERNELS=f"demo/one={self.project / 'kernel'}")["Norm"]
+        self.assertEqual(norm["state"], "ready")
+
+    def test_mistakes_in_the_project_file(self):
+        self.write_mapping(MAPPING.replace('device = "cpu"', 'device = "gpu"', 1))
+        self.expect_error(2, "kernels.toml:4: layers[0].device: `gpu` is no device", "mapping", "show")
+        self.write_mapping(MAPPING.replace("max-capability = 89", "max-capability = 79"))
+        self.expect_error(2, "layers[3].device.min-capability: is greater than max-capability", "mapping", "show")
+        self.write_mapping("")
+        self.expect_error(2, "no layer is mapped to a kernel", "mapping", "show", hint="[[layers]]")
+        self.write_mapping(MAPPING.replace('trust-remote-code = ["demo/one"]', 'trust-remote-code = "yes"'))
+        self.expect_error(2, "kernels.toml:16: layers[1].trust-remote-code", "mapping", "show")
+        self.write_mapping(MAPPING.replace('repo = "demo/two"\nrevision = "main"', 'path = "x"\ntrust-remote-code = true'))
+        self.expect_error(2, "layers[3].trust-remote-code: is not for a local kernel", "mapping", "show")
+
+
+if __name__ == "__main__":
+    harness.main()
