@@ -174,7 +174,7 @@ class Download(harness.CliTest):
         lock.parent.mkdir(parents=True)
         with open(lock, "w") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
-            result = self.expect_error(1, f"still locked by process {os.getpid()} after 0 s", "lock", "--lock-timeout", "0")
+            result = self.expect_error(1, f"still locked by process {os.getpid()} after 1 s", "lock", "--lock-timeout", "1")
         self.assertIn(f"waiting for process {os.getpid()}, which downloads build/{VARIANT}/metadata.json", result.err)
         self.assertFalse((self.project / "kernels.lock").exists())
 

@@ -115,6 +115,56 @@ class SharedStateTest(harness.WorldTest):
             loaded = self.run_python(LOAD, "demo/leaf", reference, HF_HUB_OFFLINE="1")
             self.assertIn("kernels--demo--leaf/snapshots", loaded["file"])
 
+    def test_python_alone_is_lost_offline_and_after_our_download_it_is_not(self):
+        """Its own download leaves no refs/vN, and a trees/ listing of builds that were not downloaded."""
+        self.write_project('"demo/middle" = 2\n')
+        self.python("lock", self.project)
+        self.python("download", self.project)
+        commit = self.commit("demo/middle", "v2")
+        repository = self.folder / "hf" / "hub" / "kernels--demo--middle"
+        listing = repository / "trees" / f"{commit}.json"
+        self.assertTrue(listing.exists())
+        self.assertFalse((repository / "refs" / "v2").exists())
+        for reference in ("2", commit):
+            self.run_command(sys.executable, "-c", LOAD, "demo/middle", reference, status=1, HF_HUB_OFFLINE="1")
+        before = len(self.hub.requests())
+        self.ours("download", self.project)
+        self.assertEqual([r for r in self.hub.requests()[before:] if "/resolve/" in r["path"] or "/_cdn/" in r["path"]], [])
+        self.assertFalse(listing.exists())
+        for reference in ("2", commit):
+            loaded = self.run_python(LOAD, "demo/middle", reference, HF_HUB_OFFLINE="1")
+            self.assertIn(f"kernels--demo--middle/snapshots/{commit}", loaded["file"])
+        self.assertEqual(self.run_python(SCAN), [])
+        # A listing of what is there in full may stay: Python wrote it, and it hinders nobody.
+        self.run_command(KERNELS, "download", self.project, "--all-variants")
+        self.python("download", self.project)
+        self.run_command(KERNELS, "download", self.project, "--all-variants")
+        self.assertEqual(self.run_python(SCAN), [])
+        self.run_python(LOAD, "demo/middle", commit, HF_HUB_OFFLINE="1")
+
+    def test_what_python_took_for_right_is_checked(self):
+        """It keeps a flipped byte under the right name, without a word; our download names it and puts it right."""
+        self.write_project('"demo/leaf" = 1\n')
+        self.python("lock", self.project)
+        self.hub = self.start_hub(self.data, "--fault", "flip:/_cdn/*")
+        self.python("download", self.project)
+        [table] = (self.folder / "hf" / "hub").glob("kernels--demo--leaf/snapshots/*/build/torch-cpu/table.bin")
+        right = build("leaf")["build/torch-cpu/table.bin"]
+        self.assertEqual(len(table.read_bytes()), len(right))
+        self.assertNotEqual(table.read_bytes(), right)
+        refused = self.ours("download", self.project, status=6)
+        self.assertIn("table.bin", refused.stderr)
+        self.hub = self.start_hub(self.data)
+        self.assertIn("its bytes do not match their hash", self.ours("download", self.project).stderr)
+        self.assertEqual(table.read_bytes(), right)
+
+    def test_scan_after_everything_that_writes(self):
+        self.write_project('"demo/top" = 1\n')
+        for command in (["lock"], ["download"], ["cache", "verify"], ["lock", "--upgrade"], ["cache", "prune"]):
+            words = command if command == ["cache", "verify"] else [*command, self.project]
+            self.run_command(KERNELS, *words, *(["--torch", self.torch_folder()] if command == ["download"] else []))
+            self.assertEqual(self.run_python(SCAN), [], command)
+
     def test_we_use_what_python_downloaded(self):
         self.write_project('"demo/leaf" = 1\n"demo/middle" = 1\n')
         self.python("lock", self.project)
