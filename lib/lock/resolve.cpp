@@ -13,6 +13,7 @@
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/hub/fetch.hpp"
+#include "kernels/lock/publishers.hpp"
 #include "kernels/lock/redirect.hpp"
 
 namespace kernels::lock {
@@ -21,46 +22,6 @@ namespace {
 struct Node {
     Commit commit;
     std::vector<Dependency> depends;
-};
-
-// Asks once an organization, however many kernels it publishes.
-class Publishers {
-  public:
-    Publishers(const project::TrustPolicy& policy, const hub::Hub& hub) : m_policy(policy), m_hub(hub) {}
-
-    void check(const RepoId& repo) {
-        if (m_policy.allows(repo)) return;
-        if (m_hub.settings().offline) {
-            log::warning(repo.to_string() + ": offline, so whether its publisher is trusted was not checked");
-            return;
-        }
-        if (is_trusted(repo.org())) return;
-        throw Error(ErrorCode::verification,
-                    repo.to_string() + ": " + repo.org() + " is not a trusted kernel publisher",
-                    "its code would run in your process; if you trust it, add trust-remote-code = [\"" +
-                        repo.to_string() + "\"] to the project file");
-    }
-
-  private:
-    bool is_trusted(const std::string& org) {
-        std::shared_future<bool> answer;
-        {
-            const std::lock_guard lock(m_mutex);
-            auto& known = m_answers[org];
-            if (!known.valid()) {
-                known = std::async(std::launch::async, [this, org] {
-                            return m_hub.trusted_publisher(org);
-                        }).share();
-            }
-            answer = known;
-        }
-        return answer.get();
-    }
-
-    const project::TrustPolicy& m_policy;
-    const hub::Hub& m_hub;
-    std::mutex m_mutex;
-    std::map<std::string, std::shared_future<bool>> m_answers;
 };
 
 std::string path_text(const std::vector<Dependency>& path) {
@@ -73,7 +34,7 @@ std::string path_text(const std::vector<Dependency>& path) {
 class Resolver {
   public:
     Resolver(const ResolveOptions& options, const hub::Hub& hub)
-        : m_options(options), m_hub(hub), m_publishers(options.trust, hub) {}
+        : m_options(options), m_hub(hub), m_publishers(hub) {}
 
     Lock run() {
         std::vector<Dependency> wave = m_options.dependencies;
@@ -123,7 +84,7 @@ class Resolver {
 
     Node look_at(const Dependency& dependency) {
         try {
-            m_publishers.check(dependency.repo);
+            m_publishers.require_trusted(dependency.repo, m_options.trust);
             const auto* kept = m_options.keep.find(dependency);
             const Commit commit =
                 kept != nullptr ? kept->commit : m_hub.resolve(dependency.repo, dependency.reference);

@@ -2,16 +2,13 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
-#include <unordered_map>
 
 #include "kernels/build/target.hpp"
-#include "kernels/core/error.hpp"
 #include "kernels/hub/cache.hpp"
+#include "kernels/hub/hub.hpp"
 #include "kernels/layer/repository.hpp"
 
 namespace kernels::layer {
@@ -35,6 +32,31 @@ enum class DeviceCheck { yes, no };
 /// holds no code for the device that `target` names.
 ResolvedKernel resolve(const Repository& repository, const build::Target& target, const hub::Cache& cache,
                        DeviceCheck check = DeviceCheck::yes);
+
+/// Resolves repositories for one target, each once: what was found is remembered by repository, which
+/// includes the layer's name, as the Python client remembers the layers it has loaded. Failures are not.
+/// Thread-safe.
+class Resolver {
+  public:
+    /// Looks in the cache, as resolve() does.
+    Resolver(build::Target target, const hub::Cache& cache, DeviceCheck check = DeviceCheck::yes);
+    /// Downloads what the cache lacks, with all that it needs, each byte checked: of a version or branch the
+    /// commit that it has on the Hub now, of a locked repository its commit. The publishers must be trusted,
+    /// or allowed by trust_remote_code, also of what is in the cache. Offline (HF_HUB_OFFLINE) it is as if it
+    /// had only the cache, with a warning for a publisher that could not be checked. `hub` must outlive it.
+    Resolver(build::Target target, const hub::Hub& hub, DeviceCheck check = DeviceCheck::yes);
+    ~Resolver();
+    Resolver(const Resolver&) = delete;
+    Resolver& operator=(const Resolver&) = delete;
+
+    /// Throws what resolve() does; with a hub also Error(verification) for a publisher that is not trusted
+    /// and for bytes that are not what their hash says, Error(not_found) and Error(network).
+    ResolvedKernel resolve(const Repository& repository);
+
+  private:
+    struct State;
+    std::unique_ptr<State> m_state;
+};
 
 /// The device type that builds for a target run on: mps for metal, npu for cann, else the backend's name.
 std::string device_type_of(const build::Target& target);

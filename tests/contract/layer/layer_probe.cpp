@@ -7,6 +7,9 @@
 #include <string>
 
 #include "kernels/core/error.hpp"
+#include "kernels/hub/http.hpp"
+#include "kernels/hub/hub.hpp"
+#include "kernels/layer/resolve.hpp"
 #include "kernels/layer/selection.hpp"
 
 namespace {
@@ -153,6 +156,27 @@ Json equal(const Json& question) {
     return {{"equal", left == right}, {"same_hash", hash(left) == hash(right)}};
 }
 
+// Resolves every repository of the question in turn with one Resolver, through the Hub of the environment.
+Json resolve(const Json& question) {
+    const auto settings = kernels::hub::settings_from_environment();
+    const auto http = kernels::hub::make_http_client(settings);
+    const kernels::hub::Cache cache(settings.cache);
+    const kernels::hub::Hub hub(settings, *http, cache);
+    const auto target = kernels::build::Target::parse(question.at("target").get<std::string>());
+    layer::Resolver resolver(target, hub);
+    Json answers = Json::array();
+    for (const auto& one : question.at("repositories")) {
+        try {
+            const auto kernel = resolver.resolve(repository(one));
+            answers.push_back(
+                {{"commit", kernel.commit}, {"variant", kernel.variant}, {"folder", kernel.folder}});
+        } catch (const kernels::Error& error) {
+            answers.push_back({{"error", error.what()}, {"code", kernels::to_string(error.code())}});
+        }
+    }
+    return answers;
+}
+
 Json answer(const Json& question) {
     const std::string ask = question.at("ask");
     if (ask == "script") {
@@ -162,6 +186,7 @@ Json answer(const Json& question) {
         return answers;
     }
     if (ask == "equal") return equal(question);
+    if (ask == "resolve") return resolve(question);
     if (ask == "allows") {
         return trust(question.at("trust"))
             .allows(kernels::RepoId::parse(question.at("repo").get<std::string>()));

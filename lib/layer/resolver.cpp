@@ -1,0 +1,147 @@
+// Resolving through the Hub, and remembering what was resolved.
+#include <mutex>
+#include <set>
+#include <unordered_map>
+
+#include "kernels/core/error.hpp"
+#include "kernels/core/places.hpp"
+#include "kernels/layer/resolve.hpp"
+#include "kernels/lock/download.hpp"
+#include "kernels/lock/publishers.hpp"
+#include "kernels/lock/redirect.hpp"
+#include "kernels/lock/resolve.hpp"
+
+namespace kernels::layer {
+namespace {
+
+// The locked kernels that `first` needs, itself included: those that the lock knows.
+lock::Lock part_of(const lock::Lock& whole, const lock::LockedKernel& first, const hub::Hub& hub) {
+    std::set<Dependency> seen{first.dependency};
+    std::vector<lock::LockedKernel> kernels{first};
+    for (std::size_t at = 0; at < kernels.size(); ++at) {
+        const RepoId repo = kernels[at].dependency.repo;
+        const Commit commit = kernels[at].commit;
+        std::vector<Dependency> needed;
+        if (const auto redirect = lock::redirect_of(repo, commit, hub)) {
+            needed.push_back(*redirect);
+        } else {
+            for (const auto& [dependency, variants] : lock::kernel_depends(repo, commit, hub))
+                needed.push_back(dependency);
+        }
+        for (const auto& dependency : needed) {
+            const auto* locked = whole.find(dependency);
+            if (locked != nullptr && seen.insert(dependency).second) kernels.push_back(*locked);
+        }
+    }
+    return lock::Lock(std::move(kernels));
+}
+
+// What a commit on the Hub becomes once it is known: the same layer, locked to it.
+Repository locked_to(const std::shared_ptr<const lock::Lock>& lock, const Repository& repository) {
+    const RepoId& repo = *repo_of(repository);
+    const auto trust = trust_of(repository);
+    if (is_function(repository)) return LockedFuncRepository(repo, member_name(repository), lock, trust);
+    return LockedLayerRepository(repo, member_name(repository), lock, trust);
+}
+
+const Reference* reference_of(const Repository& repository) {
+    return std::visit(
+        [](const auto& one) -> const Reference* {
+            if constexpr (requires { one.reference(); }) {
+                return &one.reference();
+            } else {
+                return nullptr;
+            }
+        },
+        repository);
+}
+
+const lock::Lock* lock_of(const Repository& repository) {
+    return std::visit(
+        [](const auto& one) -> const lock::Lock* {
+            if constexpr (requires { one.lock(); }) {
+                return one.lock();
+            } else {
+                return nullptr;
+            }
+        },
+        repository);
+}
+
+struct Slot {
+    std::once_flag once;
+    ResolvedKernel kernel;
+};
+
+}  // namespace
+
+struct Resolver::State {
+    build::Target target;
+    const hub::Cache& cache;
+    const hub::Hub* hub;
+    DeviceCheck check;
+    std::optional<lock::Publishers> publishers;
+    std::mutex mutex;
+    std::unordered_map<Repository, std::shared_ptr<Slot>, RepositoryHash> slots;
+
+    State(build::Target machine, const hub::Cache& where, const hub::Hub* through, DeviceCheck device_check)
+        : target(std::move(machine)), cache(where), hub(through), check(device_check) {
+        if (hub != nullptr) publishers.emplace(*hub);
+    }
+
+    ResolvedKernel look_up(const Repository& repository) {
+        const RepoId* repo = repo_of(repository);
+        if (hub == nullptr || repo == nullptr || local_kernel_folder(*repo))
+            return layer::resolve(repository, target, cache, check);
+        publishers->require_trusted(*repo, trust_of(repository));
+        if (hub->settings().offline) return layer::resolve(repository, target, cache, check);
+        if (const auto* reference = reference_of(repository)) {
+            const auto lock = std::make_shared<const lock::Lock>(
+                lock::resolve({{Dependency{*repo, *reference}}, trust_of(repository), {}}, *hub));
+            download(*lock);
+            return layer::resolve(locked_to(lock, repository), target, cache, check);
+        }
+        try {
+            return layer::resolve(repository, target, cache, check);
+        } catch (const Error& error) {
+            // Of a repository that is locked either nothing is here, or what another machine needs.
+            const bool absent = error.code() == ErrorCode::not_found || error.code() == ErrorCode::no_build;
+            if (!absent) throw;
+        }
+        const auto& lock = *lock_of(repository);
+        download(part_of(lock, *lock.find(*repo), *hub));
+        return layer::resolve(repository, target, cache, check);
+    }
+
+    // What is complete costs no request.
+    void download(const lock::Lock& lock) const {
+        lock::DownloadOptions options;
+        options.targets = {target};
+        options.check_device = check == DeviceCheck::yes;
+        const auto result = lock::download(lock, options, *hub);
+        if (!result.failures.empty()) throw Error(result.failures.front().second);
+    }
+};
+
+Resolver::Resolver(build::Target target, const hub::Cache& cache, DeviceCheck check)
+    : m_state(std::make_unique<State>(std::move(target), cache, nullptr, check)) {}
+
+Resolver::Resolver(build::Target target, const hub::Hub& hub, DeviceCheck check)
+    : m_state(std::make_unique<State>(std::move(target), hub.cache(), &hub, check)) {}
+
+Resolver::~Resolver() = default;
+
+ResolvedKernel Resolver::resolve(const Repository& repository) {
+    std::shared_ptr<Slot> slot;
+    {
+        const std::lock_guard lock(m_state->mutex);
+        auto& known = m_state->slots[repository];
+        if (known == nullptr) known = std::make_shared<Slot>();
+        slot = known;
+    }
+    // A failure leaves the flag as it was, so that the next call tries again.
+    std::call_once(slot->once, [&] { slot->kernel = m_state->look_up(repository); });
+    return slot->kernel;
+}
+
+}  // namespace kernels::layer
