@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <map>
 #include <mutex>
+#include <utility>
+#include <vector>
 
 #include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
@@ -17,10 +19,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-std::size_t terminal_width() {
+// Columns and rows.
+std::pair<std::size_t, std::size_t> terminal_size() {
     winsize size{};
-    if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col < 20) return 80;
-    return size.ws_col;
+    if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col < 20) return {80, 24};
+    return {size.ws_col, std::max<std::size_t>(size.ws_row, 2)};
 }
 
 class Lines : public hub::Monitor {
@@ -53,10 +56,11 @@ class Lines : public hub::Monitor {
     bool m_progress;
 };
 
-class Bar final : public Lines {
+// A row for each file that is being fetched, and one for all of them.
+class Bars final : public Lines {
   public:
-    explicit Bar(const Context& context) : Lines(context.quiet, false), m_sink(context.log_sink) {
-        // Messages take the place of the bar, which comes back below them.
+    explicit Bars(const Context& context) : Lines(context.quiet, false), m_sink(context.log_sink) {
+        // Messages take the place of the bars, which come back below them.
         if (!m_sink) return;
         log::set_sink([this](log::Level level, const std::string& text) {
             const std::lock_guard lock(m_mutex);
@@ -64,7 +68,7 @@ class Bar final : public Lines {
             m_sink(level, text);
         });
     }
-    ~Bar() override {
+    ~Bars() override {
         if (m_sink) log::set_sink(m_sink);
         clear();
     }
@@ -77,60 +81,109 @@ class Bar final : public Lines {
     }
     void progressed(const hub::FileRequest& file, std::uint64_t bytes) override {
         const std::lock_guard lock(m_mutex);
-        auto& known = m_bytes[file.entry.etag()];
-        m_done += bytes - known;
-        known = bytes;
         const auto now = Clock::now();
-        if (now - m_drawn < std::chrono::milliseconds(100)) return;
-        m_drawn = now;
-        draw(now);
+        const auto [place, is_new] = m_active.try_emplace(file.entry.etag());
+        Row& row = place->second;
+        if (is_new) {
+            row.name = file.repo.name() + "/" + file.entry.path.substr(file.entry.path.rfind('/') + 1);
+            row.size = file.entry.size;
+            row.start = now;
+            row.resumed = bytes;
+        }
+        m_done += bytes - row.bytes;
+        row.bytes = bytes;
+        draw(now, false);
     }
-    void finished(const hub::FileRequest&) override {
+    void finished(const hub::FileRequest& file) override {
         const std::lock_guard lock(m_mutex);
+        m_active.erase(file.entry.etag());
         ++m_finished;
-        draw(Clock::now());
+        draw(Clock::now(), m_finished == m_files);
     }
 
   private:
-    void say(const std::string& line) override {
-        const std::lock_guard lock(m_mutex);
-        std::fprintf(stderr, "\r\033[K%s\n", line.c_str());
-    }
-    void draw(Clock::time_point now) {
-        constexpr std::size_t width = 24;
-        const double seconds = std::chrono::duration<double>(now - m_start).count();
-        const double rate = seconds > 0 ? static_cast<double>(m_done) / seconds : 0;
-        const double part = m_total > 0 ? static_cast<double>(m_done) / static_cast<double>(m_total) : 1;
+    struct Row {
+        std::string name;
+        std::uint64_t size = 0;
+        std::uint64_t bytes = 0;
+        std::uint64_t resumed = 0;  // there before; not part of the rate
+        Clock::time_point start;
+    };
+
+    static std::string bar(std::uint64_t done, std::uint64_t total) {
+        constexpr std::size_t width = 16;
+        const double part = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 1;
         const auto filled = static_cast<std::size_t>(std::min(1.0, part) * width);
-        const std::uint64_t left = m_total > m_done ? m_total - m_done : 0;
-        std::string line = "[" + std::string(filled, '#') + std::string(width - filled, '.') + "] " +
-                           std::to_string(m_finished) + "/" + std::to_string(m_files) + " files  " +
-                           human_size(m_done) + " of " + human_size(m_total) + "  " +
-                           human_size(static_cast<unsigned long long>(rate)) + "/s";
-        // In the first second the rate says nothing yet.
-        if (seconds > 1 && rate > 0 && left > 0) {
-            line += "  " + std::to_string(static_cast<long long>(static_cast<double>(left) / rate) + 1) +
-                    " s left";
-        }
-        // A line that wraps could not be taken back.
-        line.resize(std::min(line.size(), terminal_width() - 1));
-        std::fprintf(stderr, "\r\033[K%s", line.c_str());
-        std::fflush(stderr);
-        m_shown = true;
+        return "[" + std::string(filled, '#') + std::string(width - filled, '.') + "] ";
     }
-    void clear() {
-        if (m_shown) std::fprintf(stderr, "\r\033[K");
-        m_shown = false;
+    static double rate(std::uint64_t bytes, Clock::duration time) {
+        const double seconds = std::chrono::duration<double>(time).count();
+        return seconds > 0 ? static_cast<double>(bytes) / seconds : 0;
+    }
+    static std::string amounts(std::uint64_t done, std::uint64_t total, double rate) {
+        return human_size(done) + " of " + human_size(total) + "  " +
+               human_size(static_cast<unsigned long long>(rate)) + "/s";
+    }
+    std::string total_row(Clock::time_point now) const {
+        const double all = rate(m_done, now - m_start);
+        std::string line = bar(m_done, m_total) + std::to_string(m_finished) + "/" + std::to_string(m_files) +
+                           " files  " + amounts(m_done, m_total, all);
+        // In the first second the rate says nothing yet.
+        if (now - m_start > std::chrono::seconds(1) && all > 0 && m_total > m_done) {
+            const double left = static_cast<double>(m_total - m_done) / all;
+            line += "  " + std::to_string(static_cast<long long>(left) + 1) + " s left";
+        }
+        return line;
     }
 
+    void say(const std::string& line) override {
+        const std::lock_guard lock(m_mutex);
+        clear();
+        std::fprintf(stderr, "%s\n", line.c_str());
+    }
+    void draw(Clock::time_point now, bool at_once) {
+        if (!at_once && now - m_drawn < std::chrono::milliseconds(100)) return;
+        m_drawn = now;
+        const auto [width, height] = terminal_size();
+        std::vector<std::string> rows;
+        for (const auto& [etag, row] : m_active) {
+            if (rows.size() + 2 > std::min<std::size_t>(height, most_rows)) break;
+            const std::string before = bar(row.bytes, row.size);
+            const std::string behind =
+                "  " + amounts(row.bytes, row.size, rate(row.bytes - row.resumed, now - row.start));
+            // Of a name that is too long the end says most.
+            const std::size_t taken = before.size() + behind.size() + 1;
+            const std::size_t room = width > taken ? width - taken : 0;
+            rows.push_back(before + row.name.substr(row.name.size() - std::min(row.name.size(), room)) +
+                           behind);
+        }
+        rows.push_back(total_row(now));
+        std::string text = to_start();
+        for (auto& row : rows) {
+            // A line that wraps could not be taken back.
+            row.resize(std::min(row.size(), width - 1));
+            text += row + "\033[K" + (&row == &rows.back() ? "" : "\n");
+        }
+        std::fprintf(stderr, "%s\033[J", text.c_str());
+        std::fflush(stderr);
+        m_rows = rows.size();
+    }
+    // From the end of the last row to the start of the first.
+    std::string to_start() const { return m_rows > 1 ? "\033[" + std::to_string(m_rows - 1) + "A\r" : "\r"; }
+    void clear() {
+        if (m_rows > 0) std::fprintf(stderr, "%s\033[J", to_start().c_str());
+        m_rows = 0;
+    }
+
+    static constexpr std::size_t most_rows = 10;
     std::size_t m_files = 0;
     std::size_t m_finished = 0;
     std::uint64_t m_total = 0;
     std::uint64_t m_done = 0;
-    std::map<std::string, std::uint64_t> m_bytes;
+    std::map<std::string, Row> m_active;
     Clock::time_point m_start = Clock::now();
     Clock::time_point m_drawn{};
-    bool m_shown = false;
+    std::size_t m_rows = 0;
     log::Sink m_sink;
 };
 
@@ -138,7 +191,7 @@ class Bar final : public Lines {
 
 std::unique_ptr<hub::Monitor> make_progress(const Context& context) {
     const bool terminal = ::isatty(STDERR_FILENO) == 1 && environment_variable("TERM").value_or("") != "dumb";
-    if (context.progress && terminal) return std::make_unique<Bar>(context);
+    if (context.progress && terminal) return std::make_unique<Bars>(context);
     return std::make_unique<Lines>(context.quiet, context.progress);
 }
 

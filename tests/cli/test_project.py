@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,32 @@ import time
 import harness
 from harness import TARGET, VARIANT
 from loopback_hub import build, git_oid
+
+
+def screens(seen):
+    """What a terminal shows after each whole drawing, and at the end: its lines, as our control sequences leave them."""
+    lines, row, column = [""], 0, 0
+    for part in re.findall(r"\033\[[\d;]*[A-Za-z]|[\r\n]|[^\033\r\n]+", seen):
+        if part == "\r":
+            column = 0
+        elif part == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif part.endswith("A") and part.startswith("\033"):
+            row -= int(part[2:-1])
+        elif part == "\033[K":
+            lines[row] = lines[row][:column]
+        elif part == "\033[J":
+            lines[row:] = [lines[row][:column]]
+            yield list(lines)
+        elif part.endswith("m") and part.startswith("\033"):
+            pass  # a colour
+        elif part.startswith("\033"):
+            raise ValueError(f"not a sequence that the bars use: {part!r}")
+        else:
+            lines[row] = lines[row][:column].ljust(column) + part + lines[row][column + len(part):]
+            column += len(part)
+    yield list(lines)
 
 
 class Lock(harness.CliTest):
@@ -194,17 +221,29 @@ class Download(harness.CliTest):
             status, seen = self.on_a_terminal("download", "-vv", *TARGET)
         self.assertEqual(status, 0, seen)
         self.assertIn("3/3 files", seen)
-        lines = seen.split("\n")[:-1]
-        self.assertTrue([line for line in lines if "waiting for process" in line], seen)
-        for line in lines:
-            # What stands on the line once everything before the last return is erased.
-            self.assertNotRegex(line.removesuffix("\r").split("\r\033[K")[-1], r"^\[[#.]", seen)
+        *_, last = screens(seen)
+        self.assertTrue([line for line in last if "waiting for process" in line], last)
+        self.assertEqual([line for line in last if line.startswith("[")], [], last)
 
-    def test_a_bar_on_a_terminal(self):
+    def test_bars_on_a_terminal(self):
+        """One for each file that is under way and one for all, gone at the end."""
+        self.hub.publish("demo/one", "v1", build(VARIANT, size=200000))
+        self.hub.publish("demo/three", "v1", build(VARIANT, name="three", size=300000))
+        self.write_project('"demo/one" = 1\n"demo/three" = 1')
+        self.expect(0, "lock", "--upgrade")
+        self.hub.slow = 0.02
         status, seen = self.on_a_terminal("download", *TARGET)
         self.assertEqual(status, 0, seen)
-        self.assertIn("3/3 files", seen)
-        self.assertTrue(seen.endswith("\r\033[K"), repr(seen[-40:]))
+        *all_screens, last = screens(seen)
+        self.assertEqual([line for line in last if line], [])
+        both = [lines for lines in all_screens if len(lines) == 3 and "files" in lines[2] and "three/" in lines[1] + lines[0]]
+        self.assertTrue(both, seen)
+        rows = sorted(both[-1][:2], key=lambda line: "three" in line)
+        self.assertRegex(rows[0], r"^\[#*\.*\] one/_demo.abi3.so  [\d.]+ \w+ of 195.3 KiB  [\d.]+ \w+/s$")
+        self.assertRegex(rows[1], r"^\[#*\.*\] three/_three.abi3.so  [\d.]+ \w+ of 293.0 KiB  [\d.]+ \w+/s$")
+        self.assertRegex(both[-1][2], r"^\[#*\.*\] \d/\d files  .* of 48\d.\d KiB  .*/s(  \d+ s left)?$")
+        self.assertTrue(any("s left" in lines[-1] for lines in all_screens))
+        self.assertRegex(seen, r" (\d)/\1 files")
 
     def test_colour_only_on_that_very_terminal(self):
         _, seen = self.on_a_terminal("lock", "nowhere")
