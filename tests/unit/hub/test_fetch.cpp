@@ -101,6 +101,57 @@ TEST_CASE_FIXTURE(Fixture, "a file gets its name, a relative link, and is not as
         has(server.heads()[0], "GET /kernels/org/name/resolve/" + commit.to_string() + "/build/v/k.so HTTP"));
 }
 
+TEST_CASE_FIXTURE(Fixture, "what others wrote is hashed once, and fetched again when it is wrong") {
+    const FaultServer server(whole);
+    const auto link = [&] { cache.link_snapshot(repo, commit, file.entry); };
+    fs::create_directories(blob.parent_path());
+    SUBCASE("right bytes") {
+        write_file(blob, content);
+        link();
+        const auto first = run(server).front();
+        CHECK(first.checked);
+        CHECK(first.transferred == 0);
+        CHECK_FALSE(run(server).front().checked);
+        CHECK(server.heads().empty());
+    }
+    SUBCASE("wrong bytes, with and without a link to them") {
+        bool linked = false;
+        SUBCASE("a blob") {}
+        SUBCASE("a link") {
+            linked = true;
+        }
+        write_file(blob, std::string(content.size(), 'x'));
+        if (linked) link();
+        CHECK(run(server).front().transferred == content.size());
+    }
+    SUBCASE("changed after it was checked") {
+        run(server);
+        write_file(blob, std::string(content.size(), 'x'));
+        fs::last_write_time(blob, fs::last_write_time(blob) + std::chrono::seconds(5));
+        CHECK(run(server).front().transferred == content.size());
+        CHECK(server.heads().size() == 2);
+    }
+    SUBCASE("a copy of its own in a snapshot, as where links are impossible") {
+        run(server);
+        const auto copy = cache.snapshot_folder(repo, commit) / file.entry.path;
+        fs::remove(copy);
+        write_file(copy, std::string(content.size(), 'x'));
+        CHECK(run(server).front().transferred == 0);  // the blob is right
+    }
+    check_right();
+}
+
+TEST_CASE_FIXTURE(Fixture, "wrong bytes in the cache are no network error offline") {
+    const FaultServer server(whole);
+    fs::create_directories(blob.parent_path());
+    write_file(blob, std::string(content.size(), 'x'));
+    settings.offline = true;
+    CHECK(failure(server).code() == ErrorCode::verification);
+    fs::remove(blob);
+    CHECK(failure(server).code() == ErrorCode::network);
+    CHECK(server.heads().empty());
+}
+
 TEST_CASE_FIXTURE(Fixture, "an empty file") {
     file.entry = entry_of("empty", "", false);
     const FaultServer server([](const std::string&, std::size_t) { return answer("200 OK"); });

@@ -2,9 +2,11 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <thread>
 
 #include "fault_server.hpp"
+#include "kernels/core/text.hpp"
 #include "kernels/hub/http.hpp"
 
 using namespace kernels;
@@ -98,6 +100,93 @@ TEST_CASE("Retry-After is waited for") {
     const auto start = Clock::now();
     CHECK(get(settings_for(server.url()), "/").body == "yes");
     CHECK(Clock::now() - start >= std::chrono::seconds(1));
+}
+
+TEST_CASE("Retry-After as seconds and as a date, by the clock of the server") {
+    using std::chrono::seconds;
+    const auto wait = [](std::vector<std::pair<std::string, std::string>> headers) {
+        Response response;
+        response.headers = std::move(headers);
+        return retry_after(response);
+    };
+    CHECK(wait({{"retry-after", "7"}}) == seconds(7));
+    CHECK(wait({{"retry-after", "0"}}) == seconds(0));
+    CHECK_FALSE(wait({}));
+    CHECK_FALSE(wait({{"retry-after", "-1"}}));
+    CHECK_FALSE(wait({{"retry-after", "soon"}}));
+    CHECK(wait({{"retry-after", "99999999999"}})->count() > 0);
+    CHECK(wait({{"date", "Sun, 09 Sep 2001 01:46:40 GMT"},
+                {"retry-after", "Sun, 09 Sep 2001 01:46:47 GMT"}}) == seconds(7));
+    CHECK(wait({{"date", "Sun, 09 Sep 2001 01:46:40 GMT"},
+                {"retry-after", "Sun, 09 Sep 2001 01:40:00 GMT"}}) == seconds(0));
+    // Without the server's clock ours must do.
+    CHECK(wait({{"retry-after", "Sun, 09 Sep 2001 01:46:47 GMT"}}) == seconds(0));
+    CHECK(*wait({{"retry-after", "Fri, 31 Dec 2100 23:59:59 GMT"}}) > seconds(1000));
+}
+
+TEST_CASE("a hub that asks for more than a minute is not asked again") {
+    const FaultServer server(
+        [](const std::string&, std::size_t) { return answer("429 x", "Retry-After: 61\r\n"); });
+    CHECK(get(settings_for(server.url()), "/").status == 429);
+    CHECK(server.heads().size() == 1);
+}
+
+TEST_CASE("offline no request leaves, whoever asks") {
+    const FaultServer server([](const std::string&, std::size_t) { return answer("200 OK"); });
+    Settings settings = settings_for(server.url());
+    settings.offline = true;
+    CHECK(error_of([&] { get(settings, "/"); }).code() == ErrorCode::network);
+    CHECK(server.heads().empty());
+}
+
+TEST_CASE("a proxy is asked in place of the host, but for the hosts of NO_PROXY") {
+    const FaultServer server([](const std::string&, std::size_t) { return answer("200 OK", "", "x"); });
+    struct Variable {
+        Variable(const char* variable, const std::string& value) : m_name(variable) {
+            ::setenv(variable, value.c_str(), 1);
+        }
+        ~Variable() { ::unsetenv(m_name); }
+        const char* m_name;
+    };
+    Settings elsewhere = settings_for("http://hub.invalid");
+    elsewhere.retries = 0;
+    elsewhere.connect_timeout = std::chrono::seconds(2);
+    for (const char* name : {"HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"}) {
+        CAPTURE(name);
+        const Variable proxy(name, server.url());
+        CHECK(get(elsewhere, "/x").status == 200);
+        CHECK(server.heads().back().starts_with("GET http://hub.invalid/x "));
+        for (const char* exception : {"NO_PROXY", "no_proxy"}) {
+            const Variable none(exception, "other.invalid,hub.invalid");
+            CHECK(error_of([&] { get(elsewhere, "/x"); }).code() == ErrorCode::network);
+        }
+    }
+    CHECK(server.heads().size() == 4);
+}
+
+TEST_CASE("the user agent: asked for once, and none when there is none to give") {
+    const FaultServer server([](const std::string&, std::size_t) { return answer("200 OK"); });
+    Settings settings = settings_for(server.url());
+    int asked = 0;
+    settings.user_agent = [&] {
+        ++asked;
+        return user_agent("2.13.0+cpu", "cu128");
+    };
+    const auto client = make_http_client(settings);
+    CHECK(asked == 0);
+    Request request;
+    request.url = server.url();
+    client->send(request);
+    client->send(request);
+    CHECK(asked == 1);
+    CHECK(has(server.heads()[1], "User-Agent: kernels/"));
+    CHECK(has(server.heads()[1], "; torch/2.13.0+cpu; backend/cu128; platform/"));
+    CHECK(has(server.heads()[1], "; file_type/kernel\r\n"));
+    CHECK_FALSE(has(user_agent(), "torch"));
+    ::setenv("HF_HUB_DISABLE_TELEMETRY", "1", 1);
+    get(settings, "/");
+    ::unsetenv("HF_HUB_DISABLE_TELEMETRY");
+    CHECK_FALSE(has(lower(server.heads()[2]), "user-agent"));
 }
 
 TEST_CASE("a redirect loop ends with an error that shows no signature") {
