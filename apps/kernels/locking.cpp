@@ -72,7 +72,7 @@ LockPlan plan_lock(const Context& context, const project::Project& project,
                               : text ? lock::Lock::parse(*text, plan.file.string())
                                      : lock::Lock();
     const auto sums_before = lock::SumFile::load(plan.sum_file);
-    plan.lock = lock::resolve({*project.dependencies, project.trust, keep(before)}, hub);
+    plan.lock = lock::resolve({*project.dependencies, project.lock_trust(), keep(before)}, hub);
     plan.bytes = plan.lock.to_json();
     plan.differs = text != plan.bytes;
     plan.changes = lock::describe_difference(before, plan.lock);

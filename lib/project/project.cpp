@@ -196,6 +196,16 @@ std::string Location::to_string() const {
     return file + ":" + std::to_string(line) + (key.empty() ? std::string() : ": " + key);
 }
 
+TrustPolicy Project::lock_trust() const {
+    TrustPolicy policy = trust;
+    for (const auto& entry : layers) {
+        const bool locked = std::holds_alternative<LockedSource>(entry.source);
+        if (locked && entry.repo && entry.trust && entry.trust->allows(*entry.repo))
+            policy.repositories.push_back(*entry.repo);
+    }
+    return policy;
+}
+
 const std::vector<Dependency>& Project::require_dependencies() const {
     const std::string prefix = is_pyproject(file) ? "tool.kernels." : "";
     if (!dependencies) {

@@ -2,6 +2,7 @@
 
 import harness
 from harness import VARIANT
+from loopback_hub import build
 
 TARGET = "torch=2.13,cpu,os=linux"
 HOPPER = "torch=2.13,cuda=12.8,capability=90"
@@ -126,6 +127,20 @@ class MappingShow(harness.CliTest):
         self.write_mapping()
         norm = self.layers("--target", TARGET, LOCAL_KERNELS=f"demo/one={self.project / 'kernel'}")["Norm"]
         self.assertEqual(norm["state"], "ready")
+
+    def test_an_entrys_trust_holds_for_locking(self):
+        self.hub.publish("demo/one", "v1", build(VARIANT), trusted=False)
+        self.write_mapping()
+        self.expect_error(6, "demo is not a trusted kernel publisher", "lock")
+        # The entry with a version says whom it trusts, not whom the lock may hold.
+        locked = 'repo = "demo/one"\nlayer = "Norm"\n'
+        self.assertIn(locked, MAPPING)
+        for trust in ("true", '["demo/one"]'):
+            self.write_mapping(MAPPING.replace(locked, f"{locked}trust-remote-code = {trust}\n"))
+            self.expect(0, "lock")
+            (self.project / "kernels.lock").unlink()
+        self.write_mapping(MAPPING.replace(locked, f'{locked}trust-remote-code = ["demo/two"]\n'))
+        self.expect_error(6, "demo is not a trusted kernel publisher", "lock")
 
     def test_mistakes_in_the_project_file(self):
         self.write_mapping(MAPPING.replace('device = "cpu"', 'device = "gpu"', 1))

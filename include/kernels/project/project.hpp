@@ -76,6 +76,9 @@ struct Project {
 
     std::filesystem::path lock_file() const { return folder / "kernels.lock"; }
     std::filesystem::path sum_file() const { return folder / "kernels.sum"; }
+    /// Whom locking trusts: what `trust` says, and the repositories of layers that are locked by the project
+    /// and whose own trust-remote-code allows them.
+    TrustPolicy lock_trust() const;
     /// The dependencies; throws Error(project_file) when there is no such table, or an empty one.
     const std::vector<Dependency>& require_dependencies() const;
 };

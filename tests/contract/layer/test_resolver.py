@@ -99,6 +99,14 @@ class Resolving(unittest.TestCase):
         self.assertEqual(found["commit"], self.first)
         self.assertTrue((Path(found["folder"]) / "_demo.abi3.so").exists())
 
+    def test_trust_of_locked_kernels(self):
+        lock = Path(self.folder.name) / "kernels.lock"
+        commit = self.hub.commit_of("shady/one", "v1")
+        lock.write_text(json.dumps([{"dependency": {"repo-id": "shady/one", "version": 1}, "lock": {"commit": commit}}]))
+        refused, allowed = self.resolve(*[layer("shady/one", trust=trust, lock=str(lock)) for trust in (False, True)])
+        self.assertEqual(refused["code"], "verification")
+        self.assertEqual(allowed["commit"], commit)
+
     def test_local_kernels_ask_nothing(self):
         builds = Path(self.folder.name) / "mine" / VARIANT
         builds.mkdir(parents=True)
