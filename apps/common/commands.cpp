@@ -112,6 +112,8 @@ constexpr std::array kernelize_options = {
     OptionSpec{"--bind", "", "NAME=CLASS_GLOB", "give classes a layer name, besides the project file", true},
     OptionSpec{"--use-fallback", "", "WHEN",
                "none, default or all: when a layer may keep its original forward"},
+    OptionSpec{"--download", "", "",
+               "ask the Hub for what versions and revisions mean now, and download what the cache lacks"},
     OptionSpec{"--dry-run", "", "", "write nothing; show what would be replaced"},
     OptionSpec{
         "--verify", "", "",

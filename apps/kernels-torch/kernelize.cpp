@@ -1,17 +1,12 @@
 #include "kernels/torch/kernelize.hpp"
 
-#include <torch/version.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <set>
+#include <memory>
 
 #include "commands.hpp"
-#include "kernels/build/environment.hpp"
 #include "kernels/core/text.hpp"
-#include "kernels/layer/resolve.hpp"
-#include "kernels/layer/selection.hpp"
 #include "kernels/torch/model.hpp"
 #include "verification.hpp"
 
@@ -20,10 +15,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// --layer NAME=REPO[@REF]:LAYER; without REF it is locked by the project. What the project maps gives way.
-void map_layer_option(const std::string& text, const std::string& device,
-                      const std::shared_ptr<const lock::Lock>& lock, const project::TrustPolicy& trust,
-                      layer::KernelMapping& mapping) {
+// --layer NAME=REPO[@REF]:LAYER, on every device; without REF it is locked by the project. What the project
+// maps gives way.
+void map_layer_option(const std::string& text, const std::shared_ptr<const lock::Lock>& lock,
+                      const project::TrustPolicy& trust, layer::KernelMapping& mapping) {
     const auto equals = text.find('=');
     const auto colon = text.rfind(':');
     if (equals == std::string::npos || colon == std::string::npos || colon < equals || equals == 0) {
@@ -31,129 +26,71 @@ void map_layer_option(const std::string& text, const std::string& device,
                     "--layer " + backquoted(text) + ": not of the form NAME=REPO[@REF]:LAYER");
     }
     const std::string name = text.substr(0, equals);
-    const std::string source = text.substr(equals + 1, colon - equals - 1);
     const std::string hub_layer = text.substr(colon + 1);
-    const auto at = source.find('@');
-    const RepoId repo = RepoId::parse(source.substr(0, at));
-    mapping.erase(name, device);
-    if (at == std::string::npos) {
-        mapping.set(name, device, layer::LockedLayerRepository(repo, hub_layer, lock, trust));
-    } else {
-        mapping.set(name, device,
-                    layer::LayerRepository(repo, hub_layer, Reference::parse(source.substr(at + 1)), trust));
+    const std::string repo = text.substr(equals + 1, colon - equals - 1);
+    const auto at = repo.find('@');
+    const RepoId id = RepoId::parse(repo.substr(0, at));
+    const layer::Repository repository =
+        at == std::string::npos ? layer::Repository(layer::LockedLayerRepository(id, hub_layer, lock, trust))
+                                : layer::Repository(layer::LayerRepository(
+                                      id, hub_layer, Reference::parse(repo.substr(at + 1)), trust));
+    for (const auto& device : layer::device_types()) {
+        mapping.erase(name, device);
+        mapping.set(name, device, repository);
     }
 }
 
 // --bind NAME=CLASS_GLOB
-project::Binding parse_bind_option(const std::string& text) {
+torchscript::LayerBinding parse_bind_option(const std::string& text) {
     const auto equals = text.find('=');
     if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
         throw Error(ErrorCode::usage, "--bind " + backquoted(text) + ": not of the form NAME=CLASS_GLOB");
     }
-    return {text.substr(0, equals), text.substr(equals + 1), std::nullopt, {}, {"--bind", 0, text}};
+    return torchscript::use_kernel_forward_from_hub(text.substr(0, equals), text.substr(equals + 1));
 }
 
-std::string device_of(const torch::jit::Module& module, const std::optional<std::string>& named) {
-    if (named) {
+// What the project file and the command line say. `session` is the Hub to ask; nothing without --download.
+torchscript::KernelizeOptions read_options(const Context& context, const std::optional<Session>& session) {
+    const Arguments& arguments = context.arguments;
+    torchscript::KernelizeOptions options;
+    if (const auto device = arguments.value("--device")) {
         try {
-            return layer::Device(*named).type();
+            options.device = layer::Device(*device);
         } catch (const Error& error) {
-            throw Error(error.code(), std::string("--device: ") + error.what(), error.hint());
+            throw Error(error.code(), "--device: " + std::string(error.what()), error.hint());
         }
     }
-    std::set<std::string> devices;
-    for (const auto& parameter : module.parameters())
-        devices.insert(c10::DeviceTypeName(parameter.device().type(), true));
-    if (devices.size() != 1) {
-        throw Error(ErrorCode::usage,
-                    devices.empty() ? "the model has no parameters that would tell its device"
-                                    : "the model's parameters are on several devices",
-                    "name the device with --device");
-    }
-    return *devices.begin();
-}
-
-// The target of this process: the libtorch that it is linked with decides, for the CPU in any of its builds.
-build::Target target_for(const std::string& device, const Context& context) {
-    build::Target target = build::detect({context.arguments.value("--torch"),
-                                          context.arguments.value("--project").value_or(".")})
-                               .target;
-    target.torch = Version::parse(TORCH_VERSION);
-    if (target.os == "linux") target.cxx11_abi = true;
-    if (device == "cpu") {
-        target.backend = build::Backend{};
-        return target;
-    }
-    const std::string backend = device == "mps" ? "metal" : device == "npu" ? "cann" : device;
-    if (backend != target.backend.name()) {
-        throw Error(
-            ErrorCode::usage,
-            "--device " + device + ": the torch here computes on " + std::string(target.backend.name()),
-            "use a kernels-torch that is built with a libtorch for " + device);
-    }
-    return target;
-}
-
-layer::KernelizeFallback parse_fallback(const Arguments& arguments) {
-    return layer::KernelizeFallback::parse(arguments.value("--use-fallback").value_or("default"));
-}
-
-torchscript::KernelizeOptions make_plan(const Context& context, const torch::jit::Module& module) {
-    const Arguments& arguments = context.arguments;
-    torchscript::KernelizeOptions plan;
-    plan.device = device_of(module, arguments.value("--device"));
-    const auto mode = layer::Mode::parse(arguments.value("--mode").value_or("inference"));
-    mode.require_use();
-    plan.mode = mode.to_string();
-    const bool self_contained = !arguments.values("--layer").empty() && !arguments.has("--project");
+    options.mode = layer::Mode::parse(arguments.value("--mode").value_or("inference"));
+    options.use_fallback =
+        layer::KernelizeFallback::parse(arguments.value("--use-fallback").value_or("default"));
+    options.cache = context.settings().cache;
+    if (session) options.hub = &session->hub();
     const std::string folder = arguments.value("--project").value_or(".");
-    project::Project project;
-    if (auto found = project::find(folder)) {
-        project = std::move(*found);
-    } else if (!self_contained) {
-        project = project::load(folder);  // says what is missing
-    }
+    options.detect = {arguments.value("--torch"), folder};
+    if (arguments.has("--no-device-check")) options.device_check = layer::DeviceCheck::no;
+
+    const bool self_contained = !arguments.values("--layer").empty() && !arguments.has("--project");
+    auto project = project::find(folder);
+    if (!project && !self_contained) project = project::load(folder);  // says what is missing
     for (const auto& text : arguments.values("--bind"))
-        plan.bindings.push_back(parse_bind_option(text));
-    plan.bindings.insert(plan.bindings.end(), project.bindings.begin(), project.bindings.end());
-    std::shared_ptr<const lock::Lock> locked;
-    std::error_code error;
-    if (!project.folder.empty() && fs::exists(project.lock_file(), error))
-        locked = std::make_shared<const lock::Lock>(lock::Lock::load(project.lock_file()));
-    auto mapping = layer::mapping_of(project, locked);
+        options.bindings.push_back(parse_bind_option(text));
+    std::shared_ptr<const lock::Lock> lock;
+    options.mapping.emplace();
+    if (project) {
+        std::error_code error;
+        if (fs::exists(project->lock_file(), error))
+            lock = std::make_shared<const lock::Lock>(lock::Lock::load(project->lock_file()));
+        options.mapping->merge(layer::mapping_of(*project, lock));
+        for (const auto& binding : project->bindings)
+            options.bindings.push_back({binding, {}});
+    }
     for (const auto& text : arguments.values("--layer"))
-        map_layer_option(text, plan.device, locked, project.trust, mapping);
-    if (mapping.empty()) {
-        throw Error(ErrorCode::project_file, project.file.string() + ": no layer is mapped to a kernel",
+        map_layer_option(text, lock, project ? project->trust : project::TrustPolicy{}, *options.mapping);
+    if (options.mapping->empty()) {
+        throw Error(ErrorCode::project_file, project->file.string() + ": no layer is mapped to a kernel",
                     "add a [[layers]] entry, or --layer NAME=REPO:LAYER");
     }
-
-    const hub::Cache cache(context.settings().cache);
-    const auto target = target_for(plan.device, context);
-    const auto fallback = parse_fallback(arguments);
-    const auto device_check =
-        arguments.has("--no-device-check") ? layer::DeviceCheck::no : layer::DeviceCheck::yes;
-    for (const auto& name : mapping.layer_names()) {
-        const auto selection = layer::select(mapping, name, plan.device, target.capability, mode);
-        if (!selection) {
-            plan.without_kernel[name] = selection.why;
-            continue;
-        }
-        const auto& repository = selection.chosen->repository;
-        if (layer::is_function(repository)) {
-            plan.without_kernel[name] = "functions (func = …) cannot be called from TorchScript models yet";
-            continue;
-        }
-        try {
-            const auto kernel = layer::resolve(repository, target, cache, device_check);
-            plan.kernels.push_back({name, layer::member_name(repository), kernel.repo, kernel.commit,
-                                    kernel.variant, kernel.folder, kernel.id});
-        } catch (const Error& failure) {
-            if (!fallback.covers(layer::NoKernel::cannot_load)) throw;
-            plan.without_kernel[name] = failure.what();
-        }
-    }
-    return plan;
+    return options;
 }
 
 void print_rows(const runtime::Manifest& manifest, const Context& context) {
@@ -190,25 +127,18 @@ int run_kernelize(const Context& context) {
                     "name another file with --output");
     }
     auto model = torchscript::load_model(path);
-    if (model.extra_files.contains(runtime::manifest_name)) {
-        throw Error(ErrorCode::usage, path.string() + ": it is kernelized already",
-                    "start from the original model");
-    }
-    const auto plan = make_plan(context, model.module);
+    // One that is kernelized already begins with its original forwards as well.
+    if (model.extra_files.contains(runtime::manifest_name)) torchscript::unkernelize(model.module);
+    std::optional<Session> session;
+    if (arguments.has("--download")) session.emplace(context);
+    const auto options = read_options(context, session);
     std::optional<torch::jit::Module> original;
     if (arguments.has("--verify")) original = torchscript::with_own_code(model.module);
-    const auto manifest = torchscript::kernelize(model.module, plan);
+    const auto manifest = torchscript::kernelize(model.module, options);
     if (manifest.layers.empty()) {
         throw Error(ErrorCode::kernelize,
                     path.string() + ": none of its classes carries a registered layer name",
                     "see the classes with `kernels inspect`, and bind them with [[bindings]] or --bind");
-    }
-    if (parse_fallback(arguments) == layer::KernelizeFallback::none) {
-        for (const auto& row : manifest.layers) {
-            if (row.status == "replaced") continue;
-            throw Error(ErrorCode::kernelize, row.module + " (" + row.layer + "): kept: " + row.reason,
-                        "without --use-fallback=none it would keep its original forward");
-        }
     }
     std::optional<torchscript::Verification> verification;
     if (original) verification = verify(path, *original, model.module, manifest, context);

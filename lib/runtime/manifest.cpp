@@ -47,7 +47,7 @@ Manifest Manifest::parse(std::string_view text) {
         for (const auto& item : json.at("layers")) {
             manifest.layers.push_back({item.at("module"), item.at("layer"), item.at("repo"),
                                        item.at("hub-layer"), item.at("commit"), item.at("variant"),
-                                       item.at("status"), item.at("reason")});
+                                       item.at("status"), item.at("reason"), item.value("mode", "")});
         }
     } catch (const Json::exception& error) {
         throw std::runtime_error(std::string("the manifest cannot be read: ") + error.what());
@@ -75,7 +75,8 @@ std::string Manifest::to_json() const {
                                   {"commit", layer.commit},
                                   {"variant", layer.variant},
                                   {"status", layer.status},
-                                  {"reason", layer.reason}});
+                                  {"reason", layer.reason},
+                                  {"mode", layer.mode}});
     }
     return json.dump(2) + "\n";
 }

@@ -200,8 +200,9 @@ Lines lower_body(const Lines& lines, const std::string& file, const Lines& body,
 
 FunctionSource to_source(const Lines& lines, const std::string& file, std::size_t line) {
     const Definition definition = read_definition(lines, line);
-    FunctionSource source{definition.signature + "\n", file, static_cast<int>(line) + 1};
+    FunctionSource source{definition.signature + "\n", file, static_cast<int>(line) + 1, false};
     const Lines body = lower_body(lines, file, definition.body, line);
+    source.from_autograd = body != definition.body;
     const std::size_t own = body.empty() ? 0 : indentation(body.front());
     for (const auto& text : body) {
         source.text +=

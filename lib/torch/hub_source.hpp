@@ -14,6 +14,8 @@ struct FunctionSource {
     std::string text;  ///< without indentation, decorators and docstring
     std::string file;
     int line = 0;  ///< of the `def`
+    /// The forward of an autograd function stands in place of its call: the backward is lost.
+    bool from_autograd = false;
 };
 
 /// A layer class.

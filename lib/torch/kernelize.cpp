@@ -7,104 +7,58 @@
 #include <regex>
 #include <set>
 
-#include "kernels/core/digest.hpp"
-#include "kernels/core/error.hpp"
+#include "kernel_choice.hpp"
 #include "kernels/core/text.hpp"
-#include "kernels/runtime/runtime.hpp"
+#include "original_forwards.hpp"
 #include "rewrite.hpp"
 
 namespace kernels::torchscript {
 namespace {
 
 using torch::jit::Module;
-namespace fs = std::filesystem;
 
-// A kernel of the plan, with what is read from its folder once.
-struct LoadedKernel {
-    const KernelLayer* kernel = nullptr;
-    HubModule source;
-    LayerSource layer;
-    runtime::KernelEntry entry;
-};
-
-std::optional<fs::path> library_of(const fs::path& folder) {
-    std::vector<fs::path> libraries;
-    for (const auto& entry : fs::directory_iterator(folder)) {
-        if (entry.path().extension() == ".so") libraries.push_back(entry.path());
-    }
-    std::sort(libraries.begin(), libraries.end());
-    return libraries.empty() ? std::nullopt : std::optional(libraries.front());
-}
-
-LoadedKernel load_kernel(const KernelLayer& kernel) {
-    const std::string name = kernel.repo.empty() ? kernel.variant_folder.string() : kernel.repo;
-    const auto library = library_of(kernel.variant_folder);
-    if (!library) {
-        throw Error(ErrorCode::kernelize, name + ": its build " + kernel.variant + " has no compiled library",
-                    "Triton and other Python-only kernels cannot be called from TorchScript");
-    }
-    const std::string file = library->filename().string();
-    LoadedKernel loaded{&kernel, HubModule::load(kernel.variant_folder, false), {}, {}};
-    loaded.layer = loaded.source.layer(kernel.hub_layer);
-    loaded.entry = {kernel.repo,
-                    kernel.commit,
-                    kernel.variant,
-                    kernel.op_namespace,
-                    kernel.repo.empty() ? library->string() : "build/" + kernel.variant + "/" + file,
-                    hash_file(HashAlgorithm::sha256, *library)};
-    try {
-        runtime::load_library(library->string(), kernel.op_namespace);
-    } catch (const std::exception& failure) {
-        throw Error(ErrorCode::kernelize, name + ": " + failure.what());
-    }
-    return loaded;
-}
-
-// The rules for a hub layer and the mode; nothing when all are kept.
-std::string broken_rule(const LoadedKernel& loaded, const std::string& mode) {
-    const std::string name = "the kernel's layer " + loaded.kernel->hub_layer;
-    if (!loaded.layer.violations.empty()) return name + " " + loaded.layer.violations.front();
-    if (mode.find("training") != std::string::npos && !loaded.layer.has_backward)
-        return name + " has no backward";
-    if (mode.find("torch-compile") != std::string::npos && !loaded.layer.can_torch_compile) {
-        return name + " cannot be used with torch.compile";
-    }
-    return {};
-}
-
+// A module of the model that carries a layer name.
 struct Found {
     std::string path;
     Module module;
     std::string layer;
-    const project::Binding* binding = nullptr;
+    const LayerBinding* binding = nullptr;
+    bool wanted = true;  ///< the binding's condition
 };
 
-void find_layers(const Module& module, const std::string& path, const KernelizeOptions& options,
-                 const std::set<std::string>& names, std::vector<Found>& found) {
-    const std::string class_name = plain_class_name(module.type()->name()->qualifiedName());
-    const project::Binding* match = nullptr;
-    for (const auto& binding : options.bindings) {
-        const bool class_fits = !binding.class_glob || glob_match(*binding.class_glob, class_name);
-        const bool path_fits = !binding.module_glob || glob_match(*binding.module_glob, path);
-        if (class_fits && path_fits && match == nullptr) match = &binding;
-    }
-    const std::string last = class_name.substr(class_name.rfind('.') + 1);
-    const std::string layer = match != nullptr ? match->layer : last;
-    if (match != nullptr || names.contains(layer)) {
-        if (module.find_method("forward")) found.push_back({path, module, layer, match});
-        return;  // what a kernel replaces has no layers of its own
-    }
-    for (const auto& child : module.named_children()) {
-        find_layers(child.value, path.empty() ? child.name : path + "." + child.name, options, names, found);
-    }
+std::string last_name(const std::string& class_name) {
+    return class_name.substr(class_name.rfind('.') + 1);
 }
 
-// A class whose instances are not all bound to the same layer cannot be rewritten: they share its forward.
+std::vector<Found> find_layers(const Module& model, const KernelizeOptions& options,
+                               const layer::KernelMapping& mapping) {
+    const auto names = mapping.layer_names();
+    std::vector<Found> found;
+    for (const auto& item : model.named_modules()) {
+        const Module& module = item.value;
+        if (!module.find_method("forward")) continue;
+        const std::string class_name = plain_class_name(module.type()->name()->qualifiedName());
+        const auto match =
+            std::find_if(options.bindings.begin(), options.bindings.end(), [&](const LayerBinding& binding) {
+                return (!binding.class_glob || glob_match(*binding.class_glob, class_name)) &&
+                       (!binding.module_glob || glob_match(*binding.module_glob, item.name));
+            });
+        if (match != options.bindings.end()) {
+            const bool wanted = !match->condition || match->condition(module);
+            found.push_back({item.name, module, match->layer, &*match, wanted});
+        } else if (std::find(names.begin(), names.end(), last_name(class_name)) != names.end()) {
+            found.push_back({item.name, module, last_name(class_name), nullptr, true});
+        }
+    }
+    return found;
+}
+
+// Classes whose instances are not all bound to the same layer cannot be rewritten: they share its forward.
 std::set<const c10::ClassType*> mixed_classes(const Module& model, const std::vector<Found>& found) {
     std::map<const c10::ClassType*, std::set<std::string>> layers;
     std::map<const c10::ClassType*, std::size_t> bound;
-    std::map<const c10::ClassType*, std::set<c10::ivalue::Object*>> instances;
     for (const auto& one : found) {
+        if (!one.wanted) continue;
         layers[one.module.type().get()].insert(one.layer);
         ++bound[one.module.type().get()];
     }
@@ -118,29 +72,102 @@ std::set<const c10::ClassType*> mixed_classes(const Module& model, const std::ve
     return mixed;
 }
 
-void count_calls(const torch::jit::Block* block, std::map<std::string, int>& calls, int depth);
-
-void count_function(const torch::jit::Function& function, std::map<std::string, int>& calls, int depth) {
-    constexpr int deepest = 200;
-    if (depth > deepest || !function.isGraphFunction()) return;
-    count_calls(torch::jit::toGraphFunction(function).graph()->block(), calls, depth + 1);
+std::vector<at::Tensor> parameters_of(const Module& model) {
+    std::vector<at::Tensor> parameters;
+    for (const auto& parameter : model.parameters())
+        parameters.push_back(parameter);
+    return parameters;
 }
 
-void count_calls(const torch::jit::Block* block, std::map<std::string, int>& calls, int depth) {
-    for (const auto* node : block->nodes()) {
-        for (const auto* inner : node->blocks())
-            count_calls(inner, calls, depth);
-        if (node->kind() == c10::prim::CallMethod) {
-            const auto type = node->input(0)->type()->cast<c10::ClassType>();
-            const auto* method = type ? type->findMethod(node->s(c10::attr::name)) : nullptr;
-            if (method != nullptr) count_function(*method, calls, depth);
-        } else if (!node->kind().is_aten() && !node->kind().is_prim()) {
-            ++calls[node->kind().toQualString()];
-        }
+// Replaces the forward of the layer's class; the reason when that is not possible.
+std::string replace(const Found& layer, const LoadedKernel& kernel, layer::Mode mode) {
+    try {
+        const auto before = operators_called(layer.module.get_method("forward").function());
+        keep_original_forward(layer.module);
+        replace_forward(layer.module, layer.module, kernel.source, kernel.layer, kernel.plan,
+                        layer.binding != nullptr ? layer.binding->attributes
+                                                 : std::map<std::string, project::AttributeValue>{});
+        if (!mode.is_training()) return {};
+        auto reason =
+            without_gradients(operators_called(layer.module.get_method("forward").function()), before);
+        if (!reason.empty()) restore_original_forward(layer.module);
+        return reason;
+    } catch (const Error& error) {
+        restore_original_forward(layer.module);
+        return error.what();
     }
 }
 
+// Rewrites the classes of the found layers, and tells of each layer.
+class Rewriter {
+  public:
+    Rewriter(const Module& model, const std::vector<Found>& found, const KernelizeOptions& options,
+             KernelChooser& chooser)
+        : m_found(found), m_options(options), m_chooser(chooser), m_mixed(mixed_classes(model, found)) {}
+
+    runtime::Manifest run() {
+        runtime::Manifest manifest{
+            TORCH_VERSION, m_chooser.device().type(), m_options.mode.to_string(), {}, {}};
+        std::optional<std::string>
+            inside;  // a module that was replaced: what it holds is not called any more
+        for (const auto& one : m_found) {
+            if (inside && one.path.starts_with(*inside)) continue;
+            const KernelChoice& choice = m_chooser.choose(one.layer);
+            auto row = row_for(one.path, one.layer, choice);
+            if (!one.wanted) {
+                row.reason = "the condition of its binding does not hold";
+            } else if (choice.kernel == nullptr) {
+                keep(row, choice.refusal, m_options.use_fallback);
+            } else if (const auto reason = outcome_of(one, *choice.kernel); !reason.empty()) {
+                keep(row, {layer::NoKernel::no_mode, reason, std::nullopt}, m_options.use_fallback);
+            } else {
+                replaced(row, *choice.kernel, manifest);
+                inside = one.path.empty() ? "" : one.path + ".";
+            }
+            manifest.layers.push_back(std::move(row));
+        }
+        return manifest;
+    }
+
+  private:
+    // Empty when the class is rewritten, else the reason; each class is looked at once.
+    std::string outcome_of(const Found& one, const LoadedKernel& kernel) {
+        const auto type = one.module.type();
+        auto [known, is_new] = m_outcomes.try_emplace(type.get(), "");
+        if (!is_new) return known->second;
+        std::string& reason = known->second;
+        reason = broken_rule(kernel);
+        if (reason.empty()) reason = unfit_for(kernel, m_options.mode);
+        if (reason.empty() && m_mixed.contains(type.get())) {
+            reason = "other modules share its class " + plain_class_name(type->name()->qualifiedName()) +
+                     " and are not bound to the same layer";
+        }
+        if (reason.empty()) reason = replace(one, kernel, m_options.mode);
+        return reason;
+    }
+
+    const std::vector<Found>& m_found;
+    const KernelizeOptions& m_options;
+    KernelChooser& m_chooser;
+    std::set<const c10::ClassType*> m_mixed;
+    std::map<const c10::ClassType*, std::string> m_outcomes;
+};
+
 }  // namespace
+
+LayerBinding use_kernel_forward_from_hub(const std::string& layer_name, const std::string& class_glob) {
+    return {{layer_name, class_glob, std::nullopt, {}, {"use_kernel_forward_from_hub", 0, layer_name}}, {}};
+}
+
+LayerBinding use_kernel_func_from_hub(const std::string& func_name, const std::string& module_glob) {
+    return {{func_name, std::nullopt, module_glob, {}, {"use_kernel_func_from_hub", 0, func_name}}, {}};
+}
+
+LayerBinding replace_kernel_forward_from_hub(const std::string& class_glob, const std::string& layer_name,
+                                             std::function<bool(const Module&)> condition) {
+    return {{layer_name, class_glob, std::nullopt, {}, {"replace_kernel_forward_from_hub", 0, layer_name}},
+            std::move(condition)};
+}
 
 std::string plain_class_name(const std::string& qualified_name) {
     static const std::regex noise(R"(^__torch__\.|___torch_mangle_\d+\.?)");
@@ -152,74 +179,38 @@ std::string plain_class_name(const std::string& qualified_name) {
 
 std::map<std::string, int> count_kernel_calls(const Module& module) {
     std::map<std::string, int> calls;
-    for (const auto& method : module.get_methods())
-        count_function(method.function(), calls, 0);
+    for (const auto& method : module.get_methods()) {
+        if (method.name() == original_method) continue;
+        for (const auto& [name, count] : operators_called(method.function()))
+            calls[name] += count;
+    }
     return calls;
 }
 
+bool unkernelize(Module& model) {
+    const bool restored = restore_original_forwards(model);
+    if (restored) renew_methods(model);
+    return restored;
+}
+
 runtime::Manifest kernelize(Module& model, const KernelizeOptions& options) {
-    std::vector<LoadedKernel> kernels;
-    std::set<std::string> names;
-    for (const auto& kernel : options.kernels) {
-        kernels.push_back(load_kernel(kernel));
-        names.insert(kernel.layer_name);
+    KernelChooser chooser(options, device_of(parameters_of(model), options));
+    const auto found = find_layers(model, options, chooser.mapping());
+    // Everything is loaded before anything is changed.
+    for (const auto& one : found)
+        chooser.choose(one.layer);
+    const bool restored = restore_original_forwards(model);
+    try {
+        auto manifest = Rewriter(model, found, options, chooser).run();
+        const bool rewritten = std::any_of(manifest.layers.begin(), manifest.layers.end(),
+                                           [](const auto& row) { return row.status == "replaced"; });
+        if (restored || rewritten) renew_methods(model);
+        return manifest;
+    } catch (...) {
+        restore_original_forwards(model);
+        renew_methods(model);
+        throw;
     }
-    for (const auto& [name, reason] : options.without_kernel)
-        names.insert(name);
-
-    std::vector<Found> found;
-    find_layers(model, "", options, names, found);
-    const auto mixed = mixed_classes(model, found);
-
-    runtime::Manifest manifest{TORCH_VERSION, options.device, options.mode, {}, {}};
-    std::map<const c10::ClassType*, std::string> outcome;  // by class: empty when replaced, else the reason
-    for (const auto& one : found) {
-        const auto kernel = std::find_if(kernels.begin(), kernels.end(), [&](const LoadedKernel& loaded) {
-            return loaded.kernel->layer_name == one.layer;
-        });
-        runtime::LayerEntry row{one.path, one.layer, "", "", "", "", "kept", ""};
-        if (kernel == kernels.end()) {
-            const auto known = options.without_kernel.find(one.layer);
-            row.reason =
-                known != options.without_kernel.end() ? known->second : "no kernel is mapped to " + one.layer;
-            manifest.layers.push_back(std::move(row));
-            continue;
-        }
-        const KernelLayer& plan = *kernel->kernel;
-        row.repo = plan.repo.empty() ? plan.variant_folder.string() : plan.repo;
-        row.hub_layer = plan.hub_layer;
-        row.commit = plan.commit;
-        row.variant = plan.variant;
-        const auto type = one.module.type();
-        auto [known, is_new] = outcome.try_emplace(type.get(), "");
-        if (is_new) {
-            known->second = broken_rule(*kernel, options.mode);
-            if (mixed.contains(type.get())) {
-                known->second = "other modules share its class " +
-                                plain_class_name(type->name()->qualifiedName()) +
-                                " and are not bound to the same layer";
-            }
-            if (known->second.empty()) {
-                try {
-                    replace_forward(model, one.module, kernel->source, kernel->layer, plan,
-                                    one.binding != nullptr
-                                        ? one.binding->attributes
-                                        : std::map<std::string, project::AttributeValue>{});
-                } catch (const Error& error) {
-                    known->second = error.what();
-                }
-            }
-        }
-        row.reason = known->second;
-        row.status = row.reason.empty() ? "replaced" : "kept";
-        if (row.reason.empty() &&
-            std::none_of(manifest.kernels.begin(), manifest.kernels.end(),
-                         [&](const auto& entry) { return entry.op_namespace == plan.op_namespace; })) {
-            manifest.kernels.push_back(kernel->entry);
-        }
-        manifest.layers.push_back(std::move(row));
-    }
-    return manifest;
 }
 
 }  // namespace kernels::torchscript

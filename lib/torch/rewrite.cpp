@@ -163,6 +163,12 @@ void replace_forward(const Module& model, const Module& layer, const HubModule& 
         for (std::size_t i = 1; i < wanted; ++i) {
             const auto& type_there = original.getSchema().arguments()[i].type();
             const auto& type_here = compiled.getSchema().arguments()[i].type();
+            const auto& there = original.getSchema().arguments()[i];
+            const auto& here = compiled.getSchema().arguments()[i];
+            if (there.kwarg_only() != here.kwarg_only()) {
+                refuse("the kernel's layer takes " + here.name() + " by " +
+                       (here.kwarg_only() ? "keyword only" : "position"));
+            }
             if (!type_there->isSubtypeOf(*type_here)) {
                 refuse("the kernel's layer takes a " + type_here->str() + " as argument " +
                        std::to_string(i) + ", this one a " + type_there->str());

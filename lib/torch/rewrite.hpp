@@ -8,7 +8,7 @@
 #include <string>
 
 #include "frontend.hpp"
-#include "kernels/torch/kernelize.hpp"
+#include "loaded_kernel.hpp"
 
 namespace kernels::torchscript {
 

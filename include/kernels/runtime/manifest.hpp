@@ -34,6 +34,7 @@ struct LayerEntry {
     std::string variant;
     std::string status;  ///< "replaced" or "kept"
     std::string reason;  ///< why it was kept
+    std::string mode;    ///< for which the mapping has the kernel: "training", say, or "fallback"
 };
 
 struct KERNELS_RUNTIME_API Manifest {

@@ -4,47 +4,82 @@
 #include <torch/script.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "kernels/build/environment.hpp"
+#include "kernels/hub/hub.hpp"
+#include "kernels/layer/mapping.hpp"
+#include "kernels/layer/resolve.hpp"
+#include "kernels/layer/selection.hpp"
 #include "kernels/project/project.hpp"
 #include "kernels/runtime/manifest.hpp"
 
 namespace kernels::torchscript {
 
-/// A layer of a kernel that is on this machine, for a layer name.
-struct KernelLayer {
-    std::string layer_name;  ///< as in the mapping
-    std::string hub_layer;   ///< class in the kernel's layers module
-    std::string repo;        ///< empty for a local kernel
-    std::string commit;
-    std::string variant;
-    std::filesystem::path variant_folder;
-    std::string op_namespace;  ///< metadata.json's id
+/// Which modules of a TorchScript model carry a layer name: those whose class and path match the globs, where
+/// they are given. The class is compared without `__torch__.` and mangling.
+struct LayerBinding : project::Binding {
+    /// Asked for each such module; where it says no the module keeps its forward.
+    std::function<bool(const torch::jit::Module&)> condition;
 };
 
+/// Classes that match the glob carry the layer name. (A class whose own last name is the layer name does so
+/// without a binding.)
+LayerBinding use_kernel_forward_from_hub(const std::string& layer_name, const std::string& class_glob);
+/// Modules at paths that match the glob are function calls (what Python's use_kernel_func_from_hub makes of a
+/// function) and carry the name.
+LayerBinding use_kernel_func_from_hub(const std::string& func_name, const std::string& module_glob);
+/// As use_kernel_forward_from_hub, for classes of others: with a condition.
+LayerBinding replace_kernel_forward_from_hub(const std::string& class_glob, const std::string& layer_name,
+                                             std::function<bool(const torch::jit::Module&)> condition = {});
+
+/// How a model is kernelized. The defaults are those of a process that computes with what is in the cache.
 struct KernelizeOptions {
-    std::string device = "cpu";
-    std::string mode = "inference";
-    std::vector<KernelLayer> kernels;
-    /// Which classes and modules carry which layer name, and attributes that the model does not have.
-    std::vector<project::Binding> bindings;
-    /// Layer names that have no kernel here, with the reason; their layers are reported as kept.
-    std::map<std::string, std::string> without_kernel;
+    /// What the model is for: inference or training, and either with torch_compile.
+    layer::Mode mode = layer::Mode::inference;
+    /// Where it computes; taken from its parameters when not given.
+    std::optional<layer::Device> device;
+    /// In which cases a layer may keep its original forward; the others are errors that name it.
+    layer::KernelizeFallback use_fallback = layer::KernelizeFallback::standard;
+    /// For TorchScript models: which classes carry which layer name. The first that matches counts.
+    std::vector<LayerBinding> bindings;
+    /// The mapping; that which register_kernel_mapping and use_kernel_mapping made when not given.
+    std::optional<layer::KernelMapping> mapping;
+    /// Ask this Hub for commits and publishers, and download what the cache lacks. nullptr: only the cache
+    /// (and LOCAL_KERNELS, and local repositories) is looked at.
+    const hub::Hub* hub = nullptr;
+    /// The cache without a Hub; that of the environment variables when not given.
+    std::optional<std::filesystem::path> cache;
+    /// The machine that builds are chosen for; this one, with the torch of this process, when not given.
+    std::optional<build::Target> target;
+    /// How this machine is looked at.
+    build::DetectOptions detect;
+    layer::DeviceCheck device_check = layer::DeviceCheck::yes;
 };
 
 /// Rewrites `module` in place: the forward of every layer with a kernel becomes the kernel repository's own
-/// layer source, compiled by TorchScript. A module carries the layer name of the first binding that matches
-/// its class (without
-/// `__torch__.` and mangling) or path, else the last part of its class name. Scripted and traced models are
-/// both taken.
+/// layer source, compiled by TorchScript. Scripted and traced models are both taken. Always begins with the
+/// original forwards: kernelizing again, for another mode say, does not build on the last time, and with
+/// DISABLE_KERNEL_MAPPING every layer gets its own forward back.
 ///
-/// The kernels' libraries are loaded into this process. The manifest that is given back lists every layer in
-/// the order of the module tree, replaced or kept with the reason. Throws Error(kernelize) when a kernel
-/// cannot be loaded.
+/// A module carries the layer name of the first binding that matches, else the last part of its class name
+/// where the mapping has that. The kernels' libraries are loaded into this process.
+///
+/// Returns a report, which is also the manifest to save with the model: every layer in the order of the
+/// module tree, with repository, commit, variant and mode, replaced or kept with the reason. Throws
+/// Error(usage) when the device cannot be told, Error(kernelize) for a layer that must not keep its forward,
+/// and what resolving and loading throw; the module then has its original forwards, or is as it was.
+///
+/// Methods that were taken from the module before (torch::jit::Method) are invalid afterwards.
 runtime::Manifest kernelize(torch::jit::Module& module, const KernelizeOptions& options);
+
+/// Gives every layer its original forward back; false when the model is not kernelized. Methods that were
+/// taken before are invalid afterwards.
+bool unkernelize(torch::jit::Module& module);
 
 /// A class name for people and globs: without `__torch__.` and `___torch_mangle_N` parts.
 std::string plain_class_name(const std::string& qualified_name);

@@ -1,0 +1,116 @@
+// C++ models (torch::nn::Module) whose layers call kernels from the Hub.
+//
+//     struct PlainRMSNorm : torch::nn::Module {                 // a layer as any other
+//         torch::Tensor forward(torch::Tensor x);
+//         kernels::native::Attributes kernel_attributes() const { return {{"variance_epsilon", m_eps}}; }
+//         …
+//     };
+//     using RMSNormImpl = kernels::native::UseKernelForwardFromHub<PlainRMSNorm, "RMSNorm">;
+//     TORCH_MODULE(RMSNorm);
+//
+//     kernels::layer::register_kernel_mapping(…);
+//     kernels::native::kernelize(*model, {.mode = kernels::layer::Mode::inference});
+//
+// The layer's own forward stays the fallback. After kernelize calls go to the kernel's forward, to which the
+// module is `self`: its parameters and buffers under their registered names, `training`, and what
+// kernel_attributes() declares. They are the module's own tensors, so optimizers, .to(), torch::load and
+// backward see and are seen; a parameter that was registered without a tensor is None.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <typeinfo>
+#include <utility>
+#include <vector>
+
+#include "kernels/torch/kernel_forward.hpp"
+#include "kernels/torch/kernelize.hpp"
+
+namespace kernels::native {
+
+using torchscript::KernelizeOptions;
+
+/// A function as a layer without state.
+template <typename Signature>
+class FunctionLayer;
+template <typename R, typename... Args>
+class FunctionLayer<R(Args...)> : public torch::nn::Module {
+  public:
+    explicit FunctionLayer(std::function<R(Args...)> function) : m_function(std::move(function)) {}
+    R forward(Args... arguments) { return m_function(std::forward<Args>(arguments)...); }
+
+  private:
+    std::function<R(Args...)> m_function;
+};
+
+/// An extensible function as a member of a module, called like a function: KernelFunction<Tensor(Tensor)>.
+template <typename Signature>
+using KernelFunction = torch::nn::ModuleHolder<KernelForward<FunctionLayer<Signature>>>;
+
+/// Makes a function extensible under a name. It must be registered with the module that calls it, as its
+/// member:
+///
+///     KernelFunction<Tensor(Tensor)> m_relu = register_module("relu", use_kernel_func_from_hub("relu",
+///     relu));
+template <typename R, typename... Args>
+KernelFunction<R(Args...)> use_kernel_func_from_hub(const std::string& func_name,
+                                                    std::function<R(Args...)> function) {
+    return std::make_shared<KernelForward<FunctionLayer<R(Args...)>>>(std::in_place, func_name,
+                                                                      std::move(function));
+}
+template <typename Function>
+auto use_kernel_func_from_hub(const std::string& func_name, Function function) {
+    return use_kernel_func_from_hub(func_name, std::function(std::move(function)));
+}
+
+/// Which layers of a type of somebody else carry a layer name; see replace_kernel_forward_from_hub.
+struct TypeBinding {
+    std::string layer_name;
+    std::function<bool(const torch::nn::Module&)> is_type;
+    std::function<bool(const torch::nn::Module&)> condition;  ///< empty: always
+    /// An extensible layer in place of the given one.
+    std::function<torch::nn::AnyModule(const torch::nn::Module&)> adapt;
+};
+
+/// Gives layers of a type that cannot be changed (torch::nn::LayerNormImpl, say) a layer name, for kernelize.
+/// `condition` is asked for each; `attributes` says what the kernel may read from `self` beside parameters
+/// and buffers.
+///
+/// C++ calls a forward by the static type of the member, so a layer that another module holds as a member of
+/// its own type cannot be redirected: declare that member as UseKernelForwardFromHub<Layer, "name">. What can
+/// be redirected are the elements of torch::nn::Sequential; each is put into a KernelForward<Layer>, which is
+/// still a Layer and shares parameters, buffers and children with it under the same names. The others are
+/// reported as kept.
+template <typename Layer>
+TypeBinding replace_kernel_forward_from_hub(std::string layer_name,
+                                            std::function<bool(const Layer&)> condition = {},
+                                            std::function<Attributes(const Layer&)> attributes = {}) {
+    TypeBinding binding;
+    binding.layer_name = layer_name;
+    binding.is_type = [](const torch::nn::Module& module) { return typeid(module) == typeid(Layer); };
+    if (condition) {
+        binding.condition = [condition = std::move(condition)](const torch::nn::Module& module) {
+            return condition(dynamic_cast<const Layer&>(module));
+        };
+    }
+    binding.adapt = [layer_name = std::move(layer_name),
+                     attributes = std::move(attributes)](const torch::nn::Module& module) {
+        return torch::nn::AnyModule(std::make_shared<KernelForward<Layer>>(dynamic_cast<const Layer&>(module),
+                                                                           layer_name, attributes));
+    };
+    return binding;
+}
+
+/// Sends the calls of every extensible layer of the model to its kernel. Begins with the original forwards,
+/// as torchscript::kernelize does, with the same options (but bindings, which are for TorchScript), errors
+/// and report. When it throws the model is as it was.
+///
+/// For training a kernel must have gradients: operators with an autograd kernel. One whose backward is a
+/// Python autograd function is refused, with that reason.
+runtime::Manifest kernelize(torch::nn::Module& model, const KernelizeOptions& options,
+                            const std::vector<TypeBinding>& types = {});
+
+/// Gives every layer its own forward back; false when none called a kernel.
+bool unkernelize(torch::nn::Module& model);
+
+}  // namespace kernels::native

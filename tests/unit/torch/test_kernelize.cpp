@@ -1,0 +1,309 @@
+#include <torch/script.h>
+
+#include <atomic>
+#include <cstdlib>
+
+// libtorch's logging has a CHECK of its own.
+#undef CHECK
+#include <doctest/doctest.h>
+
+#include "kernels/core/error.hpp"
+#include "kernels/torch/kernelize.hpp"
+#include "kernels/torch/model.hpp"
+#include "local_kernel.hpp"
+
+using namespace kernels;
+using namespace kernels::layer;
+using kernels::testing::LocalKernel;
+using kernels::testing::TemporaryFolder;
+using torch::jit::Module;
+using torchscript::KernelizeOptions;
+
+namespace {
+
+std::atomic<int> twice_calls{0};
+
+at::Tensor twice(const at::Tensor& x) {
+    ++twice_calls;
+    return x * 2;
+}
+
+void thrice_into(at::Tensor out, const at::Tensor& x) {
+    out.copy_(x * 3);
+}
+
+}  // namespace
+
+// `twice` is made of torch's operators and so has gradients, `thrice` has none.
+TORCH_LIBRARY(kernels_test, ops) {
+    ops.def("twice(Tensor x) -> Tensor", &twice);
+    ops.def("thrice(Tensor(a!) out, Tensor x) -> ()");
+}
+TORCH_LIBRARY_IMPL(kernels_test, CPU, ops) {
+    ops.impl("thrice", &thrice_into);
+}
+
+namespace {
+
+const std::string twice_source =
+    "class Twice(nn.Module):\n"
+    "    can_torch_compile = True\n\n"
+    "    def forward(self, x: torch.Tensor) -> torch.Tensor:\n"
+    "        return ops.twice(x)\n";
+
+// A model whose child `act` adds 1.
+Module model_with_act(const std::string& forward = "def forward(self, x):\n    return x + 1\n") {
+    Module act("__torch__.pkg.Act");
+    act.register_parameter("weight", torch::ones({2}), false);
+    act.define(forward);
+    Module model("__torch__.pkg.Model");
+    model.register_module("act", act);
+    model.define("def forward(self, x):\n    return self.act.forward(x) * 10\n");
+    return model;
+}
+
+double result(Module& model) {
+    return model.forward({torch::full({2}, 5.0)}).toTensor()[0].item<double>();
+}
+
+KernelizeOptions options_with(const KernelMapping& mapping, Mode mode = Mode::inference) {
+    KernelizeOptions options;
+    options.mapping = mapping;
+    options.mode = mode;
+    options.target = build::Target::parse("torch=2.13,cpu,cpu=x86_64,os=linux");
+    return options;
+}
+
+// The message of the error; empty when there was none.
+template <typename Call>
+std::string error_of(Call call) {
+    try {
+        call();
+    } catch (const Error& error) {
+        return error.what();
+    }
+    return {};
+}
+
+bool contains(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("The mapping of the process and one call kernelize a model that has run before") {
+    const LocalKernel kernel(twice_source);
+    const auto scope = use_kernel_mapping({{"Act", "cpu", kernel.layer("Twice")}}, false);
+    auto model = model_with_act();
+    CHECK(result(model) == 60);
+    CHECK(result(model) == 60);
+    CHECK(result(model) == 60);
+    twice_calls = 0;
+    const auto report = torchscript::kernelize(model, {});
+    CHECK(result(model) == 100);
+    CHECK(twice_calls == 1);
+    REQUIRE(report.layers.size() == 1);
+    const auto& row = report.layers.front();
+    CHECK(row.module == "act");
+    CHECK(row.layer == "Act");
+    CHECK(row.hub_layer == "Twice");
+    CHECK(row.variant == "torch-cpu");
+    CHECK(row.status == "replaced");
+    CHECK(row.mode == "fallback");
+    CHECK(report.device == "cpu");
+    CHECK(torchscript::count_kernel_calls(model) == std::map<std::string, int>{{"kernels_test::twice", 1}});
+}
+
+TEST_CASE("Kernelizing again starts from the original forwards") {
+    const LocalKernel kernel(twice_source +
+                             "\n\nclass Once(nn.Module):\n    def forward(self, x):\n        return x * 7\n");
+    auto model = model_with_act();
+    const KernelMapping mapping{
+        {"Act", "cpu", {{Mode::inference, kernel.layer("Twice")}, {Mode::training, kernel.layer("Once")}}}};
+    CHECK(torchscript::kernelize(model, options_with(mapping)).layers.front().mode == "inference");
+    CHECK(result(model) == 100);
+    CHECK(torchscript::kernelize(model, options_with(mapping, Mode::training)).layers.front().mode ==
+          "training");
+    CHECK(result(model) == 350);
+    CHECK(torchscript::kernelize(model, options_with({})).layers.empty());
+    CHECK(result(model) == 60);
+    torchscript::kernelize(model, options_with(mapping));
+    CHECK(result(model) == 100);
+    CHECK(torchscript::unkernelize(model));
+    CHECK(!torchscript::unkernelize(model));
+    CHECK(result(model) == 60);
+    CHECK(!model.attr("act").toModule().find_method("kernels_original_forward"));
+}
+
+TEST_CASE("A saved model keeps its original forwards") {
+    const LocalKernel kernel(twice_source);
+    const TemporaryFolder folder;
+    auto model = model_with_act();
+    torchscript::kernelize(model, options_with({{"Act", "cpu", kernel.layer("Twice")}}));
+    torchscript::save_model({model, {}}, folder / "model.pt");
+    auto loaded = torchscript::load_model(folder / "model.pt").module;
+    twice_calls = 0;
+    CHECK(result(loaded) == 100);
+    CHECK(twice_calls == 1);
+    CHECK(torchscript::unkernelize(loaded));
+    CHECK(result(loaded) == 60);
+    CHECK(twice_calls == 1);
+}
+
+TEST_CASE("What use_fallback covers") {
+    const LocalKernel kernel(twice_source);
+    const LocalKernel broken(
+        "class Twice(nn.Module):\n    size = 3\n    def forward(self, x):\n        return x\n");
+    struct Case {
+        const char* what;
+        KernelMapping mapping;
+        Mode mode;
+        bool by_default;
+        std::string reason;
+    };
+    const Repository gone = LocalLayerRepository("/nonexistent/kernel", "Twice");
+    const std::vector<Case> cases = {
+        {"no layer", {{"Other", "cpu", kernel.layer("Twice")}}, Mode::inference, true, "Act"},
+        {"no device", {{"Act", "cuda", kernel.layer("Twice")}}, Mode::inference, true, "cpu"},
+        {"no mode",
+         {{"Act", "cpu", {{Mode::inference, kernel.layer("Twice")}}}},
+         Mode::training,
+         true,
+         "training"},
+        {"flags",
+         {{"Act", "cpu", broken.layer("Twice")}},
+         Mode::inference | Mode::torch_compile,
+         true,
+         "further member size"},
+        {"no folder", {{"Act", "cpu", gone}}, Mode::inference, false, "/nonexistent/kernel"},
+        {"no such layer", {{"Act", "cpu", kernel.layer("Twise")}}, Mode::inference, false, "Twise"},
+    };
+    for (const auto& one : cases) {
+        CAPTURE(one.what);
+        auto model = model_with_act();
+        auto options = options_with(one.mapping, one.mode);
+        options.bindings = {torchscript::use_kernel_forward_from_hub("Act", "pkg.Act")};
+        options.use_fallback = KernelizeFallback::none;
+        const auto refused = error_of([&] { torchscript::kernelize(model, options); });
+        CHECK(contains(refused, "act (Act): "));
+        CHECK(contains(refused, one.reason));
+        CHECK(result(model) == 60);
+        options.use_fallback = KernelizeFallback::standard;
+        CHECK((error_of([&] { torchscript::kernelize(model, options); }) == "") == one.by_default);
+        options.use_fallback = KernelizeFallback::all;
+        const auto report = torchscript::kernelize(model, options);
+        REQUIRE(report.layers.size() == 1);
+        CHECK(report.layers.front().status == "kept");
+        CHECK(contains(report.layers.front().reason, one.reason));
+        CHECK(result(model) == 60);
+    }
+}
+
+TEST_CASE("Each rule for a hub layer has its own message") {
+    const std::string forward = "    def forward(self, x):\n        return x\n";
+    const std::string head = "class L(nn.Module):\n";
+    const std::string lowered =
+        "class F(torch.autograd.Function):\n    @staticmethod\n    def forward(ctx, x):\n        return x * "
+        "2\n\n\n" +
+        head + "    def forward(self, x):\n        return F.apply(x)\n";
+    const std::string thrice = head +
+                               "    def forward(self, x):\n        out = torch.empty_like(x)\n        "
+                               "ops.thrice(out, x)\n        return out\n";
+    struct Rule {
+        std::string source;
+        Mode mode;
+        std::string reason;
+    };
+    const std::vector<Rule> rules = {
+        {"class L(object):\n" + forward, Mode::inference, "is no torch.nn.Module"},
+        {head + "    def __init__(self):\n        super().__init__()\n" + forward, Mode::inference,
+         "has a constructor"},
+        {head + "    size = 3\n" + forward, Mode::inference, "has the further member size"},
+        {head + "    def other(self):\n        return 1\n" + forward, Mode::inference,
+         "has the further method other"},
+        {head + "    pass\n", Mode::inference, "has no forward of its own"},
+        {head + "    def forward(self, x, y):\n        return x\n", Mode::inference,
+         "takes 2 arguments, this one 1"},
+        {head + "    def forward(self, *, x):\n        return x\n", Mode::inference, "x by keyword only"},
+        {head + "    def forward(self, x: int):\n        return x\n", Mode::inference,
+         "takes a int as argument 1"},
+        {head + "    def forward(self, x):\n        return 1\n", Mode::inference,
+         "returns int, this one Tensor"},
+        {head + "    has_backward = False\n" + forward, Mode::training, "has no backward"},
+        {lowered, Mode::training, "autograd function"},
+        {thrice, Mode::training, "operator thrice has no gradient"},
+        {head + forward, Mode::inference | Mode::torch_compile, "cannot be used with torch.compile"},
+        {head + "    def forward(self, x):\n        return x * self.gain\n", Mode::inference, "gain"},
+    };
+    for (const auto& rule : rules) {
+        CAPTURE(rule.reason);
+        const LocalKernel kernel(rule.source);
+        auto model = model_with_act();
+        const auto report =
+            torchscript::kernelize(model, options_with({{"Act", "cpu", kernel.layer("L")}}, rule.mode));
+        REQUIRE(report.layers.size() == 1);
+        CHECK(report.layers.front().status == "kept");
+        CAPTURE(report.layers.front().reason);
+        CHECK(contains(report.layers.front().reason, rule.reason));
+        CHECK(result(model) == 60);
+        CHECK(!model.attr("act").toModule().find_method("kernels_original_forward"));
+    }
+    // The last two are fine where their mode is not asked for.
+    for (const auto& source : {lowered, thrice}) {
+        const LocalKernel kernel(source);
+        auto model = model_with_act();
+        CHECK(torchscript::kernelize(model, options_with({{"Act", "cpu", kernel.layer("L")}}))
+                  .layers.front()
+                  .status == "replaced");
+    }
+}
+
+TEST_CASE("The device comes from the parameters") {
+    const LocalKernel kernel(twice_source);
+    const auto mapping = KernelMapping{{"Act", "cpu", kernel.layer("Twice")}};
+    Module none("__torch__.pkg.Act");
+    none.define("def forward(self, x):\n    return x + 1\n");
+    CHECK(contains(error_of([&] { torchscript::kernelize(none, options_with(mapping)); }), "no parameters"));
+    auto options = options_with(mapping);
+    options.device = "cpu";
+    CHECK(torchscript::kernelize(none, options).layers.front().status == "replaced");
+    auto mixed = model_with_act();
+    mixed.register_parameter("other", torch::ones({2}, at::kMeta), false);
+    CHECK(contains(error_of([&] { torchscript::kernelize(mixed, options_with(mapping)); }), "cpu and meta"));
+    CHECK(torchscript::kernelize(mixed, options).layers.front().status == "replaced");
+    options.mode = Mode::fallback;
+    CHECK(error_of([&] { torchscript::kernelize(mixed, options); }) != "");
+}
+
+TEST_CASE("DISABLE_KERNEL_MAPPING keeps every original forward") {
+    const LocalKernel kernel(twice_source);
+    auto model = model_with_act();
+    auto options = options_with({{"Act", "cpu", kernel.layer("Twice")}});
+    options.use_fallback = KernelizeFallback::none;
+    torchscript::kernelize(model, options);
+    ::setenv("DISABLE_KERNEL_MAPPING", "1", 1);
+    const auto report = torchscript::kernelize(model, options);
+    ::unsetenv("DISABLE_KERNEL_MAPPING");
+    REQUIRE(report.layers.size() == 1);
+    CHECK(contains(report.layers.front().reason, "DISABLE_KERNEL_MAPPING"));
+    CHECK(result(model) == 60);
+}
+
+TEST_CASE("Bindings: a condition, a function at a path, layers within layers that are kept") {
+    const LocalKernel kernel(twice_source,
+                             "def double(x: torch.Tensor) -> torch.Tensor:\n    return ops.twice(x)\n");
+    auto model = model_with_act();
+    auto options = options_with({{"Doubling", "cpu", kernel.function("double")}});
+    options.bindings = {torchscript::replace_kernel_forward_from_hub(
+        "*.Act", "Doubling", [](const Module& act) { return act.hasattr("bias"); })};
+    auto report = torchscript::kernelize(model, options);
+    CHECK(contains(report.layers.front().reason, "condition"));
+    options.bindings = {torchscript::use_kernel_forward_from_hub("Unknown", "pkg.Model"),
+                        torchscript::use_kernel_func_from_hub("Doubling", "a?t")};
+    report = torchscript::kernelize(model, options);
+    REQUIRE(report.layers.size() == 2);
+    CHECK(report.layers[0].status == "kept");
+    CHECK(report.layers[1].status == "replaced");
+    CHECK(report.layers[1].hub_layer == "double");
+    CHECK(result(model) == 100);
+}
