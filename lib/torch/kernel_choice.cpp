@@ -135,7 +135,12 @@ KernelChoice KernelChooser::make_choice(const std::string& layer_name) {
     try {
         choice.kernel = load(layer_name, selection.chosen->repository);
     } catch (const Error& error) {
-        choice.refusal = {layer::NoKernel::cannot_load, error.what(), error};
+        const bool lacks =
+            m_options.hub == nullptr && error.hint().find("kernels download") != std::string::npos;
+        choice.refusal = {
+            layer::NoKernel::cannot_load, error.what(),
+            Error(error.code(), error.what(), error.hint() + (lacks ? ", or kernelize with --download" : ""),
+                  error.details())};
     }
     return choice;
 }

@@ -17,6 +17,7 @@ cmake -S "$source" -B "$work/deploy" -DWITH_TORCH=ON -DCMAKE_PREFIX_PATH="$work/
 cmake --build "$work/deploy"
 # The runtime must be linked although nothing but one function refers to it, and the helper must be found from an installation.
 readelf -d "$work/deploy/deploy" | grep -q libkernels_runtime
+"$work/deploy/layers"
 "$work/deploy/deploy" "$work/none.pt" "$work/none.pt" 2>"$work/stderr" && exit 1
 grep -q "no such file" "$work/stderr"
 "$work/prefix/bin/kernels" inspect "$work/none.pt" 2>"$work/stderr" && exit 1
