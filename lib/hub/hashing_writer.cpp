@@ -45,6 +45,10 @@ void HashingWriter::append(std::string_view bytes) {
             std::unique_lock lock(m_mutex);
             m_changed.wait(lock, [&] { return m_queue.size() < most_blocks; });
             m_queue.push_back(std::exchange(m_block, {}));
+            if (!m_spare.empty()) {
+                m_block = std::move(m_spare.back());
+                m_spare.pop_back();
+            }
         }
         m_changed.notify_all();
     }
@@ -62,13 +66,15 @@ void HashingWriter::hash_blocks() {
     for (;;) {
         m_changed.wait(lock, [&] { return m_stop || !m_queue.empty(); });
         if (m_stop) return;
-        const std::string block = std::move(m_queue.front());
+        std::string block = std::move(m_queue.front());
         m_queue.pop_front();
         m_busy = true;
         lock.unlock();
         m_hasher.update(block);
         lock.lock();
         m_busy = false;
+        block.clear();
+        m_spare.push_back(std::move(block));
         m_changed.notify_all();
     }
 }

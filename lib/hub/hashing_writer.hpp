@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include "kernels/core/digest.hpp"
 
@@ -44,6 +45,7 @@ class HashingWriter {
     std::mutex m_mutex;
     std::condition_variable m_changed;
     std::deque<std::string> m_queue;
+    std::vector<std::string> m_spare;  // hashed; new memory for each block would cost page faults
     bool m_busy = false;
     bool m_stop = false;
     std::thread m_thread;

@@ -1,6 +1,7 @@
 """Our client beside the Python one, in the same run: medians of whole commands, and their ratio.
 
-Usage: bench.py BUILD PEER-PYTHON [RUNS]      (BUILD: build/release; PEER-PYTHON has kernels and huggingface_hub)
+Usage: bench.py BUILD PEER-PYTHON [RUNS [PART...]]   (BUILD: build/release; PEER-PYTHON has kernels and huggingface_hub;
+parts: demo, variants, many, large; all without one)
 """
 
 import json
@@ -17,6 +18,7 @@ import time
 build = pathlib.Path(sys.argv[1]).resolve()
 python = sys.argv[2]
 runs = int(sys.argv[3]) if len(sys.argv) > 3 else 7
+parts = sys.argv[4:] or ["demo", "variants", "many", "large"]
 kernels = build / "apps" / "kernels" / "kernels"
 peer = [python, "-c", "import sys\nfrom kernels.cli import main\nsys.argv[0] = 'kernels'\nsys.exit(main())"]
 work = pathlib.Path(tempfile.mkdtemp(prefix="kernels-bench-"))
@@ -40,7 +42,7 @@ def compare(name, arguments, environment, cold=False):
     prepare = (lambda: shutil.rmtree(environment["HF_HOME"], ignore_errors=True)) if cold else (lambda: None)
     ours = median([kernels, *arguments], environment, prepare)
     theirs = median([*peer, *arguments], environment, prepare)
-    print(f"| {name} | {ours * 1000:.1f} ms | {theirs * 1000:.0f} ms | {theirs / ours:.0f} |")
+    print(f"| {name} | {ours * 1000:.1f} ms | {theirs * 1000:.0f} ms | {theirs / ours:.0f} |", flush=True)
 
 
 def serve(folder, latency=0):
@@ -49,14 +51,14 @@ def serve(folder, latency=0):
     return hub, hub.stdout.readline().strip()
 
 
-def publish(hub, repo, sizes):
-    """A version 1 with one Python-only build that any machine can use; `sizes` of its other files."""
-    folder = hub / repo / "v1" / "build" / "torch-cpu"
+def publish(hub, repo, sizes, variant="torch-cpu"):
+    """A version 1 with one build, by default a Python-only one that any machine can use; `sizes` of its other files."""
+    folder = hub / repo / "v1" / "build" / variant
     folder.mkdir(parents=True)
     name = repo.split("/")[1].replace("-", "_")
     (folder / "metadata.json").write_text(json.dumps({
-        "id": f"_{name}_cpu_abc1234", "name": name, "version": 1, "license": "MIT", "python-depends": [],
-        "backend": {"type": "cpu"}}))
+        "id": f"_{name}_{len(variant)}_abc1234", "name": name.replace("_", "-"), "version": 1, "license": "MIT", "python-depends": [],
+        "upstream": f"https://example.org/{variant}", "backend": {"type": "cuda" if "-cu" in variant else "cpu"}}))
     for number, size in enumerate(sizes):
         with open(folder / (f"_part{number}.abi3.so" if size > 100_000 else f"part{number}.py"), "wb") as file:
             for at in range(0, size, 1 << 20):
@@ -68,6 +70,24 @@ def project_of(name, repos):
     folder.mkdir()
     (folder / "pyproject.toml").write_text("[tool.kernels.dependencies]\n" + "".join(f'"{repo}" = 1\n' for repo in repos))
     return folder
+
+
+def many_variants(environment):
+    """3 kernels of 13 builds: what `lock` reads is the metadata.json of each."""
+    hub, repos = work / "variants-hub", [f"bench/wide-{number}" for number in range(3)]
+    variants = ["torch-cpu"] + [f"torch{torch}-cxx11-cu{cuda}-{cpu}-linux" for torch in (211, 212, 213) for cuda in (126, 128)
+                                for cpu in ("x86_64", "aarch64")]
+    for repo in repos:
+        for variant in variants:
+            publish(hub, repo, [5000, 200], variant)
+    folder = project_of("variants", repos)
+    for latency in (0, 80):
+        process, environment["HF_ENDPOINT"] = serve(hub, latency)
+        try:
+            compare(f"lock of 3 kernels x {len(variants)} builds, {latency} ms latency", ["lock", folder], environment, cold=True)
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def many_kernels(environment):
@@ -116,7 +136,7 @@ def one_large_file(environment):
         for name in commands:
             median_time = statistics.median(times[name][1:])
             print(f"| 1 GiB file, {name} | {ours * 1000:.0f} ms, {memory['kernels']:.0f} MiB | "
-                  f"{median_time * 1000:.0f} ms, {memory[name]:.0f} MiB | {median_time / ours:.2f} |")
+                  f"{median_time * 1000:.0f} ms, {memory[name]:.0f} MiB | {median_time / ours:.2f} |", flush=True)
     finally:
         process.terminate()
         process.wait()
@@ -129,8 +149,9 @@ def main():
     version = median([kernels, "--version"], environment)
     print(f"kernels --version: {version * 1000:.1f} ms\n")
     print("| command | kernels | Python client | ratio |\n| --- | --- | --- | --- |")
-    compare("--help", ["--help"], environment)
-    for latency in (0, 80):
+    if "demo" in parts:
+        compare("--help", ["--help"], environment)
+    for latency in (0, 80) if "demo" in parts else ():
         hub, environment["HF_ENDPOINT"] = serve(build / "examples" / "demo-hub", latency)
         try:
             compare(f"lock, cold cache, {latency} ms latency", ["lock", project], environment, cold=True)
@@ -140,8 +161,11 @@ def main():
         finally:
             hub.terminate()
             hub.wait()
-    many_kernels(environment)
-    one_large_file(environment)
+    for name, part in (("variants", many_variants), ("many", many_kernels), ("large", one_large_file)):
+        if name in parts:
+            part(environment)
+    load = os.getloadavg()
+    print(f"\n{time.strftime('%Y-%m-%d')}, {os.cpu_count()} processors, load {load[1]:.1f}, {runs} runs")
 
 
 try:
