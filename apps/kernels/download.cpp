@@ -78,6 +78,7 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
             files.push_back({{"path", entry.path},
                              {"size", entry.size},
                              {entry.lfs_sha256 ? "sha256" : "git-blob-sha1", entry.etag()},
+                             {"url", hub::printable_url(hub::file_url(settings, file.request))},
                              {"transferred", file.transferred},
                              {"file", file.path.string()}});
         }

@@ -40,8 +40,7 @@ bool has_size(const fs::path& file, const TreeEntry& entry) {
 // Asks for the file until it is there or asking again cannot help; a broken body is continued where it broke.
 void transfer(const FileRequest& file, IncompleteBlob& blob, const Settings& settings, HttpClient& http) {
     Request request;
-    request.url = settings.endpoint + "/kernels/" + file.repo.to_string() + "/resolve/" +
-                  file.commit.to_string() + "/" + url_quoted(file.entry.path, true);
+    request.url = file_url(settings, file);
     request.sink = &blob;
     for (int without_progress = 0; blob.offset() < file.entry.size || file.entry.size == 0;) {
         const std::uint64_t before = blob.offset();
@@ -182,6 +181,11 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
 }
 
 }  // namespace
+
+std::string file_url(const Settings& settings, const FileRequest& file) {
+    return settings.endpoint + "/kernels/" + file.repo.to_string() + "/resolve/" + file.commit.to_string() +
+           "/" + url_quoted(file.entry.path, true);
+}
 
 std::vector<FetchedFile> fetch(std::span<const FileRequest> files, const Settings& settings, HttpClient& http,
                                const Cache& cache, Monitor* monitor) {

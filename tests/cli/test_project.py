@@ -133,6 +133,8 @@ class Download(harness.CliTest):
         published = build(VARIANT)
         self.assertEqual({f["path"] for f in found["files"]}, set(published))
         for entry in found["files"]:
+            self.assertEqual(entry["url"], f"{self.hub.url}/kernels/demo/one/resolve/{found['commit']}/{entry['path']}")
+            self.assertEqual(entry["transferred"], 0 if entry["path"].endswith("metadata.json") else entry["size"])
             with open(entry["file"], "rb") as file:
                 self.assertEqual(file.read(), published[entry["path"]])
         self.hub.requests.clear()

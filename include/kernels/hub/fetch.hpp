@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "kernels/core/reference.hpp"
@@ -19,6 +20,9 @@ struct FileRequest {
     Commit commit;
     TreeEntry entry;
 };
+
+/// Where the Hub has the file.
+std::string file_url(const Settings& settings, const FileRequest& file);
 
 struct FetchedFile {
     FileRequest request;

@@ -1,7 +1,9 @@
 """Our client beside the Python one on the same hub: the same lock, and one cache for both, online and offline."""
 
+import hashlib
 import json
 import pathlib
+import subprocess
 import sys
 import unittest
 
@@ -157,6 +159,25 @@ class SharedStateTest(harness.WorldTest):
         self.hub = self.start_hub(self.data)
         self.assertIn("its bytes do not match their hash", self.ours("download", self.project).stderr)
         self.assertEqual(table.read_bytes(), right)
+
+    def test_locks_exclude_each_other(self):
+        """While Python holds its lock on a blob we wait, say for whom, and go on when it lets go."""
+        self.write_project('"demo/leaf" = 1\n')
+        self.run_command(KERNELS, "lock", self.project)
+        name = hashlib.sha256(build("leaf")["build/torch-cpu/table.bin"]).hexdigest()
+        lock = self.folder / "hf" / "hub" / ".locks" / "kernels--demo--leaf" / f"{name}.lock"
+        hold = ("import sys, time; from huggingface_hub.utils import WeakFileLock\n"
+                "with WeakFileLock(sys.argv[1]):\n    print('held', flush=True); sys.stdin.readline()")
+        python = subprocess.Popen([sys.executable, "-c", hold, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.assertEqual(python.stdout.readline(), "held\n")
+        ours = subprocess.Popen([KERNELS, "download", str(self.project), "--torch", str(self.torch_folder())], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True, env=self.environment)
+        self.assertEqual(ours.stderr.readline(), f"waiting for process {python.pid}, which downloads build/torch-cpu/table.bin\n")
+        self.assertIsNone(ours.poll())
+        python.communicate("go\n")
+        out, err = ours.communicate(timeout=60)
+        self.assertEqual(ours.returncode, 0, err)
+        self.assertIn("downloaded", out)
 
     def test_scan_after_everything_that_writes(self):
         self.write_project('"demo/top" = 1\n')
