@@ -96,7 +96,8 @@ int run_remove(const Context& context) {
         text = project::without_dependency(text, before.file, repo);
         said.push_back("removed " + repo.to_string());
         for (const auto& entry : project_before.layers) {
-            if (entry.repo == repo && std::holds_alternative<project::LockedSource>(entry.source)) {
+            const auto* locked = std::get_if<project::LockedSource>(&entry.source);
+            if (entry.repo == repo && locked != nullptr && !locked->file) {
                 log::warning(entry.where.to_string() + ": the layer " + backquoted(entry.name) +
                              " still comes from " + repo.to_string());
             }

@@ -35,19 +35,29 @@ Device device_of(const project::LayerEntry& entry) {
     });
 }
 
+using SharedLock = std::shared_ptr<const lock::Lock>;
+
+// The lock that an entry's repository is locked by: the project's, or the one that it names.
+SharedLock lock_for(const project::LayerEntry& entry, const SharedLock& own) {
+    const auto* source = std::get_if<project::LockedSource>(&entry.source);
+    if (source == nullptr || !source->file) return own;
+    return about(entry, "lock",
+                 [&] { return std::make_shared<const lock::Lock>(lock::Lock::load(*source->file)); });
+}
+
 template <Member member>
 Repository repository_of(const project::LayerEntry& entry, const std::string& name,
-                         const project::TrustPolicy& trust, const std::shared_ptr<const lock::Lock>& lock) {
+                         const project::TrustPolicy& trust, const SharedLock& lock) {
     if (const auto* path = std::get_if<std::filesystem::path>(&entry.source))
         return LocalRepository<member>(*path, name);
     if (const auto* reference = std::get_if<Reference>(&entry.source))
         return HubRepository<member>(*entry.repo, name, *reference, trust);
-    return LockedRepository<member>(*entry.repo, name, lock, trust);
+    return LockedRepository<member>(*entry.repo, name, lock_for(entry, lock), trust);
 }
 
 }  // namespace
 
-KernelMapping mapping_of(const project::Project& project, const std::shared_ptr<const lock::Lock>& lock) {
+KernelMapping mapping_of(const project::Project& project, const SharedLock& lock) {
     KernelMapping mapping;
     for (const auto& entry : project.layers) {
         const Device device = device_of(entry);

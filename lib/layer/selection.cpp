@@ -101,10 +101,8 @@ Selection select(const KernelMapping& mapping, const std::string& layer, const D
     const auto* place = smallest_place(places->second, limited ? capability : std::nullopt);
     if (place == nullptr) {
         return nothing(NoKernel::no_properties,
-                       layer + " has no kernel for " +
-                           (capability ? "the capability " + std::to_string(*capability)
-                                       : std::string("a device of unknown capability")) +
-                           " of " + device.type());
+                       layer + " has no kernel for a " + device.type() + " device of " +
+                           (capability ? "capability " + std::to_string(*capability) : "unknown capability"));
     }
     for (const Mode candidate : candidates) {
         const auto* repository = place->repositories.find(candidate);

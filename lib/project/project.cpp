@@ -71,7 +71,7 @@ int capability(const TableReader& table, const char* key, std::int64_t value) {
 }
 
 LayerEntry parse_layer(const TableReader& table, const fs::path& folder) {
-    table.allow({"name", "device", "mode", "repo", "version", "revision", "path", "layer", "func",
+    table.allow({"name", "device", "mode", "repo", "version", "revision", "lock", "path", "layer", "func",
                  "trust-remote-code"});
     LayerEntry entry;
     entry.where = table.location("");
@@ -96,15 +96,22 @@ LayerEntry parse_layer(const TableReader& table, const fs::path& folder) {
     const auto repo = table.text("repo");
     const auto path = table.text("path");
     if (repo) entry.repo = parse_repo(table, "repo", *repo);
-    if (path && (repo || table.has("version") || table.has("revision"))) {
-        table.fail("path", "stands alone: a local kernel has no repository, version or revision");
+    const auto lock = table.text("lock");
+    const bool has_reference = table.has("version") || table.has("revision");
+    if (path && (repo || has_reference || lock)) {
+        table.fail("path", "stands alone: a local kernel has no repository, version, revision or lock");
+    }
+    if (lock && has_reference) {
+        table.fail("lock", "stands instead of a version or revision: it names the commit");
     }
     if (path) {
         entry.source = folder / expand_user(*path);
     } else if (!repo) {
         table.fail("", "needs a kernel repository", "add repo = \"org/name\" or path = \"../local/kernel\"");
-    } else if (table.has("version") || table.has("revision")) {
+    } else if (has_reference) {
         entry.source = parse_reference(table);
+    } else if (lock) {
+        entry.source = LockedSource{folder / expand_user(*lock)};
     }
     entry.layer = table.text("layer").value_or("");
     entry.func = table.text("func").value_or("");
@@ -199,8 +206,9 @@ std::string Location::to_string() const {
 TrustPolicy Project::lock_trust() const {
     TrustPolicy policy = trust;
     for (const auto& entry : layers) {
-        const bool locked = std::holds_alternative<LockedSource>(entry.source);
-        if (locked && entry.repo && entry.trust && entry.trust->allows(*entry.repo))
+        const auto* source = std::get_if<LockedSource>(&entry.source);
+        const bool locked_here = source != nullptr && !source->file;
+        if (locked_here && entry.repo && entry.trust && entry.trust->allows(*entry.repo))
             policy.repositories.push_back(*entry.repo);
     }
     return policy;

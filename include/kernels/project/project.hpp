@@ -31,8 +31,10 @@ struct Location {
     std::string to_string() const;
 };
 
-/// Where a layer's kernel comes from: `locked` is the project's own lock.
-struct LockedSource {};
+/// Where a layer's kernel comes from: as locked, by the project itself unless another lock file is named.
+struct LockedSource {
+    std::optional<std::filesystem::path> file;
+};
 using RepoSource = std::variant<LockedSource, Reference, std::filesystem::path>;
 
 /// One `[[layers]]` entry: one entry of the kernel mapping.

@@ -3,7 +3,9 @@
 #include <string>
 
 #include "kernels/core/error.hpp"
+#include "kernels/core/files.hpp"
 #include "kernels/layer/mapping.hpp"
+#include "temporary_folder.hpp"
 
 using namespace kernels;
 using layer::CUDAProperties;
@@ -115,6 +117,25 @@ TEST_CASE("A project's entries become the six kinds of repository") {
           layer::Repository(layer::LockedLayerRepository(RepoId::parse("a/k"), "X", nullptr, trust)));
     CHECK(kind("repo = \"a/k\"\nfunc = \"f\"") ==
           layer::Repository(layer::LockedFuncRepository(RepoId::parse("a/k"), "f", nullptr, trust)));
+}
+
+TEST_CASE("An entry can be locked by another project's lock") {
+    const testing::TemporaryFolder folder;
+    write_file(folder / "other.lock",
+               R"([{"dependency": {"repo-id": "a/k", "version": 1}, "lock": {"commit": ")" +
+                   std::string(40, '7') + R"("}}])");
+    const std::string head = "[[layers]]\nname = \"L\"\ndevice = \"cpu\"\nlayer = \"X\"\nrepo = \"a/k\"\n";
+    const auto file = folder / "kernels.toml";
+    const auto project = project::parse(head + "lock = \"other.lock\"\n", file);
+    const auto repository =
+        layer::mapping_of(project, nullptr).entries().at(0).repositories.all().at(Mode::fallback);
+    CHECK(std::get<layer::LockedLayerRepository>(repository).entry().commit.to_string() ==
+          std::string(40, '7'));
+    const auto missing = project::parse(head + "lock = \"none.lock\"\n", file);
+    CHECK_THROWS_WITH_AS(layer::mapping_of(missing, nullptr),
+                         doctest::Contains("kernels.toml:6: layers[0].lock: "), Error);
+    CHECK_THROWS_WITH_AS(project::parse(head + "lock = \"x\"\nversion = 1\n", file),
+                         doctest::Contains("layers[0].lock: stands instead of a version"), Error);
 }
 
 TEST_CASE("A project's entry that cannot be is refused with file, line and key") {

@@ -63,7 +63,7 @@ TEST_CASE("Without an interval for the capability there is no kernel") {
     // Whether it fits an unknown device cannot be known.
     CHECK(chosen(mapping, "cuda", std::nullopt, Mode::inference) == "no-properties");
     const auto selection = layer::select(mapping, "L", "cuda", 74, Mode::inference);
-    CHECK(selection.why == "L has no kernel for the capability 74 of cuda");
+    CHECK(selection.why == "L has no kernel for a cuda device of capability 74");
 }
 
 TEST_CASE("Devices without capabilities do not look at one") {
