@@ -9,7 +9,7 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 torch_version=2.13.0
 # What the contract tests compare with, and the formatter whose output the tree is in.
-peer_packages="kernels==0.17.2 huggingface_hub==2.4.0 numpy"
+peer_packages="kernels==0.17.2 huggingface_hub==2.4.0 transformers==5.24.0 numpy"
 format_package="clang-format==14.0.6"
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }

@@ -110,6 +110,10 @@ constexpr std::array kernelize_options = {
     no_device_check_option,
     OptionSpec{"--layer", "", "NAME=REPO[@REF]:LAYER", "map a layer name, besides the project file", true},
     OptionSpec{"--bind", "", "NAME=CLASS_GLOB", "give classes a layer name, besides the project file", true},
+    OptionSpec{"--pattern", "", "NAME=FILE:CLASS_GLOB",
+               "find layers by the form of those of an unfrozen model or layer file, for models whose "
+               "classes are gone",
+               true},
     OptionSpec{"--use-fallback", "", "WHEN",
                "none, default or all: when a layer may keep its original forward"},
     OptionSpec{"--download", "", "",

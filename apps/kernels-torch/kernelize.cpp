@@ -50,6 +50,20 @@ torchscript::LayerBinding parse_bind_option(const std::string& text) {
     return torchscript::use_kernel_forward_from_hub(text.substr(0, equals), text.substr(equals + 1));
 }
 
+// --pattern NAME=FILE:CLASS_GLOB
+torchscript::LayerBinding parse_pattern_option(const std::string& text) {
+    const auto equals = text.find('=');
+    const auto colon = text.rfind(':');
+    if (equals == std::string::npos || colon == std::string::npos || equals == 0 || colon <= equals + 1 ||
+        colon + 1 == text.size()) {
+        throw Error(ErrorCode::usage,
+                    "--pattern " + backquoted(text) + ": not of the form NAME=FILE:CLASS_GLOB");
+    }
+    auto binding = torchscript::use_kernel_forward_from_hub(text.substr(0, equals), text.substr(colon + 1));
+    binding.pattern = text.substr(equals + 1, colon - equals - 1);
+    return binding;
+}
+
 // What the project file and the command line say. `session` is the Hub to ask; nothing without --download.
 torchscript::KernelizeOptions read_options(const Context& context, const std::optional<Session>& session) {
     const Arguments& arguments = context.arguments;
@@ -75,6 +89,8 @@ torchscript::KernelizeOptions read_options(const Context& context, const std::op
     if (!project && !self_contained) project = project::load(folder);  // says what is missing
     for (const auto& text : arguments.values("--bind"))
         options.bindings.push_back(parse_bind_option(text));
+    for (const auto& text : arguments.values("--pattern"))
+        options.bindings.push_back(parse_pattern_option(text));
     std::shared_ptr<const lock::Lock> lock;
     options.mapping.emplace();
     if (project) {
@@ -119,7 +135,9 @@ void print_rows(const runtime::Manifest& manifest, const Context& context) {
         std::printf("%-*s  %-*s  %s  %s  %s\n", static_cast<int>(module_width), row.module.c_str(),
                     static_cast<int>(layer_width), row.layer.c_str(), kernel.c_str(),
                     row.variant.empty() ? "-" : row.variant.c_str(),
-                    done ? bold("replaced", context.colour_out).c_str() : ("kept: " + row.reason).c_str());
+                    ((done ? bold("replaced", context.colour_out) : "kept") +
+                     (row.reason.empty() ? "" : ": " + row.reason))
+                        .c_str());
     }
     std::printf("replaced %zu of %zu layers\n", replaced, manifest.layers.size());
 }
@@ -143,7 +161,10 @@ int run_kernelize(const Context& context) {
     if (arguments.has("--download")) session.emplace(context);
     const auto options = read_options(context, session);
     std::optional<torch::jit::Module> original;
-    if (arguments.has("--verify")) original = torchscript::with_own_code(model.module);
+    // What is found by its form alone is always proven equal.
+    const bool by_pattern = std::any_of(options.bindings.begin(), options.bindings.end(),
+                                        [](const auto& binding) { return binding.pattern.has_value(); });
+    if (arguments.has("--verify") || by_pattern) original = torchscript::with_own_code(model.module);
     if (interrupted()) throw Error(ErrorCode::interrupted, "interrupted");
     const auto manifest = rewrite(path, model.module, options, context.json);
     if (manifest.layers.empty()) {
@@ -152,7 +173,11 @@ int run_kernelize(const Context& context) {
                     "see the classes with `kernels inspect`, and bind them with [[bindings]] or --bind");
     }
     std::optional<torchscript::Verification> verification;
-    if (original) verification = verify(path, *original, model.module, manifest, context);
+    const bool matched = std::any_of(manifest.layers.begin(), manifest.layers.end(), [](const auto& row) {
+        return row.status == "replaced" && row.reason == torchscript::by_pattern;
+    });
+    if (arguments.has("--verify") || matched)
+        verification = verify(path, *original, model.module, manifest, context);
     original
         .reset();  // torch writes what is used twice in another way, and equal inputs must give equal bytes
     const bool dry_run = arguments.has("--dry-run");

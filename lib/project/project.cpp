@@ -126,8 +126,8 @@ LayerEntry parse_layer(const TableReader& table, const fs::path& folder) {
     return entry;
 }
 
-Binding parse_binding(const TableReader& table) {
-    table.allow({"layer", "class", "module", "attributes"});
+Binding parse_binding(const TableReader& table, const fs::path& folder) {
+    table.allow({"layer", "class", "module", "attributes", "arguments", "pattern"});
     Binding binding;
     binding.where = table.location("");
     binding.layer = table.require_text("layer");
@@ -137,6 +137,8 @@ Binding parse_binding(const TableReader& table) {
         table.fail("", "needs a class or a module",
                    "add class = \"*.LlamaRMSNorm\" or module = \"model.layers.*.norm\"");
     }
+    if (table.has("arguments")) binding.arguments = table.texts("arguments", "a list of names");
+    if (const auto pattern = table.text("pattern")) binding.pattern = folder / expand_user(*pattern);
     if (const auto attributes = table.table_if("attributes")) {
         for (const auto& key : attributes->keys())
             binding.attributes.emplace(key, attributes->scalar(key));
@@ -160,7 +162,7 @@ Project parse_table(const TableReader& table, const fs::path& file) {
     for (const auto& entry : table.tables("layers"))
         project.layers.push_back(parse_layer(entry, project.folder));
     for (const auto& entry : table.tables("bindings"))
-        project.bindings.push_back(parse_binding(entry));
+        project.bindings.push_back(parse_binding(entry, project.folder));
     return project;
 }
 

@@ -7,10 +7,13 @@
 #include <regex>
 #include <set>
 
+#include "graph_pattern.hpp"
 #include "kernel_choice.hpp"
 #include "kernels/core/text.hpp"
 #include "original_forwards.hpp"
+#include "reference_layers.hpp"
 #include "rewrite.hpp"
+#include "split_classes.hpp"
 
 namespace kernels::torchscript {
 namespace {
@@ -40,7 +43,8 @@ std::vector<Found> find_layers(const Module& model, const KernelizeOptions& opti
         const std::string class_name = plain_class_name(module.type()->name()->qualifiedName());
         const auto match =
             std::find_if(options.bindings.begin(), options.bindings.end(), [&](const LayerBinding& binding) {
-                return (!binding.class_glob || glob_match(*binding.class_glob, class_name)) &&
+                return !binding.pattern &&
+                       (!binding.class_glob || glob_match(*binding.class_glob, class_name)) &&
                        (!binding.module_glob || glob_match(*binding.module_glob, item.name));
             });
         if (match != options.bindings.end()) {
@@ -53,23 +57,64 @@ std::vector<Found> find_layers(const Module& model, const KernelizeOptions& opti
     return found;
 }
 
-// Classes whose instances are not all bound to the same layer cannot be rewritten: they share its forward.
-std::set<const c10::ClassType*> mixed_classes(const Module& model, const std::vector<Found>& found) {
-    std::map<const c10::ClassType*, std::set<std::string>> layers;
-    std::map<const c10::ClassType*, std::size_t> bound;
+Given given_by(const project::Binding* binding) {
+    return binding != nullptr ? Given{binding->attributes, binding->arguments} : Given{};
+}
+
+// Which modules get the same forward: those of the same layer with the same attributes. The paths of modules
+// that are bound in several ways are put into `ambiguous`.
+ModuleGroups groups_of(const std::vector<Found>& found, KernelChooser& chooser,
+                       std::set<std::string>& ambiguous) {
+    ModuleGroups groups;
+    std::set<const c10::ivalue::Object*> several;
     for (const auto& one : found) {
-        if (!one.wanted) continue;
-        layers[one.module.type().get()].insert(one.layer);
-        ++bound[one.module.type().get()];
+        if (!one.wanted || chooser.choose(one.layer).kernel == nullptr) continue;
+        std::string group = one.layer;
+        const Given given = given_by(one.binding);
+        for (const auto& name : given.arguments)
+            group += ", " + name;
+        for (const auto& [name, value] : given.attributes)
+            group += std::visit([&](const auto& known) { return c10::str(", ", name, " = ", known); }, value);
+        const auto* module = one.module._ivalue().get();
+        if (groups.emplace(module, group).first->second != group) several.insert(module);
     }
-    std::map<const c10::ClassType*, std::size_t> all;
-    for (const auto& one : model.named_modules())
-        ++all[one.value.type().get()];
+    for (const auto* module : several)
+        groups.erase(module);
+    for (const auto& one : found)
+        if (several.contains(one.module._ivalue().get())) ambiguous.insert(one.path);
+    return groups;
+}
+
+// The classes that have instances in several groups.
+std::set<const c10::ClassType*> mixed_classes(const Module& model, const ModuleGroups& groups) {
+    std::map<const c10::ClassType*, std::string> group_of;
     std::set<const c10::ClassType*> mixed;
-    for (const auto& [type, names] : layers) {
-        if (names.size() > 1 || all[type] > bound[type]) mixed.insert(type);
+    for (const auto& module : model.modules()) {
+        const auto found = groups.find(module._ivalue().get());
+        const std::string group = found == groups.end() ? std::string() : found->second;
+        if (group_of.try_emplace(module.type().get(), group).first->second != group)
+            mixed.insert(module.type().get());
     }
     return mixed;
+}
+
+// Modules that cannot be rewritten by their class, after classes were split as far as possible.
+struct Obstacles {
+    std::set<std::string> ambiguous;  // paths
+    std::set<const c10::ClassType*> mixed;
+    std::string why_mixed;
+};
+
+Obstacles split_by_binding(Module& model, const std::vector<Found>& found, KernelChooser& chooser) {
+    Obstacles obstacles;
+    const auto groups = groups_of(found, chooser, obstacles.ambiguous);
+    try {
+        split_classes(model, groups);
+    } catch (const Error& error) {
+        obstacles.mixed = mixed_classes(model, groups);
+        obstacles.why_mixed = error.what();
+    }
+    return obstacles;
 }
 
 std::vector<at::Tensor> parameters_of(const Module& model) {
@@ -83,10 +128,10 @@ std::vector<at::Tensor> parameters_of(const Module& model) {
 std::string replace(const Found& layer, const LoadedKernel& kernel, layer::Mode mode) {
     try {
         const auto before = operators_called(layer.module.get_method("forward").function());
-        keep_original_forward(layer.module);
+        for (const auto* method : forwards(layer.module.type()))
+            keep_original(layer.module, method->name());
         replace_forward(layer.module, layer.module, kernel.source, kernel.layer, kernel.plan,
-                        layer.binding != nullptr ? layer.binding->attributes
-                                                 : std::map<std::string, project::AttributeValue>{});
+                        given_by(layer.binding));
         if (!mode.is_training()) return {};
         auto reason =
             without_gradients(operators_called(layer.module.get_method("forward").function()), before);
@@ -101,9 +146,9 @@ std::string replace(const Found& layer, const LoadedKernel& kernel, layer::Mode 
 // Rewrites the classes of the found layers, and tells of each layer.
 class Rewriter {
   public:
-    Rewriter(const Module& model, const std::vector<Found>& found, const KernelizeOptions& options,
-             KernelChooser& chooser)
-        : m_found(found), m_options(options), m_chooser(chooser), m_mixed(mixed_classes(model, found)) {}
+    Rewriter(const std::vector<Found>& found, const KernelizeOptions& options, KernelChooser& chooser,
+             const Obstacles& obstacles)
+        : m_found(found), m_options(options), m_chooser(chooser), m_obstacles(obstacles) {}
 
     runtime::Manifest run() {
         runtime::Manifest manifest{
@@ -133,15 +178,14 @@ class Rewriter {
     // Empty when the class is rewritten, else the reason; each class is looked at once.
     std::string outcome_of(const Found& one, const LoadedKernel& kernel) {
         const auto type = one.module.type();
+        if (m_obstacles.ambiguous.contains(one.path))
+            return "the same module is bound in different ways in different places";
         auto [known, is_new] = m_outcomes.try_emplace(type.get(), "");
         if (!is_new) return known->second;
         std::string& reason = known->second;
         reason = broken_rule(kernel);
         if (reason.empty()) reason = unfit_for(kernel, m_options.mode);
-        if (reason.empty() && m_mixed.contains(type.get())) {
-            reason = "other modules share its class " + plain_class_name(type->name()->qualifiedName()) +
-                     " and are not bound to the same layer";
-        }
+        if (reason.empty() && m_obstacles.mixed.contains(type.get())) reason = m_obstacles.why_mixed;
         if (reason.empty()) reason = replace(one, kernel, m_options.mode);
         return reason;
     }
@@ -149,24 +193,72 @@ class Rewriter {
     const std::vector<Found>& m_found;
     const KernelizeOptions& m_options;
     KernelChooser& m_chooser;
-    std::set<const c10::ClassType*> m_mixed;
+    const Obstacles& m_obstacles;
     std::map<const c10::ClassType*, std::string> m_outcomes;
 };
+
+// Replaces what has the form of the binding's reference layers.
+void replace_by_pattern(Module& model, const project::Binding& binding, const KernelizeOptions& options,
+                        KernelChooser& chooser, runtime::Manifest& manifest) {
+    const KernelChoice& choice = chooser.choose(binding.layer);
+    auto row = row_for("", binding.layer, choice);
+    if (choice.kernel == nullptr) {
+        keep(row, choice.refusal, options.use_fallback);
+        manifest.layers.push_back(std::move(row));
+        return;
+    }
+    const LoadedKernel& kernel = *choice.kernel;
+    std::string reason = broken_rule(kernel);
+    if (reason.empty()) reason = unfit_for(kernel, options.mode);
+    if (reason.empty() && options.mode.is_training()) reason = "what is matched by pattern has no gradients";
+    bool found = false;
+    if (reason.empty()) {
+        reason = "nothing in the model has the form of a layer of " + binding.pattern->string();
+        for (const auto& reference : reference_layers(binding)) {
+            try {
+                for (auto& place : replace_matches(model, reference, kernel.source, kernel.layer, kernel.plan,
+                                                   given_by(&binding))) {
+                    auto matched = row_for(place, binding.layer, choice);
+                    replaced(matched, kernel, manifest);
+                    matched.reason = by_pattern;
+                    manifest.layers.push_back(std::move(matched));
+                    found = true;
+                }
+            } catch (const Error& error) {
+                reason = error.what();
+            }
+        }
+    }
+    if (found) return;
+    keep(row, {layer::NoKernel::no_mode, reason, std::nullopt}, options.use_fallback);
+    manifest.layers.push_back(std::move(row));
+}
+
+LayerBinding binding_of(const char* function, const std::string& layer_name,
+                        std::optional<std::string> class_glob, std::optional<std::string> module_glob) {
+    LayerBinding binding;
+    binding.layer = layer_name;
+    binding.class_glob = std::move(class_glob);
+    binding.module_glob = std::move(module_glob);
+    binding.where = {function, 0, layer_name};
+    return binding;
+}
 
 }  // namespace
 
 LayerBinding use_kernel_forward_from_hub(const std::string& layer_name, const std::string& class_glob) {
-    return {{layer_name, class_glob, std::nullopt, {}, {"use_kernel_forward_from_hub", 0, layer_name}}, {}};
+    return binding_of("use_kernel_forward_from_hub", layer_name, class_glob, std::nullopt);
 }
 
 LayerBinding use_kernel_func_from_hub(const std::string& func_name, const std::string& module_glob) {
-    return {{func_name, std::nullopt, module_glob, {}, {"use_kernel_func_from_hub", 0, func_name}}, {}};
+    return binding_of("use_kernel_func_from_hub", func_name, std::nullopt, module_glob);
 }
 
 LayerBinding replace_kernel_forward_from_hub(const std::string& class_glob, const std::string& layer_name,
                                              std::function<bool(const Module&)> condition) {
-    return {{layer_name, class_glob, std::nullopt, {}, {"replace_kernel_forward_from_hub", 0, layer_name}},
-            std::move(condition)};
+    auto binding = binding_of("replace_kernel_forward_from_hub", layer_name, class_glob, std::nullopt);
+    binding.condition = std::move(condition);
+    return binding;
 }
 
 std::string plain_class_name(const std::string& qualified_name) {
@@ -180,7 +272,7 @@ std::string plain_class_name(const std::string& qualified_name) {
 std::map<std::string, int> count_kernel_calls(const Module& module) {
     std::map<std::string, int> calls;
     for (const auto& method : module.get_methods()) {
-        if (method.name() == original_method) continue;
+        if (is_original(method.name())) continue;
         for (const auto& [name, count] : operators_called(method.function()))
             calls[name] += count;
     }
@@ -195,13 +287,17 @@ bool unkernelize(Module& model) {
 
 runtime::Manifest kernelize(Module& model, const KernelizeOptions& options) {
     KernelChooser chooser(options, device_of(parameters_of(model), options));
-    const auto found = find_layers(model, options, chooser.mapping());
+    auto found = find_layers(model, options, chooser.mapping());
     // Everything is loaded before anything is changed.
     for (const auto& one : found)
         chooser.choose(one.layer);
     const bool restored = restore_original_forwards(model);
+    const auto obstacles = split_by_binding(model, found, chooser);
+    found = find_layers(model, options, chooser.mapping());
     try {
-        auto manifest = Rewriter(model, found, options, chooser).run();
+        auto manifest = Rewriter(found, options, chooser, obstacles).run();
+        for (const auto& binding : options.bindings)
+            if (binding.pattern) replace_by_pattern(model, binding, options, chooser, manifest);
         const bool rewritten = std::any_of(manifest.layers.begin(), manifest.layers.end(),
                                            [](const auto& row) { return row.status == "replaced"; });
         if (restored || rewritten) renew_methods(model);

@@ -12,6 +12,8 @@ namespace {
 
 using namespace torch::jit;
 
+constexpr std::string_view original_prefix = "kernels_original_";
+
 void copy_method(const Module& module, const Function& from, const std::string& name) {
     const auto type = module.type();
     auto* made = module._ivalue()->compilation_unit()->create_function(
@@ -32,19 +34,30 @@ std::vector<Module> one_of_each_class(const Module& model) {
 
 }  // namespace
 
-void keep_original_forward(const Module& module) {
-    if (module.type()->findMethod(original_method) != nullptr) return;
-    copy_method(module, module.type()->getMethod("forward"), original_method);
+bool is_original(std::string_view method) {
+    return method.starts_with(original_prefix);
+}
+
+void keep_original(const Module& module, const std::string& method) {
+    const std::string kept = std::string(original_prefix) + method;
+    if (module.type()->findMethod(kept) != nullptr) return;
+    copy_method(module, module.type()->getMethod(method), kept);
 }
 
 bool restore_original_forward(const Module& module) {
     const auto type = module.type();
-    const Function* kept = type->findMethod(original_method);
-    if (kept == nullptr) return false;
-    remove_method(module, type, "forward");
-    copy_method(module, *kept, "forward");
-    remove_method(module, type, original_method);
-    return true;
+    const auto methods = type->methods();
+    bool restored = false;
+    for (const Function* method : methods) {
+        const std::string kept = method->name();
+        if (!is_original(kept)) continue;
+        const std::string name = kept.substr(original_prefix.size());
+        remove_method(module, type, name);
+        copy_method(module, *method, name);
+        remove_method(module, type, kept);
+        restored = true;
+    }
+    return restored;
 }
 
 bool restore_original_forwards(const Module& model) {

@@ -1,21 +1,22 @@
-// What kernelizing keeps, so that it can be undone: the original forward of every class that it rewrites, as
-// a method of the class. It is part of the model, so it survives copies, saving and loading.
+// What kernelizing keeps, so that it can be undone: the original of every method that it rewrites, as a
+// method of the class. It is part of the model, so it survives copies, saving and loading.
 #pragma once
 
 #include <torch/script.h>
 
 #include <string>
+#include <string_view>
 
 namespace kernels::torchscript {
 
-/// The method that holds the original.
-inline constexpr const char* original_method = "kernels_original_forward";
+/// Whether a method of this name holds an original.
+bool is_original(std::string_view method);
 
-/// Keeps the forward of the module's class; call it before the class's forward is changed. A no-op when one
-/// is kept already.
-void keep_original_forward(const torch::jit::Module& module);
+/// Keeps a method of the module's class; call it before the method is changed. A no-op when it is kept
+/// already.
+void keep_original(const torch::jit::Module& module, const std::string& method);
 
-/// Gives the module's class its own forward back; false when none is kept.
+/// Gives the module's class its own methods back; false when none is kept.
 bool restore_original_forward(const torch::jit::Module& module);
 
 /// The same for all modules of the model.

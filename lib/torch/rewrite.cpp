@@ -5,11 +5,13 @@
 #include <torch/csrc/jit/passes/inliner.h>
 
 #include <algorithm>
+#include <functional>
 #include <regex>
 #include <set>
 #include <vector>
 
 #include "kernels/core/error.hpp"
+#include "recover.hpp"
 
 namespace kernels::torchscript {
 namespace {
@@ -18,68 +20,8 @@ using namespace torch::jit;
 
 constexpr const char* hub_method = "kernels_hub_forward";
 
-// Attributes that the hub layer reads from self.
-std::set<std::string> attributes_read(const FunctionSource& source) {
-    std::set<std::string> names;
-    static const std::regex access(R"(\bself\.(\w+))");
-    for (auto match = std::sregex_iterator(source.text.begin(), source.text.end(), access);
-         match != std::sregex_iterator(); ++match) {
-        names.insert((*match)[1].str());
-    }
-    return names;
-}
-
-void collect_constants_before_root(Block* block, std::set<double>& found) {
-    for (Node* node : block->nodes()) {
-        for (Block* inner : node->blocks())
-            collect_constants_before_root(inner, found);
-        if (node->kind() != aten::rsqrt && node->kind() != aten::sqrt) continue;
-        Node* add = node->input(0)->node();
-        if (add->kind() != aten::add || add->inputs().size() < 2) continue;
-        const auto value = toIValue(add->input(1));
-        if (value && value->isDouble()) found.insert(value->toDouble());
-        if (value && value->isTensor() && value->toTensor().numel() == 1) {
-            found.insert(value->toTensor().item<double>());
-        }
-    }
-}
-
-// Tracing turns the epsilon of a norm into a constant: the number that is added before the root is taken.
-// Anything but exactly one candidate is no answer.
-std::optional<double> recover_epsilon(Graph& graph) {
-    std::set<double> found;
-    collect_constants_before_root(graph.block(), found);
-    return found.size() == 1 ? std::optional(*found.begin()) : std::nullopt;
-}
-
 [[noreturn]] void refuse(const std::string& why) {
     throw Error(ErrorCode::kernelize, why);
-}
-
-// The attributes that the hub layer needs and the class lacks, from the binding or the graph.
-std::map<std::string, project::AttributeValue> missing_attributes(
-    const Module& layer, const FunctionSource& source,
-    const std::map<std::string, project::AttributeValue>& given) {
-    std::map<std::string, project::AttributeValue> constants;
-    for (const auto& name : attributes_read(source)) {
-        if (const auto known = given.find(name); known != given.end()) {
-            constants.emplace(*known);
-            continue;
-        }
-        if (layer.hasattr(name) || layer.find_method(name)) continue;
-        const bool is_epsilon = name.find("eps") != std::string::npos;
-        const auto recovered =
-            is_epsilon ? recover_epsilon(*toGraphFunction(layer.get_method("forward").function()).graph())
-                       : std::nullopt;
-        if (!recovered) {
-            refuse("the kernel's layer needs the attribute " + name +
-                   ", which this layer does not have; give it as "
-                   "attributes = { " +
-                   name + " = … } in the binding");
-        }
-        constants.emplace(name, *recovered);
-    }
-    return constants;
 }
 
 std::string count(std::size_t number, const char* noun) {
@@ -114,26 +56,20 @@ std::size_t own_result(const Node* tuple) {
            ", and which is the layer's own result cannot be told");
 }
 
-// Puts the hub method's graph before the return of the forward, its result in the place of the layer's own:
-// the output itself, or one element of the tuple where tracing lifted further values out.
-void splice(Graph& graph, Graph& hub) {
-    Value* output = graph.outputs().at(0);
-    const TypePtr& offered = hub.outputs().at(0)->type();
-    Node* tuple = nullptr;
-    if (offered->kind() != TypeKind::TupleType && output->node()->kind() == prim::TupleConstruct)
-        tuple = output->node();
-    const std::size_t place = tuple != nullptr ? own_result(tuple) : 0;
-    Value* own = tuple != nullptr ? tuple->input(place) : output;
-    if (!offered->isSubtypeOf(*own->type()) &&
-        !(offered->kind() == TypeKind::TensorType && own->type()->kind() == TypeKind::TensorType)) {
-        refuse("the kernel's layer returns " + offered->str() + ", this one " + own->type()->str());
-    }
+// Puts the hub method's graph before the return of the forward, its result in the place of the layer's own.
+void splice(Graph& graph, const Place& place, Graph& hub, const Arguments& arguments) {
     {
         // Before the tuple where there is one, so that it can take the new value.
-        WithInsertPoint guard(tuple != nullptr ? tuple : graph.return_node());
-        Value* result = insertGraph(graph, hub, graph.inputs()).at(0);
-        if (tuple != nullptr) {
-            tuple->replaceInput(place, result);
+        WithInsertPoint guard(place.tuple != nullptr ? place.tuple : graph.return_node());
+        std::vector<Value*> inputs;
+        for (const auto& argument : arguments) {
+            const auto* index = std::get_if<std::size_t>(&argument);
+            inputs.push_back(index != nullptr ? graph.inputs().at(*index)
+                                              : graph.insertConstant(std::get<IValue>(argument)));
+        }
+        Value* result = insertGraph(graph, hub, inputs).at(0);
+        if (place.tuple != nullptr) {
+            place.tuple->replaceInput(place.index, result);
         } else {
             graph.return_node()->replaceInput(0, result);
         }
@@ -141,47 +77,194 @@ void splice(Graph& graph, Graph& hub) {
     EliminateDeadCode(graph.block());
 }
 
+// What a value is computed by, with names and order left out; nothing when there are branches or loops.
+std::optional<std::string> computation(const Graph& graph, const Value* value) {
+    std::map<const Value*, std::size_t> numbers;
+    std::string text;
+    bool plain = true;
+    const std::function<std::size_t(const Value*)> describe = [&](const Value* one) -> std::size_t {
+        if (const auto known = numbers.find(one); known != numbers.end()) return known->second;
+        const Node* node = one->node();
+        std::string line;
+        if (node->kind() == prim::Param) {
+            line = c10::str("argument ", one->offset());
+        } else if (node->kind() == prim::Constant) {
+            line = c10::str("constant ", toIValue(one).value_or(c10::IValue()));
+        } else {
+            plain = plain && node->blocks().empty() && node->owningBlock() == graph.block();
+            line = c10::str(node->kind().toQualString(), " output ", one->offset());
+            if (node->hasAttribute(attr::name)) line += " " + node->s(attr::name);
+            for (const Value* input : node->inputs())
+                line += c10::str(" %", describe(input));
+        }
+        text += line + "\n";
+        return numbers.emplace(one, numbers.size()).first->second;
+    };
+    describe(value);
+    return plain ? std::optional(text) : std::nullopt;
+}
+
 }  // namespace
 
-void replace_forward(const Module& model, const Module& layer, const HubModule& source,
-                     const LayerSource& hub_layer, const KernelLayer& kernel,
-                     const std::map<std::string, project::AttributeValue>& attributes) {
-    const ClassTypePtr type = layer.type();
-    const auto constants = missing_attributes(layer, hub_layer.forward, attributes);
-    compile_method(model, type, hub_method, source, hub_layer.forward, kernel.op_namespace, constants);
-    const Function& compiled = type->getMethod(hub_method);
-    const Function& original = type->getMethod("forward");
-    try {
-        const std::size_t wanted = original.getSchema().arguments().size();
-        const std::size_t offered = compiled.getSchema().arguments().size();
-        if (wanted != offered) {
-            refuse("the kernel's layer takes " + count(offered - 1, "argument") + ", this one " +
-                   std::to_string(wanted - 1));
+std::vector<Function*> forwards(const ClassTypePtr& type) {
+    std::vector<Function*> methods{&type->getMethod("forward")};
+    static const std::regex repetition(R"(forward\d+)");
+    for (Function* method : type->methods())
+        if (std::regex_match(method->name(), repetition)) methods.push_back(method);
+    return methods;
+}
+
+namespace {
+
+// Whether code is or may be traced. What scripted code was made from is Python's source, and of traced code
+// it is the call stack, with lines such as "model.py(12): forward". Nothing is known of loaded code without
+// its debug files.
+bool may_be_traced(const Graph& graph) {
+    for (const Node* node : graph.nodes()) {
+        const auto range = node->sourceRange();
+        if (const auto origin = range.findSourceRangeThatGenerated()) {
+            static const std::regex call(R"(^[^\n]*\(\d+\): )");
+            const std::string text = origin->source() != nullptr ? origin->source()->text_str().str() : "";
+            if (text.empty()) continue;
+            return std::regex_search(text, call);
         }
-        auto& graph = *toGraphFunction(type->getMethod("forward")).graph();
-        auto& hub = *toGraphFunction(type->getMethod(hub_method)).graph();
-        for (std::size_t i = 1; i < wanted; ++i) {
-            const auto& type_there = original.getSchema().arguments()[i].type();
-            const auto& type_here = compiled.getSchema().arguments()[i].type();
-            const auto& there = original.getSchema().arguments()[i];
-            const auto& here = compiled.getSchema().arguments()[i];
-            if (there.kwarg_only() != here.kwarg_only()) {
-                refuse("the kernel's layer takes " + here.name() + " by " +
-                       (here.kwarg_only() ? "keyword only" : "position"));
-            }
-            if (!type_there->isSubtypeOf(*type_here)) {
-                refuse("the kernel's layer takes a " + type_here->str() + " as argument " +
-                       std::to_string(i) + ", this one a " + type_there->str());
-            }
-        }
-        // Kept in the body of forward itself: names, defaults and annotations of its arguments stay what
-        // callers know.
-        splice(graph, hub);
-    } catch (...) {
-        remove_method(model, type, hub_method);
-        throw;
+        const auto file = range.source() != nullptr ? range.source()->filename() : std::nullopt;
+        if (file && !file->starts_with("code/")) return false;
     }
-    remove_method(model, type, hub_method);
+    return true;
+}
+
+// Tracing leaves the tensors among the arguments; what else the hub method takes must be known.
+IValue constant_argument(const Graph& graph, const c10::Argument& argument,
+                         const std::map<std::string, project::AttributeValue>& given,
+                         const std::string& mismatch) {
+    if (const auto known = given.find(argument.name()); known != given.end()) {
+        IValue value = std::visit([](const auto& one) { return IValue(one); }, known->second);
+        if (value.isInt() && argument.type()->kind() == TypeKind::FloatType)
+            value = static_cast<double>(value.toInt());
+        if (!value.type()->isSubtypeOf(*argument.type())) {
+            refuse("the binding gives " + argument.name() + " as a " + value.type()->str() +
+                   ", and the kernel takes a " + argument.type()->str());
+        }
+        return value;
+    }
+    if (argument.name().find("eps") != std::string::npos) {
+        if (const auto found = recover_epsilon(graph)) return *found;
+    }
+    refuse(mismatch + "; give " + argument.name() + " as attributes = { " + argument.name() +
+           " = … } in the binding");
+}
+
+}  // namespace
+
+Place find_place(Graph& graph, const TypePtr& offered) {
+    Place place;
+    place.result = graph.outputs().at(0);
+    if (offered->kind() != TypeKind::TupleType && place.result->node()->kind() == prim::TupleConstruct) {
+        place.tuple = place.result->node();
+        place.index = own_result(place.tuple);
+        place.result = place.tuple->input(place.index);
+    }
+    const TypePtr& wanted = place.result->type();
+    if (!offered->isSubtypeOf(*wanted) &&
+        !(offered->kind() == TypeKind::TensorType && wanted->kind() == TypeKind::TensorType)) {
+        refuse("the kernel's layer returns " + offered->str() + ", this one " + wanted->str());
+    }
+    return place;
+}
+
+Arguments arguments_for(const Function& original, const Function& hub, const Given& given) {
+    const auto& wanted = original.getSchema().arguments();
+    const auto& offered = hub.getSchema().arguments();
+    const std::string mismatch = "the kernel's layer takes " + count(offered.size() - 1, "argument") +
+                                 ", this one " + std::to_string(wanted.size() - 1);
+    const auto is_tensor = [](const c10::Argument& argument) {
+        return c10::TensorType::get()->isSubtypeOf(*argument.type());
+    };
+    const bool all_given = wanted.size() == offered.size();
+    const auto tensors = std::count_if(offered.begin() + 1, offered.end(), is_tensor);
+    if (!all_given &&
+        (wanted.size() > offered.size() || wanted.size() - 1 != static_cast<std::size_t>(tensors)))
+        refuse(mismatch);
+    const Graph& graph = *toGraphFunction(original).graph();
+    std::vector<std::string> order = given.arguments;
+    if (order.empty() && wanted.size() > 2 && may_be_traced(graph)) {
+        refuse("tracing does not keep the order of its " + std::to_string(wanted.size() - 1) +
+               " arguments; give the kernel's names for them, in the order of the traced code, as "
+               "arguments = [ … ] in the binding");
+    }
+    if (!order.empty() && order.size() != wanted.size() - 1)
+        refuse("the binding names " + count(order.size(), "argument") + ", and it takes " +
+               std::to_string(wanted.size() - 1));
+    Arguments arguments{std::size_t{0}};
+    std::size_t next = 1;
+    for (std::size_t i = 1; i < offered.size(); ++i) {
+        if (!all_given && !is_tensor(offered[i])) {
+            arguments.emplace_back(constant_argument(graph, offered[i], given.attributes, mismatch));
+            continue;
+        }
+        std::size_t place = next++;
+        if (!order.empty()) {
+            const auto named = std::find(order.begin(), order.end(), offered[i].name());
+            if (named == order.end())
+                refuse("the binding does not name the kernel's argument " + offered[i].name());
+            place = static_cast<std::size_t>(named - order.begin()) + 1;
+        }
+        if (wanted[place].kwarg_only() != offered[i].kwarg_only()) {
+            refuse("the kernel's layer takes " + offered[i].name() + " by " +
+                   (offered[i].kwarg_only() ? "keyword only" : "position"));
+        }
+        const auto& here = offered[i].type();
+        const auto& there = wanted[place].type();
+        if (!there->isSubtypeOf(*here)) {
+            refuse("the kernel's layer takes a " + here->str() + " as argument " + std::to_string(i) +
+                   ", this one a " + there->str());
+        }
+        arguments.emplace_back(place);
+    }
+    return arguments;
+}
+
+HubMethod::HubMethod(const Module& owner, const Module& layer, const HubModule& source,
+                     const LayerSource& hub_layer, const KernelLayer& kernel, const Given& given)
+    : m_owner(owner), m_type(layer.type()) {
+    const auto missing = missing_attributes(layer, hub_layer.forward, given.attributes);
+    compile_method(owner, m_type, hub_method, source, with_names(hub_layer.forward, missing.renamed),
+                   kernel.op_namespace, missing.constants);
+}
+
+HubMethod::~HubMethod() {
+    remove_method(m_owner, m_type, hub_method);
+}
+
+const Function& HubMethod::function() const {
+    return m_type->getMethod(hub_method);
+}
+
+Graph& HubMethod::graph() const {
+    return *toGraphFunction(m_type->getMethod(hub_method)).graph();
+}
+
+void replace_forward(const Module& model, const Module& layer, const HubModule& source,
+                     const LayerSource& hub_layer, const KernelLayer& kernel, const Given& given) {
+    const HubMethod hub(model, layer, source, hub_layer, kernel, given);
+    const auto methods = forwards(layer.type());
+    std::vector<std::pair<Place, Arguments>> places;
+    std::optional<std::string> first;
+    for (Function* method : methods) {
+        Graph& graph = *toGraphFunction(*method).graph();
+        auto arguments = arguments_for(*method, hub.function(), given);
+        places.emplace_back(find_place(graph, hub.graph().outputs().at(0)->type()), std::move(arguments));
+        if (methods.size() == 1) break;
+        const auto own = computation(graph, places.back().first.result);
+        if (method == methods.front()) first = own;
+        if (!own || own != first)
+            refuse("its method " + method->name() + " computes something else than its forward");
+    }
+    // Kept in the bodies of the methods themselves: names, defaults and annotations of their arguments stay
+    // what callers know.
+    for (std::size_t i = 0; i < methods.size(); ++i)
+        splice(*toGraphFunction(*methods[i]).graph(), places[i].first, hub.graph(), places[i].second);
 }
 
 }  // namespace kernels::torchscript

@@ -4,18 +4,63 @@
 #include <torch/script.h>
 
 #include <map>
-#include <optional>
 #include <string>
+#include <variant>
+#include <vector>
 
 #include "frontend.hpp"
 #include "loaded_kernel.hpp"
 
 namespace kernels::torchscript {
 
+/// The place of a layer's own result in its graph: the output itself, or one element of the tuple where
+/// tracing lifted further values out.
+struct Place {
+    torch::jit::Node* tuple = nullptr;
+    std::size_t index = 0;
+    torch::jit::Value* result = nullptr;
+};
+
+/// Throws Error(kernelize) when it cannot be told, or is of another type than the one offered.
+Place find_place(torch::jit::Graph& graph, const c10::TypePtr& offered);
+
+/// What a hub method gets: for each of its arguments the one of the layer at that place, or a constant.
+using Arguments = std::vector<std::variant<std::size_t, c10::IValue>>;
+
+/// What the project says of a layer beyond its name.
+struct Given {
+    std::map<std::string, project::AttributeValue> attributes;
+    std::vector<std::string> arguments;  ///< see project::Binding
+};
+
+/// Throws Error(kernelize) when the layer's arguments do not fit.
+Arguments arguments_for(const torch::jit::Function& original, const torch::jit::Function& hub,
+                        const Given& given);
+
+/// The class's forward, and its repetitions: what is called several times is traced into a method for each
+/// call.
+std::vector<torch::jit::Function*> forwards(const c10::ClassTypePtr& type);
+
+/// A hub layer compiled as a method of the class of `layer`, for as long as this lives.
+class HubMethod {
+  public:
+    HubMethod(const torch::jit::Module& owner, const torch::jit::Module& layer, const HubModule& source,
+              const LayerSource& hub_layer, const KernelLayer& kernel, const Given& given);
+    ~HubMethod();
+    HubMethod(const HubMethod&) = delete;
+    HubMethod& operator=(const HubMethod&) = delete;
+    const torch::jit::Function& function() const;
+    torch::jit::Graph& graph() const;
+
+  private:
+    torch::jit::Module m_owner;
+    c10::ClassTypePtr m_type;
+};
+
 /// Replaces the forward of `layer`'s class. Throws Error(kernelize) with the reason when that is not
 /// possible; the class is unchanged then.
 void replace_forward(const torch::jit::Module& model, const torch::jit::Module& layer,
                      const HubModule& source, const LayerSource& hub_layer, const KernelLayer& kernel,
-                     const std::map<std::string, project::AttributeValue>& attributes);
+                     const Given& given);
 
 }  // namespace kernels::torchscript

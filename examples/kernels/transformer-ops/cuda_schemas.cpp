@@ -6,6 +6,7 @@
 #include <torch/library.h>
 
 #include <cstdint>
+#include <optional>
 
 namespace {
 
@@ -29,6 +30,22 @@ void rms_norm(at::Tensor&, const at::Tensor&, const at::Tensor&, double) {
     refuse("rms_norm");
 }
 
+void gelu(at::Tensor&, const at::Tensor&) {
+    refuse("gelu");
+}
+
+void gelu_tanh(at::Tensor&, const at::Tensor&) {
+    refuse("gelu_tanh");
+}
+
+void gemma_rms_norm(at::Tensor&, const at::Tensor&, const at::Tensor&, double) {
+    refuse("gemma_rms_norm");
+}
+
+void layer_norm(at::Tensor&, const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, double) {
+    refuse("layer_norm");
+}
+
 int64_t call_count() {
     return 0;
 }
@@ -38,7 +55,11 @@ int64_t call_count() {
 TORCH_LIBRARY(KERNEL_NAMESPACE, ops) {
     ops.def("relu(Tensor! out, Tensor input) -> ()");
     ops.def("silu_and_mul(Tensor! out, Tensor input) -> ()");
+    ops.def("gelu(Tensor! out, Tensor input) -> ()");
+    ops.def("gelu_tanh(Tensor! out, Tensor input) -> ()");
     ops.def("rms_norm(Tensor! out, Tensor input, Tensor weight, float epsilon) -> ()");
+    ops.def("gemma_rms_norm(Tensor! out, Tensor input, Tensor weight, float epsilon) -> ()");
+    ops.def("layer_norm(Tensor! out, Tensor input, Tensor weight, Tensor? bias, float epsilon) -> ()");
     ops.def("silu(Tensor! out, Tensor input) -> ()");
     ops.def("call_count() -> int", &call_count);
 }
@@ -46,7 +67,11 @@ TORCH_LIBRARY(KERNEL_NAMESPACE, ops) {
 TORCH_LIBRARY_IMPL(KERNEL_NAMESPACE, CUDA, ops) {
     ops.impl("relu", &relu);
     ops.impl("silu_and_mul", &silu_and_mul);
+    ops.impl("gelu", &gelu);
+    ops.impl("gelu_tanh", &gelu_tanh);
     ops.impl("rms_norm", &rms_norm);
+    ops.impl("gemma_rms_norm", &gemma_rms_norm);
+    ops.impl("layer_norm", &layer_norm);
     ops.impl("silu", &silu);
 }
 

@@ -65,6 +65,11 @@ struct Binding {
     std::optional<std::string> class_glob;
     std::optional<std::string> module_glob;
     std::map<std::string, AttributeValue> attributes;
+    /// The kernel's names for the tensors that a traced module takes, in its order: tracing does not keep it.
+    std::vector<std::string> arguments;
+    /// A TorchScript file whose matching layers are looked for by their form, for models whose classes are
+    /// gone.
+    std::optional<std::filesystem::path> pattern;
     Location where;
 };
 

@@ -61,13 +61,19 @@ struct KernelizeOptions {
     layer::DeviceCheck device_check = layer::DeviceCheck::yes;
 };
 
+/// The reason in the report of a layer that was replaced because a part of a graph has its form.
+inline constexpr const char* by_pattern = "matched by pattern";
+
 /// Rewrites `module` in place: the forward of every layer with a kernel becomes the kernel repository's own
 /// layer source, compiled by TorchScript. Scripted and traced models are both taken. Always begins with the
 /// original forwards: kernelizing again, for another mode say, does not build on the last time, and with
 /// DISABLE_KERNEL_MAPPING every layer gets its own forward back.
 ///
 /// A module carries the layer name of the first binding that matches, else the last part of its class name
-/// where the mapping has that. The kernels' libraries are loaded into this process.
+/// where the mapping has that. The kernels' libraries are loaded into this process. Modules of one class that
+/// are bound differently get classes of their own. What the layers of a binding with a pattern compute is
+/// looked for in all graphs, and replaced wherever it is found; who does that should compare with the
+/// original.
 ///
 /// Returns a report, which is also the manifest to save with the model: every layer in the order of the
 /// module tree, with repository, commit, variant and mode, replaced or kept with the reason. Throws

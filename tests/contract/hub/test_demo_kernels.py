@@ -34,6 +34,12 @@ def rms_norm(x, weight, epsilon):
     return weight * normed.to(x.dtype)
 
 
+def gemma_rms_norm(x, weight, epsilon):
+    wide = x.float()
+    normed = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + epsilon)
+    return (normed * (1.0 + weight.float())).type_as(x)
+
+
 def layouts(shape, dtype):
     """The same shape in four layouts; only the first is contiguous (where the shape allows another at all)."""
     yield torch.randn(shape, dtype=torch.float64).to(dtype)
@@ -77,6 +83,33 @@ class KernelTest(unittest.TestCase):
             OPS.rms_norm(out, x, weight, 1e-5)
             self.check(out, rms_norm(x, weight, 1e-5), tolerance)
 
+    def test_gelu(self):
+        for op, approximate in ((OPS.gelu, "none"), (OPS.gelu_tanh, "tanh")):
+            for x, tolerance in self.each_input():
+                out = torch.full_like(x, 7)
+                op(out, x)
+                self.check(out, torch.nn.functional.gelu(x, approximate=approximate), tolerance)
+
+    def test_gemma_rms_norm(self):
+        for x, tolerance in self.each_input():
+            weight = torch.randn(x.shape[-1], dtype=torch.float64).to(x.dtype)
+            out = torch.full_like(x, 7)
+            OPS.gemma_rms_norm(out, x, weight, 1e-6)
+            self.check(out, gemma_rms_norm(x, weight, 1e-6), max(tolerance, 2e-5))
+
+    def test_layer_norm(self):
+        for x, tolerance in self.each_input():
+            for dimensions in range(1, x.dim() + 1):
+                shape = x.shape[-dimensions:]
+                if 0 in shape:
+                    continue
+                weight, bias = torch.randn(2, *shape, dtype=torch.float64).to(x.dtype)
+                for shift in (bias, None):
+                    out = torch.full_like(x, 7)
+                    OPS.layer_norm(out, x, weight, shift, 1e-5)
+                    expected = torch.nn.functional.layer_norm(x, shape, weight, shift, 1e-5)
+                    self.check(out, expected, max(tolerance, 2e-5 if x.dtype == torch.float32 else 0))
+
     def test_epsilon_counts(self):
         x = torch.full((1, 4), 1e-3)
         weight = torch.ones(4)
@@ -84,6 +117,10 @@ class KernelTest(unittest.TestCase):
         for epsilon in (1e-6, 1e-2):
             OPS.rms_norm(out, x, weight, epsilon)
             self.check(out, rms_norm(x, weight, epsilon), 1e-6)
+            OPS.gemma_rms_norm(out, x, weight, epsilon)
+            self.check(out, gemma_rms_norm(x, weight, epsilon), 1e-6)
+            OPS.layer_norm(out, x + x.cumsum(-1), weight, None, epsilon)
+            self.check(out, torch.nn.functional.layer_norm(x + x.cumsum(-1), (4,), weight, None, epsilon), 1e-6)
 
     def test_results_into_a_strided_output_and_in_place(self):
         x = torch.randn(6, 10)
@@ -112,6 +149,10 @@ class KernelTest(unittest.TestCase):
                 ("odd", lambda: OPS.silu_and_mul(torch.empty(2, 3), torch.randn(2, 7))),
                 ("weight has the shape", lambda: OPS.rms_norm(torch.empty_like(x), x, torch.ones(7), 1e-6)),
                 ("weight is", lambda: OPS.rms_norm(torch.empty_like(x), x, torch.ones(8, dtype=torch.float64), 1e-6)),
+                ("weight has the shape", lambda: OPS.layer_norm(torch.empty_like(x), x, torch.ones(3, 8), None, 1e-6)),
+                ("bias is", lambda: OPS.layer_norm(torch.empty_like(x), x, torch.ones(8),
+                                                   torch.ones(8, dtype=torch.float64), 1e-6)),
+                ("differ in shape", lambda: OPS.layer_norm(torch.empty_like(x), x, torch.ones(8), torch.ones(2, 8), 1e-6)),
                 ("not implemented", lambda: OPS.relu(torch.empty(2, dtype=torch.int64), torch.ones(2, dtype=torch.int64)))):
             with self.assertRaisesRegex(RuntimeError, words):
                 call()
@@ -122,7 +163,8 @@ class KernelTest(unittest.TestCase):
         OPS.relu(torch.empty_like(x), x)
         OPS.silu_and_mul(torch.empty(2, 4), x)
         OPS.rms_norm(torch.empty_like(x), x, torch.ones(8), 1e-6)
-        self.assertEqual(OPS.call_count(), before + 3)
+        OPS.gelu(torch.empty_like(x), x)
+        self.assertEqual(OPS.call_count(), before + 4)
 
 
 class BuildTest(unittest.TestCase):

@@ -1,3 +1,5 @@
+from typing import Optional
+
 import torch
 
 from . import layers
@@ -7,6 +9,15 @@ from ._ops import ops
 def relu(x: torch.Tensor) -> torch.Tensor:
     out = torch.empty_like(x)
     ops.relu(out, x)
+    return out
+
+
+def gelu(x: torch.Tensor, approximate: str = "none") -> torch.Tensor:
+    out = torch.empty_like(x)
+    if approximate == "tanh":
+        ops.gelu_tanh(out, x)
+    else:
+        ops.gelu(out, x)
     return out
 
 
@@ -23,9 +34,32 @@ def rms_norm(x: torch.Tensor, weight: torch.Tensor, epsilon: float = 1e-6) -> to
     return out
 
 
+def gemma_rms_norm(x: torch.Tensor, weight: torch.Tensor, epsilon: float = 1e-6) -> torch.Tensor:
+    out = torch.empty_like(x)
+    ops.gemma_rms_norm(out, x, weight, epsilon)
+    return out
+
+
+def layer_norm(
+    x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor] = None, epsilon: float = 1e-5
+) -> torch.Tensor:
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    ops.layer_norm(out, x, weight, bias, epsilon)
+    return out
+
+
 def call_count() -> int:
     """How often the kernels of this build were called in this process."""
     return ops.call_count()
 
 
-__all__ = ["call_count", "layers", "relu", "rms_norm", "silu_and_mul"]
+__all__ = [
+    "call_count",
+    "gelu",
+    "gemma_rms_norm",
+    "layer_norm",
+    "layers",
+    "relu",
+    "rms_norm",
+    "silu_and_mul",
+]

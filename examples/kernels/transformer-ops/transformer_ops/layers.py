@@ -1,3 +1,5 @@
+from typing import Optional
+
 import torch
 import torch.nn as nn
 
@@ -12,6 +14,28 @@ class ReLU(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out = torch.empty_like(x)
         ops.relu(out, x)
+        return out
+
+
+class GELU(nn.Module):
+    """The Gaussian error linear unit, any shape."""
+
+    can_torch_compile: bool = True
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = torch.empty_like(x)
+        ops.gelu(out, x)
+        return out
+
+
+class GELUTanh(nn.Module):
+    """GELU by the hyperbolic tangent, any shape."""
+
+    can_torch_compile: bool = True
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = torch.empty_like(x)
+        ops.gelu_tanh(out, x)
         return out
 
 
@@ -52,4 +76,31 @@ class RMSNorm(nn.Module):
         )
 
 
-__all__ = ["ReLU", "RMSNorm", "SiluAndMul"]
+class GemmaRMSNorm(nn.Module):
+    """RMSNorm in float32, scaled by 1 + weight."""
+
+    has_backward: bool = False
+    weight: torch.Tensor
+    eps: float
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = torch.empty_like(x)
+        ops.gemma_rms_norm(out, x, self.weight, self.eps)
+        return out
+
+
+class LayerNorm(nn.Module):
+    """Normalization to mean 0 and variance 1, over the dimensions of the weight."""
+
+    has_backward: bool = False
+    weight: torch.Tensor
+    bias: Optional[torch.Tensor]
+    eps: float
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        out = torch.empty(input.shape, dtype=input.dtype, device=input.device)
+        ops.layer_norm(out, input, self.weight, self.bias, self.eps)
+        return out
+
+
+__all__ = ["GELU", "GELUTanh", "GemmaRMSNorm", "LayerNorm", "ReLU", "RMSNorm", "SiluAndMul"]

@@ -1,0 +1,131 @@
+#include "recover.hpp"
+
+#include <torch/csrc/jit/api/function_impl.h>
+
+#include <cmath>
+#include <regex>
+#include <set>
+
+#include "kernels/core/error.hpp"
+
+namespace kernels::torchscript {
+namespace {
+
+using namespace torch::jit;
+
+[[noreturn]] void refuse(const std::string& why) {
+    throw Error(ErrorCode::kernelize, why);
+}
+
+// Attributes that the hub layer reads from self.
+std::set<std::string> attributes_read(const FunctionSource& source) {
+    std::set<std::string> names;
+    static const std::regex access(R"(\bself\.(\w+))");
+    for (auto match = std::sregex_iterator(source.text.begin(), source.text.end(), access);
+         match != std::sregex_iterator(); ++match) {
+        names.insert((*match)[1].str());
+    }
+    return names;
+}
+
+// Where a norm takes its epsilon from: a constant, or an attribute of the layer.
+struct Epsilon {
+    std::optional<double> constant;
+    std::string attribute;
+    auto operator<=>(const Epsilon&) const = default;
+};
+
+void add_epsilon(const Value* value, const Value* self, std::set<Epsilon>& found) {
+    const Node* node = value->node();
+    if (node->kind() == prim::GetAttr && node->input() == self &&
+        value->type()->kind() == TypeKind::FloatType) {
+        found.insert({std::nullopt, node->s(attr::name)});
+        return;
+    }
+    const auto known = toIValue(value);
+    if (known && known->isDouble()) found.insert({known->toDouble(), ""});
+    if (known && known->isTensor() && known->toTensor().numel() == 1)
+        found.insert({known->toTensor().item<double>(), ""});
+}
+
+bool takes_root(const Node& node) {
+    if (node.kind() == aten::rsqrt || node.kind() == aten::sqrt) return true;
+    if (node.kind() != aten::pow) return false;
+    const auto exponent = toIValue(node.input(1));
+    return exponent && exponent->isDouble() && std::abs(exponent->toDouble()) == 0.5;
+}
+
+void collect_epsilons(const Block* block, const Value* self, std::set<Epsilon>& found) {
+    for (const Node* node : block->nodes()) {
+        for (const Block* inner : node->blocks())
+            collect_epsilons(inner, self, found);
+        if (takes_root(*node)) {
+            const Node* add = node->input(0)->node();
+            if (add->kind() != aten::add || add->inputs().size() < 3) continue;
+            const auto factor = toIValue(add->input(2));
+            if (factor && factor->isInt() && factor->toInt() == 1) add_epsilon(add->input(1), self, found);
+        } else if (const auto* schema = node->kind().is_aten() ? node->maybeSchema() : nullptr) {
+            if (const auto place = schema->argumentIndexWithName("eps"))
+                add_epsilon(node->input(static_cast<std::size_t>(*place)), self, found);
+        }
+    }
+}
+
+// Tracing turns the epsilon of a norm into a constant: the number that is added before the root is taken, or
+// what a norm operator is given as `eps`. Anything but exactly one candidate is no answer.
+std::set<Epsilon> epsilons(const Graph& graph) {
+    std::set<Epsilon> found;
+    collect_epsilons(graph.block(), graph.inputs().at(0), found);
+    return found;
+}
+
+std::string to_text(const project::AttributeValue& value) {
+    return std::visit([](const auto& known) { return c10::str(known); }, value);
+}
+
+}  // namespace
+
+std::optional<double> recover_epsilon(const Graph& graph) {
+    const auto found = epsilons(graph);
+    return found.size() == 1 ? found.begin()->constant : std::nullopt;
+}
+
+Missing missing_attributes(const Module& layer, const FunctionSource& source,
+                           const std::map<std::string, project::AttributeValue>& given) {
+    Missing missing;
+    const auto type = layer.type();
+    for (const auto& name : attributes_read(source)) {
+        if (type->hasAttribute(name) || type->hasConstant(name) || type->findMethod(name) != nullptr)
+            continue;
+        const auto known = given.find(name);
+        const bool is_epsilon = name.find("eps") != std::string::npos;
+        const auto found = is_epsilon
+                               ? epsilons(*toGraphFunction(layer.get_method("forward").function()).graph())
+                               : std::set<Epsilon>();
+        if (known != given.end()) {
+            const auto* number = std::get_if<double>(&known->second);
+            if (number != nullptr && found.size() == 1 &&
+                found.begin()->constant.value_or(*number) != *number)
+                refuse("the binding gives " + name + " = " + to_text(known->second) +
+                       ", and this layer computes with " + c10::str(*found.begin()->constant));
+            missing.constants.emplace(*known);
+        } else if (found.size() == 1 && found.begin()->constant) {
+            missing.constants.emplace(name, *found.begin()->constant);
+        } else if (found.size() == 1) {
+            missing.renamed.emplace(name, found.begin()->attribute);
+        } else {
+            refuse("the kernel's layer needs the attribute " + name + ", which this layer does not have" +
+                   (found.empty() ? "" : " and which of its numbers it is cannot be told") +
+                   "; give it as attributes = { " + name + " = … } in the binding");
+        }
+    }
+    return missing;
+}
+
+FunctionSource with_names(FunctionSource source, const std::map<std::string, std::string>& renamed) {
+    for (const auto& [from, to] : renamed)
+        source.text = std::regex_replace(source.text, std::regex("\\bself\\." + from + "\\b"), "self." + to);
+    return source;
+}
+
+}  // namespace kernels::torchscript

@@ -1,0 +1,33 @@
+// What a hub layer reads from its layer and tracing has left in the code only.
+#pragma once
+
+#include <torch/script.h>
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "hub_source.hpp"
+#include "kernels/project/project.hpp"
+
+namespace kernels::torchscript {
+
+/// The number that a graph adds before it takes a root, or gives a norm operator as `eps`; nothing unless
+/// there is exactly one.
+std::optional<double> recover_epsilon(const torch::jit::Graph& graph);
+
+/// What the hub layer reads from self and the class does not have.
+struct Missing {
+    std::map<std::string, project::AttributeValue> constants;
+    std::map<std::string, std::string> renamed;  ///< to attributes that the class has under other names
+};
+
+/// Finds them: those of `given`, and epsilons in the layer's forward. Throws Error(kernelize) for what cannot
+/// be found without guessing, and for a given epsilon that is not the layer's.
+Missing missing_attributes(const torch::jit::Module& layer, const FunctionSource& source,
+                           const std::map<std::string, project::AttributeValue>& given);
+
+/// The source with other names of attributes.
+FunctionSource with_names(FunctionSource source, const std::map<std::string, std::string>& renamed);
+
+}  // namespace kernels::torchscript

@@ -1,0 +1,56 @@
+#include "reference_layers.hpp"
+
+#include <torch/csrc/jit/api/function_impl.h>
+
+#include <regex>
+#include <set>
+
+#include "kernels/core/error.hpp"
+#include "kernels/core/text.hpp"
+#include "kernels/torch/kernelize.hpp"
+#include "kernels/torch/model.hpp"
+
+namespace kernels::torchscript {
+namespace {
+
+using torch::jit::Module;
+
+// What tells layers apart but for the values of their weights.
+std::string kind_of(const Module& layer) {
+    static const std::regex mangling(R"(\.?___torch_mangle_\d+)");
+    auto& graph = *torch::jit::toGraphFunction(layer.get_method("forward").function()).graph();
+    std::string kind = std::regex_replace(graph.toString(false), mangling, "");
+    for (const auto& attribute : layer.named_attributes(true)) {
+        const auto& value = attribute.value;
+        if (value.isTensor()) {
+            if (value.toTensor().defined()) kind += c10::str(attribute.name, value.toTensor().dim(), ";");
+        } else if (!value.isModule() && !value.isObject()) {
+            kind += c10::str(attribute.name, "=", value, ";");
+        }
+    }
+    return kind;
+}
+
+}  // namespace
+
+std::vector<Module> reference_layers(const project::Binding& binding) {
+    auto file = load_model(*binding.pattern);
+    file.module.eval();
+    std::vector<Module> layers;
+    std::set<std::string> kinds;
+    for (const auto& named : file.module.named_modules()) {
+        const auto class_name = plain_class_name(named.value.type()->name()->qualifiedName());
+        if (binding.class_glob && !glob_match(*binding.class_glob, class_name)) continue;
+        if (binding.module_glob && !glob_match(*binding.module_glob, named.name)) continue;
+        if (!named.value.find_method("forward") || !kinds.insert(kind_of(named.value)).second) continue;
+        layers.push_back(named.value);
+    }
+    if (layers.empty()) {
+        throw Error(ErrorCode::not_found,
+                    binding.pattern->string() + ": no layer in it matches the binding of " + binding.layer,
+                    "see its classes with `kernels inspect`");
+    }
+    return layers;
+}
+
+}  // namespace kernels::torchscript

@@ -1,0 +1,117 @@
+"""Kernelizing large models: the time by the number of layers, and the peak memory by the size of the weights.
+
+Usage: bench_size.py BUILD_FOLDER PYTHON [GIB]     (PYTHON has torch; GIB of weights, 4 by default; needs twice as much disk)
+
+Run by hand. Prints Markdown; exits with 1 when the time grows faster than the number of layers, or the peak memory is more than
+the model's size and 300 MiB. libtorch's own time to read and write the model, which for traced models grows with the square of
+the number of classes, is measured by itself and taken off.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MAKE = """
+import sys, warnings, torch
+import torch.nn as nn
+warnings.simplefilter("ignore")
+
+class RMSNorm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(8))
+        self.variance_epsilon = 1e-5
+    def forward(self, x):
+        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = RMSNorm()
+    def forward(self, x):
+        return x + self.norm(x)
+
+class Heavy(nn.Module):
+    def __init__(self, gib):
+        super().__init__()
+        self.norm = RMSNorm()
+        self.tables = nn.ParameterList([nn.Parameter(torch.zeros(2**25, 8)) for _ in range(gib)])
+    def forward(self, x):
+        for table in self.tables:
+            x = x + table[:3]
+        return self.norm(x)
+
+kind, count = sys.argv[1], int(sys.argv[2])
+model = Heavy(count) if kind == "heavy" else nn.Sequential(*[Block() for _ in range(count)])
+with torch.no_grad():
+    saved = torch.jit.script(model) if kind == "scripted" else torch.jit.trace(model, (torch.ones(3, 8),), check_trace=False)
+saved.save(kind + ".pt")
+"""
+
+READ_AND_WRITE = """
+import sys, time, torch
+start = time.process_time()
+torch.jit.load(sys.argv[1]).save("copy.pt")
+print(time.process_time() - start)
+"""
+
+
+def measured(*command, **options):
+    """Seconds of processor time and the peak memory in MiB of a process and its children, which `exec` each other."""
+    before = time.monotonic()
+    process = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, **options)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status != 0:
+        sys.exit(f"{command} failed")
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, time.monotonic() - before
+
+
+def main() -> None:
+    build, python = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2]
+    gib = int(sys.argv[3]) if len(sys.argv) > 3 else 4
+    kernels = build / "apps/kernels/kernels"
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="kernels-bench-"))
+    demo = build / "examples/demo-hub"
+    environment = {**os.environ, "HF_HOME": str(folder / "hf"),
+                   "LOCAL_KERNELS": f"kernels-demo/transformer-ops={demo}/kernels-demo/transformer-ops/v1"}
+    (folder / "kernels.toml").write_text(
+        '[[layers]]\nname = "RMSNorm"\ndevice = "cpu"\nrepo = "kernels-demo/transformer-ops"\nversion = 1\n'
+        'layer = "RMSNorm"\n')
+    (folder / "make.py").write_text(MAKE)  # TorchScript's compiler reads the source from a file
+    options = {"cwd": folder, "env": environment}
+    wrong = []
+    try:
+        print("| model | layers | processor time | libtorch's reading and writing in that | peak memory |\n| --- | --- | --- | --- | --- |")
+        for kind in ("scripted", "traced"):
+            own = {}
+            for count in (500, 1000, 2000):
+                subprocess.run([python, "make.py", kind, str(count)], check=True, **options)
+                seconds, memory, _ = measured(kernels, "kernelize", f"{kind}.pt", "-o", "out.pt", "--device", "cpu",
+                                                     "--project", ".", "--use-fallback", "none", **options)
+                bare = float(subprocess.run([python, "-W", "ignore", "-c", READ_AND_WRITE, f"{kind}.pt"], check=True,
+                                            capture_output=True, text=True, **options).stdout)
+                own[count] = seconds - bare
+                print(f"| {kind} | {count} | {seconds:.2f} s | {bare:.2f} s | {memory:.0f} MiB |", flush=True)
+            # The start is in all of them, so that linear time grows by less than the number of layers.
+            if own[2000] > 2.3 * own[1000]:
+                wrong.append(f"{kind}: the time grows faster than the number of layers")
+        subprocess.run([python, "make.py", "heavy", str(gib)], check=True, **options)
+        size = (folder / "heavy.pt").stat().st_size / 2**20
+        seconds, memory, wall = measured(kernels, "kernelize", "heavy.pt", "-o", "out.pt", "--device", "cpu", "--project", ".",
+                                         **options)
+        print(f"| traced, {size:.0f} MiB | 1 | {seconds:.2f} s ({wall:.1f} s in all) | | {memory:.0f} MiB |")
+        if memory > size + 300:
+            wrong.append(f"the peak memory is the model's size and {memory - size:.0f} MiB")
+    finally:
+        shutil.rmtree(folder)
+    for problem in wrong:
+        print(problem, file=sys.stderr)
+    sys.exit(1 if wrong else 0)
+
+
+main()
