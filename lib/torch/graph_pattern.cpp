@@ -274,10 +274,9 @@ void find_in(Block* block, Matcher& matcher, const Value* result,
 
 }  // namespace
 
-std::vector<std::string> replace_matches(Module& model, const Module& reference, const HubModule& source,
-                                         const LayerSource& hub_layer, const KernelLayer& kernel,
-                                         const Given& given) {
-    const HubMethod method(reference, reference, source, hub_layer, kernel, given);
+std::vector<std::string> replace_matches(Module& model, const Module& reference, const LayerSource& hub_layer,
+                                         const KernelLayer& kernel, const Given& given) {
+    const HubMethod method(reference, reference, hub_layer, kernel, given);
     const Arguments arguments =
         arguments_for(reference.get_method("forward").function(), method.function(), given);
     const OpenGraph hub = opened(method.graph());

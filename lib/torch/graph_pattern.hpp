@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "hub_source.hpp"
 #include "kernels/torch/kernelize.hpp"
 #include "rewrite.hpp"
 
@@ -21,7 +20,7 @@ namespace kernels::torchscript {
 /// Gives the places: "forward[0]", with the path of the module before it where that is not the root. Throws
 /// Error(kernelize) with the reason when the hub layer cannot take the place of the reference.
 std::vector<std::string> replace_matches(torch::jit::Module& model, const torch::jit::Module& reference,
-                                         const HubModule& source, const LayerSource& hub_layer,
-                                         const KernelLayer& kernel, const Given& given);
+                                         const LayerSource& hub_layer, const KernelLayer& kernel,
+                                         const Given& given);
 
 }  // namespace kernels::torchscript

@@ -130,8 +130,7 @@ std::string replace(const Found& layer, const LoadedKernel& kernel, layer::Mode 
         const auto before = operators_called(layer.module.get_method("forward").function());
         for (const auto* method : forwards(layer.module.type()))
             keep_original(layer.module, method->name());
-        replace_forward(layer.module, layer.module, kernel.source, kernel.layer, kernel.plan,
-                        given_by(layer.binding));
+        replace_forward(layer.module, layer.module, kernel.layer, kernel.plan, given_by(layer.binding));
         if (!mode.is_training()) return {};
         auto reason =
             without_gradients(operators_called(layer.module.get_method("forward").function()), before);
@@ -216,8 +215,8 @@ void replace_by_pattern(Module& model, const project::Binding& binding, const Ke
         reason = "nothing in the model has the form of a layer of " + binding.pattern->string();
         for (const auto& reference : reference_layers(binding)) {
             try {
-                for (auto& place : replace_matches(model, reference, kernel.source, kernel.layer, kernel.plan,
-                                                   given_by(&binding))) {
+                for (auto& place :
+                     replace_matches(model, reference, kernel.layer, kernel.plan, given_by(&binding))) {
                     auto matched = row_for(place, binding.layer, choice);
                     replaced(matched, kernel, manifest);
                     matched.reason = by_pattern;

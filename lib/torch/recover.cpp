@@ -3,7 +3,6 @@
 #include <torch/csrc/jit/api/function_impl.h>
 
 #include <cmath>
-#include <regex>
 #include <set>
 
 #include "kernels/core/error.hpp"
@@ -15,17 +14,6 @@ using namespace torch::jit;
 
 [[noreturn]] void refuse(const std::string& why) {
     throw Error(ErrorCode::kernelize, why);
-}
-
-// Attributes that the hub layer reads from self.
-std::set<std::string> attributes_read(const FunctionSource& source) {
-    std::set<std::string> names;
-    static const std::regex access(R"(\bself\.(\w+))");
-    for (auto match = std::sregex_iterator(source.text.begin(), source.text.end(), access);
-         match != std::sregex_iterator(); ++match) {
-        names.insert((*match)[1].str());
-    }
-    return names;
 }
 
 // Where a norm takes its epsilon from: a constant, or an attribute of the layer.
@@ -90,11 +78,11 @@ std::optional<double> recover_epsilon(const Graph& graph) {
     return found.size() == 1 ? found.begin()->constant : std::nullopt;
 }
 
-Missing missing_attributes(const Module& layer, const FunctionSource& source,
+Missing missing_attributes(const Module& layer, const std::set<std::string>& read,
                            const std::map<std::string, project::AttributeValue>& given) {
     Missing missing;
     const auto type = layer.type();
-    for (const auto& name : attributes_read(source)) {
+    for (const auto& name : read) {
         if (type->hasAttribute(name) || type->hasConstant(name) || type->findMethod(name) != nullptr)
             continue;
         const auto known = given.find(name);
@@ -120,12 +108,6 @@ Missing missing_attributes(const Module& layer, const FunctionSource& source,
         }
     }
     return missing;
-}
-
-FunctionSource with_names(FunctionSource source, const std::map<std::string, std::string>& renamed) {
-    for (const auto& [from, to] : renamed)
-        source.text = std::regex_replace(source.text, std::regex("\\bself\\." + from + "\\b"), "self." + to);
-    return source;
 }
 
 }  // namespace kernels::torchscript

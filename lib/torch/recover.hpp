@@ -5,9 +5,9 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 
-#include "hub_source.hpp"
 #include "kernels/project/project.hpp"
 
 namespace kernels::torchscript {
@@ -22,12 +22,10 @@ struct Missing {
     std::map<std::string, std::string> renamed;  ///< to attributes that the class has under other names
 };
 
-/// Finds them: those of `given`, and epsilons in the layer's forward. Throws Error(kernelize) for what cannot
-/// be found without guessing, and for a given epsilon that is not the layer's.
-Missing missing_attributes(const torch::jit::Module& layer, const FunctionSource& source,
+/// Finds them among what the hub layer reads: those of `given`, and epsilons in the layer's forward. Throws
+/// Error(kernelize) for what cannot be found without guessing, and for a given epsilon that is not the
+/// layer's.
+Missing missing_attributes(const torch::jit::Module& layer, const std::set<std::string>& read,
                            const std::map<std::string, project::AttributeValue>& given);
-
-/// The source with other names of attributes.
-FunctionSource with_names(FunctionSource source, const std::map<std::string, std::string>& renamed);
 
 }  // namespace kernels::torchscript

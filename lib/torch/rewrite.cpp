@@ -134,6 +134,23 @@ bool may_be_traced(const Graph& graph) {
     return true;
 }
 
+// The types of the layer's arguments, for parameters without annotation; a default stands where the layer
+// gives less. Nothing where the layer's arguments are not the kernel's first ones: the binding gives another
+// order, or tracing may have taken some away, whose values must be known.
+std::optional<std::vector<TypePtr>> argument_types(const Function& original, const FunctionSource& hub,
+                                                   const Given& given) {
+    std::vector<TypePtr> types;
+    for (const auto& argument : original.getSchema().arguments())
+        types.push_back(argument.type());
+    types.erase(types.begin());  // self
+    const auto& parameters = hub.definition->parameters;
+    const auto stars = std::count_if(parameters.begin(), parameters.end(),
+                                     [](const auto& parameter) { return parameter.stars != 0; });
+    const auto offered = parameters.size() - static_cast<std::size_t>(stars) - (hub.method ? 1 : 0);
+    const bool all = types.size() >= offered || !may_be_traced(*toGraphFunction(original).graph());
+    return given.arguments.empty() && all ? std::optional(std::move(types)) : std::nullopt;
+}
+
 // Tracing leaves the tensors among the arguments; what else the hub method takes must be known.
 IValue constant_argument(const Graph& graph, const c10::Argument& argument,
                          const std::map<std::string, project::AttributeValue>& given,
@@ -225,12 +242,13 @@ Arguments arguments_for(const Function& original, const Function& hub, const Giv
     return arguments;
 }
 
-HubMethod::HubMethod(const Module& owner, const Module& layer, const HubModule& source,
-                     const LayerSource& hub_layer, const KernelLayer& kernel, const Given& given)
+HubMethod::HubMethod(const Module& owner, const Module& layer, const LayerSource& hub_layer,
+                     const KernelLayer& kernel, const Given& given)
     : m_owner(owner), m_type(layer.type()) {
-    const auto missing = missing_attributes(layer, hub_layer.forward, given.attributes);
-    compile_method(owner, m_type, hub_method, source, with_names(hub_layer.forward, missing.renamed),
-                   kernel.op_namespace, missing.constants);
+    auto missing = missing_attributes(layer, hub_layer.attributes, given.attributes);
+    CompileOptions options{kernel.op_namespace, std::move(missing.constants), std::move(missing.renamed),
+                           argument_types(m_type->getMethod("forward"), hub_layer.forward, given)};
+    compile_method(owner, m_type, hub_method, hub_layer.forward, options);
 }
 
 HubMethod::~HubMethod() {
@@ -245,9 +263,9 @@ Graph& HubMethod::graph() const {
     return *toGraphFunction(m_type->getMethod(hub_method)).graph();
 }
 
-void replace_forward(const Module& model, const Module& layer, const HubModule& source,
-                     const LayerSource& hub_layer, const KernelLayer& kernel, const Given& given) {
-    const HubMethod hub(model, layer, source, hub_layer, kernel, given);
+void replace_forward(const Module& model, const Module& layer, const LayerSource& hub_layer,
+                     const KernelLayer& kernel, const Given& given) {
+    const HubMethod hub(model, layer, hub_layer, kernel, given);
     const auto methods = forwards(layer.type());
     std::vector<std::pair<Place, Arguments>> places;
     std::optional<std::string> first;

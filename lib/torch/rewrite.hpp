@@ -44,8 +44,8 @@ std::vector<torch::jit::Function*> forwards(const c10::ClassTypePtr& type);
 /// A hub layer compiled as a method of the class of `layer`, for as long as this lives.
 class HubMethod {
   public:
-    HubMethod(const torch::jit::Module& owner, const torch::jit::Module& layer, const HubModule& source,
-              const LayerSource& hub_layer, const KernelLayer& kernel, const Given& given);
+    HubMethod(const torch::jit::Module& owner, const torch::jit::Module& layer, const LayerSource& hub_layer,
+              const KernelLayer& kernel, const Given& given);
     ~HubMethod();
     HubMethod(const HubMethod&) = delete;
     HubMethod& operator=(const HubMethod&) = delete;
@@ -60,7 +60,6 @@ class HubMethod {
 /// Replaces the forward of `layer`'s class. Throws Error(kernelize) with the reason when that is not
 /// possible; the class is unchanged then.
 void replace_forward(const torch::jit::Module& model, const torch::jit::Module& layer,
-                     const HubModule& source, const LayerSource& hub_layer, const KernelLayer& kernel,
-                     const Given& given);
+                     const LayerSource& hub_layer, const KernelLayer& kernel, const Given& given);
 
 }  // namespace kernels::torchscript
