@@ -10,7 +10,7 @@ namespace kernels::app {
 int run_inspect(const Context& context) {
     const std::string path = context.arguments.positional().front();
     if (const auto cache = context.arguments.value("--cache")) ::setenv("KERNELS_CACHE", cache->c_str(), 1);
-    const auto model = torchscript::load_model(path);
+    const auto model = torchscript::load_model(path, torchscript::ModelUse::inspect);
     const auto manifest = runtime::read_manifest(path);
     const auto calls = torchscript::count_kernel_calls(model.module);
     nlohmann::ordered_json document = {{"model", path}};
@@ -35,6 +35,7 @@ int run_inspect(const Context& context) {
     }
     std::printf("kernelized for %s, %s, with torch %s\n", manifest->device.c_str(), manifest->mode.c_str(),
                 manifest->torch.c_str());
+    if (!manifest->target.empty()) std::printf("target %s\n", manifest->target.c_str());
     for (const auto& kernel : manifest->kernels) {
         std::printf("needs %s@%s %s\n", kernel.repo.c_str(), kernel.commit.c_str(), kernel.library.c_str());
     }

@@ -32,6 +32,7 @@ Manifest Manifest::parse(std::string_view text) {
         }
         manifest.torch = json.at("torch").get<std::string>();
         manifest.device = json.at("device").get<std::string>();
+        if (json.contains("target")) manifest.target = json.at("target").get<std::string>();
         manifest.mode = json.at("mode").get<std::string>();
         for (const auto& item : json.at("kernels")) {
             KernelEntry kernel{item.at("repo"),         item.at("commit"),  item.at("variant"),
@@ -57,6 +58,7 @@ Manifest Manifest::parse(std::string_view text) {
 
 std::string Manifest::to_json() const {
     Json json = {{"schema", schema_version}, {"torch", torch}, {"device", device}, {"mode", mode}};
+    if (!target.empty()) json["target"] = target;
     json["kernels"] = Json::array();
     for (const auto& kernel : kernels) {
         json["kernels"].push_back({{"repo", kernel.repo},

@@ -3,8 +3,10 @@
 #include <caffe2/serialize/inline_container.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 
+#include "device_ops.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
@@ -42,9 +44,25 @@ std::vector<std::string> extra_names(const fs::path& path) {
     return names;
 }
 
+// Makes the operators of a kernelized model known, so that it can be looked into.
+void define_for_inspection(const fs::path& path) {
+    const auto manifest = runtime::read_manifest(path.string());
+    const auto runs_here = [&](const runtime::KernelEntry& kernel) {
+        return runtime::cannot_run(manifest->device, kernel.variant).empty();
+    };
+    if (std::all_of(manifest->kernels.begin(), manifest->kernels.end(), runs_here)) {
+        runtime::load(path.string());
+        return;
+    }
+    for (const auto& kernel : manifest->kernels) {
+        const fs::path library = runtime::find_library(kernel, path.string());
+        define_operators(library, library.parent_path(), kernel.op_namespace);
+    }
+}
+
 }  // namespace
 
-Model load_model(const fs::path& path) {
+Model load_model(const fs::path& path, ModelUse use) {
     std::error_code error;
     if (!fs::is_regular_file(path, error))
         throw Error(ErrorCode::not_found, path.string() + ": no such file");
@@ -62,7 +80,8 @@ Model load_model(const fs::path& path) {
     }
     if (kernelized) {
         try {
-            runtime::load(path.string());
+            use == ModelUse::run ? static_cast<void>(runtime::load(path.string()))
+                                 : define_for_inspection(path);
         } catch (const std::exception& failure) {
             throw Error(ErrorCode::failed, first_line(failure.what()));
         }

@@ -15,10 +15,15 @@ struct Model {
     std::unordered_map<std::string, std::string> extra_files;
 };
 
-/// Loads an archive; the kernels of a kernelized one are loaded first. Throws Error(not_found) when there is
-/// no such file and Error(failed) when it is no TorchScript archive, with what it is instead where that can
-/// be told.
-Model load_model(const std::filesystem::path& path);
+enum class ModelUse {
+    run,     ///< the kernels of a kernelized model are loaded
+    inspect  ///< of kernels that cannot run here only the operators are defined
+};
+
+/// Loads an archive; the kernels of a kernelized one come first. Throws Error(not_found) when there is no
+/// such file and Error(failed) when it is no TorchScript archive, with what it is instead where that can be
+/// told, and when its kernels are not on this machine or, to run it, are for another one.
+Model load_model(const std::filesystem::path& path, ModelUse use = ModelUse::run);
 
 /// Writes the archive beside `path` and renames it: a failure leaves nothing. Throws Error(failed).
 void save_model(const Model& model, const std::filesystem::path& path);
