@@ -104,8 +104,13 @@ constexpr std::array kernelize_options = {
     OptionSpec{"--output", "-o", "FILE",
                "where the result goes; the default is MODEL.kernelized.pt beside the model"},
     OptionSpec{"--device", "", "DEVICE",
-               "cpu, cuda, rocm, xpu, npu or mps; the default is the device of the parameters"},
+               "cpu, cuda, rocm, xpu, npu or mps; the default is the target's, else that of the parameters"},
     OptionSpec{"--mode", "", "MODE", "inference (default), training, and either with |torch-compile"},
+    OptionSpec{
+        "--target", "", "SPEC",
+        "make the model for another machine, such as torch=2.13,cuda=12.8,cpu=x86_64,os=linux; its device "
+        "need not be here. One model, one target",
+        true},
     torch_option,
     no_device_check_option,
     OptionSpec{"--layer", "", "NAME=REPO[@REF]:LAYER", "map a layer name, besides the project file", true},

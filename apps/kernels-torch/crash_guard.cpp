@@ -68,11 +68,12 @@ void CrashGuard::about_to(const std::string& step) {
     prepared.status = exit_status(m_code);
 }
 
-torchscript::Model load_model_guarded(const std::filesystem::path& path, bool json) {
+torchscript::Model load_model_guarded(const std::filesystem::path& path, bool json,
+                                      torchscript::ModelUse use) {
     CrashGuard guard(ErrorCode::failed, "libtorch crashed while it read the model",
                      "the file is made to do harm, or damaged before it was written", json);
     guard.about_to(path.string());
-    auto model = torchscript::load_model(path);
+    auto model = torchscript::load_model(path, use);
     model.cancel = &interrupted();
     return model;
 }

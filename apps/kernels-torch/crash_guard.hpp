@@ -32,6 +32,7 @@ class CrashGuard {
 
 /// torchscript::load_model, with one error line when libtorch crashes on what it reads. The model can be
 /// cancelled by Ctrl-C.
-torchscript::Model load_model_guarded(const std::filesystem::path& path, bool json);
+torchscript::Model load_model_guarded(const std::filesystem::path& path, bool json,
+                                      torchscript::ModelUse use = torchscript::ModelUse::run);
 
 }  // namespace kernels::app

@@ -11,7 +11,7 @@ namespace kernels::app {
 int run_inspect(const Context& context) {
     const std::string path = context.arguments.positional().front();
     if (const auto cache = context.arguments.value("--cache")) ::setenv("KERNELS_CACHE", cache->c_str(), 1);
-    const auto model = load_model_guarded(path, context.json);
+    const auto model = load_model_guarded(path, context.json, torchscript::ModelUse::inspect);
     CrashGuard guard(ErrorCode::failed, "libtorch crashed on the model",
                      "the file is made to do harm, or damaged before it was written", context.json);
     guard.about_to(path);
@@ -39,6 +39,7 @@ int run_inspect(const Context& context) {
     }
     std::printf("kernelized for %s, %s, with torch %s\n", manifest->device.c_str(), manifest->mode.c_str(),
                 manifest->torch.c_str());
+    if (!manifest->target.empty()) std::printf("target %s\n", manifest->target.c_str());
     for (const auto& kernel : manifest->kernels) {
         std::printf("needs %s@%s %s\n", kernel.repo.c_str(), kernel.commit.c_str(), kernel.library.c_str());
     }

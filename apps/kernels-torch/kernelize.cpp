@@ -1,5 +1,7 @@
 #include "kernels/torch/kernelize.hpp"
 
+#include <torch/version.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -8,6 +10,7 @@
 #include "commands.hpp"
 #include "crash_guard.hpp"
 #include "kernels/core/text.hpp"
+#include "kernels/runtime/runtime.hpp"
 #include "kernels/torch/model.hpp"
 #include "verification.hpp"
 
@@ -64,6 +67,31 @@ torchscript::LayerBinding parse_pattern_option(const std::string& text) {
     return binding;
 }
 
+// --target; what it leaves open is as in this process.
+std::optional<build::Target> named_target(const std::vector<std::string>& specs) {
+    if (specs.empty()) return std::nullopt;
+    if (specs.size() > 1) {
+        throw Error(ErrorCode::usage,
+                    "--target: a model is made for one target, not for " + std::to_string(specs.size()),
+                    "run it once for each, with an --output of its own");
+    }
+    build::Target base;
+    base.torch = Version::parse(TORCH_VERSION);
+    base.cxx11_abi = true;  // of every torch that this program can be built with
+    return build::Target::parse(specs.front(), base);
+}
+
+// --verify runs the kernels.
+void require_runnable(const runtime::Manifest& manifest) {
+    for (const auto& kernel : manifest.kernels) {
+        const auto why = runtime::cannot_run(manifest.device, kernel.variant);
+        if (why.empty()) continue;
+        throw Error(
+            ErrorCode::usage, "--verify: the kernels cannot run here: " + why,
+            "leave --verify out, and compare on such a machine: kernels run RESULT --reference MODEL");
+    }
+}
+
 // What the project file and the command line say. `session` is the Hub to ask; nothing without --download.
 torchscript::KernelizeOptions read_options(const Context& context, const std::optional<Session>& session) {
     const Arguments& arguments = context.arguments;
@@ -80,6 +108,7 @@ torchscript::KernelizeOptions read_options(const Context& context, const std::op
         layer::KernelizeFallback::parse(arguments.value("--use-fallback").value_or("default"));
     options.cache = context.settings().cache;
     if (session) options.hub = &session->hub();
+    options.target = named_target(arguments.values("--target"));
     const std::string folder = arguments.value("--project").value_or(".");
     options.detect = {arguments.value("--torch"), folder};
     if (arguments.has("--no-device-check")) options.device_check = layer::DeviceCheck::no;
@@ -154,7 +183,7 @@ int run_kernelize(const Context& context) {
         throw Error(ErrorCode::usage, output.string() + ": the result cannot replace the model itself",
                     "name another file with --output");
     }
-    auto model = load_model_guarded(path, context.json);
+    auto model = load_model_guarded(path, context.json, torchscript::ModelUse::inspect);
     // One that is kernelized already begins with its original forwards as well.
     if (model.extra_files.contains(runtime::manifest_name)) torchscript::unkernelize(model.module);
     std::optional<Session> session;
@@ -176,8 +205,9 @@ int run_kernelize(const Context& context) {
     const bool matched = std::any_of(manifest.layers.begin(), manifest.layers.end(), [](const auto& row) {
         return row.status == "replaced" && row.reason == torchscript::by_pattern;
     });
-    if (arguments.has("--verify") || matched)
-        verification = verify(path, *original, model.module, manifest, context);
+    const bool check = arguments.has("--verify") || matched;
+    if (check) require_runnable(manifest);
+    if (check) verification = verify(path, *original, model.module, manifest, context);
     original
         .reset();  // torch writes what is used twice in another way, and equal inputs must give equal bytes
     const bool dry_run = arguments.has("--dry-run");

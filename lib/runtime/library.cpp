@@ -42,6 +42,14 @@ c10::FunctionSchema with_alias_names(const c10::FunctionSchema& schema) {
     return schema.cloneWithArguments(std::move(arguments));
 }
 
+}  // namespace
+
+bool has_operators(const std::string& op_namespace) {
+    const auto names = c10::Dispatcher::singleton().getAllOpNames();
+    return std::any_of(names.begin(), names.end(),
+                       [&](const c10::OperatorName& name) { return name.getNamespace() == op_namespace; });
+}
+
 void cure_schemas(const std::string& op_namespace) {
     auto& dispatcher = c10::Dispatcher::singleton();
     for (const auto& name : dispatcher.getAllOpNames()) {
@@ -58,14 +66,6 @@ void cure_schemas(const std::string& op_namespace) {
             c10::AliasAnalysisKind::FROM_SCHEMA));
     }
 }
-
-bool has_operators(const std::string& op_namespace) {
-    const auto names = c10::Dispatcher::singleton().getAllOpNames();
-    return std::any_of(names.begin(), names.end(),
-                       [&](const c10::OperatorName& name) { return name.getNamespace() == op_namespace; });
-}
-
-}  // namespace
 
 void load_library(const std::string& library, const std::string& op_namespace) {
     static std::mutex mutex;

@@ -56,6 +56,7 @@ Manifest Manifest::parse(std::string_view text) {
         }
         manifest.torch = text_at(json, "torch");
         manifest.device = text_at(json, "device");
+        if (json.contains("target")) manifest.target = text_at(json, "target");
         manifest.mode = text_at(json, "mode");
         for (const auto& item : json.at("kernels")) {
             KernelEntry kernel{text_at(item, "repo"),    text_at(item, "commit"),
@@ -81,6 +82,7 @@ Manifest Manifest::parse(std::string_view text) {
 
 std::string Manifest::to_json() const {
     Json json = {{"schema", schema_version}, {"torch", torch}, {"device", device}, {"mode", mode}};
+    if (!target.empty()) json["target"] = target;
     json["kernels"] = Json::array();
     for (const auto& kernel : kernels) {
         json["kernels"].push_back({{"repo", kernel.repo},

@@ -42,12 +42,14 @@ std::string name_of(const KernelEntry& kernel) {
                                : kernel.repo + "@" + kernel.commit + " (" + kernel.variant + ")";
 }
 
-fs::path find_library(const KernelEntry& kernel, const std::string& model) {
+}  // namespace
+
+std::string find_library(const KernelEntry& kernel, const std::string& model) {
     std::string differing;
     for (const auto& place : candidates(kernel, model)) {
         std::error_code error;
         if (!fs::is_regular_file(place, error)) continue;
-        if (hash_file(HashAlgorithm::sha256, place) == kernel.sha256) return place;
+        if (hash_file(HashAlgorithm::sha256, place) == kernel.sha256) return place.string();
         differing = place.string();
     }
     if (!differing.empty()) {
@@ -59,8 +61,6 @@ fs::path find_library(const KernelEntry& kernel, const std::string& model) {
                              " is not on this machine; run `kernels download` "
                              "in its project, or name the library's folder in KERNELS_LIBRARY_PATH");
 }
-
-}  // namespace
 
 std::optional<Manifest> read_manifest(const std::string& path) {
     std::error_code error;
@@ -91,7 +91,13 @@ std::vector<std::string> load(const std::string& path) {
     std::vector<std::string> namespaces;
     try {
         for (const auto& kernel : manifest->kernels) {
-            const auto library = find_library(kernel, path).string();
+            if (const auto why = cannot_run(manifest->device, kernel.variant); !why.empty()) {
+                throw std::runtime_error(path + ": it is kernelized for " + manifest->device + ", with " +
+                                         name_of(kernel) + ": " + why);
+            }
+        }
+        for (const auto& kernel : manifest->kernels) {
+            const auto library = find_library(kernel, path);
             try {
                 load_library(library, kernel.op_namespace);
             } catch (const std::runtime_error& failure) {

@@ -5,18 +5,13 @@
 #include <torch/version.h>
 
 #include <algorithm>
-#include <set>
+#include <utility>
 
 #include "kernels/core/places.hpp"
+#include "kernels/runtime/runtime.hpp"
 
 namespace kernels::torchscript {
 namespace {
-
-// The names that mappings and build variants have for the same device.
-std::string backend_of(const std::string& device) {
-    if (device == "mps") return "metal";
-    return device == "npu" ? "cann" : device;
-}
 
 void count_calls(const torch::jit::Block* block, std::map<std::string, int>& calls, int depth);
 
@@ -63,55 +58,17 @@ bool has_autograd(const std::string& name) {
 
 }  // namespace
 
-layer::Device device_of(const std::vector<at::Tensor>& parameters, const KernelizeOptions& options) {
-    if (options.device) return *options.device;
-    std::set<std::string> names;
-    for (const auto& parameter : parameters) {
-        if (parameter.defined()) names.insert(c10::DeviceTypeName(parameter.device().type(), true));
-    }
-    if (names.size() != 1) {
-        std::string list;
-        for (const auto& name : names)
-            list += (list.empty() ? "" : " and ") + name;
-        throw Error(ErrorCode::usage,
-                    names.empty() ? "the model has no parameters that would tell its device"
-                                  : "the model's parameters are on several devices: " + list,
-                    "name the device with --device");
-    }
-    // torch for ROCm calls its devices cuda.
-    if (*names.begin() == "cuda" && at::globalContext().hasROCM()) return "rocm";
-    return *names.begin();
-}
-
-build::Target target_of(const layer::Device& device, const KernelizeOptions& options) {
-    if (options.target) return *options.target;
-    build::Target target = build::detect(options.detect).target;
-    // The torch of this process decides, for the CPU in any of its builds.
-    target.torch = Version::parse(TORCH_VERSION);
-    if (target.os == "linux") target.cxx11_abi = true;
-    if (device.type() == "cpu") {
-        target.backend = build::Backend{};
-        return target;
-    }
-    if (backend_of(device.type()) != target.backend.name()) {
-        throw Error(ErrorCode::usage,
-                    "--device " + device.type() + ": the torch here computes on " +
-                        std::string(target.backend.name()),
-                    "use a kernels-torch that is built with a libtorch for " + device.type());
-    }
-    return target;
-}
-
 KernelChooser::KernelChooser(const KernelizeOptions& options, layer::Device device)
     : m_options(options),
       m_device(std::move(device)),
       m_mapping(options.mapping ? *options.mapping : layer::current_kernel_mapping()),
-      m_target(target_of(m_device, options)),
+      m_machine(machine_for(m_device, options)),
       m_cache(options.hub != nullptr ? options.hub->cache().root()
               : options.cache        ? *options.cache
                                      : hub_cache_folder()),
-      m_resolver(options.hub != nullptr ? layer::Resolver(m_target, *options.hub, options.device_check)
-                                        : layer::Resolver(m_target, m_cache, options.device_check)),
+      m_resolver(options.hub != nullptr
+                     ? layer::Resolver(m_machine.target, *options.hub, options.device_check)
+                     : layer::Resolver(m_machine.target, m_cache, options.device_check)),
       m_disabled(layer::kernel_mapping_disabled()) {
     options.mode.require_use();
 }
@@ -127,8 +84,8 @@ KernelChoice KernelChooser::make_choice(const std::string& layer_name) {
         return KernelChoice{nullptr, "", {reason, why, std::nullopt}};
     };
     if (m_disabled) return refuse(layer::NoKernel::disabled, "DISABLE_KERNEL_MAPPING is set");
-    const auto selection =
-        layer::select(m_mapping, layer_name, m_device, layer::capability_of(m_target), m_options.mode);
+    const auto selection = layer::select(m_mapping, layer_name, m_device,
+                                         layer::capability_of(m_machine.target), m_options.mode);
     if (!selection) return refuse(selection.reason, selection.why);
     KernelChoice choice;
     choice.mode = selection.chosen->mode.to_string();
@@ -141,6 +98,11 @@ KernelChoice KernelChooser::make_choice(const std::string& layer_name) {
             layer::NoKernel::cannot_load, error.what(),
             Error(error.code(), error.what(), error.hint() + (lacks ? ", or kernelize with --download" : ""),
                   error.details())};
+        if (error.code() == ErrorCode::not_found && m_machine.is_named && m_options.hub == nullptr) {
+            choice.refusal.error.emplace(
+                error.code(), error.what(),
+                "if it is not downloaded: kernels download --target " + m_machine.target.to_string());
+        }
     }
     return choice;
 }
@@ -149,9 +111,10 @@ std::shared_ptr<const LoadedKernel> KernelChooser::load(const std::string& layer
                                                         const layer::Repository& repository) {
     if (const auto known = m_loaded.find(repository); known != m_loaded.end()) return known->second;
     const auto resolved = m_resolver.resolve(repository);
-    auto loaded = std::make_shared<const LoadedKernel>(
-        load_kernel({layer_name, layer::member_name(repository), layer::is_function(repository),
-                     resolved.repo, resolved.commit, resolved.variant, resolved.folder, resolved.id}));
+    const bool runs_here = runtime::cannot_run(m_device.type(), resolved.variant).empty();
+    auto loaded = std::make_shared<const LoadedKernel>(load_kernel(
+        {layer_name, layer::member_name(repository), layer::is_function(repository), resolved.repo,
+         resolved.commit, resolved.variant, resolved.folder, resolved.id, runs_here}));
     m_loaded.emplace(repository, loaded);
     return loaded;
 }

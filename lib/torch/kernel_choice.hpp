@@ -14,6 +14,7 @@
 #include "kernels/core/error.hpp"
 #include "kernels/torch/kernelize.hpp"
 #include "loaded_kernel.hpp"
+#include "machine.hpp"
 
 namespace kernels::torchscript {
 
@@ -30,20 +31,15 @@ struct KernelChoice {
     Refusal refusal;
 };
 
-/// The device named in the options, else the one of all parameters. Throws Error(usage) when there are none,
-/// or when they are on several.
-layer::Device device_of(const std::vector<at::Tensor>& parameters, const KernelizeOptions& options);
-
-/// The machine that builds are chosen for.
-build::Target target_of(const layer::Device& device, const KernelizeOptions& options);
-
 /// Chooses, resolves, loads and checks kernels, each once.
 class KernelChooser {
   public:
-    /// Throws Error(usage) for a mode that no model is used in, and what target_of throws.
+    /// Throws Error(usage) for a mode that no model is used in, and what machine_for throws.
     KernelChooser(const KernelizeOptions& options, layer::Device device);
 
     const layer::Device& device() const noexcept { return m_device; }
+    /// For the manifest; empty for this machine.
+    std::string target() const { return m_machine.is_named ? m_machine.target.to_string() : std::string(); }
     const layer::KernelMapping& mapping() const noexcept { return m_mapping; }
     const KernelChoice& choose(const std::string& layer_name);
 
@@ -55,7 +51,7 @@ class KernelChooser {
     const KernelizeOptions& m_options;
     layer::Device m_device;
     layer::KernelMapping m_mapping;
-    build::Target m_target;
+    Machine m_machine;
     hub::Cache m_cache;
     layer::Resolver m_resolver;
     bool m_disabled;

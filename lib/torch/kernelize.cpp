@@ -124,6 +124,20 @@ std::vector<at::Tensor> parameters_of(const Module& model) {
     return parameters;
 }
 
+// Why a layer was not compiled; where an operator that it calls could not be defined, that is why.
+std::string reason_of(const Error& error, const LoadedKernel& kernel) {
+    std::string reason = error.what();
+    for (const auto& [op, why] : kernel.missing) {
+        const std::string full = kernel.plan.op_namespace + "::" + op;
+        const std::size_t at = reason.find(full);
+        if (at == std::string::npos || reason.substr(at + full.size(), 1).find_first_not_of(" .:,;)") == 0)
+            continue;
+        return reason + " (the operator's schema must be read from the library of the other device: " + why +
+               ")";
+    }
+    return reason;
+}
+
 // Replaces the forward of the layer's class; the reason when that is not possible.
 std::string replace(const Found& layer, const LoadedKernel& kernel, layer::Mode mode) {
     try {
@@ -138,7 +152,7 @@ std::string replace(const Found& layer, const LoadedKernel& kernel, layer::Mode 
         return reason;
     } catch (const Error& error) {
         restore_original_forward(layer.module);
-        return error.what();
+        return reason_of(error, kernel);
     }
 }
 
@@ -151,7 +165,7 @@ class Rewriter {
 
     runtime::Manifest run() {
         runtime::Manifest manifest{
-            TORCH_VERSION, m_chooser.device().type(), m_options.mode.to_string(), {}, {}};
+            TORCH_VERSION, m_chooser.device().type(), m_options.mode.to_string(), {}, {}, m_chooser.target()};
         std::optional<std::string>
             inside;  // a module that was replaced: what it holds is not called any more
         for (const auto& one : m_found) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -20,6 +21,9 @@ struct KernelLayer {
     std::string variant;
     std::filesystem::path variant_folder;
     std::string op_namespace;  ///< metadata.json's id
+    /// Whether this process can run it (see runtime::cannot_run). The library of one that it cannot run is
+    /// not loaded: its operators are defined by the schemas in it, so that a model can be made, not run.
+    bool runs_here = true;
 };
 
 struct LoadedKernel {
@@ -28,10 +32,13 @@ struct LoadedKernel {
     LayerSource layer;
     /// The library; nothing for a kernel that has none.
     std::optional<runtime::KernelEntry> entry;
+    /// Operators that the kernel's Python code calls and that could not be defined, and why.
+    std::map<std::string, std::string> missing;
 };
 
 /// Reads the source and loads the library. Throws Error(not_found) for an unknown layer or function and
-/// Error(kernelize) when the library cannot be loaded.
+/// Error(kernelize) when the library cannot be loaded, or when no TorchScript model can call the kernel: it
+/// is Python alone, or registers its functions with tvm-ffi and not with torch.
 LoadedKernel load_kernel(KernelLayer kernel);
 
 /// What forbids the layer in any model: the rules for hub layers. Empty when nothing does.

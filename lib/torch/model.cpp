@@ -3,9 +3,11 @@
 #include <torch/csrc/jit/api/function_impl.h>
 #include <torch/csrc/jit/serialization/export.h>
 
+#include <algorithm>
 #include <functional>
 #include <set>
 
+#include "device_ops.hpp"
 #include "guarded_memory.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
@@ -60,9 +62,25 @@ void check_sizes(const torch::jit::Module& module) {
     }
 }
 
+// Makes the operators of a kernelized model known, so that it can be looked into.
+void define_for_inspection(const fs::path& path) {
+    const auto manifest = runtime::read_manifest(path.string());
+    const auto runs_here = [&](const runtime::KernelEntry& kernel) {
+        return runtime::cannot_run(manifest->device, kernel.variant).empty();
+    };
+    if (std::all_of(manifest->kernels.begin(), manifest->kernels.end(), runs_here)) {
+        runtime::load(path.string());
+        return;
+    }
+    for (const auto& kernel : manifest->kernels) {
+        const fs::path library = runtime::find_library(kernel, path.string());
+        define_operators(library, library.parent_path(), kernel.op_namespace);
+    }
+}
+
 }  // namespace
 
-Model load_model(const fs::path& path) {
+Model load_model(const fs::path& path, ModelUse use) {
     std::error_code error;
     if (!fs::is_regular_file(path, error))
         throw Error(ErrorCode::not_found, path.string() + ": no such file");
@@ -85,7 +103,8 @@ Model load_model(const fs::path& path) {
     }
     if (kernelized) {
         try {
-            runtime::load(path.string());
+            use == ModelUse::run ? static_cast<void>(runtime::load(path.string()))
+                                 : define_for_inspection(path);
         } catch (const std::exception& failure) {
             throw Error(ErrorCode::failed, first_line(failure.what()));
         }

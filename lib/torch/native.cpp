@@ -121,7 +121,8 @@ runtime::Manifest kernelize(torch::nn::Module& model, const KernelizeOptions& op
     KernelChooser chooser(options, device_of(model.parameters(), options));
     Adaptation adaptation(model, types);
     try {
-        runtime::Manifest manifest{TORCH_VERSION, chooser.device().type(), options.mode.to_string(), {}, {}};
+        runtime::Manifest manifest{TORCH_VERSION,   chooser.device().type(), options.mode.to_string(), {}, {},
+                                   chooser.target()};
         std::vector<std::pair<ExtensibleLayer*, std::shared_ptr<BoundForward>>> outcomes;
         std::optional<std::string> inside;  // a layer that was replaced: what it holds is not called any more
         for (const auto& one : find_layers(model)) {

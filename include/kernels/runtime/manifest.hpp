@@ -43,6 +43,9 @@ struct KERNELS_RUNTIME_API Manifest {
     std::string mode;    ///< "inference"
     std::vector<KernelEntry> kernels;
     std::vector<LayerEntry> layers;
+    /// The machine that the kernels were chosen for, in the form of `--target`; empty: the one that wrote the
+    /// model.
+    std::string target;
 
     /// Throws std::runtime_error for anything that is no manifest, and for library paths that leave their
     /// repository.

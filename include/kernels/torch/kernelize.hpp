@@ -54,7 +54,9 @@ struct KernelizeOptions {
     const hub::Hub* hub = nullptr;
     /// The cache without a Hub; that of the environment variables when not given.
     std::optional<std::filesystem::path> cache;
-    /// The machine that builds are chosen for; this one, with the torch of this process, when not given.
+    /// The machine that builds are chosen for; this one, with the torch of this process, when not given. The
+    /// library of a build that this process cannot run is not loaded: its operators are defined by the
+    /// schemas in it, so that the model can be saved for the other machine, and not run here.
     std::optional<build::Target> target;
     /// How this machine is looked at.
     build::DetectOptions detect;

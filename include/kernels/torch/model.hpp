@@ -17,10 +17,16 @@ struct Model {
     const std::atomic<bool>* cancel = nullptr;  ///< once true, save_model throws Error(interrupted)
 };
 
-/// Loads an archive; the kernels of a kernelized one are loaded first. Throws Error(not_found) when there is
-/// no such file and Error(failed) when it is no TorchScript archive, with what it is instead where that can
-/// be told, or damaged: every record's checksum is compared (see runtime/archive.hpp).
-Model load_model(const std::filesystem::path& path);
+enum class ModelUse {
+    run,     ///< the kernels of a kernelized model are loaded
+    inspect  ///< of kernels that cannot run here only the operators are defined
+};
+
+/// Loads an archive; the kernels of a kernelized one come first. Throws Error(not_found) when there is no
+/// such file and Error(failed) when it is no TorchScript archive, with what it is instead where that can be
+/// told, or damaged: every record's checksum is compared (see runtime/archive.hpp); and when its kernels are
+/// not on this machine or, to run it, are for another one.
+Model load_model(const std::filesystem::path& path, ModelUse use = ModelUse::run);
 
 /// Writes the archive beside `path` and renames it: a failure leaves nothing, not even a killed process
 /// where the file system has unnamed files. Throws Error(failed).

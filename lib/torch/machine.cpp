@@ -1,0 +1,86 @@
+#include "machine.hpp"
+
+#include <ATen/Context.h>
+#include <torch/version.h>
+
+#include <set>
+#include <string>
+
+#include "kernels/core/error.hpp"
+
+namespace kernels::torchscript {
+namespace {
+
+// The names that mappings and build variants have for the same device.
+std::string backend_of(const std::string& device) {
+    if (device == "mps") return "metal";
+    return device == "npu" ? "cann" : device;
+}
+
+// A device's version is a part of the names of builds, and only a torch for the device tells it.
+build::Target foreign_target(const std::string& device, const build::Target& here) {
+    const std::string torch = "torch=" + here.torch->to_string();
+    if (device == "mps") return build::Target::parse(torch + ",metal,macos=26.0");
+    if (device == "neuron" || device == "tpu") return build::Target::parse(torch + "," + device, here);
+    const std::string backend = backend_of(device);
+    const std::string version = backend == "cuda"   ? "12.8"
+                                : backend == "rocm" ? "6.4"
+                                : backend == "xpu"  ? "2025.2"
+                                                    : "8.3";
+    throw Error(
+        ErrorCode::usage,
+        "--device " + device + ": the torch here computes on " + std::string(here.backend.name()) +
+            ", so the version of " + backend + " is not known",
+        "name it: --target " + torch + "," + backend + "=" + version + ",cpu=" + here.cpu + ",os=" + here.os);
+}
+
+}  // namespace
+
+layer::Device device_of(const std::vector<at::Tensor>& parameters, const KernelizeOptions& options) {
+    if (options.device) return *options.device;
+    if (options.target) return layer::device_type_of(*options.target);
+    std::set<std::string> names;
+    for (const auto& parameter : parameters) {
+        if (parameter.defined()) names.insert(c10::DeviceTypeName(parameter.device().type(), true));
+    }
+    if (names.size() != 1) {
+        std::string list;
+        for (const auto& name : names)
+            list += (list.empty() ? "" : " and ") + name;
+        throw Error(ErrorCode::usage,
+                    names.empty() ? "the model has no parameters that would tell its device"
+                                  : "the model's parameters are on several devices: " + list,
+                    "name the device with --device");
+    }
+    // torch for ROCm calls its devices cuda.
+    if (*names.begin() == "cuda" && at::globalContext().hasROCM()) return "rocm";
+    return *names.begin();
+}
+
+Machine machine_for(const layer::Device& device, const KernelizeOptions& options) {
+    if (options.target) {
+        if (const auto type = layer::device_type_of(*options.target); type != device.type()) {
+            throw Error(ErrorCode::usage, "--device " + device.type() + ": the target " +
+                                              options.target->to_string() + " is for " + type);
+        }
+        return {*options.target, true};
+    }
+    Machine machine{build::detect(options.detect).target, options.detect.torch.has_value()};
+    build::Target& target = machine.target;
+    // The torch of this process decides, unless another one is named.
+    if (!machine.is_named) {
+        target.torch = Version::parse(TORCH_VERSION);
+        if (target.os == "linux") target.cxx11_abi = true;
+    }
+    if (device.type() == "cpu") {
+        target.backend = build::Backend{};
+        target.capability.reset();
+        target.gpu_arch.reset();
+    } else if (backend_of(device.type()) != target.backend.name()) {
+        target = foreign_target(device.type(), target);
+        machine.is_named = true;
+    }
+    return machine;
+}
+
+}  // namespace kernels::torchscript
