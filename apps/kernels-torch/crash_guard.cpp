@@ -9,6 +9,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "common/program.hpp"
+
 namespace kernels::app {
 namespace {
 
@@ -64,6 +66,15 @@ void CrashGuard::about_to(const std::string& step) {
     std::memcpy(prepared.text.data(), text.data(), prepared.size);
     prepared.stream = m_json ? STDOUT_FILENO : STDERR_FILENO;
     prepared.status = exit_status(m_code);
+}
+
+torchscript::Model load_model_guarded(const std::filesystem::path& path, bool json) {
+    CrashGuard guard(ErrorCode::failed, "libtorch crashed while it read the model",
+                     "the file is made to do harm, or damaged before it was written", json);
+    guard.about_to(path.string());
+    auto model = torchscript::load_model(path);
+    model.cancel = &interrupted();
+    return model;
 }
 
 }  // namespace kernels::app

@@ -1,9 +1,11 @@
 // What is said when foreign code crashes in this process: a kernel, or libtorch on a hostile archive.
 #pragma once
 
+#include <filesystem>
 #include <string>
 
 #include "kernels/core/error.hpp"
+#include "kernels/torch/model.hpp"
 
 namespace kernels::app {
 
@@ -27,5 +29,9 @@ class CrashGuard {
     std::string m_hint;
     bool m_json;
 };
+
+/// torchscript::load_model, with one error line when libtorch crashes on what it reads. The model can be
+/// cancelled by Ctrl-C.
+torchscript::Model load_model_guarded(const std::filesystem::path& path, bool json);
 
 }  // namespace kernels::app

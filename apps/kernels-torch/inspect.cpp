@@ -1,6 +1,7 @@
 #include <cstdio>
 
 #include "commands.hpp"
+#include "crash_guard.hpp"
 #include "kernels/runtime/runtime.hpp"
 #include "kernels/torch/kernelize.hpp"
 #include "kernels/torch/model.hpp"
@@ -10,7 +11,10 @@ namespace kernels::app {
 int run_inspect(const Context& context) {
     const std::string path = context.arguments.positional().front();
     if (const auto cache = context.arguments.value("--cache")) ::setenv("KERNELS_CACHE", cache->c_str(), 1);
-    const auto model = torchscript::load_model(path);
+    const auto model = load_model_guarded(path, context.json);
+    CrashGuard guard(ErrorCode::failed, "libtorch crashed on the model",
+                     "the file is made to do harm, or damaged before it was written", context.json);
+    guard.about_to(path);
     const auto manifest = runtime::read_manifest(path);
     const auto calls = torchscript::count_kernel_calls(model.module);
     nlohmann::ordered_json document = {{"model", path}};

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "commands.hpp"
+#include "crash_guard.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/torch/model.hpp"
 #include "verification.hpp"
@@ -93,6 +94,15 @@ torchscript::KernelizeOptions read_options(const Context& context, const std::op
     return options;
 }
 
+runtime::Manifest rewrite(const fs::path& path, torch::jit::Module& module,
+                          const torchscript::KernelizeOptions& plan, bool json) {
+    CrashGuard guard(ErrorCode::kernelize,
+                     "libtorch or a kernel library crashed while the layers were replaced",
+                     "nothing was written", json);
+    guard.about_to(path.string());
+    return torchscript::kernelize(module, plan);
+}
+
 void print_rows(const runtime::Manifest& manifest, const Context& context) {
     std::size_t module_width = 6;
     std::size_t layer_width = 5;
@@ -126,7 +136,7 @@ int run_kernelize(const Context& context) {
         throw Error(ErrorCode::usage, output.string() + ": the result cannot replace the model itself",
                     "name another file with --output");
     }
-    auto model = torchscript::load_model(path);
+    auto model = load_model_guarded(path, context.json);
     // One that is kernelized already begins with its original forwards as well.
     if (model.extra_files.contains(runtime::manifest_name)) torchscript::unkernelize(model.module);
     std::optional<Session> session;
@@ -134,7 +144,8 @@ int run_kernelize(const Context& context) {
     const auto options = read_options(context, session);
     std::optional<torch::jit::Module> original;
     if (arguments.has("--verify")) original = torchscript::with_own_code(model.module);
-    const auto manifest = torchscript::kernelize(model.module, options);
+    if (interrupted()) throw Error(ErrorCode::interrupted, "interrupted");
+    const auto manifest = rewrite(path, model.module, options, context.json);
     if (manifest.layers.empty()) {
         throw Error(ErrorCode::kernelize,
                     path.string() + ": none of its classes carries a registered layer name",

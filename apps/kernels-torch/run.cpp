@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "commands.hpp"
+#include "crash_guard.hpp"
 #include "inputs.hpp"
 #include "kernels/runtime/runtime.hpp"
 #include "kernels/torch/kernelize.hpp"
@@ -57,7 +58,7 @@ int run_run(const Context& context) {
     const long long repeat = arguments.number("--repeat", 1).value_or(10);
     const auto tolerance = read_tolerance(arguments);
 
-    auto model = torchscript::load_model(path);
+    auto model = load_model_guarded(path, context.json);
     model.module.eval();
     const auto inputs = read_inputs(arguments);
     const auto manifest = runtime::read_manifest(path);
@@ -79,7 +80,7 @@ int run_run(const Context& context) {
 
     std::optional<torchscript::Difference> difference;
     if (const auto reference = arguments.value("--reference")) {
-        auto original = torchscript::load_model(*reference);
+        auto original = load_model_guarded(*reference, context.json);
         original.module.eval();
         const Timed other = time_forward(original.module, inputs, repeat);
         difference = torchscript::compare(once, other.output, {tolerance});

@@ -42,7 +42,10 @@ torchscript::Verification verify(const std::filesystem::path& path, torch::jit::
         options.made_up = true;
     }
     CrashGuard guard(ErrorCode::kernelize, "a kernel crashed", "nothing was written", context.json);
-    options.before = [&](const std::string& what) { guard.about_to(path.string() + ": " + what); };
+    options.before = [&](const std::string& what) {
+        if (interrupted()) throw Error(ErrorCode::interrupted, "interrupted");
+        guard.about_to(path.string() + ": " + what);
+    };
     auto verification = torchscript::verify(original, kernelized, manifest, options);
     if (verification.passed()) return verification;
 

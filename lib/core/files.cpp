@@ -5,10 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <functional>
 
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
@@ -28,6 +30,19 @@ mode_t default_mode() {
         return current;
     }();
     return 0666U & ~mask;
+}
+
+// The first of the names beside `path` with which `make` succeeds: one that nothing has yet.
+std::string name_beside(const std::filesystem::path& path,
+                        const std::function<bool(const std::string&)>& make) {
+    constexpr int most_tries = 100;
+    static std::atomic<unsigned> counter{0};
+    for (int i = 0; i < most_tries; ++i) {
+        std::string name = path.string() + "." + std::to_string(::getpid()) + "-" + std::to_string(counter++);
+        if (make(name)) return name;
+        if (errno != EEXIST) break;
+    }
+    throw io_error(path, "cannot be written", errno);
 }
 
 }  // namespace
@@ -53,11 +68,14 @@ std::optional<std::string> read_file_if_exists(const std::filesystem::path& path
 }
 
 AtomicFile::AtomicFile(std::filesystem::path path) : m_path(std::move(path)) {
-    std::string name = m_path.string() + ".XXXXXX";
-    m_fd = ::mkstemp(name.data());
-    if (m_fd < 0) throw io_error(m_path, "cannot be written", errno);
-    m_temporary = name;
-    ::fchmod(m_fd, default_mode());
+    // Without a name until commit(), where the file system can do that: a killed process leaves nothing.
+    const auto folder = m_path.has_parent_path() ? m_path.parent_path() : std::filesystem::path(".");
+    m_fd = ::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, default_mode());
+    if (m_fd >= 0) return;
+    m_temporary = name_beside(m_path, [&](const std::string& name) {
+        m_fd = ::open(name.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, default_mode());
+        return m_fd >= 0;
+    });
 }
 
 AtomicFile::~AtomicFile() {
@@ -78,6 +96,12 @@ void AtomicFile::write(std::string_view bytes) {
 
 void AtomicFile::commit() {
     if (::fsync(m_fd) != 0) throw io_error(m_path, "cannot be written", errno);
+    if (m_temporary.empty()) {
+        const std::string unnamed = "/proc/self/fd/" + std::to_string(m_fd);
+        m_temporary = name_beside(m_path, [&](const std::string& name) {
+            return ::linkat(AT_FDCWD, unnamed.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
+        });
+    }
     const int fd = m_fd;
     m_fd = -1;
     if (::close(fd) != 0) throw io_error(m_path, "cannot be written", errno);

@@ -1,5 +1,6 @@
 #include "kernels/runtime/manifest.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
@@ -20,34 +21,57 @@ bool stays_inside(std::string_view path) {
     return path.find('\\') == std::string_view::npos && path.find('\0') == std::string_view::npos;
 }
 
+// Text that may stand in a message and in a path.
+std::string text_at(const Json& item, const char* key) {
+    std::string text = item.at(key).get<std::string>();
+    if (std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }))
+        throw std::runtime_error(std::string("the manifest has control characters in ") + key);
+    return text;
+}
+
+Json parse_shallow(std::string_view text) {
+    constexpr int deepest = 8;  // a manifest has three levels
+    return Json::parse(text, [](int depth, Json::parse_event_t, const Json&) {
+        if (depth > deepest) throw std::runtime_error("the manifest cannot be read: too deeply nested");
+        return true;
+    });
+}
+
+bool names_library_inside(const KernelEntry& kernel) {
+    if (kernel.repo.empty())  // a local kernel's, by its path
+        return kernel.library.starts_with('/') && stays_inside(kernel.library.substr(1));
+    return stays_inside(kernel.library) && stays_inside(kernel.repo) && stays_inside(kernel.commit) &&
+           split(kernel.repo, '/').size() == 2;
+}
+
 }  // namespace
 
 Manifest Manifest::parse(std::string_view text) {
     Manifest manifest;
     try {
-        const Json json = Json::parse(text);
+        const Json json = parse_shallow(text);
         if (const int schema = json.at("schema").get<int>(); schema != schema_version) {
             throw std::runtime_error("the manifest has schema " + std::to_string(schema) +
                                      ", this version reads " + std::to_string(schema_version));
         }
-        manifest.torch = json.at("torch").get<std::string>();
-        manifest.device = json.at("device").get<std::string>();
-        manifest.mode = json.at("mode").get<std::string>();
+        manifest.torch = text_at(json, "torch");
+        manifest.device = text_at(json, "device");
+        manifest.mode = text_at(json, "mode");
         for (const auto& item : json.at("kernels")) {
-            KernelEntry kernel{item.at("repo"),         item.at("commit"),  item.at("variant"),
-                               item.at("op-namespace"), item.at("library"), item.at("sha256")};
-            if (!kernel.repo.empty() &&
-                (!stays_inside(kernel.library) || !stays_inside(kernel.repo) ||
-                 !stays_inside(kernel.commit) || split(kernel.repo, '/').size() != 2)) {
+            KernelEntry kernel{text_at(item, "repo"),    text_at(item, "commit"),
+                               text_at(item, "variant"), text_at(item, "op-namespace"),
+                               text_at(item, "library"), text_at(item, "sha256")};
+            if (!names_library_inside(kernel)) {
                 throw std::runtime_error("the manifest names a library outside its kernel repository: " +
                                          backquoted(kernel.library));
             }
             manifest.kernels.push_back(std::move(kernel));
         }
         for (const auto& item : json.at("layers")) {
-            manifest.layers.push_back({item.at("module"), item.at("layer"), item.at("repo"),
-                                       item.at("hub-layer"), item.at("commit"), item.at("variant"),
-                                       item.at("status"), item.at("reason"), item.value("mode", "")});
+            manifest.layers.push_back({text_at(item, "module"), text_at(item, "layer"), text_at(item, "repo"),
+                                       text_at(item, "hub-layer"), text_at(item, "commit"),
+                                       text_at(item, "variant"), text_at(item, "status"), item.at("reason"),
+                                       item.value("mode", "")});
         }
     } catch (const Json::exception& error) {
         throw std::runtime_error(std::string("the manifest cannot be read: ") + error.what());

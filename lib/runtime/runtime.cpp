@@ -1,8 +1,8 @@
 #include "kernels/runtime/runtime.hpp"
 
-#include <caffe2/serialize/inline_container.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <stdexcept>
 
@@ -11,6 +11,7 @@
 #include "kernels/core/files.hpp"
 #include "kernels/core/places.hpp"
 #include "kernels/core/text.hpp"
+#include "kernels/runtime/archive.hpp"
 
 namespace kernels::runtime {
 namespace {
@@ -64,15 +65,21 @@ fs::path find_library(const KernelEntry& kernel, const std::string& model) {
 std::optional<Manifest> read_manifest(const std::string& path) {
     std::error_code error;
     if (!fs::is_regular_file(path, error)) throw std::runtime_error(path + ": no such file");
+    constexpr std::uint64_t largest_manifest = 16U << 20U;
+    std::string text;
     try {
-        caffe2::serialize::PyTorchStreamReader reader(path);
-        const std::string record = std::string("extra/") + manifest_name;
-        if (!reader.hasRecord(record)) return std::nullopt;
-        const auto [data, size] = reader.getRecord(record);
-        return Manifest::parse({static_cast<const char*>(data.get()), size});
-    } catch (const c10::Error& failure) {
-        throw std::runtime_error(path + ": not a TorchScript archive (" +
-                                 std::string(split(failure.what_without_backtrace(), '\n').front()) + ")");
+        const auto records = check_archive(path, ArchiveCheck::structure);
+        const std::string ending = std::string("/extra/") + manifest_name;
+        const auto found = std::find_if(records.begin(), records.end(), [&](const ArchiveRecord& record) {
+            return record.name.substr(record.name.find('/')) == ending;
+        });
+        if (found == records.end()) return std::nullopt;
+        text = read_record(path, *found, largest_manifest);
+    } catch (const std::runtime_error& failure) {
+        throw std::runtime_error(path + ": not a TorchScript archive: " + failure.what());
+    }
+    try {
+        return Manifest::parse(text);
     } catch (const std::runtime_error& failure) {
         throw std::runtime_error(path + ": " + failure.what());
     }
@@ -84,7 +91,12 @@ std::vector<std::string> load(const std::string& path) {
     std::vector<std::string> namespaces;
     try {
         for (const auto& kernel : manifest->kernels) {
-            load_library(find_library(kernel, path).string(), kernel.op_namespace);
+            const auto library = find_library(kernel, path).string();
+            try {
+                load_library(library, kernel.op_namespace);
+            } catch (const std::runtime_error& failure) {
+                throw std::runtime_error(path + ": " + failure.what());
+            }
             namespaces.push_back(kernel.op_namespace);
         }
     } catch (const Error& error) {

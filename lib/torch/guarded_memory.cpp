@@ -8,7 +8,7 @@
 #include <cstring>
 #include <mutex>
 #include <new>
-#include <unordered_set>
+#include <unordered_map>
 
 namespace kernels::torchscript {
 namespace {
@@ -30,7 +30,7 @@ struct Block {
 
 struct Blocks {
     std::mutex mutex;
-    std::unordered_set<Block*> live;
+    std::unordered_map<const void*, Block*> live;  // by what is given out
     bool damaged = false;
 };
 
@@ -44,7 +44,7 @@ void release(void* context) {
     {
         const std::lock_guard lock(blocks().mutex);
         blocks().damaged = blocks().damaged || !block->whole();
-        blocks().live.erase(block);
+        blocks().live.erase(block->memory + margin);
     }
     std::free(block->memory);
     delete block;
@@ -60,7 +60,7 @@ class GuardedAllocator final : public c10::Allocator {
         std::memset(memory + margin + size, nan_byte, whole - margin - size);
         auto* block = new Block{memory, size};
         const std::lock_guard lock(blocks().mutex);
-        blocks().live.insert(block);
+        blocks().live.emplace(memory + margin, block);
         return {memory + margin, block, &release, at::Device(at::kCPU)};
     }
     void copy_data(void* to, const void* from, std::size_t size) const override {
@@ -95,7 +95,13 @@ GuardedMemory::~GuardedMemory() {
 bool GuardedMemory::damaged() {
     const std::lock_guard lock(blocks().mutex);
     return blocks().damaged || !std::all_of(blocks().live.begin(), blocks().live.end(),
-                                            [](const Block* block) { return block->whole(); });
+                                            [](const auto& item) { return item.second->whole(); });
+}
+
+std::optional<std::size_t> GuardedMemory::size_of(const void* data) {
+    const std::lock_guard lock(blocks().mutex);
+    const auto found = blocks().live.find(data);
+    return found == blocks().live.end() ? std::nullopt : std::optional(found->second->size);
 }
 
 }  // namespace kernels::torchscript

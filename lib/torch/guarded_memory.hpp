@@ -1,6 +1,9 @@
 // Memory whose surroundings are watched.
 #pragma once
 
+#include <cstddef>
+#include <optional>
+
 namespace kernels::torchscript {
 
 /// While one lives, what tensors on the CPU get is surrounded by 64 bytes of NaN on both sides: a kernel that
@@ -14,6 +17,9 @@ class GuardedMemory {
 
     /// Whether the surroundings of anything that was given out since the beginning have changed.
     static bool damaged();
+
+    /// How many bytes were given out at this address; nothing for memory from elsewhere.
+    static std::optional<std::size_t> size_of(const void* data);
 };
 
 }  // namespace kernels::torchscript

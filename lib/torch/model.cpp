@@ -1,14 +1,18 @@
 #include "kernels/torch/model.hpp"
 
-#include <caffe2/serialize/inline_container.h>
-#include <unistd.h>
+#include <torch/csrc/jit/api/function_impl.h>
+#include <torch/csrc/jit/serialization/export.h>
 
-#include <fstream>
+#include <functional>
+#include <set>
 
+#include "guarded_memory.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
+#include "kernels/runtime/archive.hpp"
 #include "kernels/runtime/runtime.hpp"
+#include "tensors_in.hpp"
 
 namespace kernels::torchscript {
 namespace {
@@ -19,27 +23,41 @@ std::string first_line(std::string_view text) {
     return std::string(split(trimmed(text), '\n').front());
 }
 
-// What a file that is no TorchScript archive probably is.
-std::string guess_kind(const fs::path& path) {
-    std::array<char, 4> magic{};
-    std::ifstream in(path, std::ios::binary);
-    in.read(magic.data(), magic.size());
-    const std::string_view start(magic.data(), static_cast<std::size_t>(in.gcount()));
+// What a file that is no TorchScript archive probably is; `why` is what is wrong with it as an archive.
+std::string guess_kind(const fs::path& path, const std::string& why) {
     if (path.extension() == ".safetensors") return "it holds weights only (safetensors)";
-    if (start.empty()) return "it is empty";
-    if (!start.starts_with("PK")) return "it is no zip archive";
-    return "it is a zip archive without TorchScript code, such as a checkpoint of torch.save, or damaged";
+    return why;
 }
 
-// The names of an archive's extra files.
-std::vector<std::string> extra_names(const fs::path& path) {
-    caffe2::serialize::PyTorchStreamReader reader(path.string());
-    std::vector<std::string> names;
-    constexpr std::string_view prefix = "extra/";
-    for (const auto& record : reader.getAllRecords()) {
-        if (record.starts_with(prefix)) names.push_back(record.substr(prefix.size()));
+// libtorch believes the size that a tensor states, whatever its record holds.
+void check_sizes(const torch::jit::Module& module) {
+    std::vector<at::Tensor> tensors = weights_of(module);
+    const std::function<void(torch::jit::Block*)> add_constants = [&](torch::jit::Block* block) {
+        for (torch::jit::Node* node : block->nodes()) {
+            for (torch::jit::Block* inner : node->blocks())
+                add_constants(inner);
+            if (node->kind() != c10::prim::Constant || node->outputs().empty()) continue;
+            if (const auto value = torch::jit::toIValue(node->output())) {
+                for (const auto& tensor : tensors_in({*value}))
+                    tensors.push_back(tensor);
+            }
+        }
+    };
+    std::set<const torch::jit::Function*> seen;
+    for (const auto& part : module.modules()) {
+        for (const auto& method : part.get_methods()) {
+            auto& function = method.function();
+            if (function.isGraphFunction() && seen.insert(&function).second)
+                add_constants(torch::jit::toGraphFunction(function).graph()->block());
+        }
     }
-    return names;
+    for (const auto& tensor : tensors) {
+        if (!tensor.has_storage()) continue;
+        const auto& storage = tensor.storage();
+        const auto size = GuardedMemory::size_of(storage.data());
+        if (size && *size < storage.nbytes())
+            throw std::runtime_error("the record of one of its tensors is cut off");
+    }
 }
 
 }  // namespace
@@ -50,15 +68,20 @@ Model load_model(const fs::path& path) {
         throw Error(ErrorCode::not_found, path.string() + ": no such file");
     const std::string hint =
         "make one with torch.jit.script(model).save(…) or torch.jit.trace(model, input).save(…)";
+    const std::string no_code_kind =
+        "it is a zip archive without TorchScript code, such as a checkpoint of torch.save";
     bool kernelized = false;
     Model model;
     try {
-        for (const auto& name : extra_names(path))
-            model.extra_files[name] = "";
+        for (const auto& record : runtime::check_archive(path.string(), runtime::ArchiveCheck::contents)) {
+            constexpr std::string_view folder = "/extra/";
+            const std::string_view name = std::string_view(record.name).substr(record.name.find('/'));
+            if (name.starts_with(folder)) model.extra_files[std::string(name.substr(folder.size()))] = "";
+        }
         kernelized = model.extra_files.contains(runtime::manifest_name);
-    } catch (const std::exception&) {
-        throw Error(ErrorCode::failed, path.string() + ": not a TorchScript archive: " + guess_kind(path),
-                    hint);
+    } catch (const std::exception& failure) {
+        throw Error(ErrorCode::failed,
+                    path.string() + ": not a TorchScript archive: " + guess_kind(path, failure.what()), hint);
     }
     if (kernelized) {
         try {
@@ -68,13 +91,15 @@ Model load_model(const fs::path& path) {
         }
     }
     try {
+        const GuardedMemory memory;
         model.module = torch::jit::load(path.string(), std::nullopt, model.extra_files);
+        check_sizes(model.module);
     } catch (const c10::Error& failure) {
         const std::string why = first_line(failure.what_without_backtrace());
         const bool no_code = why.find("constants.pkl") != std::string::npos;
         throw Error(ErrorCode::failed,
-                    path.string() + ": not a TorchScript archive that can be loaded: " +
-                        (no_code ? guess_kind(path) : why),
+                    path.string() +
+                        ": not a TorchScript archive that can be loaded: " + (no_code ? no_code_kind : why),
                     no_code ? hint : std::string());
     } catch (const std::exception& failure) {
         throw Error(ErrorCode::failed, path.string() + ": cannot be loaded: " + first_line(failure.what()),
@@ -84,26 +109,20 @@ Model load_model(const fs::path& path) {
 }
 
 void save_model(const Model& model, const fs::path& path) {
-    // torch names the archive's inner folder after the file: a fixed name keeps equal models equal.
-    const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
-    const fs::path folder = parent / ("." + path.filename().string() + "." + std::to_string(::getpid()));
-    const fs::path temporary = folder / "model.pt";
-    std::error_code error;
-    fs::create_directory(folder, error);
-    if (error) {
-        throw Error(ErrorCode::failed, path.string() + ": cannot be written: " + error.message(),
-                    "name another place with --output");
-    }
     try {
-        model.module.save(temporary.string(), model.extra_files);
+        AtomicFile file(path);
+        const auto write = [&](const void* bytes, std::size_t size) {
+            if (model.cancel != nullptr && *model.cancel) throw Error(ErrorCode::interrupted, "interrupted");
+            file.write({static_cast<const char*>(bytes), size});
+            return size;
+        };
+        torch::jit::ExportModule(model.module, write, model.extra_files);
+        file.commit();
+    } catch (const Error&) {
+        throw;
     } catch (const std::exception& failure) {
-        fs::remove_all(folder, error);
         throw Error(ErrorCode::failed, path.string() + ": cannot be written: " + first_line(failure.what()));
     }
-    std::error_code renamed;
-    fs::rename(temporary, path, renamed);
-    fs::remove_all(folder, error);
-    if (renamed) throw Error(ErrorCode::failed, path.string() + ": cannot be written: " + renamed.message());
 }
 
 }  // namespace kernels::torchscript

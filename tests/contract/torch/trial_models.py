@@ -1,4 +1,4 @@
-"""The originals of the trial, and small models around them, scripted and traced: python3 trial_models.py FOLDER."""
+"""The originals of the trial, and small models around them, scripted and traced: python3 trial_models.py FOLDER [LAYER…]."""
 
 import pathlib
 import sys
@@ -125,9 +125,11 @@ class Residual(nn.Module):
         return normed + total
 
 
-def main(folder: pathlib.Path) -> None:
+def main(folder: pathlib.Path, *names: str) -> None:
     torch.manual_seed(0)
     for layer in (RMSNorm, GemmaNorm, AddRMSNorm, LayerNorm, SiluAndMul, Gelu, GeluTanh, ReLU, Softmax, RotateHalf):
+        if names and layer.__name__ not in names:
+            continue
         around = {SiluAndMul: Gated, AddRMSNorm: Residual}.get(layer, Model)
         for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
             model = around(layer()).to(dtype).eval()
@@ -137,4 +139,4 @@ def main(folder: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    main(pathlib.Path(sys.argv[1]), *sys.argv[2:])

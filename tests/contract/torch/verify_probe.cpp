@@ -1,8 +1,18 @@
-// --verify on many models in one process: verify_probe VARIANT_FOLDER OP_NAMESPACE < lines of JSON
+// What would take a process for each file from the command line, in one.
+//
+// verify_probe --load < paths: loads each model in a child that has 1 GiB of memory more than it needs; a
+// line of JSON for each, {"loaded": true}, {"error": message} or {"signal": number}.
+//
+// --verify on many models: verify_probe VARIANT_FOLDER OP_NAMESPACE < lines of JSON
 // {"model": file, "layer": its class, "hub-layer": class in the kernel, "seed": number}; one line of JSON for
 // each.
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <torch/script.h>
+#include <unistd.h>
 
+#include <array>
+#include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -50,11 +60,60 @@ nlohmann::json answer(const nlohmann::json& question, const std::string& folder,
     return reply;
 }
 
+nlohmann::json load(const std::string& path) {
+    try {
+        torchscript::load_model(path);
+        return {{"loaded", true}};
+    } catch (const std::exception& failure) {
+        return {{"error", failure.what()}};
+    }
+}
+
+void limit_memory() {
+    constexpr rlim_t spare = rlim_t{1} << 30U;
+    rlim_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    const rlim_t bytes = pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + spare;
+    const rlimit limit{bytes, bytes};
+    ::setrlimit(RLIMIT_AS, &limit);
+}
+
+std::string dump(const nlohmann::json& json) {
+    return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+nlohmann::json load_in_child(const std::string& path) {
+    std::array<int, 2> ends{};
+    if (::pipe(ends.data()) != 0) return {{"failed", "pipe"}};
+    const pid_t child = ::fork();
+    if (child == 0) {
+        limit_memory();
+        const std::string reply = dump(load(path));
+        const bool told = ::write(ends[1], reply.data(), reply.size()) == static_cast<ssize_t>(reply.size());
+        ::_exit(told ? 0 : 3);
+    }
+    ::close(ends[1]);
+    std::string reply;
+    std::array<char, 4096> piece{};
+    for (ssize_t got = 0; (got = ::read(ends[0], piece.data(), piece.size())) > 0;)
+        reply.append(piece.data(), static_cast<std::size_t>(got));
+    ::close(ends[0]);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    if (WIFSIGNALED(status)) return {{"signal", WTERMSIG(status)}};
+    return reply.empty() ? nlohmann::json{{"failed", "no reply"}} : nlohmann::json::parse(reply);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 3) return 2;
     std::string line;
+    if (argc == 2 && std::string(argv[1]) == "--load") {
+        while (std::getline(std::cin, line))
+            std::cout << dump(load_in_child(line)) << std::endl;
+        return 0;
+    }
+    if (argc != 3) return 2;
     while (std::getline(std::cin, line)) {
         nlohmann::json reply;
         try {
@@ -62,7 +121,7 @@ int main(int argc, char** argv) {
         } catch (const std::exception& failure) {
             reply = {{"error", failure.what()}};
         }
-        std::cout << reply.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << std::endl;
+        std::cout << dump(reply) << std::endl;
     }
     return 0;
 }
