@@ -7,7 +7,7 @@ import unittest
 
 import harness
 import trial_layers
-from trial_world import NAMESPACE, TrialTest, variant
+from trial_world import TrialTest
 
 PROBE = harness.need("KERNELS_VERIFY_PROBE")
 SEEDS = (0, 1, 2)
@@ -25,8 +25,7 @@ class WrongKernelsTest(TrialTest):
                     dtype = trial.dtypes[seed % len(trial.dtypes)]
                     questions.append({"model": str(self.models / f"{trial.original}-{dtype}-{form}.pt"), "seed": seed,
                                       "layer": trial.original, "hub-layer": trial.name, "fault": trial.fault})
-        folder = self.repository / "build" / variant()
-        done = subprocess.run([PROBE, folder, NAMESPACE], capture_output=True, text=True, env=self.environment, timeout=280,
+        done = subprocess.run([PROBE, self.repository], capture_output=True, text=True, env=self.environment, timeout=280,
                               input="".join(json.dumps(question) + "\n" for question in questions))
         self.assertEqual(done.returncode, 0, done.stderr)
         answers = [json.loads(line) for line in done.stdout.splitlines()]

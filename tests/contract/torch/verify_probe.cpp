@@ -3,7 +3,7 @@
 // verify_probe --load < paths: loads each model in a child that has 1 GiB of memory more than it needs; a
 // line of JSON for each, {"loaded": true}, {"error": message} or {"signal": number}.
 //
-// --verify on many models: verify_probe VARIANT_FOLDER OP_NAMESPACE < lines of JSON
+// --verify on many models: verify_probe KERNEL_REPOSITORY < lines of JSON
 // {"model": file, "layer": its class, "hub-layer": class in the kernel, "seed": number}; one line of JSON for
 // each.
 #include <sys/resource.h>
@@ -25,16 +25,13 @@ using namespace kernels;
 
 namespace {
 
-nlohmann::json answer(const nlohmann::json& question, const std::string& folder, const std::string& space) {
+nlohmann::json answer(const nlohmann::json& question, const std::string& repository) {
     const std::string path = question.at("model");
     auto model = torchscript::load_model(path);
+    const std::string layer = question.at("layer");
     torchscript::KernelizeOptions plan;
-    torchscript::KernelLayer kernel;
-    kernel.layer_name = question.at("layer");
-    kernel.hub_layer = question.at("hub-layer");
-    kernel.variant_folder = folder;
-    kernel.op_namespace = space;
-    plan.kernels.push_back(kernel);
+    plan.mapping = layer::KernelMapping{
+        {layer, "cpu", layer::LocalLayerRepository{repository, question.at("hub-layer").get<std::string>()}}};
     auto original = torchscript::with_own_code(model.module);
     const auto manifest = torchscript::kernelize(model.module, plan);
     nlohmann::json reply = {{"layers", nlohmann::json::array()}};
@@ -113,11 +110,11 @@ int main(int argc, char** argv) {
             std::cout << dump(load_in_child(line)) << std::endl;
         return 0;
     }
-    if (argc != 3) return 2;
+    if (argc != 2) return 2;
     while (std::getline(std::cin, line)) {
         nlohmann::json reply;
         try {
-            reply = answer(nlohmann::json::parse(line), argv[1], argv[2]);
+            reply = answer(nlohmann::json::parse(line), argv[1]);
         } catch (const std::exception& failure) {
             reply = {{"error", failure.what()}};
         }
