@@ -101,11 +101,11 @@ void BoundForward::bind(const ExtensibleLayer& layer) {
         m_self.register_attribute(name, value.type(), value);
     }
     try {
-        torchscript::compile_method(m_self, m_self.type(), "forward", m_kernel->source,
-                                    m_kernel->layer.forward, m_kernel->plan.op_namespace, {});
+        torchscript::compile_method(m_self, m_self.type(), "forward", m_kernel->layer.forward,
+                                    {m_kernel->plan.op_namespace, {}, layer.signature().arguments});
     } catch (const Error& error) {
         const std::string what = error.what();
-        const bool lacks = what.find("no attribute") != std::string::npos;
+        const bool lacks = what.find("needs the attribute") != std::string::npos;
         throw Error(error.code(), lacks ? what + "; self has " + members_of(m_self) +
                                               ", and what its kernel_attributes() declares"
                                         : what);

@@ -1,9 +1,13 @@
 #include "frontend.hpp"
 
 #include <torch/csrc/jit/frontend/parser.h>
-#include <torch/csrc/jit/frontend/resolver.h>
-#include <torch/csrc/jit/frontend/sugared_value.h>
+#include <torch/csrc/jit/passes/dead_code_elimination.h>
+#include <torch/csrc/jit/passes/lower_tuples.h>
+#include <torch/csrc/jit/runtime/operator.h>
 
+#include <regex>
+
+#include "hub_values.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
 
@@ -11,141 +15,166 @@ namespace kernels::torchscript {
 namespace {
 
 using namespace torch::jit;
+using source::ParameterPlan;
 
-// `torch.ops`: its attributes are op namespaces.
-struct OpsModule final : SugaredValue {
-    std::string kind() const override { return "torch.ops"; }
-    std::shared_ptr<SugaredValue> attr(const SourceRange&, GraphFunction&,
-                                       const std::string& field) override {
-        return std::make_shared<BuiltinModule>(field);
-    }
-};
-
-// `torch`, `torch.nn`, `torch.nn.functional`: operators, and the names of dtypes.
-struct TorchModule final : SugaredValue {
-    std::string kind() const override { return "torch"; }
-    std::shared_ptr<SugaredValue> attr(const SourceRange& where, GraphFunction& method,
-                                       const std::string& field) override {
-        if (field == "ops") return std::make_shared<OpsModule>();
-        if (field == "nn" || field == "functional") return std::make_shared<TorchModule>();
-        static const std::map<std::string, at::ScalarType> dtypes = {
-            {"float32", at::kFloat},     {"float", at::kFloat},    {"float16", at::kHalf},
-            {"half", at::kHalf},         {"float64", at::kDouble}, {"double", at::kDouble},
-            {"bfloat16", at::kBFloat16}, {"int8", at::kChar},      {"uint8", at::kByte},
-            {"int16", at::kShort},       {"int32", at::kInt},      {"int", at::kInt},
-            {"int64", at::kLong},        {"long", at::kLong},      {"bool", at::kBool}};
-        if (const auto dtype = dtypes.find(field); dtype != dtypes.end()) {
-            return toSugaredValue(IValue(static_cast<int64_t>(dtype->second)), method, where);
-        }
-        return BuiltinModule("aten").attr(where, method, field);
-    }
-    static std::shared_ptr<SugaredValue> toSugaredValue(const IValue& value, GraphFunction& method,
-                                                        const SourceRange& where) {
-        return std::make_shared<SimpleValue>(method.graph()->insertConstant(value, where));
-    }
-};
-
-// The names that a hub module's source can use.
-struct HubResolver final : Resolver, std::enable_shared_from_this<HubResolver> {
-    HubResolver(const HubModule& hub_module, std::string ops, std::shared_ptr<CompilationUnit> helper_unit)
-        : module(hub_module), op_namespace(std::move(ops)), helpers(std::move(helper_unit)) {}
-
-    std::shared_ptr<SugaredValue> resolveValue(const std::string& name, GraphFunction& method,
-                                               const SourceRange& where) override {
-        if (name == "torch" || name == "F" || name == "nn") return std::make_shared<TorchModule>();
-        if (name == "ops" || name == "_ops") return std::make_shared<BuiltinModule>(op_namespace);
-        if (auto* known = helpers->find_function(c10::QualifiedName(name))) {
-            return std::make_shared<FunctionValue>(known);
-        }
-        if (const auto function = module.function(name)) {
-            auto source = std::make_shared<Source>(function->text, function->file, function->line);
-            Parser parser(source);
-            auto defined = helpers->define(std::nullopt, {}, {}, {Def(parser.parseFunction(false))},
-                                           {shared_from_this()}, nullptr);
-            return std::make_shared<FunctionValue>(defined.front());
-        }
-        if (const auto number = module.number(name))
-            return TorchModule::toSugaredValue(IValue(*number), method, where);
-        return nullptr;
-    }
-    TypePtr resolveType(const std::string&, const SourceRange&) override { return nullptr; }
-
-    const HubModule& module;
-    std::string op_namespace;
-    std::shared_ptr<CompilationUnit> helpers;
-};
-
-// `self`, whose missing attributes may be given as constants. No SimpleValue: of those the compiler keeps
-// only the graph value.
-struct SelfValue final : SugaredValue {
-    SelfValue(Value* own_value, const std::map<std::string, project::AttributeValue>& given)
-        : value(own_value), constants(given) {}
-    std::string kind() const override { return "self"; }
-    Value* asValue(const SourceRange&, GraphFunction&) override { return value; }
-    std::shared_ptr<SugaredValue> attr(const SourceRange& where, GraphFunction& method,
-                                       const std::string& field) override {
-        const auto given = constants.find(field);
-        if (given == constants.end()) return SimpleValue(value).attr(where, method, field);
-        const IValue constant = std::visit([](const auto& known) { return IValue(known); }, given->second);
-        return TorchModule::toSugaredValue(constant, method, where);
-    }
-    Value* value;
-    const std::map<std::string, project::AttributeValue>& constants;
-};
-
-struct LayerSelf final : Self {
-    LayerSelf(ClassTypePtr class_type, const std::map<std::string, project::AttributeValue>& given)
-        : type(std::move(class_type)), constants(given) {}
-    std::shared_ptr<SugaredValue> makeSugared(Value* value) const override {
-        value->setType(type);
-        return std::make_shared<SelfValue>(value, constants);
-    }
-    ClassTypePtr getClassType() const override { return type; }
-    ClassTypePtr type;
-    const std::map<std::string, project::AttributeValue>& constants;
-};
-
-// TorchScript's message is a page; its first sentence and the marked line say it.
-std::string short_reason(const std::string& message) {
-    std::string reason;
+// TorchScript's message is a page; its first paragraph says it, and "File …, line …" says where.
+std::string reason(const std::string& message, const FunctionSource& function) {
+    static const std::regex where(R"re(File "([^"\n]*)", line (\d+))re");
+    std::string text;
     for (const auto line : split(message, '\n')) {
-        const auto text = trimmed(line);
-        if (text.empty()) {
-            if (!reason.empty()) break;
+        const auto part = trimmed(line);
+        if (part.empty() || part.starts_with("File \"")) {
+            if (!text.empty()) break;
             continue;
         }
-        reason += (reason.empty() ? "" : " ") + std::string(text);
-        if (reason.size() > 200) break;
+        // The schema of an op is long, and what does not fit it follows.
+        if (text.empty() && part.find("::") != std::string_view::npos && part.ends_with(':')) continue;
+        text += (text.empty() ? "" : " ") + std::string(part);
+        if (text.size() > 300) break;
     }
-    return reason;
+    while (text.ends_with(':') || text.ends_with('.'))
+        text.pop_back();
+    std::smatch match;
+    const std::string head = message.substr(0, 4000);
+    if (std::regex_search(head, match, where)) return match[1].str() + ":" + match[2].str() + ": " + text;
+    return function.file() + ":" + std::to_string(function.line()) + ": " + text;
+}
+
+[[noreturn]] void rethrow(const std::exception& failure, const FunctionSource& function) {
+    const auto* own = dynamic_cast<const Error*>(&failure);
+    std::string why = own != nullptr ? own->what() : reason(failure.what(), function);
+    if (const std::string kernel = source::python_kernel_behind(function);
+        !kernel.empty() && why.find(kernel) == std::string::npos)
+        why += "; it leads to " + kernel;
+    throw Error(ErrorCode::kernelize, why, own != nullptr ? own->hint() : "");
+}
+
+// The type of a parameter without annotation that goes to an op of the kernel as it is: what the op takes.
+c10::TypePtr type_by_use(const FunctionSource& function, const std::string& parameter,
+                         const std::string& op_namespace) {
+    using Kind = source::Expression::Kind;
+    c10::TypePtr found;
+    if (source::assigns(function, parameter)) return found;
+    source::for_each_expression(function.definition->body, [&](const source::Expression& call) {
+        if (found || call.kind != Kind::call || call.part(0).kind != Kind::attribute) return;
+        const std::string owner = source::dotted(call.part(0).part(0));
+        if (owner.empty() ||
+            function.package->lookup(*function.module, owner).kind != source::Symbol::Kind::ops)
+            return;
+        const auto operators =
+            getAllOperatorsFor(c10::Symbol::fromQualString(op_namespace + "::" + call.part(0).text));
+        if (operators.size() != 1) return;
+        const auto& wanted = operators.front()->schema().arguments();
+        for (std::size_t i = 1; i < call.parts.size(); ++i) {
+            const auto& argument = call.part(i);
+            if (argument.is(Kind::name, parameter) && i <= wanted.size()) found = wanted[i - 1].type();
+            if (argument.kind != Kind::keyword || !argument.part(0).is(Kind::name, parameter)) continue;
+            for (const auto& one : wanted) {
+                if (one.name() == argument.text) found = one.type();
+            }
+        }
+    });
+    return found;
+}
+
+// The parameters without self, ctx and stars.
+std::vector<ParameterPlan> plan(HubCompilation& compilation, const FunctionSource& function,
+                                const std::optional<std::vector<c10::TypePtr>>& arguments) {
+    std::vector<ParameterPlan> plans;
+    const auto& parameters = function.definition->parameters;
+    for (std::size_t i = function.method ? 1 : 0; i < parameters.size(); ++i) {
+        const auto& parameter = parameters[i];
+        if (parameter.stars != 0) continue;
+        c10::TypePtr given;
+        if (arguments && plans.size() < arguments->size()) given = (*arguments)[plans.size()];
+        const bool left_out = arguments && given == nullptr && parameter.value != nullptr;
+        if (given == nullptr && !left_out)
+            given = compilation.annotated(function, parameter.annotation.get());
+        if (given == nullptr && !left_out)
+            given = type_by_use(function, parameter.name, compilation.op_namespace());
+        const bool none = parameter.value && parameter.value->is(source::Expression::Kind::constant, "None");
+        using Kind = source::Expression::Kind;
+        if (given == nullptr && !left_out) {
+            given = c10::TensorType::get();
+            if (parameter.value && parameter.value->kind == Kind::number) {
+                const bool whole = parameter.value->text.find_first_of(".eE") == std::string::npos;
+                given = whole ? c10::TypePtr(c10::IntType::get()) : c10::TypePtr(c10::FloatType::get());
+            } else if (parameter.value && parameter.value->kind == Kind::string) {
+                given = c10::StringType::get();
+            } else if (parameter.value && parameter.value->kind == Kind::constant && !none) {
+                given = c10::BoolType::get();
+            }
+        }
+        if (!arguments && none) given = c10::OptionalType::create(given);
+        plans.push_back(plan_parameter(compilation, function, parameter, given));
+        plans.back().keyword_only = parameter.keyword_only;
+        plans.back().optional = !arguments && parameter.value != nullptr;
+        if (plans.back().optional && given->kind() == c10::TypeKind::FloatType) plans.back().type = "float";
+    }
+    return plans;
+}
+
+Def parse(const source::LoweredFunction& lowered, const FunctionSource& function, bool method) {
+    Parser parser(
+        std::make_shared<Source>(lowered.text, function.file(), static_cast<std::size_t>(function.line())));
+    return Def(parser.parseFunction(method));
+}
+
+void finish(Function& compiled) {
+    auto graph = toGraphFunction(compiled).graph();
+    inline_functions(*graph);
+    LowerSimpleTuples(graph);
+    EliminateDeadCode(graph);
+}
+
+void refuse_python_kernel(const FunctionSource& function) {
+    if (const std::string language = source::kernel_language(function); !language.empty()) {
+        throw Error(ErrorCode::kernelize, function.file() + ":" + std::to_string(function.line()) + ": " +
+                                              function.name() + " is a " + language +
+                                              " kernel, which TorchScript cannot call");
+    }
 }
 
 }  // namespace
 
-void compile_method(const Module& owner, const ClassTypePtr& type, const std::string& method,
-                    const HubModule& module, const FunctionSource& source, const std::string& op_namespace,
-                    const std::map<std::string, project::AttributeValue>& constants) {
-    // `def forward(` becomes `def method(`.
-    std::string text = "def ";
-    text += method;
-    text += source.text.substr(source.text.find('('));
+void compile_method(const Module& owner, const c10::ClassTypePtr& type, const std::string& method,
+                    const FunctionSource& function, const CompileOptions& options) {
     const auto unit = owner._ivalue()->compilation_unit();
+    auto compilation = std::make_shared<HubCompilation>(options.op_namespace, options.constants);
     try {
-        auto resolver =
-            std::make_shared<HubResolver>(module, op_namespace, std::make_shared<CompilationUnit>());
-        Parser parser(std::make_shared<Source>(text, source.file, source.line));
-        const LayerSelf self(type, constants);
-        unit->define(type->name(), {}, {}, {Def(parser.parseFunction(true))}, {resolver}, &self);
-    } catch (const Error&) {
-        throw;
+        refuse_python_kernel(function);
+        auto parameters = plan(*compilation, function, options.arguments);
+        // A function stands for a layer that ignores self.
+        if (!function.method) parameters.insert(parameters.begin(), ParameterPlan{"hub_self"});
+        const auto lowered = source::lower(function, method, parameters);
+        const auto self = layer_self(type, *compilation);
+        const auto defined = unit->define(type->name(), {}, {}, {parse(lowered, function, true)},
+                                          {compilation->resolver(function, lowered.imports)}, self.get());
+        finish(*defined.front());
     } catch (const std::exception& failure) {
         if (type->findMethod(method) != nullptr) remove_method(owner, type, method);
-        throw Error(ErrorCode::kernelize,
-                    source.file + ":" + std::to_string(source.line) + ": " + short_reason(failure.what()));
+        rethrow(failure, function);
     }
 }
 
-void remove_method(const Module& owner, const ClassTypePtr& type, const std::string& method) {
+Function& compile_function(CompilationUnit& unit, const std::string& name, const FunctionSource& function,
+                           const CompileOptions& options) {
+    auto compilation = std::make_shared<HubCompilation>(options.op_namespace, options.constants);
+    try {
+        refuse_python_kernel(function);
+        const auto lowered = source::lower(function, name, plan(*compilation, function, options.arguments));
+        const auto defined = unit.define(std::nullopt, {}, {}, {parse(lowered, function, false)},
+                                         {compilation->resolver(function, lowered.imports)}, nullptr);
+        finish(*defined.front());
+        return *defined.front();
+    } catch (const std::exception& failure) {
+        if (unit.find_function(c10::QualifiedName(name)) != nullptr)
+            unit.unsafeRemoveMethod(c10::QualifiedName(name));
+        rethrow(failure, function);
+    }
+}
+
+void remove_method(const Module& owner, const c10::ClassTypePtr& type, const std::string& method) {
     type->unsafeRemoveMethod(method);
     owner._ivalue()->compilation_unit()->unsafeRemoveMethod(c10::QualifiedName(*type->name(), method));
 }

@@ -84,7 +84,7 @@ std::string replace(const Found& layer, const LoadedKernel& kernel, layer::Mode 
     try {
         const auto before = operators_called(layer.module.get_method("forward").function());
         keep_original_forward(layer.module);
-        replace_forward(layer.module, layer.module, kernel.source, kernel.layer, kernel.plan,
+        replace_forward(layer.module, layer.module, kernel.layer, kernel.plan,
                         layer.binding != nullptr ? layer.binding->attributes
                                                  : std::map<std::string, project::AttributeValue>{});
         if (!mode.is_training()) return {};

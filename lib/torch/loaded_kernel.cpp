@@ -22,30 +22,16 @@ std::optional<fs::path> library_of(const fs::path& folder) {
     return libraries.empty() ? std::nullopt : std::optional(libraries.front());
 }
 
-// `def f(x)` becomes `def f(self, x)`: a function stands for a layer without state.
-LayerSource layer_of(const HubModule& package, const std::string& function) {
-    auto source = package.function(function);
-    if (!source) {
-        throw Error(ErrorCode::not_found, "the kernel's package has no function " + backquoted(function));
-    }
-    const auto open = source->text.find('(') + 1;
-    const auto first = source->text.find_first_not_of(" \t", open);
-    source->text.insert(open, source->text[first] == ')' ? "self" : "self, ");
-    LayerSource layer;
-    layer.forward = std::move(*source);
-    return layer;
-}
-
 }  // namespace
 
 LoadedKernel load_kernel(KernelLayer kernel) {
     const std::string name = kernel.repo.empty() ? kernel.variant_folder.string() : kernel.repo;
-    LoadedKernel loaded{std::move(kernel), {}, {}, std::nullopt};
+    LoadedKernel loaded{std::move(kernel), {}, std::nullopt};
     const KernelLayer& plan = loaded.plan;
     try {
-        loaded.source = HubModule::load(plan.variant_folder, plan.is_function);
+        const auto source = HubModule::load(plan.variant_folder, plan.is_function);
         loaded.layer =
-            plan.is_function ? layer_of(loaded.source, plan.hub_layer) : loaded.source.layer(plan.hub_layer);
+            plan.is_function ? source.function_layer(plan.hub_layer) : source.layer(plan.hub_layer);
         if (const auto library = library_of(plan.variant_folder)) {
             const std::string file = library->filename().string();
             loaded.entry = {plan.repo,
@@ -73,7 +59,7 @@ std::string unfit_for(const LoadedKernel& kernel, layer::Mode mode) {
     const std::string name =
         (kernel.plan.is_function ? "the kernel's function " : "the kernel's layer ") + kernel.plan.hub_layer;
     if (mode.is_training() && !kernel.layer.has_backward) return name + " has no backward";
-    if (mode.is_training() && kernel.layer.forward.from_autograd) {
+    if (mode.is_training() && kernel.layer.python_backward) {
         return name + " has its backward in a Python autograd function, which TorchScript does not run";
     }
     if (mode.is_torch_compile() && !kernel.layer.can_torch_compile) {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "hub_source.hpp"
+#include "frontend.hpp"
 #include "kernels/layer/mode.hpp"
 #include "kernels/runtime/manifest.hpp"
 
@@ -24,8 +24,7 @@ struct KernelLayer {
 
 struct LoadedKernel {
     KernelLayer plan;
-    HubModule source;
-    /// A function has become the forward of a layer that ignores self.
+    /// A function stands for the forward of a layer without state.
     LayerSource layer;
     /// The library; nothing for a kernel that has none.
     std::optional<runtime::KernelEntry> entry;

@@ -5,7 +5,6 @@
 #include <torch/csrc/jit/passes/inliner.h>
 
 #include <algorithm>
-#include <regex>
 #include <set>
 #include <vector>
 
@@ -17,17 +16,6 @@ namespace {
 using namespace torch::jit;
 
 constexpr const char* hub_method = "kernels_hub_forward";
-
-// Attributes that the hub layer reads from self.
-std::set<std::string> attributes_read(const FunctionSource& source) {
-    std::set<std::string> names;
-    static const std::regex access(R"(\bself\.(\w+))");
-    for (auto match = std::sregex_iterator(source.text.begin(), source.text.end(), access);
-         match != std::sregex_iterator(); ++match) {
-        names.insert((*match)[1].str());
-    }
-    return names;
-}
 
 void collect_constants_before_root(Block* block, std::set<double>& found) {
     for (Node* node : block->nodes()) {
@@ -56,12 +44,13 @@ std::optional<double> recover_epsilon(Graph& graph) {
     throw Error(ErrorCode::kernelize, why);
 }
 
-// The attributes that the hub layer needs and the class lacks, from the binding or the graph.
+// What stands in for attributes that the class lacks, from the binding or the graph. The compiler names the
+// others where the layer uses them.
 std::map<std::string, project::AttributeValue> missing_attributes(
-    const Module& layer, const FunctionSource& source,
+    const Module& layer, const LayerSource& hub_layer,
     const std::map<std::string, project::AttributeValue>& given) {
     std::map<std::string, project::AttributeValue> constants;
-    for (const auto& name : attributes_read(source)) {
+    for (const auto& name : hub_layer.attributes) {
         if (const auto known = given.find(name); known != given.end()) {
             constants.emplace(*known);
             continue;
@@ -71,13 +60,7 @@ std::map<std::string, project::AttributeValue> missing_attributes(
         const auto recovered =
             is_epsilon ? recover_epsilon(*toGraphFunction(layer.get_method("forward").function()).graph())
                        : std::nullopt;
-        if (!recovered) {
-            refuse("the kernel's layer needs the attribute " + name +
-                   ", which this layer does not have; give it as "
-                   "attributes = { " +
-                   name + " = … } in the binding");
-        }
-        constants.emplace(name, *recovered);
+        if (recovered) constants.emplace(name, *recovered);
     }
     return constants;
 }
@@ -143,12 +126,16 @@ void splice(Graph& graph, Graph& hub) {
 
 }  // namespace
 
-void replace_forward(const Module& model, const Module& layer, const HubModule& source,
-                     const LayerSource& hub_layer, const KernelLayer& kernel,
+void replace_forward(const Module& model, const Module& layer, const LayerSource& hub_layer,
+                     const KernelLayer& kernel,
                      const std::map<std::string, project::AttributeValue>& attributes) {
     const ClassTypePtr type = layer.type();
-    const auto constants = missing_attributes(layer, hub_layer.forward, attributes);
-    compile_method(model, type, hub_method, source, hub_layer.forward, kernel.op_namespace, constants);
+    CompileOptions options{kernel.op_namespace, missing_attributes(layer, hub_layer, attributes),
+                           std::vector<TypePtr>{}};
+    for (const auto& argument : type->getMethod("forward").getSchema().arguments()) {
+        if (argument.name() != "self") options.arguments->push_back(argument.type());
+    }
+    compile_method(model, type, hub_method, hub_layer.forward, options);
     const Function& compiled = type->getMethod(hub_method);
     const Function& original = type->getMethod("forward");
     try {

@@ -15,7 +15,7 @@ namespace kernels::torchscript {
 /// Replaces the forward of `layer`'s class. Throws Error(kernelize) with the reason when that is not
 /// possible; the class is unchanged then.
 void replace_forward(const torch::jit::Module& model, const torch::jit::Module& layer,
-                     const HubModule& source, const LayerSource& hub_layer, const KernelLayer& kernel,
+                     const LayerSource& hub_layer, const KernelLayer& kernel,
                      const std::map<std::string, project::AttributeValue>& attributes);
 
 }  // namespace kernels::torchscript

@@ -1,112 +1,338 @@
+// Sources in the ways in which kernels are published, compiled and run beside what they mean.
+#include <torch/library.h>
+#include <torch/script.h>
+
+// libtorch's logging has a CHECK of its own.
+#undef CHECK
 #include <doctest/doctest.h>
 
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
+#include "kernels/runtime/runtime.hpp"
 #include "temporary_folder.hpp"
-#include "torch/hub_source.hpp"
+#include "torch/frontend.hpp"
 
 using namespace kernels;
+using namespace kernels::torchscript;
 using kernels::testing::TemporaryFolder;
-using kernels::torchscript::HubModule;
-using kernels::torchscript::LayerSource;
 
 namespace {
 
-LayerSource layer_of(const std::string& text, const std::string& name = "L") {
-    const TemporaryFolder folder;
-    write_file(folder / "layers.py", text);
-    return HubModule::load(folder.path(), false).layer(name);
+const std::string op_namespace = "front_test";
+
+// The ops of the kernel that these sources call.
+void with_ops() {
+    static torch::Library* const library = [] {
+        auto* made = new torch::Library(torch::Library::DEF, op_namespace, std::nullopt, __FILE__, __LINE__);
+        made->def("relu(Tensor! out, Tensor input) -> ()",
+                  [](at::Tensor& out, const at::Tensor& input) { out.copy_(at::relu(input)); });
+        made->def("both(Tensor x) -> (Tensor, Tensor)",
+                  [](const at::Tensor& x) { return std::make_tuple(x + 1, x * 2); });
+        made->def("all(Tensor x) -> Tensor[]", [](const at::Tensor& x) {
+            return std::vector<at::Tensor>{x + 1, x * 2};
+        });
+        made->def("scale(Tensor x, *, float factor=2.0, Tensor? bias=None) -> Tensor",
+                  [](const at::Tensor& x, double factor, const std::optional<at::Tensor>& bias) {
+                      return bias ? x * factor + *bias : x * factor;
+                  });
+        runtime::load_library("", op_namespace);
+        return made;
+    }();
+    (void)library;
 }
 
-std::string refused(const std::string& text) {
+using Files = std::map<std::string, std::string>;
+
+void write_package(const TemporaryFolder& folder, const Files& files) {
+    write_file(folder / "__init__.py", "");
+    for (const auto& [name, text] : files)
+        write_file(folder / name, text);
+}
+
+// A layer to be replaced: a weight, an epsilon, a child.
+torch::jit::Module plain_layer() {
+    torch::jit::Module layer("Layer");
+    layer.register_parameter("weight", torch::full({4}, 3.0), false);
+    layer.register_attribute("eps", c10::FloatType::get(), 0.5);
+    torch::jit::Module child("Child");
+    child.register_parameter("weight", torch::full({4}, 10.0), false);
+    child.define("def forward(self, x):\n    return x + self.weight\n");
+    layer.register_module("child", child);
+    return layer;
+}
+
+// Compiles the layer L of these files and calls it.
+c10::IValue run(const Files& files, const std::vector<c10::IValue>& inputs) {
+    with_ops();
+    const TemporaryFolder folder;
+    write_package(folder, files);
+    auto layer = plain_layer();
+    CompileOptions options{op_namespace, {{"given", 7.0}}, std::vector<c10::TypePtr>{}};
+    for (const auto& input : inputs)
+        options.arguments->push_back(input.isTensor() ? c10::TensorType::get() : input.type());
+    compile_method(layer, layer.type(), "hub_forward",
+                   HubModule::load(folder.path(), false).layer("L").forward, options);
+    return layer.get_method("hub_forward")(inputs);
+}
+
+const std::string imports =
+    "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\nfrom ._ops import ops\n";
+const std::string head =
+    imports + "class L(nn.Module):\n  def forward(self, x):\n";  // the body begins on line 7
+
+at::Tensor body(const std::string& statements, const at::Tensor& x) {
+    return run({{"layers.py", head + statements}}, {x}).toTensor();
+}
+
+std::string refused(const Files& files) {
     try {
-        layer_of(text);
+        run(files, {torch::ones({4})});
     } catch (const Error& error) {
         return error.what();
     }
     return "nothing was refused";
 }
 
-std::string repeated(const std::string& text, std::size_t times) {
-    std::string all;
-    for (std::size_t i = 0; i < times; ++i)
-        all += text;
-    return all;
-}
-
-const std::string head = "class L(nn.Module):\n    def forward(self, x):\n";
+const auto x = torch::tensor({-1.0, 0.0, 2.0, 3.0});
 
 }  // namespace
 
-TEST_CASE("A layer's flags, docstrings and modern types") {
-    const auto layer = layer_of(R"(
-class L(torch.nn.Module):
-    """A layer."""
-    weight: torch.Tensor
-    can_torch_compile: bool = True
-    has_backward = False
-
-    def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> tuple[torch.Tensor, int]:
-        """Does it."""
-        return x, 1
-)");
-    CHECK(layer.violations.empty());
-    CHECK(layer.can_torch_compile);
-    CHECK(!layer.has_backward);
-    CHECK(layer.forward.line == 8);
+TEST_CASE("Ops in every spelling, with what Python converts") {
     CHECK(
-        layer.forward.text ==
-        "def forward(self, x: torch.Tensor, y: Optional[torch.Tensor] = None) -> Tuple[torch.Tensor, int]:\n"
-        "    return x, 1\n");
+        body("    out = torch.empty_like(x)\n    ops.relu(out, x)\n    return out\n", x).equal(at::relu(x)));
+    CHECK(body("    return torch.ops.front_test.scale(x, factor=3)\n", x).equal(x * 3));
+    CHECK(body("    return ops.scale.default(x, factor=x.shape[0], bias=self.weight)\n", x).equal(x * 4 + 3));
+    CHECK(run({{"layers.py",
+                "import torch\nfrom . import _ops\nclass L(torch.nn.Module):\n  def forward(self, x):\n"
+                "    return _ops.ops.scale(x)\n"}},
+              {x})
+              .toTensor()
+              .equal(x * 2));
+    CHECK(run({{"layers.py",
+                "import torch\nkernels = torch.ops.front_test\nclass L(torch.nn.Module):\n"
+                "  def forward(self, x):\n    return kernels.scale(x)\n"}},
+              {x})
+              .toTensor()
+              .equal(x * 2));
 }
 
-TEST_CASE("An autograd function becomes its forward without what only backward needs") {
-    const auto layer = layer_of(R"(
-class F(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, a, scale=2.0):
-        ctx.save_for_backward(
-            a)
-        return a * scale
+TEST_CASE("Tuple and list results") {
+    CHECK(body("    a, b = ops.both(x)\n    return a - b\n", x).equal(1 - x));
+    CHECK(body("    a, b = ops.all(x)\n    return a - b\n", x).equal(1 - x));
+    CHECK(body("    return ops.all(x)[0]\n", x).equal(x + 1));
+    CHECK(body("    a, *rest = ops.all(x)\n    return rest[0] + len(rest)\n", x).equal(x * 2 + 1));
+    const auto both = run({{"layers.py", head + "    return ops.both(x)\n"}}, {x}).toTuple();
+    CHECK(both->elements()[1].toTensor().equal(x * 2));
+}
+
+TEST_CASE("Attributes of self, its children, and constants that stand in for what it lacks") {
+    CHECK(body("    return self.child(x) + self.child.weight + self.eps + self.given\n", x).equal(x + 27.5));
+    CHECK(body("    return x * getattr(self, 'nothing', 2) if hasattr(self, 'weight') else x.nothing\n", x)
+              .equal(x * 2));
+    CHECK(body("    if hasattr(self, 'nothing'):\n      return self.nothing(x)\n    return x\n", x).equal(x));
+}
+
+TEST_CASE("Autograd functions are their forward") {
+    const std::string function = imports + R"(
+class Scale(torch.autograd.Function):
+  @staticmethod
+  @torch.amp.custom_fwd(device_type="cuda")
+  def forward(ctx, x, factor, bias=None):
+    ctx.factor = factor
+    ctx.save_for_backward(
+        x)
+    ctx.needs = ctx.needs_input_grad[0]
+    return ops.scale(x, factor=ctx.factor, bias=bias)
+
+  @staticmethod
+  def backward(ctx, grad):
+    return grad * ctx.factor, None, lambda: 1
+)";
+    const std::string layer = "class L(nn.Module):\n  def forward(self, x):\n    ";
+    CHECK(run({{"layers.py", function + layer + "return Scale.apply(x, self.eps)\n"}}, {x})
+              .toTensor()
+              .equal(x / 2));
+    // In an expression, twice, by another name.
+    CHECK(run({{"layers.py",
+                function + "scale = Scale.apply\n" + layer + "return scale(x, 2) + Scale.apply(x, 3, x)\n"}},
+              {x})
+              .toTensor()
+              .equal(x * 6));
+}
+
+TEST_CASE("Functions and constants of other modules, compiled for what they are given") {
+    const Files files = {
+        {"helpers.py",
+         "import torch\nfrom .numbers import EPS\nfrom ._ops import ops\n\n"
+         "def add(x, y=1, *, scale: float = 2, flag=None):\n"
+         "  \"\"\"x is anything.\"\"\"\n"
+         "  if flag is None:\n    flag = EPS\n"
+         "  return (x + y) * scale + flag\n\n"
+         "def size(shape): return shape[0]\n"},
+        {"numbers.py", "BASE = 1e-1\nEPS: float = 5 * BASE\n"},
+        {"layers.py",
+         imports + "from . import helpers\nfrom .helpers import add as plus\n"
+                   "class L(nn.Module):\n  def forward(self, x):\n"
+                   "    return plus(x, 2.0, scale=3) + helpers.add(1, flag=x) + helpers.size(x.shape)\n"}};
+    CHECK(at::allclose(run(files, {x}).toTensor(), (x + 2) * 3 + 0.5 + (4 + x) + 4));
+}
+
+TEST_CASE("Dataclasses, optional values and static branches") {
+    const Files files = {{"layers.py", imports + R"(
+from dataclasses import dataclass
+
+@dataclass
+class Packed:
+    w: torch.Tensor
+    n: int
+    bias: torch.Tensor | None = None
+
+def apply(p: Packed, x: torch.Tensor) -> torch.Tensor:
+    if getattr(p, "bias", None) is not None:
+        return ops.scale(x * p.w, factor=p.n, bias=p.bias)
+    return x * p.w
 
 class L(nn.Module):
     def forward(self, x):
-        return F.apply(x)
-)");
-    CHECK(layer.forward.text ==
-          "def forward(self, x):\n"
-          "    hub_argument_0 = x\n"
-          "    hub_argument_1 = 2.0\n"
-          "    a = hub_argument_0\n"
-          "    scale = hub_argument_1\n"
-          "    return a * scale\n");
+        return apply(Packed(w=self.weight, n=2, bias=getattr(self, "weight", None)), x) + apply(Packed(x, 1), x)
+)"}};
+    CHECK(run(files, {x}).toTensor().equal(x * 6 + 3 + x * x));
 }
 
-TEST_CASE("Each broken rule for hub layers is named") {
-    const std::string forward = "    def forward(self, x):\n        return x\n";
-    const std::string start = "class L(nn.Module):\n";
-    CHECK(layer_of(start + "    def __init__(self):\n        pass\n" + forward).violations ==
-          std::vector<std::string>{"has a constructor"});
-    CHECK(layer_of(start + "    size = 3\n" + forward).violations ==
-          std::vector<std::string>{"has the further member size"});
-    CHECK(layer_of("class L(object):\n" + forward).violations ==
-          std::vector<std::string>{"is no torch.nn.Module"});
-    CHECK(layer_of(start + "    pass\n").violations == std::vector<std::string>{"has no forward of its own"});
+TEST_CASE("Arguments take the types of what is replaced, and those it has not keep their defaults") {
+    const std::string text =
+        imports +
+        "class L(nn.Module):\n  def forward(self, x, sizes: list[tuple], scale=3, out=None, **kwargs):\n"
+        "    n = kwargs.pop('n', 1)\n    if out is None:\n      out = x * scale\n    return out * "
+        "sizes[0][1] + n\n";
+    c10::impl::GenericList sizes(c10::TupleType::create({c10::IntType::get(), c10::IntType::get()}));
+    sizes.push_back(c10::ivalue::Tuple::create(5, 6));
+    CHECK(run({{"layers.py", text}}, {x, sizes}).toTensor().equal(x * 18 + 1));
+    CHECK(run({{"layers.py", text}}, {x, sizes, 2}).toTensor().equal(x * 12 + 1));
 }
 
-TEST_CASE("Source that would exhaust a stack is refused") {
-    CHECK(refused(head + "        return " + repeated("(", 1000) + "x\n").find("brackets") !=
-          std::string::npos);
-    CHECK(refused(head + "        return (\n" + repeated("- - - - - -\n", 10000) + "x)\n")
-              .find("statement of more") != std::string::npos);
-    CHECK(refused(head + "        return " + repeated("-", 100000) + "x\n") ==
-          "layers.py:3: the line has more than 2000 characters");
-    CHECK(refused(head + "        y = 1\n" + repeated("        y = y\n", 1000) + "        return x\n")
-              .find("more than 1000 lines") != std::string::npos);
-    CHECK(refused(head + repeated(" ", 200) + "return x\n").find("too deeply") != std::string::npos);
+TEST_CASE("torch, torch.nn.functional, math, dtypes, shapes, assertions") {
+    CHECK(body("    return F.silu(x) + F.softmax(x, dim=-1, dtype=torch.float32) + nn.functional.dropout(x, "
+               "0)\n",
+               x)
+              .allclose(at::silu(x) + at::softmax(x, -1) + x));
+    CHECK(body("    from math import sqrt\n    import math\n    return x * sqrt(4) + math.pi\n", x)
+              .allclose(x * 2 + M_PI));
+    CHECK(body("    y = x.to(torch.bfloat16)\n    assert y.dtype == torch.bfloat16, f'no {y.dtype}'\n    "
+               "return y.to(x.dtype)\n",
+               x)
+              .equal(x));
+    CHECK(body("    return x.to(torch.float8_e4m3fn).float()\n", x).equal(x));
+    CHECK(
+        body("    return x.view(2, 2).reshape(*x.shape[:-1], -1).new_ones((*x.shape, 1), device=x.device)\n",
+             x)
+            .equal(torch::ones({4, 1})));
+    CHECK(body("    if 0 < x.dim() and not isinstance(x, torch.Tensor):\n      raise ValueError(f'no {x}')\n "
+               "   return x\n",
+               x)
+              .equal(x));
+    CHECK(
+        body("    for i in range(3):\n      x += i\n    return -x ** 2\n", x.clone()).equal(-(x + 3).pow(2)));
+    CHECK_THROWS_WITH(body("    raise ValueError(f'dim {x.dim()}')\n", x), doctest::Contains("dim 1"));
 }
 
-TEST_CASE("A layer that is not there, by a name that is no name") {
-    CHECK_THROWS_AS(layer_of(head + "        return x\n", "L("), Error);
-    CHECK_THROWS_AS(layer_of(head + "        return x\n", "M"), Error);
+TEST_CASE("Gradients are off where the source turns them off, and on again behind") {
+    const auto y = x.clone().requires_grad_();
+    const auto result =
+        run({{"layers.py",
+              imports + "@torch.no_grad()\ndef quiet(x): return x * 2\n"
+                        "class L(nn.Module):\n  def forward(self, x):\n"
+                        "    with torch.no_grad():\n      a = x * 3\n    return a, quiet(x), x * 4\n"}},
+            {y})
+            .toTuple();
+    CHECK(!result->elements()[0].toTensor().requires_grad());
+    CHECK(!result->elements()[1].toTensor().requires_grad());
+    CHECK(result->elements()[2].toTensor().requires_grad());
+}
+
+TEST_CASE("A module's own names hide Python's") {
+    CHECK(run({{"layers.py", imports +
+                                 "def max(a, b): return a + b\nclass L(nn.Module):\n  def forward(self, x):\n"
+                                 "    return max(x, 1)\n"}},
+              {x})
+              .toTensor()
+              .equal(x + 1));
+}
+
+TEST_CASE("What cannot be compiled is named with its place") {
+    const auto why = [](const std::string& statements) {
+        return refused({{"layers.py", head + statements}});
+    };
+    CHECK(why("    return ops.rleu(x)\n") ==
+          "layers.py:7: the kernel's library has no op `rleu`: did you mean `relu`?");
+    CHECK(why("    y = x\n    return self.nothing\n") ==
+          "layers.py:8: the kernel's layer needs the attribute nothing, which this layer does not have; give "
+          "it as "
+          "attributes = { nothing = … } in the binding");
+    CHECK(why("    import numpy as np\n    return np.abs(x)\n") ==
+          "layers.py:8: numpy is Python code outside the kernel, which TorchScript cannot call");
+    CHECK(why("    return F.nothing(x)\n") ==
+          "layers.py:7: torch.nn.functional.nothing is none of the functions that can be compiled");
+    CHECK(why("\n    return unknown(x)\n") == "layers.py:8: undefined value unknown");
+    CHECK(why("    return ops.scale(x, factor=x.shape)\n")
+              .find("layers.py:7: Expected a value of type 'float' for argument 'factor'") == 0);
+    CHECK(refused({{"layers.py",
+                    imports + "CACHE = {}\n" + head.substr(imports.size()) + "    return CACHE['x']\n"}}) ==
+          "layers.py:5: a list or dictionary of the module, which Python code may change");
+    CHECK(refused({{"layers.py", imports + "N = torch.cuda.device_count()\n" + head.substr(imports.size()) +
+                                     "    return x * N\n"}}) ==
+          "layers.py:5: a value that a call gives when the module is imported");
+    CHECK(refused({{"layers.py", imports + "def f(x): return f(x)\n" + head.substr(imports.size()) +
+                                     "    return f(x)\n"}}) == "layers.py:5: the function `f` calls itself");
+    CHECK(refused({{"layers.py", imports + "import triton\n@triton.jit\ndef k(x): pass\n" +
+                                     head.substr(imports.size()) + "    k[(1,)](x)\n    return x\n"}}) ==
+          "layers.py:10: it calls the Triton kernel k; it leads to the Triton kernel k (layers.py:7)");
+    CHECK(refused({{"helpers.py", "def f(x):\n  y = 1\n  return [z for z in x if z]\n"},
+                   {"layers.py", imports + "from .helpers import f\n" + head.substr(imports.size()) +
+                                     "    return f(x)\n"}}) ==
+          "helpers.py:3: TorchScript has not: a list comprehension with a condition or several loops");
+}
+
+TEST_CASE("Functions of a package") {
+    with_ops();
+    const TemporaryFolder folder;
+    write_package(folder,
+                  {{"__init__.py",
+                    imports + "from .more import scale as scaled\n"
+                              "def relu(x, out=None):\n  if out is None:\n    out = torch.empty_like(x)\n"
+                              "  ops.relu(out, x)\n  return out\n"},
+                   {"more.py",
+                    "from ._ops import ops\ndef scale(x, factor, eps=0):\n"
+                    "  return ops.scale(x, factor=factor, bias=None) + eps\n"}});
+    const auto package = HubModule::load(folder.path(), true);
+    torch::jit::CompilationUnit unit;
+    auto& relu = compile_function(unit, "relu", *package.function("relu"), {op_namespace, {}, std::nullopt});
+    CHECK(relu({x}).toTensor().equal(at::relu(x)));
+    const auto out = torch::empty_like(x);
+    CHECK(relu({x, out}).toTensor().is_same(out));
+    // `factor` goes to an op as it is, so it is what the op takes.
+    auto& scaled =
+        compile_function(unit, "scaled", *package.function("scaled"), {op_namespace, {}, std::nullopt});
+    CHECK(scaled({x, 3.0}).toTensor().equal(x * 3));
+    CHECK(scaled({x, 3.0, 1}).toTensor().equal(x * 3 + 1));
+    for (const auto* node : torch::jit::toGraphFunction(scaled).graph()->nodes())
+        CHECK(node->kind() != c10::prim::CallFunction);
+}
+
+TEST_CASE("A refused layer leaves the class as it was, and functions that double are stopped") {
+    with_ops();
+    const TemporaryFolder folder;
+    std::string doubling = imports + "def f0(x): return x + 1\n";
+    for (int i = 1; i < 30; ++i) {
+        const std::string last = "f" + std::to_string(i - 1);
+        doubling += "def f" + std::to_string(i) + "(x): return " + last + "(" + last + "(x))\n";
+    }
+    write_package(folder,
+                  {{"layers.py", doubling + "class L(nn.Module):\n  def forward(self, x): return f29(x)\n"}});
+    auto layer = plain_layer();
+    const auto forward = HubModule::load(folder.path(), false).layer("L").forward;
+    CHECK_THROWS_WITH_AS(
+        compile_method(layer, layer.type(), "hub_forward", forward, {op_namespace, {}, std::nullopt}),
+        doctest::Contains("becomes too large"), Error);
+    CHECK(!layer.find_method("hub_forward"));
 }

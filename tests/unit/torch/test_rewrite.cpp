@@ -24,7 +24,7 @@ std::string replace(torch::jit::Module& layer, const std::string& original, cons
     KernelLayer kernel;
     kernel.op_namespace = "aten";
     try {
-        replace_forward(layer, layer, source, source.layer("L"), kernel, {});
+        replace_forward(layer, layer, source.layer("L"), kernel, {});
     } catch (const Error& error) {
         return error.what();
     }

@@ -1,0 +1,330 @@
+#include "expression_printer.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "kernels/core/text.hpp"
+#include "tokens.hpp"
+
+namespace kernels::source {
+namespace {
+
+using Kind = Expression::Kind;
+
+// Names that TorchScript takes for its own before it asks what the source means by them.
+bool is_torchscript_name(const std::string& name) {
+    static const std::set<std::string> names = {
+        "print",   "tuple",   "float",      "int",      "complex",  "bool",      "str",
+        "getattr", "hasattr", "isinstance", "range",    "zip",      "enumerate", "rangelist",
+        "sorted",  "list",    "dict",       "len",      "abs",      "max",       "min",
+        "ord",     "chr",     "bin",        "round",    "hex",      "oct",       "pow",
+        "all",     "any",     "sum",        "divmod",   "hash",     "input",     "reversed",
+        "id",      "type",    "Tensor",     "Optional", "List",     "Tuple",     "Dict",
+        "Any",     "Device",  "Generator",  "NoneType", "Ellipsis", "nan",       "inf"};
+    return names.contains(name);
+}
+
+class Printer {
+  public:
+    explicit Printer(const Scope& scope) : m_scope(scope) {}
+
+    std::string print(const Expression& e) const {
+        switch (e.kind) {
+            case Kind::name:
+                return name(e);
+            case Kind::number:
+                return e.text;
+            case Kind::constant:
+                return e.text;
+            case Kind::string:
+                return quoted(e.text);
+            case Kind::format:
+                return format(e);
+            case Kind::attribute:
+                return attribute(e);
+            case Kind::subscript:
+                return base(e.part(0)) + "[" + index(e.part(1)) + "]";
+            case Kind::call:
+                return call(e);
+            case Kind::unary:
+                return unary(e);
+            case Kind::binary:
+                return "(" + print(e.part(0)) + " " + e.text + " " + print(e.part(1)) + ")";
+            case Kind::compare:
+                return compare(e);
+            case Kind::boolean:
+                return "(" + print(e.part(0)) + " " + e.text + " " + print(e.part(1)) + ")";
+            case Kind::conditional:
+                return conditional(e);
+            case Kind::tuple:
+                return sequence(e, "(", ")");
+            case Kind::list:
+                return sequence(e, "[", "]");
+            case Kind::dictionary:
+                return dictionary(e);
+            case Kind::comprehension:
+                return "[" + print(e.part(0)) + " for " + print(e.part(1)) + " in " + print(e.part(2)) + "]";
+            case Kind::unsupported:
+                refuse_at(e, "TorchScript has not: " + e.text);
+            case Kind::star:
+                refuse_at(e, "* in this place");
+            case Kind::double_star:
+                refuse_at(e, "** of a dictionary");
+            case Kind::slice:
+            case Kind::keyword:
+                break;
+        }
+        refuse_at(e, "unexpected expression");
+    }
+
+  private:
+    [[noreturn]] void refuse_at(const Expression& e, const std::string& why) const {
+        refuse(m_scope.function.file(), e.line, why);
+    }
+
+    std::string name(const Expression& e) const {
+        if (e.text == m_scope.context)
+            refuse_at(e, "the autograd context " + backquoted(e.text) + " is used as a value");
+        if (e.text == m_scope.keywords) refuse_at(e, "** arguments are used as a dictionary");
+        if (m_scope.locals.contains(e.text) || !is_torchscript_name(e.text)) return e.text;
+        const bool bound =
+            m_scope.imports.contains(e.text) || m_scope.function.module->bindings.contains(e.text);
+        return bound ? "hub_global_" + e.text : e.text;
+    }
+
+    // What an attribute, an index or a call hangs on.
+    std::string base(const Expression& e) const {
+        const bool plain = e.kind == Kind::name || e.kind == Kind::attribute || e.kind == Kind::subscript ||
+                           e.kind == Kind::call;
+        return plain ? print(e) : "(" + print(e) + ")";
+    }
+
+    std::string attribute(const Expression& e) const {
+        if (!m_scope.context.empty() && e.part(0).is(Kind::name, m_scope.context)) {
+            if (!m_scope.context_values.contains(e.text)) {
+                refuse_at(e, "the forward of an autograd function needs " + m_scope.context + "." + e.text);
+            }
+            return context_variable(e.text);
+        }
+        return base(e.part(0)) + "." + e.text;
+    }
+
+    std::string index(const Expression& e) const {
+        if (e.kind == Kind::tuple) {
+            std::string text;
+            for (const auto& part : e.parts)
+                text += (text.empty() ? "" : ", ") + index(*part);
+            return text;
+        }
+        if (e.kind != Kind::slice) return print(e);
+        std::string text;
+        for (std::size_t i = 0; i < e.parts.size(); ++i) {
+            if (i == 2 && !e.parts[i]) break;
+            text += (i == 0 ? "" : ":") + (e.parts[i] ? print(*e.parts[i]) : std::string());
+        }
+        return text;
+    }
+
+    // Behind `not` and `is`, TorchScript's lexer takes the beginning of a name for a word.
+    std::string unary(const Expression& e) const {
+        if (e.text == "+") return print(e.part(0));
+        return e.text == "not" ? "(not (" + print(e.part(0)) + "))" : "(" + e.text + print(e.part(0)) + ")";
+    }
+
+    std::string compare(const Expression& e) const {
+        const std::string left = print(e.part(0));
+        const std::string right = "(" + print(e.part(1)) + ")";
+        if (e.text == "not in") return "(not ((" + left + " in " + right + ")))";
+        return "(" + left + " " + e.text + " " + right + ")";
+    }
+
+    std::string conditional(const Expression& e) const {
+        if (const auto truth = known_truth(e.part(1), m_scope)) return print(e.part(*truth ? 0 : 2));
+        return "(" + print(e.part(0)) + " if " + print(e.part(1)) + " else " + print(e.part(2)) + ")";
+    }
+
+    std::string format(const Expression& e) const {
+        if (e.parts.empty()) return quoted(e.text);
+        std::string text = quoted(e.text) + ".format(";
+        for (const auto& part : e.parts)
+            text += (part == e.parts.front() ? "" : ", ") + print(*part);
+        return text + ")";
+    }
+
+    std::string dictionary(const Expression& e) const {
+        std::string text = "{";
+        for (std::size_t i = 0; i + 1 < e.parts.size(); i += 2)
+            text += (i == 0 ? "" : ", ") + print(e.part(i)) + ": " + print(e.part(i + 1));
+        return text + "}";
+    }
+
+    static bool has_star(const std::vector<ExpressionPtr>& parts, std::size_t first) {
+        return std::any_of(parts.begin() + static_cast<std::ptrdiff_t>(first), parts.end(),
+                           [](const auto& part) { return part->kind == Kind::star; });
+    }
+
+    // `a, *b, c` joins what may be lists, whose length TorchScript does not know.
+    std::string joined(const std::vector<ExpressionPtr>& parts, std::size_t first) const {
+        std::string text = "hub_join(";
+        for (std::size_t i = first; i < parts.size(); ++i) {
+            if (parts[i]->kind == Kind::keyword || parts[i]->kind == Kind::double_star) break;
+            text += i == first ? "" : ", ";
+            text += parts[i]->kind == Kind::star ? print(parts[i]->part(0)) : "(" + print(*parts[i]) + ",)";
+        }
+        return text + ")";
+    }
+
+    std::string sequence(const Expression& e, const char* open, const char* close) const {
+        if (has_star(e.parts, 0)) return joined(e.parts, 0);
+        std::string text = open;
+        for (const auto& part : e.parts)
+            text += (part == e.parts.front() ? "" : ", ") + print(*part);
+        if (e.kind == Kind::tuple && e.parts.size() == 1) text += ",";
+        return text + close;
+    }
+
+    // Functions whose arguments are one shape, given as such or number by number.
+    static bool takes_shape(const Expression& callee) {
+        static const std::set<std::string> names = {"reshape",   "view",      "expand",   "permute", "repeat",
+                                                    "new_empty", "new_zeros", "new_ones", "empty",   "zeros",
+                                                    "ones",      "rand",      "randn",    "tile"};
+        return (callee.kind == Kind::attribute || callee.kind == Kind::name) && names.contains(callee.text);
+    }
+
+    std::string call(const Expression& e) const {
+        const Expression& callee = e.part(0);
+        if (callee.kind == Kind::attribute && !m_scope.keywords.empty() &&
+            callee.part(0).is(Kind::name, m_scope.keywords)) {
+            return keyword_access(e, callee);
+        }
+        if (callee.is(Kind::name, "isinstance") && e.parts.size() == 3) return is_instance(e);
+        std::string text = base(callee) + "(";
+        bool first = true;
+        const auto append = [&](const std::string& argument) {
+            text += (first ? "" : ", ") + argument;
+            first = false;
+        };
+        const bool as_shape = has_star(e.parts, 1) && takes_shape(callee);
+        if (as_shape) append(joined(e.parts, 1));
+        for (std::size_t i = 1; i < e.parts.size(); ++i) {
+            const Expression& argument = e.part(i);
+            if (argument.kind == Kind::keyword) {
+                append(argument.text + "=" + print(argument.part(0)));
+            } else if (argument.kind == Kind::double_star) {
+                if (!argument.part(0).is(Kind::name, m_scope.keywords) || m_scope.keywords.empty())
+                    refuse_at(argument, "** of a dictionary");
+            } else if (argument.kind == Kind::star) {
+                if (!as_shape) append("*" + base(argument.part(0)));
+            } else if (!as_shape) {
+                append(print(argument));
+            }
+        }
+        return text + ")";
+    }
+
+    std::string is_instance(const Expression& e) const {
+        const Expression& types = e.part(2);
+        std::string text;
+        const auto append = [&](const Expression& type) {
+            const std::string name = type_name(*m_scope.function.package, *m_scope.function.module, type);
+            if (name.empty()) refuse_at(e, "isinstance with a type that TorchScript has not");
+            text += (text.empty() ? "" : ", ") + name;
+        };
+        if (types.kind != Kind::tuple) {
+            append(types);
+            return "isinstance(" + print(e.part(1)) + ", " + text + ")";
+        }
+        for (const auto& type : types.parts)
+            append(*type);
+        return "isinstance(" + print(e.part(1)) + ", (" + text + ",))";
+    }
+
+    // A layer is called with the arguments it names: **kwargs is empty.
+    std::string keyword_access(const Expression& e, const Expression& callee) const {
+        if ((callee.text == "pop" || callee.text == "get") && e.parts.size() == 3) return print(e.part(2));
+        if (callee.text == "get" && e.parts.size() == 2) return "None";
+        refuse_at(e, "** arguments are used as a dictionary");
+    }
+
+    const Scope& m_scope;
+};
+
+}  // namespace
+
+std::string Scope::path(const Expression& expression) const {
+    const std::string whole = dotted(expression);
+    if (whole.empty()) return {};
+    const auto dot = whole.find('.');
+    const std::string root = whole.substr(0, dot);
+    if (locals.contains(root)) return {};
+    const auto known = imports.find(root);
+    const Symbol symbol =
+        known != imports.end() ? known->second : function.package->lookup(*function.module, root);
+    if (symbol.kind != Symbol::Kind::external) return {};
+    return symbol.path + (dot == std::string::npos ? "" : whole.substr(dot));
+}
+
+std::string context_variable(const std::string& name) {
+    return "hub_context_" + name;
+}
+
+std::string print(const Expression& expression, const Scope& scope) {
+    return Printer(scope).print(expression);
+}
+
+std::optional<bool> known_truth(const Expression& condition, const Scope& scope) {
+    if (condition.kind == Kind::constant) return condition.text == "True";
+    if (condition.is(Kind::unary, "not")) {
+        const auto inner = known_truth(condition.part(0), scope);
+        return inner ? std::optional(!*inner) : std::nullopt;
+    }
+    if (condition.kind == Kind::boolean) {
+        const bool decides = condition.text == "or";
+        const auto left = known_truth(condition.part(0), scope);
+        if (left == decides) return decides;
+        const auto right = known_truth(condition.part(1), scope);
+        if (left && right == decides) return decides;
+        return left && right ? std::optional(!decides) : std::nullopt;
+    }
+    if (condition.kind == Kind::call && condition.parts.size() == 1) {
+        static const std::set<std::string> never = {
+            "torch.compiler.is_compiling", "torch._dynamo.is_compiling", "torch.jit.is_scripting",
+            "torch.jit.is_tracing", "torch.compiler.is_dynamo_compiling"};
+        if (never.contains(scope.path(condition.part(0)))) return false;
+    }
+    if (condition.kind == Kind::name && !scope.locals.contains(condition.text)) {
+        const Symbol symbol = scope.function.package->lookup(*scope.function.module, condition.text);
+        if (symbol.kind == Symbol::Kind::value && symbol.value->kind == Kind::constant &&
+            symbol.value->text != "...")
+            return symbol.value->text == "True";
+    }
+    return std::nullopt;
+}
+
+std::string quoted(const std::string& text) {
+    std::string out = "\"";
+    for (const char c : text) {
+        switch (c) {
+            case '"':
+                out += "\\\"";
+                break;
+            case '\\':
+                out += "\\\\";
+                break;
+            case '\n':
+                out += "\\n";
+                break;
+            case '\r':
+                out += "\\r";
+                break;
+            case '\t':
+                out += "\\t";
+                break;
+            default:
+                out += static_cast<unsigned char>(c) < 0x20 ? '?' : c;
+        }
+    }
+    return out + "\"";
+}
+
+}  // namespace kernels::source

@@ -1,0 +1,308 @@
+#include "hub_module.hpp"
+
+#include <algorithm>
+
+#include "kernels/core/error.hpp"
+#include "kernels/core/text.hpp"
+
+namespace kernels::source {
+namespace {
+
+namespace fs = std::filesystem;
+using Kind = Statement::Kind;
+
+const Statement* method(const Statement& of, const std::string& name) {
+    for (const auto& statement : of.body) {
+        if (statement->kind == Kind::function && statement->text == name) return statement.get();
+    }
+    return nullptr;
+}
+
+bool inherits(const Package& package, const Module& module, const Statement& of, const std::string& wanted,
+              int depth = 0) {
+    constexpr int deepest = 20;
+    for (const auto& base : of.values) {
+        const std::string name = dotted(*base);
+        if (name.empty()) continue;
+        const std::string path = external_path(package, module, *base);
+        // A name that nothing in the file binds is taken by its last part, as in snippets without imports.
+        const std::string last = wanted.substr(wanted.rfind('.') + 1);
+        const bool last_fits = name == last || name.ends_with("." + last) || path.ends_with("." + last);
+        if (last_fits && (path.empty() || path.starts_with("torch."))) return true;
+        if (const auto known = package.lookup(module, name);
+            known.kind == Symbol::Kind::class_ && depth < deepest && known.statement != &of &&
+            inherits(package, *known.module, *known.statement, wanted, depth + 1)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool is_true(const Expression& value) {
+    return value.is(Expression::Kind::constant, "True");
+}
+
+// Names that the code asks for by hasattr(self, "x") or getattr(self, "x", default).
+std::set<std::string> asked_for(const Block& body, const std::string& self) {
+    std::set<std::string> names;
+    for_each_expression(body, [&](const Expression& expression) {
+        if (expression.kind != Expression::Kind::call || expression.parts.size() < 3) return;
+        const std::string callee = dotted(expression.part(0));
+        if ((callee == "hasattr" || (callee == "getattr" && expression.parts.size() == 4)) &&
+            expression.part(1).is(Expression::Kind::name, self)) {
+            names.insert(expression.part(2).text);
+        }
+    });
+    return names;
+}
+
+void read_member(const Statement& statement, LayerSource& layer) {
+    const Expression* target = nullptr;
+    if (statement.kind == Kind::assign || (statement.kind == Kind::annotate && statement.values.size() == 3))
+        target = statement.values.front().get();
+    if (statement.kind == Kind::function && statement.text != "forward") {
+        layer.violations.push_back(statement.text == "__init__" ? "has a constructor"
+                                                                : "has the further method " + statement.text);
+    } else if (target != nullptr) {
+        const std::string name = dotted(*target);
+        if (name == "has_backward") {
+            layer.has_backward = is_true(*statement.values.back());
+        } else if (name == "can_torch_compile") {
+            layer.can_torch_compile = is_true(*statement.values.back());
+        } else {
+            layer.violations.push_back("has the further member " +
+                                       (name.empty() ? "of line " + std::to_string(statement.line) : name));
+        }
+    } else if (statement.kind == Kind::class_ || statement.kind == Kind::if_ ||
+               statement.kind == Kind::for_) {
+        layer.violations.push_back("has a statement of its own at line " + std::to_string(statement.line));
+    }
+}
+
+// The functions of the package that a function names in its body.
+std::vector<FunctionSource> functions_named_in(const FunctionSource& function) {
+    std::vector<FunctionSource> found;
+    const auto follow = [&](const Symbol& symbol) {
+        try {
+            if (symbol.kind == Symbol::Kind::function) {
+                found.push_back({function.package, symbol.module, symbol.statement});
+            } else if (auto forward = autograd_forward(function, symbol)) {
+                found.push_back(std::move(*forward));
+            }
+        } catch (const Error&) {
+            // Not what is asked here; whoever compiles it says so.
+        }
+    };
+    std::map<std::string, Symbol> local;
+    for_each_statement(function.definition->body, [&](const Statement& statement) {
+        if (statement.kind != Kind::from_import) return;
+        for (std::size_t i = 0; i < statement.names.size(); ++i)
+            local[statement.names[i].as] = function.package->imported(*function.module, statement, i);
+    });
+    const auto symbol_of = [&](const std::string& name) {
+        const auto known = local.find(name);
+        return known != local.end() ? known->second : function.package->lookup(*function.module, name);
+    };
+    for_each_expression(function.definition->body, [&](const Expression& expression) {
+        if (expression.kind == Expression::Kind::name) {
+            const Symbol symbol = symbol_of(expression.text);
+            // `f = F.apply`
+            const bool alias = symbol.kind == Symbol::Kind::value &&
+                               symbol.value->kind == Expression::Kind::attribute &&
+                               symbol.value->part(0).kind == Expression::Kind::name;
+            follow(alias ? function.package->lookup(*symbol.module, symbol.value->part(0).text) : symbol);
+        }
+        if (expression.kind != Expression::Kind::attribute) return;
+        const std::string owner = dotted(expression.part(0));
+        if (owner.empty() || owner.find('.') != std::string::npos) return;
+        follow(function.package->attribute(symbol_of(owner), expression.text));
+    });
+    return found;
+}
+
+// Calls visit for the function and all that it leads to.
+template <typename Visit>
+void for_each_function(const FunctionSource& function, const Visit& visit) {
+    constexpr std::size_t most_functions = 2000;
+    std::vector<FunctionSource> waiting{function};
+    std::set<const Statement*> seen{function.definition};
+    while (!waiting.empty() && seen.size() < most_functions) {
+        const FunctionSource one = waiting.back();
+        waiting.pop_back();
+        visit(one);
+        if (!kernel_language(one).empty()) continue;
+        for (auto& next : functions_named_in(one)) {
+            if (seen.insert(next.definition).second) waiting.push_back(std::move(next));
+        }
+    }
+}
+
+// Whether the function, or one that it calls, leads to an autograd function.
+bool calls_autograd_function(const FunctionSource& function) {
+    bool found = false;
+    for_each_function(function, [&](const FunctionSource& one) { found = found || one.autograd; });
+    return found;
+}
+
+}  // namespace
+
+HubModule HubModule::load(const fs::path& folder, bool package) {
+    HubModule module;
+    fs::path root = folder;
+    std::error_code none;
+    if (!fs::exists(root / "__init__.py", none)) {
+        // Older builds hold the package in a folder of its own.
+        std::vector<fs::path> inner;
+        for (const auto& entry : fs::directory_iterator(folder, none)) {
+            if (fs::exists(entry.path() / "__init__.py", none)) inner.push_back(entry.path());
+        }
+        if (inner.size() == 1 && inner.front().filename() != "layers") root = inner.front();
+    }
+    module.m_package = std::make_shared<Package>(root);
+    module.m_module = module.m_package->module(package ? "" : "layers");
+    if (module.m_module != nullptr) return module;
+    throw Error(ErrorCode::kernelize,
+                folder.string() + ": the kernel has no " +
+                    (package ? "__init__.py" : "layers.py or layers/__init__.py"),
+                package ? "it defines no functions" : "it defines no layers");
+}
+
+std::vector<std::string> HubModule::layers() const {
+    std::vector<std::string> names;
+    for (const auto& statement : m_module->body) {
+        if (statement->kind == Kind::class_ && inherits(*m_package, *m_module, *statement, "torch.nn.Module"))
+            names.push_back(statement->text);
+    }
+    return names;
+}
+
+std::vector<std::string> HubModule::functions() const {
+    std::set<std::string> names;
+    const auto all = m_module->bindings.find("__all__");
+    if (all != m_module->bindings.end() && all->second.value != nullptr) {
+        for (const auto& part : all->second.value->parts)
+            names.insert(part->text);
+    } else {
+        for (const auto& [name, binding] : m_module->bindings) {
+            if (!name.starts_with('_')) names.insert(name);
+        }
+    }
+    std::vector<std::string> found;
+    for (const auto& name : names) {
+        if (m_package->lookup(*m_module, name).kind == Symbol::Kind::function) found.push_back(name);
+    }
+    return found;
+}
+
+LayerSource HubModule::layer(const std::string& name) const {
+    const Symbol known = m_package->lookup(*m_module, name);
+    if (known.kind != Symbol::Kind::class_) {
+        std::vector<std::string> all = layers();
+        const auto hint = did_you_mean(name, all);
+        throw Error(ErrorCode::not_found, m_module->file + ": there is no layer " + backquoted(name),
+                    hint.empty() ? "it defines " + join(all, ", ") : hint);
+    }
+    LayerSource layer;
+    if (!inherits(*m_package, *known.module, *known.statement, "torch.nn.Module"))
+        layer.violations.emplace_back("is no torch.nn.Module");
+    for (const auto& statement : known.statement->body)
+        read_member(*statement, layer);
+    const Statement* forward = method(*known.statement, "forward");
+    if (forward == nullptr) {
+        layer.violations.emplace_back("has no forward of its own");
+        return layer;
+    }
+    layer.forward = {m_package, known.module, forward, true, false};
+    const std::string self = forward->parameters.empty() ? "" : forward->parameters.front().name;
+    const auto asked = asked_for(forward->body, self);
+    for_each_expression(forward->body, [&](const Expression& expression) {
+        if (expression.kind == Expression::Kind::attribute &&
+            expression.part(0).is(Expression::Kind::name, self) && !asked.contains(expression.text)) {
+            layer.attributes.insert(expression.text);
+        }
+    });
+    layer.python_backward = calls_autograd_function(layer.forward);
+    return layer;
+}
+
+LayerSource HubModule::function_layer(const std::string& name) const {
+    const auto known = function(name);
+    if (!known) {
+        const auto all = functions();
+        const auto hint = did_you_mean(name, all);
+        throw Error(ErrorCode::not_found, "the kernel's package has no function " + backquoted(name),
+                    !hint.empty() || all.empty() ? hint : "it defines " + join(all, ", "));
+    }
+    LayerSource layer;
+    layer.forward = *known;
+    for (const auto* module : {m_module, known->module}) {
+        for (const auto& statement : module->body) {
+            if (statement->kind != Kind::assign || statement->values.size() != 2) continue;
+            const std::string target = dotted(statement->value(0));
+            if (target == name + ".has_backward") layer.has_backward = is_true(statement->value(1));
+            if (target == name + ".can_torch_compile") layer.can_torch_compile = is_true(statement->value(1));
+        }
+    }
+    layer.python_backward = calls_autograd_function(layer.forward);
+    return layer;
+}
+
+std::optional<FunctionSource> HubModule::function(const std::string& name) const {
+    const Symbol known = m_package->lookup(*m_module, name);
+    if (known.kind != Symbol::Kind::function) return std::nullopt;
+    return FunctionSource{m_package, known.module, known.statement, false, false};
+}
+
+std::string external_path(const Package& package, const Module& module, const Expression& expression) {
+    const std::string path = dotted(expression);
+    if (path.empty()) return {};
+    const auto dot = path.find('.');
+    const Symbol root = package.lookup(module, path.substr(0, dot));
+    if (root.kind != Symbol::Kind::external) return {};
+    return root.path + (dot == std::string::npos ? "" : path.substr(dot));
+}
+
+std::optional<FunctionSource> autograd_forward(const FunctionSource& from, const Symbol& symbol) {
+    if (symbol.kind != Symbol::Kind::class_) return std::nullopt;
+    if (!inherits(*from.package, *symbol.module, *symbol.statement, "torch.autograd.Function"))
+        return std::nullopt;
+    const Statement* forward = method(*symbol.statement, "forward");
+    if (forward == nullptr) {
+        throw Error(ErrorCode::kernelize, symbol.module->file + ":" + std::to_string(symbol.line) +
+                                              ": the autograd function " + symbol.statement->text +
+                                              " has no forward");
+    }
+    // With setup_context, forward has no ctx.
+    return FunctionSource{
+        from.package, symbol.module, forward, false, method(*symbol.statement, "setup_context") == nullptr,
+        true};
+}
+
+std::string kernel_language(const FunctionSource& function) {
+    for (const auto& decorator : function.definition->decorators) {
+        const Expression& callee =
+            decorator->kind == Expression::Kind::call ? decorator->part(0) : *decorator;
+        std::string path = external_path(*function.package, *function.module, callee);
+        if (path.empty()) path = dotted(callee);
+        const std::string root = path.substr(0, path.find('.'));
+        if (root == "triton") return path.find("gluon") == std::string::npos ? "Triton" : "Gluon";
+        if (root == "gluon") return "Gluon";
+        if (root == "tilelang" || root == "T") return "TileLang";
+        if (root == "cute" || root == "cutlass") return "CuTe DSL";
+        if (root == "numba" || root == "tinygrad") return root;
+    }
+    return {};
+}
+
+std::string python_kernel_behind(const FunctionSource& function) {
+    std::string found;
+    for_each_function(function, [&](const FunctionSource& one) {
+        const std::string language = found.empty() ? kernel_language(one) : "";
+        if (language.empty()) return;
+        found = "the " + language + " kernel " + one.name() + " (" + one.file() + ":" +
+                std::to_string(one.line()) + ")";
+    });
+    return found;
+}
+
+}  // namespace kernels::source

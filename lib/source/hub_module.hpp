@@ -1,0 +1,81 @@
+// The layers and functions of a kernel repository, found in its Python source.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "package.hpp"
+
+namespace kernels::source {
+
+/// A `def` of a package.
+struct FunctionSource {
+    std::shared_ptr<const Package> package;  ///< keeps the rest alive
+    const Module* module = nullptr;
+    const Statement* definition = nullptr;
+    bool method = false;    ///< the first parameter is self
+    bool context = false;   ///< the first parameter is the ctx of an autograd function
+    bool autograd = false;  ///< the forward of an autograd function
+
+    const std::string& name() const { return definition->text; }
+    const std::string& file() const { return module->file; }
+    int line() const { return definition->line; }
+};
+
+/// A layer class.
+struct LayerSource {
+    FunctionSource forward;
+    bool has_backward = true;
+    bool can_torch_compile = false;
+    /// It leads to an autograd function, whose backward is Python: TorchScript cannot call that.
+    bool python_backward = false;
+    /// The rules for hub layers that it breaks: a constructor, state, further members, a base that is no
+    /// Module.
+    std::vector<std::string> violations;
+    /// The attributes that forward reads from self without asking for them by hasattr or getattr first.
+    std::set<std::string> attributes;
+};
+
+/// `layers` of a build variant, or the package itself.
+class HubModule {
+  public:
+    /// Reads `layers` (or, with `package`, the package's __init__.py). Throws Error(kernelize) when there is
+    /// none or it is no Python, with file and line.
+    static HubModule load(const std::filesystem::path& variant_folder, bool package);
+
+    /// The layer class `name`. Throws Error(not_found) with the layers that exist.
+    LayerSource layer(const std::string& name) const;
+    /// A function, also one that is imported from another module; nothing when there is none of that name.
+    std::optional<FunctionSource> function(const std::string& name) const;
+    /// A function as a layer without state, with the flags that the module sets on it (`f.has_backward =
+    /// False`). Throws Error(not_found) with the functions that exist.
+    LayerSource function_layer(const std::string& name) const;
+    /// The layer classes of this file, in their order.
+    std::vector<std::string> layers() const;
+    /// The functions of `__all__`, or else those without a leading underscore, imported ones too.
+    std::vector<std::string> functions() const;
+
+  private:
+    std::shared_ptr<Package> m_package;
+    const Module* m_module = nullptr;
+};
+
+/// The path of a name outside the package, such as "torch.nn.functional.silu" or "triton.jit"; empty for
+/// others.
+std::string external_path(const Package& package, const Module& module, const Expression& expression);
+
+/// The forward of an autograd function; nothing when the class is none.
+std::optional<FunctionSource> autograd_forward(const FunctionSource& from, const Symbol& symbol);
+
+/// The language of a kernel that is written in Python ("Triton"), by the decorators of a function; else
+/// empty.
+std::string kernel_language(const FunctionSource& function);
+
+/// A kernel written in Python that the function leads to: "the Triton kernel _fwd (rope.py:12)"; else empty.
+std::string python_kernel_behind(const FunctionSource& function);
+
+}  // namespace kernels::source

@@ -1,0 +1,478 @@
+#include "lower.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "expression_printer.hpp"
+#include "kernels/core/text.hpp"
+#include "tokens.hpp"
+
+namespace kernels::source {
+namespace {
+
+using Kind = Statement::Kind;
+using Expr = Expression::Kind;
+
+constexpr std::size_t largest_function = 20000;  // expressions and statements
+
+void collect_targets(const Expression& target, std::set<std::string>& names) {
+    if (target.kind == Expr::name) names.insert(target.text);
+    if (target.kind == Expr::tuple || target.kind == Expr::list || target.kind == Expr::star) {
+        for (const auto& part : target.parts)
+            collect_targets(*part, names);
+    }
+}
+
+template <typename Visit>
+void for_each_target(const Block& body, const Visit& visit) {
+    for_each_statement(body, [&](const Statement& statement) {
+        if (statement.kind == Kind::assign) {
+            for (std::size_t i = 0; i + 1 < statement.values.size(); ++i)
+                visit(statement.value(i));
+        } else if (statement.kind == Kind::augment || statement.kind == Kind::annotate ||
+                   statement.kind == Kind::for_) {
+            visit(statement.value(0));
+        }
+    });
+}
+
+void collect_context_values(const Expression& target, const std::string& context,
+                            std::set<std::string>& names) {
+    if (target.kind == Expr::attribute && target.part(0).is(Expr::name, context)) names.insert(target.text);
+    if (target.kind == Expr::tuple) {
+        for (const auto& part : target.parts)
+            collect_context_values(*part, context, names);
+    }
+}
+
+Scope scope_of(const FunctionSource& function) {
+    Scope scope{function, {}, {}, {}, {}};
+    const Statement& definition = *function.definition;
+    std::size_t size = 0;
+    for_each_statement(definition.body, [&](const Statement&) { ++size; });
+    for_each_expression(definition.body, [&](const Expression& expression) {
+        ++size;
+        if (expression.kind == Expr::comprehension) collect_targets(expression.part(1), scope.locals);
+    });
+    if (size > largest_function) {
+        refuse(function.file(), function.line(),
+               "the function " + backquoted(function.name()) + " is too large");
+    }
+    for (std::size_t i = 0; i < definition.parameters.size(); ++i) {
+        const auto& parameter = definition.parameters[i];
+        if (i == 0 && function.context) {
+            scope.context = parameter.name;
+        } else if (parameter.stars == 2) {
+            scope.keywords = parameter.name;
+        } else {
+            scope.locals.insert(parameter.name);
+        }
+    }
+    for_each_target(definition.body, [&](const Expression& target) {
+        collect_targets(target, scope.locals);
+        if (!scope.context.empty()) collect_context_values(target, scope.context, scope.context_values);
+    });
+    for_each_statement(definition.body, [&](const Statement& statement) {
+        if (statement.kind != Kind::import && statement.kind != Kind::from_import) return;
+        for (std::size_t i = 0; i < statement.names.size(); ++i) {
+            const auto& alias = statement.names[i];
+            const std::string name = alias.as.empty() ? alias.name.substr(0, alias.name.find('.')) : alias.as;
+            scope.imports[name] = function.package->imported(*function.module, statement, i);
+        }
+    });
+    return scope;
+}
+
+// Writes statements, each on the line on which it stands in the file.
+class Writer {
+  public:
+    explicit Writer(int line) : m_line(line) {}
+    void put(int line, int indent, const std::string& text) {
+        for (; m_line < line; ++m_line)
+            m_text += '\n';
+        m_text += std::string(static_cast<std::size_t>(indent) * 2, ' ') + text + '\n';
+        ++m_line;
+    }
+    std::string take() { return std::move(m_text); }
+
+  private:
+    std::string m_text;
+    int m_line;
+};
+
+class Lowering {
+  public:
+    explicit Lowering(const FunctionSource& function)
+        : m_function(function), m_scope(scope_of(function)), m_out(function.line()) {}
+
+    LoweredFunction run(const std::string& name, const std::vector<ParameterPlan>& parameters) {
+        check_decorators();
+        const int line = m_function.line();
+        std::string head = "def " + name + "(";
+        bool first = true;
+        if (m_function.method) {
+            if (m_function.definition->parameters.empty()) refuse_at(line, "forward takes no self");
+            head += m_function.definition->parameters.front().name;
+            first = false;
+        }
+        bool by_keyword = false;
+        for (const auto& parameter : parameters) {
+            if (!parameter.given) continue;
+            if (parameter.keyword_only && !std::exchange(by_keyword, true)) {
+                head += first ? "*" : ", *";
+                first = false;
+            }
+            head += (first ? "" : ", ") + (parameter.module ? "hub_given_" : std::string()) + parameter.name;
+            if (!parameter.type.empty()) head += ": " + parameter.type;
+            if (parameter.optional) head += " = " + default_of(parameter);
+            first = false;
+        }
+        m_out.put(line, 0, head + "):");
+        ++m_indent;
+        for (const auto& parameter : parameters) {
+            if (parameter.module)
+                put(line, parameter.name + " = hub_module(hub_given_" + parameter.name + ")");
+            if (!parameter.given) give_default(parameter);
+        }
+        --m_indent;
+        block(m_function.definition->body, line);
+        return {m_out.take(), std::move(m_scope.imports)};
+    }
+
+  private:
+    void put(int line, const std::string& text) { m_out.put(line, m_indent, text); }
+    std::string print(const Expression& expression) const { return source::print(expression, m_scope); }
+    [[noreturn]] void refuse_at(int line, const std::string& why) const {
+        refuse(m_function.file(), line, why);
+    }
+
+    void check_decorators() const {
+        static const std::set<std::string> harmless = {"staticmethod",
+                                                       "compile",
+                                                       "disable",
+                                                       "allow_in_graph",
+                                                       "ignore",
+                                                       "unused",
+                                                       "lru_cache",
+                                                       "cache",
+                                                       "custom_fwd",
+                                                       "once_differentiable",
+                                                       "override",
+                                                       "final",
+                                                       "custom_op",
+                                                       "triton_op",
+                                                       "no_grad",
+                                                       "inference_mode",
+                                                       "overload",
+                                                       "use_kernel_forward_from_hub",
+                                                       "use_kernel_func_from_hub",
+                                                       "no_type_check",
+                                                       "deprecated",
+                                                       "nonstrict_trace"};
+        for (const auto& decorator : m_function.definition->decorators) {
+            const bool called = decorator->kind == Expr::call;
+            const Expression& callee = called ? decorator->part(0) : *decorator;
+            std::string path = m_scope.path(callee);
+            if (path.empty()) path = dotted(callee);
+            const std::string last = path.substr(path.rfind('.') + 1);
+            const bool casts = called && last == "custom_fwd" &&
+                               std::any_of(decorator->parts.begin() + 1, decorator->parts.end(),
+                                           [](const auto& part) { return part->text == "cast_inputs"; });
+            if (!harmless.contains(last) || casts) {
+                refuse_at(decorator->line, "the decorator @" + (path.empty() ? "…" : path) + " of " +
+                                               backquoted(m_function.name()) + " may change what it does");
+            }
+        }
+    }
+
+    std::string default_of(const ParameterPlan& plan) const {
+        const auto& all = m_function.definition->parameters;
+        const auto found =
+            std::find_if(all.begin(), all.end(), [&](const auto& one) { return one.name == plan.name; });
+        if (found == all.end() || !found->value)
+            refuse_at(m_function.line(), "no value for the argument " + plan.name);
+        std::string text = print(*found->value);
+        const bool whole =
+            found->value->kind == Expr::number && text.find_first_of(".eE") == std::string::npos;
+        return whole && plan.type == "float" ? text + ".0" : text;
+    }
+
+    void give_default(const ParameterPlan& plan) {
+        put(m_function.line(),
+            plan.name + (plan.type.empty() ? "" : ": " + plan.type) + " = " + default_of(plan));
+    }
+
+    // A block may not be empty.
+    void block(const Block& statements, int line) {
+        ++m_indent;
+        m_wrote = false;
+        for (const auto& one : statements)
+            statement(*one);
+        if (!m_wrote) put(line, "pass");
+        m_wrote = true;
+        --m_indent;
+    }
+
+    void write(int line, const std::string& text) {
+        put(line, text);
+        m_wrote = true;
+    }
+
+    void statement(const Statement& s) {
+        switch (s.kind) {
+            case Kind::pass:
+            case Kind::import:
+            case Kind::from_import:
+            case Kind::delete_:
+                return;
+            case Kind::break_:
+                return write(s.line, "break");
+            case Kind::continue_:
+                return write(s.line, "continue");
+            case Kind::return_:
+                return write(s.line, s.values.empty() ? "return" : "return " + print(s.value(0)));
+            case Kind::raise:
+                if (s.values.empty()) refuse_at(s.line, "raise without an exception");
+                return write(s.line, "raise " + print(s.value(0)));
+            case Kind::assert_:
+                return write(s.line, "assert " + print(s.value(0)) +
+                                         (s.values.size() > 1 ? ", " + print(s.value(1)) : ""));
+            case Kind::expression:
+                return expression(s);
+            case Kind::assign:
+                return assign(s);
+            case Kind::annotate:
+                return annotate(s);
+            case Kind::augment:
+                return augment(s);
+            case Kind::if_:
+                return conditional(s);
+            case Kind::while_:
+                if (!s.otherwise.empty()) refuse_at(s.line, "while … else");
+                write(s.line, "while " + print(s.value(0)) + ":");
+                return block(s.body, s.line);
+            case Kind::for_:
+                if (!s.otherwise.empty()) refuse_at(s.line, "for … else");
+                write(s.line, "for " + print(s.value(0)) + " in " + print(s.value(1)) + ":");
+                return block(s.body, s.line);
+            case Kind::with:
+                return with(s);
+            case Kind::try_:
+                refuse_at(s.line, "TorchScript has not: try");
+            case Kind::function:
+                refuse_at(s.line, "TorchScript has not: a function within a function");
+            case Kind::class_:
+                refuse_at(s.line, "TorchScript has not: a class within a function");
+            case Kind::unsupported:
+                refuse_at(s.line, "TorchScript has not: " + s.text);
+        }
+    }
+
+    // Docstrings, what is kept for backward, and what only tells people something go.
+    void expression(const Statement& s) {
+        const Expression& value = s.value(0);
+        if (value.kind == Expr::string || value.kind == Expr::constant) return;
+        if (value.kind == Expr::call) {
+            const Expression& callee = value.part(0);
+            if (!m_scope.context.empty() && callee.kind == Expr::attribute &&
+                callee.part(0).is(Expr::name, m_scope.context))
+                return;
+            const std::string path = m_scope.path(callee);
+            if (path.starts_with("warnings.") || path.starts_with("logging.")) return;
+            const std::string name = dotted(callee);
+            if (name.starts_with("logger.") || name.starts_with("_logger.")) return;
+        }
+        write(s.line, print(value));
+    }
+
+    void annotate(const Statement& s) {
+        if (s.values.size() < 3) return;
+        if (s.value(0).kind != Expr::name) refuse_at(s.line, "an annotation of more than a name");
+        const std::string type = type_name(*m_function.package, *m_function.module, s.value(1));
+        write(s.line, s.value(0).text + (type.empty() ? "" : ": " + type) + " = " + print(s.value(2)));
+    }
+
+    void augment(const Statement& s) {
+        const Expression& target = s.value(0);
+        if (target.kind == Expr::attribute) refuse_attribute(target);
+        if (s.text == "//=" || s.text == "@=") refuse_at(s.line, "TorchScript has not: " + s.text);
+        write(s.line, print(target) + " " + s.text + " " + print(s.value(1)));
+    }
+
+    [[noreturn]] void refuse_attribute(const Expression& target) const {
+        refuse_at(target.line, "it changes " + (dotted(target).empty() ? "an attribute" : dotted(target)) +
+                                   ", and a kernel's layer has no state");
+    }
+
+    bool is_context_value(const Expression& target) const {
+        return !m_scope.context.empty() && target.kind == Expr::attribute &&
+               target.part(0).is(Expr::name, m_scope.context);
+    }
+
+    // What the forward keeps on ctx and never reads is for backward alone.
+    bool is_for_backward(const Statement& s) const {
+        if (s.values.size() != 2 || !is_context_value(s.value(0))) return false;
+        std::size_t uses = 0;
+        for_each_expression(m_function.definition->body, [&](const Expression& expression) {
+            if (is_context_value(expression) && expression.text == s.value(0).text) ++uses;
+        });
+        for_each_target(m_function.definition->body, [&](const Expression& target) {
+            if (is_context_value(target) && target.text == s.value(0).text) --uses;
+        });
+        bool calls = false;
+        for_each_expression(s.value(1), [&](const Expression& expression) {
+            calls = calls || expression.kind == Expr::call;
+        });
+        return uses == 0 && !calls;
+    }
+
+    void assign(const Statement& s) {
+        if (is_for_backward(s)) return;
+        const Expression& value = *s.values.back();
+        std::string computed = print(value);
+        // a = b = value: computed once.
+        if (s.values.size() > 2) {
+            const std::string name = temporary();
+            write(s.line, name + " = " + computed);
+            computed = name;
+        }
+        for (std::size_t i = 0; i + 1 < s.values.size(); ++i)
+            assign_to(s.value(i), computed, s.line);
+    }
+
+    void assign_to(const Expression& target, const std::string& value, int line) {
+        switch (target.kind) {
+            case Expr::name:
+                return write(line, print(target) + " = " + value);
+            case Expr::subscript:
+                return write(line, print(target) + " = " + value);
+            case Expr::attribute:
+                if (!is_context_value(target)) refuse_attribute(target);
+                return write(line, context_variable(target.text) + " = " + value);
+            case Expr::tuple:
+            case Expr::list:
+                return unpack(target, value, line);
+            default:
+                refuse_at(line, "an assignment to what is no variable");
+        }
+    }
+
+    void unpack(const Expression& target, const std::string& value, int line) {
+        const auto star = std::find_if(target.parts.begin(), target.parts.end(),
+                                       [](const auto& part) { return part->kind == Expr::star; });
+        if (star == target.parts.end()) {
+            const bool plain = std::all_of(target.parts.begin(), target.parts.end(),
+                                           [](const auto& part) { return part->kind == Expr::name; });
+            std::string names;
+            std::vector<std::string> given;
+            for (const auto& part : target.parts) {
+                given.push_back(plain ? part->text : temporary());
+                names += given.back() + ", ";
+            }
+            if (target.parts.size() > 1) names.resize(names.size() - 2);
+            write(line, names + " = " + value);
+            for (std::size_t i = 0; !plain && i < given.size(); ++i)
+                assign_to(target.part(i), given[i], line);
+            return;
+        }
+        // a, *b, c = value: TorchScript does not know how many there are.
+        const std::string whole = temporary();
+        write(line, whole + " = " + value);
+        const auto before = static_cast<std::size_t>(star - target.parts.begin());
+        const std::size_t behind = target.parts.size() - before - 1;
+        for (std::size_t i = 0; i < target.parts.size(); ++i) {
+            if (i == before) {
+                const std::string end = behind == 0 ? "" : "-" + std::to_string(behind);
+                const Expression& rest = target.part(i).part(0);
+                if (rest.text != "_")
+                    assign_to(rest, whole + "[" + std::to_string(before) + ":" + end + "]", line);
+            } else {
+                const std::string at =
+                    i < before ? std::to_string(i) : "-" + std::to_string(target.parts.size() - i);
+                assign_to(target.part(i), whole + "[" + at + "]", line);
+            }
+        }
+    }
+
+    void conditional(const Statement& s) {
+        if (const auto truth = known_truth(s.value(0), m_scope)) {
+            for (const auto& one : *truth ? s.body : s.otherwise)
+                statement(*one);
+            return;
+        }
+        write(s.line, "if " + print(s.value(0)) + ":");
+        block(s.body, s.line);
+        if (s.otherwise.empty()) return;
+        put(s.otherwise.front()->line, "else:");
+        block(s.otherwise, s.otherwise.front()->line);
+    }
+
+    // Gradients are switched off and on again around the block.
+    void with(const Statement& s) {
+        const Expression& item = s.value(0);
+        const Expression& callee = item.kind == Expr::call ? item.part(0) : item;
+        const std::string path = item.kind == Expr::call ? m_scope.path(callee) : "";
+        const bool no_grad = path == "torch.no_grad" || path == "torch.inference_mode";
+        if (!no_grad || s.values.size() != 1 || !s.text.empty()) {
+            refuse_at(s.line, "TorchScript has not: with " + (path.empty() ? dotted(callee) : path));
+        }
+        for_each_statement(s.body, [&](const Statement& inner) {
+            if (inner.kind == Kind::return_ || inner.kind == Kind::break_ || inner.kind == Kind::continue_)
+                refuse_at(inner.line, "the block of " + path + " is left before its end");
+        });
+        const std::string before = temporary();
+        write(s.line, before + " = hub_torch.is_grad_enabled()");
+        write(s.line, "hub_torch.set_grad_enabled(False)");
+        for (const auto& one : s.body)
+            statement(*one);
+        write(s.line, "hub_torch.set_grad_enabled(" + before + ")");
+    }
+
+    std::string temporary() { return "hub_value_" + std::to_string(m_temporaries++); }
+
+    const FunctionSource& m_function;
+    Scope m_scope;
+    Writer m_out;
+    int m_indent = 0;
+    int m_temporaries = 0;
+    bool m_wrote = false;
+};
+
+}  // namespace
+
+LoweredFunction lower(const FunctionSource& function, const std::string& name,
+                      const std::vector<ParameterPlan>& parameters) {
+    return Lowering(function).run(name, parameters);
+}
+
+LoweredFunction lower_constant(const FunctionSource& from, const Expression& value, const std::string& name) {
+    const Scope scope{from, {}, {}, {}, {}};
+    return {"def " + name + "():\n  return " + print(value, scope) + "\n", {}};
+}
+
+bool assigns(const FunctionSource& function, const std::string& name) {
+    std::set<std::string> names;
+    for_each_target(function.definition->body,
+                    [&](const Expression& target) { collect_targets(target, names); });
+    return names.contains(name);
+}
+
+bool replaces_none(const FunctionSource& function, const std::string& name) {
+    const auto& body = function.definition->body;
+    return std::any_of(body.begin(), body.end(), [&](const auto& statement) {
+        if (statement->kind != Kind::if_) return false;
+        const Expression& test = statement->value(0);
+        return test.is(Expr::compare, "is") && test.part(0).is(Expr::name, name) &&
+               test.part(1).is(Expr::constant, "None");
+    });
+}
+
+bool runs_without_grad(const FunctionSource& function) {
+    const auto& decorators = function.definition->decorators;
+    return std::any_of(decorators.begin(), decorators.end(), [](const auto& decorator) {
+        const std::string name = dotted(decorator->kind == Expr::call ? decorator->part(0) : *decorator);
+        return name.ends_with("no_grad") || name.ends_with("inference_mode");
+    });
+}
+
+}  // namespace kernels::source

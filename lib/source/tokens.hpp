@@ -1,0 +1,28 @@
+// Python source as tokens.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace kernels::source {
+
+enum class TokenKind { name, number, string, format, bytes, op, newline, indent, dedent, end };
+
+struct Token {
+    TokenKind kind = TokenKind::end;
+    std::string text;  ///< of a string: its value; of an f-string: what is between the quotes
+    int line = 0;
+};
+
+/// Throws Error(kernelize) "file:line: why".
+[[noreturn]] void refuse(const std::string& file, int line, const std::string& why);
+
+/// The tokens of a file, `end` last. Comments and line ends inside brackets are gone. Throws Error(kernelize)
+/// for what is no Python, and for what exceeds the limits (file size, depth of brackets and indentation).
+std::vector<Token> tokenize(std::string_view text, const std::string& file);
+
+/// The value of a string literal's body.
+std::string unescape(std::string_view body, bool raw);
+
+}  // namespace kernels::source

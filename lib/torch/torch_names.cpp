@@ -1,0 +1,302 @@
+#include "torch_names.hpp"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <torch/csrc/jit/frontend/builtin_functions.h>
+#include <torch/csrc/jit/ir/constants.h>
+#include <torch/csrc/jit/runtime/operator.h>
+
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "hub_values.hpp"
+#include "kernels/core/error.hpp"
+#include "kernels/core/text.hpp"
+
+namespace kernels::torchscript {
+namespace {
+
+using namespace torch::jit;
+
+[[noreturn]] void refuse(const SourceRange& where, const std::string& why) {
+    throw Error(ErrorCode::kernelize, place(where) + ": " + why);
+}
+
+void adapt(const c10::FunctionSchema& schema, std::vector<NamedValue>& given, std::vector<NamedValue>& named,
+           Graph& graph, const SourceRange& where) {
+    const auto& wanted = schema.arguments();
+    for (std::size_t i = 0; i < given.size() && i < wanted.size(); ++i)
+        given[i] = NamedValue(where, adapted(given[i].value(graph), wanted[i].type(), where));
+    for (auto& value : named) {
+        for (const auto& argument : wanted) {
+            if (argument.name() == value.name())
+                value = NamedValue(where, value.name(), adapted(value.value(graph), argument.type(), where));
+        }
+    }
+}
+
+// An op of a kernel. Python converts what it is given; TorchScript does not.
+struct OpValue final : SugaredValue {
+    explicit OpValue(Symbol op) : symbol(op) {}
+    std::string kind() const override { return symbol.toQualString(); }
+    std::shared_ptr<SugaredValue> attr(const SourceRange&, GraphFunction&, const std::string&) override {
+        return shared_from_this();  // .default and other overloads: the arguments choose
+    }
+    std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
+                                       at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue> kwargs,
+                                       size_t n_binders) override {
+        std::vector<NamedValue> given(args.begin(), args.end());
+        std::vector<NamedValue> named(kwargs.begin(), kwargs.end());
+        const auto operators = getAllOperatorsFor(symbol);
+        if (operators.size() == 1) adapt(operators.front()->schema(), given, named, *method.graph(), where);
+        return BuiltinFunction(symbol, std::nullopt).call(where, method, given, named, n_binders);
+    }
+    Symbol symbol;
+};
+
+// A function of functional_source().
+struct FunctionalValue final : SugaredValue {
+    explicit FunctionalValue(Function* compiled) : function(compiled) {}
+    std::string kind() const override { return "torch.nn.functional." + function->name(); }
+    std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
+                                       at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue> kwargs,
+                                       size_t n_binders) override {
+        std::vector<NamedValue> given(args.begin(), args.end());
+        std::vector<NamedValue> named(kwargs.begin(), kwargs.end());
+        adapt(function->getSchema(), given, named, *method.graph(), where);
+        return FunctionValue(function).call(where, method, given, named, n_binders);
+    }
+    Function* function;
+};
+
+struct OpNamespace final : SugaredValue {
+    explicit OpNamespace(std::string namespace_name) : name(std::move(namespace_name)) {}
+    std::string kind() const override { return "torch.ops." + name; }
+    std::shared_ptr<SugaredValue> attr(const SourceRange& where, GraphFunction&,
+                                       const std::string& field) override {
+        const auto symbol = Symbol::fromQualString(name + "::" + field);
+        if (!getAllOperatorsFor(symbol).empty()) return std::make_shared<OpValue>(symbol);
+        std::vector<std::string> known;
+        for (const auto& op : c10::Dispatcher::singleton().getAllOpNames()) {
+            if (op.name.rfind(name + "::", 0) == 0) known.push_back(op.name.substr(name.size() + 2));
+        }
+        const std::string hint = did_you_mean(field, known);
+        refuse(where,
+               "the kernel's library has no op " + backquoted(field) + (hint.empty() ? "" : ": " + hint));
+    }
+    std::string name;
+};
+
+const std::map<std::string, int64_t>& constants_of_torch() {
+    const auto dtype = [](at::ScalarType type) { return static_cast<int64_t>(type); };
+    const auto format = [](at::MemoryFormat memory) { return static_cast<int64_t>(memory); };
+    static const std::map<std::string, int64_t> known = {
+        {"float32", dtype(at::kFloat)},
+        {"float", dtype(at::kFloat)},
+        {"float16", dtype(at::kHalf)},
+        {"half", dtype(at::kHalf)},
+        {"float64", dtype(at::kDouble)},
+        {"double", dtype(at::kDouble)},
+        {"bfloat16", dtype(at::kBFloat16)},
+        {"int8", dtype(at::kChar)},
+        {"uint8", dtype(at::kByte)},
+        {"int16", dtype(at::kShort)},
+        {"short", dtype(at::kShort)},
+        {"int32", dtype(at::kInt)},
+        {"int", dtype(at::kInt)},
+        {"int64", dtype(at::kLong)},
+        {"long", dtype(at::kLong)},
+        {"uint16", dtype(at::kUInt16)},
+        {"uint32", dtype(at::kUInt32)},
+        {"uint64", dtype(at::kUInt64)},
+        {"bool", dtype(at::kBool)},
+        {"complex64", dtype(at::kComplexFloat)},
+        {"complex128", dtype(at::kComplexDouble)},
+        {"float8_e4m3fn", dtype(at::kFloat8_e4m3fn)},
+        {"float8_e4m3fnuz", dtype(at::kFloat8_e4m3fnuz)},
+        {"float8_e5m2", dtype(at::kFloat8_e5m2)},
+        {"float8_e5m2fnuz", dtype(at::kFloat8_e5m2fnuz)},
+        {"float8_e8m0fnu", dtype(at::kFloat8_e8m0fnu)},
+        {"float4_e2m1fn_x2", dtype(at::ScalarType::Float4_e2m1fn_x2)},
+        {"contiguous_format", format(at::MemoryFormat::Contiguous)},
+        {"preserve_format", format(at::MemoryFormat::Preserve)},
+        {"channels_last", format(at::MemoryFormat::ChannelsLast)},
+        {"channels_last_3d", format(at::MemoryFormat::ChannelsLast3d)},
+        {"strided", static_cast<int64_t>(at::kStrided)}};
+    return known;
+}
+
+// A module outside the package, or something in it that is only known once it is used.
+struct ExternalValue final : SugaredValue {
+    ExternalValue(std::string external_path, HubCompilation& in)
+        : path(std::move(external_path)), compilation(in) {}
+    std::string kind() const override { return path; }
+    std::shared_ptr<SugaredValue> attr(const SourceRange& where, GraphFunction& method,
+                                       const std::string& field) override {
+        return external_value(path + "." + field, compilation, method, where);
+    }
+    std::string path;
+    HubCompilation& compilation;
+};
+
+// A function that says what cannot be otherwise here: that torch.compile is not at work.
+struct AlwaysFalse final : SugaredValue {
+    std::string kind() const override { return "a constant function"; }
+    std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
+                                       at::ArrayRef<NamedValue>, at::ArrayRef<NamedValue>, size_t) override {
+        return constant_value(IValue(false), method, where);
+    }
+};
+
+std::shared_ptr<SugaredValue> operator_value(const std::string& name) {
+    const auto symbol = Symbol::fromQualString("aten::" + name);
+    if (getAllOperatorsFor(symbol).empty() && getAllBuiltinFunctionsFor(symbol).empty()) return nullptr;
+    return std::make_shared<BuiltinFunction>(symbol, std::nullopt);
+}
+
+// Functions of torch.nn.functional that have the name and the arguments of an operator.
+bool is_operator_of_functional(const std::string& name) {
+    static const std::set<std::string> names = {"linear",
+                                                "conv1d",
+                                                "conv2d",
+                                                "conv3d",
+                                                "pad",
+                                                "scaled_dot_product_attention",
+                                                "rms_norm",
+                                                "layer_norm",
+                                                "gelu",
+                                                "softplus",
+                                                "one_hot",
+                                                "glu",
+                                                "sigmoid",
+                                                "tanh",
+                                                "bilinear",
+                                                "cosine_similarity",
+                                                "logsigmoid",
+                                                "pixel_shuffle",
+                                                "pixel_unshuffle",
+                                                "prelu",
+                                                "avg_pool1d"};
+    return names.contains(name);
+}
+
+}  // namespace
+
+std::shared_ptr<SugaredValue> op_namespace_value(const std::string& name) {
+    return std::make_shared<OpNamespace>(name);
+}
+
+std::shared_ptr<SugaredValue> constant_value(const IValue& value, GraphFunction& method,
+                                             const SourceRange& where) {
+    return std::make_shared<SimpleValue>(method.graph()->insertConstant(value, where));
+}
+
+Value* adapted(Value* value, const c10::TypePtr& wanted, const SourceRange& where) {
+    auto& graph = *value->owningGraph();
+    const auto optional = wanted->cast<c10::OptionalType>();
+    const c10::TypePtr inner = optional ? optional->getElementType() : wanted;
+    if (inner->kind() == c10::TypeKind::FloatType && value->type()->kind() == c10::TypeKind::IntType) {
+        if (const auto constant = toIValue(value))
+            return graph.insertConstant(static_cast<double>(constant->toInt()), where);
+        return graph.insert(aten::Float, {value}, {}, where);
+    }
+    const auto given = value->type()->cast<c10::OptionalType>();
+    if (!optional && given && given->getElementType()->isSubtypeOf(*wanted)) {
+        return graph.insert(aten::_unwrap_optional, {value}, {}, where);
+    }
+    return value;
+}
+
+std::shared_ptr<SugaredValue> external_value(const std::string& path, HubCompilation& compilation,
+                                             GraphFunction& method, const SourceRange& where) {
+    const auto dot = path.rfind('.');
+    const std::string owner = dot == std::string::npos ? "" : path.substr(0, dot);
+    const std::string name = dot == std::string::npos ? path : path.substr(dot + 1);
+    static const std::set<std::string> modules = {
+        "torch",        "torch.nn",      "torch.nn.functional", "torch.autograd",
+        "torch.cuda",   "torch.ops",     "torch.compiler",      "torch.jit",
+        "torch.linalg", "torch.special", "torch.fft",           "torch._dynamo",
+        "math"};
+    if (modules.contains(path)) return std::make_shared<ExternalValue>(path, compilation);
+    if (owner == "torch.ops") return op_namespace_value(name);
+    if (owner == "torch" || owner == "torch.functional") {
+        if (const auto known = constants_of_torch().find(name); known != constants_of_torch().end())
+            return constant_value(IValue(known->second), method, where);
+        if (auto op = operator_value(name)) return op;
+    }
+    if (owner == "torch.nn.functional") {
+        if (auto* function = compilation.functional(name)) return std::make_shared<FunctionalValue>(function);
+        if (is_operator_of_functional(name)) {
+            if (auto op = operator_value(name == "logsigmoid" ? "log_sigmoid" : name)) return op;
+        }
+        refuse(where, "torch.nn.functional." + name + " is none of the functions that can be compiled");
+    }
+    if (owner == "torch.linalg" || owner == "torch.special" || owner == "torch.fft") {
+        if (auto op = operator_value(owner.substr(6) + "_" + name)) return op;
+    }
+    if (owner == "torch.compiler" || owner == "torch.jit" || owner == "torch._dynamo") {
+        if (name.rfind("is_", 0) == 0) return std::make_shared<AlwaysFalse>();
+    }
+    if (owner == "math") {
+        static const std::map<std::string, double> numbers = {
+            {"pi", M_PI}, {"e", M_E}, {"inf", INFINITY}, {"nan", NAN}, {"tau", 2 * M_PI}};
+        if (const auto known = numbers.find(name); known != numbers.end())
+            return constant_value(IValue(known->second), method, where);
+        if (auto op = operator_value(name)) return op;
+    }
+    if (owner == "builtins") return nullptr;
+    refuse(where, path + " is Python code outside the kernel, which TorchScript cannot call");
+}
+
+const char* functional_source() {
+    return R"(
+def silu(input: Tensor, inplace: bool = False):
+    if inplace:
+        return torch.silu_(input)
+    return torch.silu(input)
+
+def relu(input: Tensor, inplace: bool = False):
+    if inplace:
+        return torch.relu_(input)
+    return torch.relu(input)
+
+def mish(input: Tensor, inplace: bool = False):
+    if inplace:
+        return torch.mish_(input)
+    return torch.mish(input)
+
+def hardswish(input: Tensor, inplace: bool = False):
+    if inplace:
+        return torch.hardswish_(input)
+    return torch.hardswish(input)
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False):
+    if inplace:
+        return torch.elu_(input, alpha)
+    return torch.elu(input, alpha)
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False):
+    if inplace:
+        return torch.leaky_relu_(input, negative_slope)
+    return torch.leaky_relu(input, negative_slope)
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False):
+    if inplace:
+        return torch.dropout_(input, p, training)
+    return torch.dropout(input, p, training)
+
+def softmax(input: Tensor, dim: int, _stacklevel: int = 3, dtype: Optional[int] = None):
+    return torch.softmax(input, dim, dtype)
+
+def log_softmax(input: Tensor, dim: int, _stacklevel: int = 3, dtype: Optional[int] = None):
+    return torch.log_softmax(input, dim, dtype)
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12):
+    return input / torch.norm(input, p, [dim], True).clamp_min(eps).expand_as(input)
+
+def embedding(input: Tensor, weight: Tensor):
+    return torch.embedding(weight, input)
+)";
+}
+
+}  // namespace kernels::torchscript

@@ -1,0 +1,34 @@
+// `torch`, `math` and what is below them.
+#pragma once
+
+#include <torch/csrc/jit/frontend/sugared_value.h>
+
+#include <memory>
+#include <string>
+
+namespace kernels::torchscript {
+
+class HubCompilation;
+
+/// What the name `path` ("torch.nn.functional.silu") outside of the kernel's package stands for. Throws
+/// Error(kernelize) with the place for Python code, which TorchScript cannot call.
+std::shared_ptr<torch::jit::SugaredValue> external_value(const std::string& path, HubCompilation& compilation,
+                                                         torch::jit::GraphFunction& method,
+                                                         const torch::jit::SourceRange& where);
+
+/// An op namespace: of the kernel, or below torch.ops.
+std::shared_ptr<torch::jit::SugaredValue> op_namespace_value(const std::string& name);
+
+/// Gives `value` the type that is wanted where Python's own calls would accept it: an int for a float, and
+/// a value that may be None where it must not be (checked when it runs). Other values stay as they are.
+torch::jit::Value* adapted(torch::jit::Value* value, const c10::TypePtr& wanted,
+                           const torch::jit::SourceRange& where);
+
+std::shared_ptr<torch::jit::SugaredValue> constant_value(const c10::IValue& value,
+                                                         torch::jit::GraphFunction& method,
+                                                         const torch::jit::SourceRange& where);
+
+/// TorchScript source of functions of torch.nn.functional that are written in Python.
+const char* functional_source();
+
+}  // namespace kernels::torchscript
