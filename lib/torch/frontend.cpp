@@ -88,8 +88,10 @@ std::vector<ParameterPlan> plan(HubCompilation& compilation, const FunctionSourc
         c10::TypePtr given;
         if (arguments && plans.size() < arguments->size()) given = (*arguments)[plans.size()];
         const bool left_out = arguments && given == nullptr && parameter.value != nullptr;
-        if (given == nullptr && !left_out)
-            given = compilation.annotated(function, parameter.annotation.get());
+        // What the layer says of its argument holds, also where it does not fit what is replaced.
+        const auto wanted = compilation.annotated(function, parameter.annotation.get());
+        if (given != nullptr && wanted != nullptr && !given->isSubtypeOf(*wanted)) given = wanted;
+        if (given == nullptr && !left_out) given = wanted;
         if (given == nullptr && !left_out)
             given = type_by_use(function, parameter.name, compilation.op_namespace());
         const bool none = parameter.value && parameter.value->is(source::Expression::Kind::constant, "None");
