@@ -3,6 +3,7 @@
 #include <c10/core/DeviceType.h>
 #include <torch/version.h>
 
+#include <algorithm>
 #include <array>
 
 #include "kernels/core/text.hpp"

@@ -128,10 +128,7 @@ std::vector<at::Tensor> parameters_of(const Module& model) {
 std::string reason_of(const Error& error, const LoadedKernel& kernel) {
     std::string reason = error.what();
     for (const auto& [op, why] : kernel.missing) {
-        const std::string full = kernel.plan.op_namespace + "::" + op;
-        const std::size_t at = reason.find(full);
-        if (at == std::string::npos || reason.substr(at + full.size(), 1).find_first_not_of(" .:,;)") == 0)
-            continue;
+        if (reason.find("no op " + backquoted(op)) == std::string::npos) continue;
         return reason + " (the operator's schema must be read from the library of the other device: " + why +
                ")";
     }

@@ -151,6 +151,7 @@ TEST_CASE("What the strings of a library do not tell keeps the layer as it is, w
     REQUIRE(manifest.layers.size() == 1);
     CHECK(manifest.layers[0].status == "kept");
     CHECK(manifest.layers[0].reason.find("not_in_the_library") != std::string::npos);
+    INFO(manifest.layers[0].reason);
     CHECK(manifest.layers[0].reason.find("strings hold no schema of it") != std::string::npos);
     CHECK(made.forward({torch::ones({2, 4})}).toTensor().sizes() == at::IntArrayRef({2, 3}));
 

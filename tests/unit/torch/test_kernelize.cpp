@@ -263,13 +263,14 @@ TEST_CASE("The device comes from the parameters") {
     const auto mapping = KernelMapping{{"Act", "cpu", kernel.layer("Twice")}};
     Module none("__torch__.pkg.Act");
     none.define("def forward(self, x):\n    return x + 1\n");
-    CHECK(contains(error_of([&] { torchscript::kernelize(none, options_with(mapping)); }), "no parameters"));
     auto options = options_with(mapping);
-    options.device = "cpu";
-    CHECK(torchscript::kernelize(none, options).layers.front().status == "replaced");
+    options.target.reset();  // it tells the device as well
+    CHECK(contains(error_of([&] { torchscript::kernelize(none, options); }), "no parameters"));
     auto mixed = model_with_act();
     mixed.register_parameter("other", torch::ones({2}, at::kMeta), false);
-    CHECK(contains(error_of([&] { torchscript::kernelize(mixed, options_with(mapping)); }), "cpu and meta"));
+    CHECK(contains(error_of([&] { torchscript::kernelize(mixed, options); }), "cpu and meta"));
+    options.device = "cpu";
+    CHECK(torchscript::kernelize(none, options).layers.front().status == "replaced");
     CHECK(torchscript::kernelize(mixed, options).layers.front().status == "replaced");
     options.mode = Mode::fallback;
     CHECK(error_of([&] { torchscript::kernelize(mixed, options); }) != "");

@@ -294,7 +294,8 @@ TEST_CASE("What does not fit is kept with the reason, and nothing changes when i
 
 TEST_CASE("The device of a C++ model") {
     const LocalKernel kernel(scaling_source);
-    const auto options = options_with({{"Scaling", "cpu", kernel.layer("Scaling")}});
+    auto options = options_with({{"Scaling", "cpu", kernel.layer("Scaling")}});
+    options.target.reset();  // it tells the device as well
     torch::nn::Sequential none(native::use_kernel_func_from_hub("half", halved));
     CHECK_THROWS_WITH_AS(native::kernelize(*none, options),
                          "the model has no parameters that would tell its device", Error);
