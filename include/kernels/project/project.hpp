@@ -66,6 +66,9 @@ struct Binding {
     std::optional<std::string> module_glob;
     std::map<std::string, AttributeValue> attributes;
     Location where;
+    /// What the module's own attributes must be; a module that lacks one of them does not match. The
+    /// condition of replace_kernel_forward_from_hub, as far as a file can say it.
+    std::map<std::string, AttributeValue> when;
 };
 
 struct Project {
