@@ -98,7 +98,7 @@ BlobLock::~BlobLock() {
 }
 
 IncompleteBlob::IncompleteBlob(const FileRequest& file, const fs::path& blob,
-                               std::function<void(std::uint64_t)> progress)
+                               std::function<void(std::uint64_t)> progress, const std::atomic<bool>* cancel)
     : m_file(file), m_blob(blob), m_path(blob.string() + ".incomplete"), m_progress(std::move(progress)) {
     std::error_code error;
     fs::create_directories(blob.parent_path(), error);
@@ -110,6 +110,10 @@ IncompleteBlob::IncompleteBlob(const FileRequest& file, const fs::path& blob,
     for (;;) {
         const auto got = ::read(m_fd, buffer.data(), buffer.size());
         if (got <= 0) break;
+        if (cancel != nullptr && cancel->load()) {
+            ::close(m_fd);
+            throw Error(ErrorCode::interrupted, "interrupted", "run it again to go on");
+        }
         m_writer->hash_only({buffer.data(), static_cast<std::size_t>(got)});
         m_offset += static_cast<std::uint64_t>(got);
     }

@@ -1,6 +1,7 @@
 // A blob on its way into the cache.
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -33,10 +34,10 @@ class BlobLock {
 class IncompleteBlob final : public BodySink {
   public:
     IncompleteBlob(const FileRequest& file, const std::filesystem::path& blob,
-                   std::function<void(std::uint64_t)> progress);
+                   std::function<void(std::uint64_t)> progress, const std::atomic<bool>* cancel = nullptr);
     ~IncompleteBlob() override;
 
-    /// The bytes that are there already; they have been hashed.
+    /// The bytes that are there already; they have been hashed (which `cancel` ends with Error(interrupted)).
     std::uint64_t offset() const noexcept { return m_offset; }
     std::uint64_t received() const noexcept { return m_received; }
     void begin(const Response& head) override;

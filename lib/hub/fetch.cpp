@@ -92,14 +92,18 @@ std::uint64_t download(const FileRequest& file, IncompleteBlob& blob, const Sett
 }
 
 // Takes the bytes of a file that is on this machine already, hashing them as if they came from the network.
-bool take_from(const fs::path& donor, IncompleteBlob& blob, std::uint64_t size) {
+bool take_from(const fs::path& donor, IncompleteBlob& blob, std::uint64_t size,
+               const std::atomic<bool>* cancel) {
     std::error_code error;
     if (fs::file_size(donor, error) != size || error) return false;
     std::ifstream in(donor, std::ios::binary);
     std::vector<char> buffer(std::size_t{1} << 20U);
     blob.restart();
-    while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || in.gcount() > 0)
+    while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || in.gcount() > 0) {
+        if (cancel != nullptr && cancel->load())
+            throw Error(ErrorCode::interrupted, "interrupted", "run it again to go on");
         blob.write({buffer.data(), static_cast<std::size_t>(in.gcount())});
+    }
     try {
         blob.commit();
         return true;
@@ -162,10 +166,10 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
                             [&](int pid) { monitor.waiting(file, pid); });
         // Another process may have brought it meanwhile.
         if (!has_size(blob, file.entry) || !is_right(blob)) {
-            IncompleteBlob incomplete(file, blob,
-                                      [&](std::uint64_t bytes) { monitor.progressed(file, bytes); });
+            IncompleteBlob incomplete(
+                file, blob, [&](std::uint64_t bytes) { monitor.progressed(file, bytes); }, settings.cancel);
             const bool taken = std::any_of(donors.begin(), donors.end(), [&](const fs::path& donor) {
-                return take_from(donor, incomplete, file.entry.size);
+                return take_from(donor, incomplete, file.entry.size, settings.cancel);
             });
             if (!taken) {
                 refuse_offline();
@@ -218,7 +222,7 @@ std::vector<FetchedFile> fetch(std::span<const FileRequest> files, const Setting
         return files[a->front()].entry.size > files[b->front()].entry.size;
     });
 
-    Verified verified(cache);
+    Verified verified(cache, settings.cancel);
     std::vector<std::optional<FetchedFile>> results(files.size());
     std::vector<std::exception_ptr> errors(files.size());
     std::atomic<std::size_t> next{0};

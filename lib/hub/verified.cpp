@@ -80,7 +80,7 @@ bool Verified::is_right(const RepoId& repo, const fs::path& file, const TreeEntr
         if (const auto found = files.find(name); found != files.end() && found->second == *stamp) return true;
     }
     hashed = true;
-    if (content_hash(file, entry.hasher()) != entry.etag()) return false;
+    if (content_hash(file, entry.hasher(), m_cancel) != entry.etag()) return false;
     const std::lock_guard lock(m_mutex);
     auto& place = known(repo);
     place.files.insert_or_assign(name, *stamp);

@@ -18,7 +18,9 @@ namespace kernels::hub {
 /// Thread-safe.
 class Verified {
   public:
-    explicit Verified(const Cache& cache) : m_cache(cache) {}
+    /// `cancel` ends hashing with Error(interrupted).
+    explicit Verified(const Cache& cache, const std::atomic<bool>* cancel = nullptr)
+        : m_cache(cache), m_cancel(cancel) {}
     ~Verified() { save(); }
     Verified(const Verified&) = delete;
     Verified& operator=(const Verified&) = delete;
@@ -49,6 +51,7 @@ class Verified {
     static std::optional<Stamp> stamp_of(const std::filesystem::path& file);
 
     const Cache& m_cache;
+    const std::atomic<bool>* m_cancel;
     std::mutex m_mutex;
     std::map<RepoId, Known> m_repos;
 };

@@ -126,8 +126,19 @@ LayerEntry parse_layer(const TableReader& table, const fs::path& folder) {
     return entry;
 }
 
+std::map<std::string, AttributeValue> parse_scalars(const TableReader& table, const char* key) {
+    std::map<std::string, AttributeValue> values;
+    if (const auto inner = table.table_if(key)) {
+        for (const auto& name : inner->keys())
+            values.emplace(name, inner->scalar(name));
+    } else if (table.has(key)) {
+        table.fail(key, "is not a table");
+    }
+    return values;
+}
+
 Binding parse_binding(const TableReader& table, const fs::path& folder) {
-    table.allow({"layer", "class", "module", "attributes", "arguments", "pattern"});
+    table.allow({"layer", "class", "module", "attributes", "arguments", "pattern", "when"});
     Binding binding;
     binding.where = table.location("");
     binding.layer = table.require_text("layer");
@@ -139,12 +150,8 @@ Binding parse_binding(const TableReader& table, const fs::path& folder) {
     }
     if (table.has("arguments")) binding.arguments = table.texts("arguments", "a list of names");
     if (const auto pattern = table.text("pattern")) binding.pattern = folder / expand_user(*pattern);
-    if (const auto attributes = table.table_if("attributes")) {
-        for (const auto& key : attributes->keys())
-            binding.attributes.emplace(key, attributes->scalar(key));
-    } else if (table.has("attributes")) {
-        table.fail("attributes", "is not a table");
-    }
+    binding.attributes = parse_scalars(table, "attributes");
+    binding.when = parse_scalars(table, "when");
     return binding;
 }
 

@@ -33,6 +33,22 @@ std::string last_name(const std::string& class_name) {
     return class_name.substr(class_name.rfind('.') + 1);
 }
 
+bool is_equal(const c10::IValue& value, const project::AttributeValue& wanted) {
+    if (const auto* flag = std::get_if<bool>(&wanted)) return value.isBool() && value.toBool() == *flag;
+    if (const auto* text = std::get_if<std::string>(&wanted))
+        return value.isString() && value.toStringRef() == *text;
+    if (!value.isInt() && !value.isDouble()) return false;
+    const double number = value.isInt() ? static_cast<double>(value.toInt()) : value.toDouble();
+    const auto* integer = std::get_if<std::int64_t>(&wanted);
+    return number == (integer != nullptr ? static_cast<double>(*integer) : std::get<double>(wanted));
+}
+
+bool holds(const std::map<std::string, project::AttributeValue>& when, const Module& module) {
+    return std::all_of(when.begin(), when.end(), [&](const auto& one) {
+        return module.hasattr(one.first) && is_equal(module.attr(one.first), one.second);
+    });
+}
+
 std::vector<Found> find_layers(const Module& model, const KernelizeOptions& options,
                                const layer::KernelMapping& mapping) {
     const auto names = mapping.layer_names();
@@ -48,7 +64,7 @@ std::vector<Found> find_layers(const Module& model, const KernelizeOptions& opti
                        (!binding.module_glob || glob_match(*binding.module_glob, item.name));
             });
         if (match != options.bindings.end()) {
-            const bool wanted = !match->condition || match->condition(module);
+            const bool wanted = holds(match->when, module) && (!match->condition || match->condition(module));
             found.push_back({item.name, module, match->layer, &*match, wanted});
         } else if (std::find(names.begin(), names.end(), last_name(class_name)) != names.end()) {
             found.push_back({item.name, module, last_name(class_name), nullptr, true});

@@ -71,6 +71,9 @@ struct Binding {
     /// gone.
     std::optional<std::filesystem::path> pattern;
     Location where;
+    /// What the module's own attributes must be; a module that lacks one of them does not match. The
+    /// condition of replace_kernel_forward_from_hub, as far as a file can say it.
+    std::map<std::string, AttributeValue> when;
 };
 
 struct Project {

@@ -25,6 +25,19 @@ std::string refused(const std::string& text, const std::string& file = "kernels.
 
 }  // namespace
 
+TEST_CASE("Bindings: conditions on attributes") {
+    const std::string head = "[[bindings]]\nlayer = \"L\"\nclass = \"*.L\"\n";
+    const auto project = project::parse(
+        head + "when = { size = 8, eps = 0.5, fast = true, kind = \"silu\" }\n", "kernels.toml");
+    const std::map<std::string, project::AttributeValue> expected{
+        {"size", std::int64_t{8}}, {"eps", 0.5}, {"fast", true}, {"kind", std::string("silu")}};
+    CHECK(project.bindings.at(0).when == expected);
+    CHECK(project.bindings.at(0).attributes.empty());
+    CHECK_THROWS_WITH_AS(project::parse(head + "when = 3\n", "kernels.toml"),
+                         doctest::Contains("kernels.toml:4: bindings[0].when: is not a table"), Error);
+    CHECK_THROWS_AS(project::parse(head + "when = { size = [1] }\n", "kernels.toml"), Error);
+}
+
 TEST_CASE("A whole project file") {
     const auto project = project::parse(R"(
 trust-remote-code = ["a/b"]

@@ -308,3 +308,34 @@ TEST_CASE("Bindings: a condition, a function at a path, layers within layers tha
     CHECK(report.layers[1].hub_layer == "double");
     CHECK(result(model) == 100);
 }
+
+TEST_CASE("Bindings: `when` compares the module's own attributes") {
+    const LocalKernel kernel(twice_source,
+                             "def double(x: torch.Tensor) -> torch.Tensor:\n    return ops.twice(x)\n");
+    const auto status = [&](std::map<std::string, project::AttributeValue> when) {
+        auto model = model_with_act();
+        auto act = model.attr("act").toModule();
+        act.register_attribute("size", c10::IntType::get(), 8);
+        act.register_attribute("eps", c10::FloatType::get(), 0.5);
+        act.register_attribute("fast", c10::BoolType::get(), true);
+        act.register_attribute("kind", c10::StringType::get(), std::string("silu"));
+        auto options = options_with({{"Doubling", "cpu", kernel.function("double")}});
+        auto binding = torchscript::use_kernel_forward_from_hub("Doubling", "*.Act");
+        binding.when = std::move(when);
+        options.bindings = {binding};
+        const auto report = torchscript::kernelize(model, options);
+        CHECK(result(model) == (report.layers.at(0).status == "replaced" ? 100 : 60));
+        return report.layers.at(0).status;
+    };
+    using namespace std::string_literals;
+    CHECK(status({}) == "replaced");
+    CHECK(status({{"size", std::int64_t{8}}, {"eps", 0.5}, {"fast", true}, {"kind", "silu"s}}) == "replaced");
+    CHECK(status({{"size", 8.0}}) == "replaced");
+    CHECK(status({{"size", std::int64_t{9}}}) == "kept");
+    CHECK(status({{"size", std::int64_t{8}}, {"eps", 0.25}}) == "kept");
+    CHECK(status({{"fast", false}}) == "kept");
+    CHECK(status({{"fast", std::int64_t{1}}}) == "kept");
+    CHECK(status({{"kind", "gelu"s}}) == "kept");
+    CHECK(status({{"kind", true}}) == "kept");
+    CHECK(status({{"absent", true}}) == "kept");
+}
