@@ -141,7 +141,7 @@ ExpressionPtr ExpressionParser::target() {
 ExpressionPtr ExpressionParser::star_or_expression() {
     auto star = make(Kind::star, "");
     if (!accept("*")) return expression();
-    add(*star, binary(0));
+    add(*star, expression());
     return star;
 }
 

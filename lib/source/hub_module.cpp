@@ -147,7 +147,6 @@ bool calls_autograd_function(const FunctionSource& function) {
 }  // namespace
 
 HubModule HubModule::load(const fs::path& folder, bool package) {
-    HubModule module;
     fs::path root = folder;
     std::error_code none;
     if (!fs::exists(root / "__init__.py", none)) {
@@ -158,13 +157,18 @@ HubModule HubModule::load(const fs::path& folder, bool package) {
         }
         if (inner.size() == 1 && inner.front().filename() != "layers") root = inner.front();
     }
-    module.m_package = std::make_shared<Package>(root);
-    module.m_module = module.m_package->module(package ? "" : "layers");
-    if (module.m_module != nullptr) return module;
+    if (auto module = read(std::make_shared<Package>(root), package)) return *module;
     throw Error(ErrorCode::kernelize,
                 folder.string() + ": the kernel has no " +
                     (package ? "__init__.py" : "layers.py or layers/__init__.py"),
                 package ? "it defines no functions" : "it defines no layers");
+}
+
+std::optional<HubModule> HubModule::read(std::shared_ptr<Package> files, bool package) {
+    HubModule module;
+    module.m_package = std::move(files);
+    module.m_module = module.m_package->module(package ? "" : "layers");
+    return module.m_module != nullptr ? std::optional(module) : std::nullopt;
 }
 
 std::vector<std::string> HubModule::layers() const {

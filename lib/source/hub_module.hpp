@@ -47,6 +47,9 @@ class HubModule {
     /// none or it is no Python, with file and line.
     static HubModule load(const std::filesystem::path& variant_folder, bool package);
 
+    /// The same of a package that is no folder; nothing when it has no such file.
+    static std::optional<HubModule> read(std::shared_ptr<Package> files, bool package);
+
     /// The layer class `name`. Throws Error(not_found) with the layers that exist.
     LayerSource layer(const std::string& name) const;
     /// A function, also one that is imported from another module; nothing when there is none of that name.

@@ -140,26 +140,33 @@ Symbol symbol(Symbol::Kind kind, std::string path, int line) {
 
 }  // namespace
 
+Package::Package(const fs::path& folder)
+    : m_name(folder.filename().string()),
+      m_reader([folder](const std::string& file) -> std::optional<std::string> {
+          std::error_code none;
+          if (!fs::is_regular_file(folder / file, none)) return std::nullopt;
+          if (fs::file_size(folder / file, none) > largest_file)
+              refuse(file, 1, "the file is larger than " + std::to_string(largest_file >> 20U) + " MiB");
+          return read_file(folder / file);
+      }) {}
+
 const Module* Package::module(const std::string& name) const {
     if (const auto known = m_modules.find(name); known != m_modules.end()) return known->second.get();
     if (m_modules.size() >= most_modules) {
-        throw Error(ErrorCode::kernelize, m_folder.string() + ": the layers need more than " +
-                                              std::to_string(most_modules) + " modules");
+        throw Error(ErrorCode::kernelize,
+                    m_name + ": the layers need more than " + std::to_string(most_modules) + " modules");
     }
     std::string base = name;
     std::replace(base.begin(), base.end(), '.', '/');
     const std::string package_file = base.empty() ? "__init__.py" : base + "/__init__.py";
     for (const auto& file : {package_file, base.empty() ? std::string() : base + ".py"}) {
-        std::error_code none;
-        if (file.empty() || !fs::is_regular_file(m_folder / file, none)) continue;
-        if (fs::file_size(m_folder / file, none) > largest_file) {
-            refuse(file, 1, "the file is larger than " + std::to_string(largest_file >> 20) + " MiB");
-        }
+        const auto text = file.empty() ? std::nullopt : m_reader(file);
+        if (!text) continue;
         auto made = std::make_unique<Module>();
         made->name = name;
         made->file = file;
         made->is_package = file == package_file;
-        made->body = parse(read_file(m_folder / file), file);
+        made->body = parse(*text, file);
         Binder(*made).block(made->body, "");
         return m_modules.emplace(name, std::move(made)).first->second.get();
     }
@@ -220,8 +227,8 @@ Symbol Package::imported(const Module& module, const Statement& import, std::siz
                       import.line);
     }
     std::string from = import.text;
-    const std::string own_name = m_folder.filename().string();
-    if (from == own_name || from.starts_with(own_name + ".")) {
+    const std::string& own_name = m_name;
+    if (!own_name.empty() && (from == own_name || from.starts_with(own_name + "."))) {
         // The package by its full name.
         from = from == own_name ? std::string() : from.substr(own_name.size() + 1);
         if (this->module(from) != nullptr || is_ops_module(from))

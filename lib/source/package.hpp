@@ -2,8 +2,10 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -54,7 +56,12 @@ struct Symbol {
 /// The package of a build variant. Files are read when they are first asked for.
 class Package {
   public:
-    explicit Package(std::filesystem::path folder) : m_folder(std::move(folder)) {}
+    /// The text of a file of the package ("ops/norm.py"); nothing when there is none of that name.
+    using Reader = std::function<std::optional<std::string>(const std::string& file)>;
+
+    Package(std::string name, Reader reader) : m_name(std::move(name)), m_reader(std::move(reader)) {}
+    /// The package in a folder, by whose name its files may call it too.
+    explicit Package(const std::filesystem::path& folder);
     Package(const Package&) = delete;
     Package& operator=(const Package&) = delete;
 
@@ -74,7 +81,8 @@ class Package {
     Symbol imported(const Module& module, const Statement& import, std::size_t alias, int depth) const;
     Symbol member(const std::string& module, const std::string& name, int line, int depth) const;
 
-    std::filesystem::path m_folder;
+    std::string m_name;
+    Reader m_reader;
     mutable std::map<std::string, std::unique_ptr<Module>> m_modules;  // by dotted name; null: no such file
 };
 

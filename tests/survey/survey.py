@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
+REPLACED = json.loads((HERE / "replaced.json").read_text())
 CPP = {".cpp", ".cc", ".cu", ".mm", ".h", ".hpp"}
 LITERAL = r'"(?:[^"\\]|\\.)*"'
 DEFINITION = re.compile(r"\.def\(\s*((?:" + LITERAL + r"\s*)+)")
@@ -43,6 +44,11 @@ def survey(program: str, package: pathlib.Path, ops: list[str]) -> dict:
     return json.loads(run.stdout)
 
 
+def note(package: str, row: dict) -> str:
+    text = REPLACED.get(package, {}).get(row["name"], {}).get("note", "")
+    return f"; {text}" if text else ""
+
+
 def outcome(row: dict) -> str:
     if "refused" in row:
         text = row["refused"].replace("|", "\\|")
@@ -62,9 +68,11 @@ def main() -> None:
     given = parser.parse_args()
 
     rows = []
+    packages_by_kernel = {}
     packages = sorted(path.parent for path in given.checkout.glob("*/torch-ext/*/__init__.py"))
     for package in packages:
         ops = schemas(package.parents[1])
+        packages_by_kernel[package.parents[1].name] = package.name
         answer = survey(given.program, package, ops)
         rows += [(package.parents[1].name, answer["ops"], row) for row in answer["rows"]]
 
@@ -81,7 +89,7 @@ def main() -> None:
         print("| kernel | ops | " + kind + " | outcome |\n| --- | --- | --- | --- |")
         for kernel, ops, row in rows:
             if row["kind"] == kind or (row["kind"] == ("layers" if kind == "layer" else "package")):
-                print(f"| {kernel} | {ops} | {row['name']} | {outcome(row)} |")
+                print(f"| {kernel} | {ops} | {row['name']} | {outcome(row)}{note(packages_by_kernel[kernel], row)} |")
         print()
 
 
