@@ -42,8 +42,8 @@ constexpr OptionSpec threads_option{"--threads", "", "N",
 constexpr OptionSpec seed_option{"--seed", "", "N", "seed of made-up inputs (0)"};
 constexpr OptionSpec input_option{
     "--input", "", "FILE|SHAPE",
-    "an input: a tensor file of torch.save, or a type and shape such as int64[1,16]; once "
-    "for each argument",
+    "an input: a file of torch.save, a number, true, false, none, or a type and shape such as int64[1,16]; "
+    "once for each argument",
     true};
 constexpr OptionSpec rtol_option{"--rtol", "", "X",
                                  "relative tolerance (by dtype: 1e-4 for float32, 2e-2 for bfloat16)"};

@@ -56,9 +56,49 @@ c10::IValue read_tensor(const std::string& path) {
     }
 }
 
+// A file does not say of which type its lists and dictionaries are; the model does.
+c10::IValue fitted(const c10::IValue& value, const c10::TypePtr& type) {
+    if (const auto optional = type->cast<c10::OptionalType>())
+        return value.isNone() ? value : fitted(value, optional->getElementType());
+    if (const auto dict = type->cast<c10::DictType>(); dict && value.isGenericDict()) {
+        c10::impl::GenericDict typed(dict->getKeyType(), dict->getValueType());
+        for (const auto& item : value.toGenericDict())
+            typed.insert(item.key(), fitted(item.value(), dict->getValueType()));
+        return typed;
+    }
+    if (const auto list = type->cast<c10::ListType>(); list && value.isList()) {
+        c10::impl::GenericList typed(list->getElementType());
+        for (const auto& element : value.toListRef())
+            typed.push_back(fitted(element, list->getElementType()));
+        return typed;
+    }
+    if (const auto tuple = type->cast<c10::TupleType>(); tuple && value.isTuple()) {
+        const auto& elements = value.toTupleRef().elements();
+        std::vector<c10::IValue> typed;
+        for (std::size_t i = 0; i < elements.size() && i < tuple->elements().size(); ++i)
+            typed.push_back(fitted(elements[i], tuple->elements()[i]));
+        if (typed.size() == elements.size()) return c10::ivalue::Tuple::create(std::move(typed));
+    }
+    return value;
+}
+
+std::optional<c10::IValue> make_scalar(const std::string& text) {
+    static const std::regex whole(R"([-+]?\d+)");
+    static const std::regex real(R"([-+]?(\d+\.\d*|\.?\d+)([eE][-+]?\d+)?)");
+    if (text == "none") return c10::IValue();
+    if (text == "true" || text == "false") return c10::IValue(text == "true");
+    try {
+        if (std::regex_match(text, whole)) return c10::IValue(static_cast<int64_t>(std::stoll(text)));
+        if (std::regex_match(text, real)) return c10::IValue(std::stod(text));
+    } catch (const std::out_of_range&) {
+        throw Error(ErrorCode::usage, "--input " + backquoted(text) + ": out of range");
+    }
+    return std::nullopt;
+}
+
 }  // namespace
 
-std::vector<c10::IValue> read_inputs(const Arguments& arguments) {
+std::vector<c10::IValue> read_inputs(const Arguments& arguments, const torch::jit::Module& model) {
     const auto given = arguments.values("--input");
     if (given.empty()) {
         throw Error(ErrorCode::usage, "there is no input",
@@ -69,10 +109,15 @@ std::vector<c10::IValue> read_inputs(const Arguments& arguments) {
     for (const auto& text : given) {
         if (const auto tensor = make_tensor(text)) {
             inputs.emplace_back(*tensor);
+        } else if (const auto scalar = make_scalar(text)) {
+            inputs.push_back(*scalar);
         } else {
             inputs.push_back(read_tensor(text));
         }
     }
+    const auto schema = model.get_method("forward").function().getSchema();
+    for (std::size_t i = 0; i < inputs.size() && i + 1 < schema.arguments().size(); ++i)
+        inputs[i] = fitted(inputs[i], schema.arguments()[i + 1].type());
     return inputs;
 }
 

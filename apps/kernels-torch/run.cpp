@@ -60,7 +60,7 @@ int run_run(const Context& context) {
 
     auto model = load_model_guarded(path, context.json);
     model.module.eval();
-    const auto inputs = read_inputs(arguments);
+    const auto inputs = read_inputs(arguments, model.module);
     const auto manifest = runtime::read_manifest(path);
     std::map<std::string, int64_t> before;
     if (manifest) {

@@ -174,7 +174,9 @@ std::string fault_beside_result(const Pair& pair, const InputCase& one, const Ca
 std::string cause_of(const std::exception& failure) {
     std::string cause;
     for (const auto line : split(failure.what(), '\n')) {
-        if (line.starts_with("Exception raised from")) break;
+        if (line.starts_with("Exception raised from") || line.starts_with("Position: ") ||
+            line.starts_with("Declaration: "))
+            break;
         if (!trimmed(line).empty() && !line.starts_with("frame #")) cause = trimmed(line);
     }
     return cause;

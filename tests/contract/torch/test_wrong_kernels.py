@@ -9,6 +9,7 @@ import harness
 import trial_layers
 from trial_world import TrialTest
 
+KERNELS = harness.need("KERNELS_BIN")
 PROBE = harness.need("KERNELS_VERIFY_PROBE")
 SEEDS = (0, 1, 2)
 
@@ -64,6 +65,20 @@ class WrongKernelsTest(TrialTest):
         done = self.kernelize("RMSNormRoundedOnce", "--verify", status=0)
         self.assertIn("largest difference", done.stdout)
         self.assertTrue((self.folder / "out.pt").exists())
+
+    def test_arguments_of_many_kinds(self):
+        given = ["--input", self.models / "pair.pt", "--input", self.models / "more.pt", "--input", "0.5"]
+        command = [KERNELS, "kernelize", self.models / "many-arguments.pt", "--device", "cpu", "--verify", "--json", "-o", "out.pt"]
+        for name, more, status in (("RMSNorm", ["--input", "f32[2,1]"], 0), ("RMSNorm", ["--input", "none"], 0),
+                                   ("RMSNorm", [], 0), ("RMSNormWrongEps", [], 8)):
+            layer = f"--layer=RMSNorm=test/trial-kernels:{name}"
+            document = json.loads(self.run_command(*command, layer, *given, *more, status=status).stdout)
+            if status == 0:
+                self.assertTrue(document["verify"]["passed"])
+                self.assertGreater(document["verify"]["layers"][0]["cases"], 10)
+        done = self.run_command(*command, "--layer=RMSNorm=test/trial-kernels:RMSNorm", *given[:2], "--input", "f32[2,32]",
+                                "--input", "1.0", status=1)
+        self.assertIn("Expected a value of type", json.loads(done.stdout)["error"]["message"])
 
 
 if __name__ == "__main__":

@@ -125,8 +125,26 @@ class Residual(nn.Module):
         return normed + total
 
 
+class ManyArguments(nn.Module):
+    """A tuple, a dictionary, a number and an optional tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = RMSNorm()
+
+    def forward(self, pair: tuple[torch.Tensor, torch.Tensor], more: dict[str, torch.Tensor], scale: float,
+                mask: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+        y = self.layer(pair[0] + pair[1] + more["x"]) * scale
+        if mask is not None:
+            y = y * mask
+        return {"y": y}
+
+
 def main(folder: pathlib.Path, *names: str) -> None:
     torch.manual_seed(0)
+    torch.jit.script(ManyArguments()).save(folder / "many-arguments.pt")
+    torch.save((torch.randn(2, WIDTH), torch.randn(2, WIDTH)), folder / "pair.pt")
+    torch.save({"x": torch.randn(2, WIDTH)}, folder / "more.pt")
     for layer in (RMSNorm, GemmaNorm, AddRMSNorm, LayerNorm, SiluAndMul, Gelu, GeluTanh, ReLU, Softmax, RotateHalf):
         if names and layer.__name__ not in names:
             continue
