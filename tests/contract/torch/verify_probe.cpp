@@ -32,6 +32,10 @@ nlohmann::json answer(const nlohmann::json& question, const std::string& reposit
     torchscript::KernelizeOptions plan;
     plan.mapping = layer::KernelMapping{
         {layer, "cpu", layer::LocalLayerRepository{repository, question.at("hub-layer").get<std::string>()}}};
+    if (const auto arguments = question.find("arguments"); arguments != question.end()) {
+        plan.bindings.push_back(torchscript::use_kernel_forward_from_hub(layer, "*" + layer));
+        plan.bindings.back().arguments = arguments->get<std::vector<std::string>>();
+    }
     auto original = torchscript::with_own_code(model.module);
     const auto manifest = torchscript::kernelize(model.module, plan);
     nlohmann::json reply = {{"layers", nlohmann::json::array()}};
