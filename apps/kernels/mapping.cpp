@@ -84,6 +84,7 @@ Outcome outcome_for(const std::string& name, const layer::KernelMapping& mapping
     try {
         outcome.kernel = layer::resolve(outcome.selection.chosen->repository, *place.target, cache);
     } catch (const Error& error) {
+        if (error.code() == ErrorCode::usage) throw;  // LOCAL_KERNELS is of another form
         outcome.missing = error;
     }
     return outcome;

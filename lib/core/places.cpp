@@ -1,5 +1,6 @@
 #include "kernels/core/places.hpp"
 
+#include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
 
@@ -20,12 +21,31 @@ std::filesystem::path hub_cache_folder() {
 
 std::optional<std::filesystem::path> local_kernel_folder(const RepoId& repo) {
     const std::string list = environment_variable("LOCAL_KERNELS").value_or("");
-    for (const auto item : split(list, ':')) {
-        const auto equals = item.find('=');
-        if (equals != std::string_view::npos && item.substr(0, equals) == repo.to_string())
-            return expand_user(item.substr(equals + 1));
+    std::optional<std::filesystem::path> folder;
+    for (const auto entry : split(list, ':')) {
+        if (entry.empty()) continue;
+        const auto equals = entry.find('=');
+        const std::string_view name = entry.substr(0, equals);
+        std::string wrong;
+        if (equals == std::string_view::npos) {
+            wrong = "it has no =";
+        } else if (equals + 1 == entry.size()) {
+            wrong = "it names no folder";
+        } else {
+            try {
+                RepoId::parse(name);
+            } catch (const Error&) {
+                wrong = backquoted(name) + " is no org/name";
+            }
+        }
+        if (!wrong.empty()) {
+            throw Error(ErrorCode::usage, "LOCAL_KERNELS: the entry " + backquoted(entry) + ": " + wrong,
+                        "write org/name=folder, several with : between them");
+        }
+        // Of several folders for one repository the last counts.
+        if (name == repo.to_string()) folder = expand_user(entry.substr(equals + 1));
     }
-    return std::nullopt;
+    return folder;
 }
 
 }  // namespace kernels

@@ -87,6 +87,7 @@ class Kernel(harness.CliTest):
         document = self.expect(0, "info", "demo/one", "--version", 1, "--json", LOCAL_KERNELS=f"demo/one={local}").json
         self.assertEqual(document["repo_id"], "demo/one")
         self.expect_error(4, "there are no builds in it", "info", "demo/one", LOCAL_KERNELS="demo/one=/nowhere")
+        self.expect_error(2, "the entry `/b`: it has no =", "info", "demo/one", LOCAL_KERNELS=f"demo/one={local}:/b")
 
     def test_no_versions(self):
         self.assertEqual(self.expect(0, "versions", "demo/none", *TARGET, "--json").json["versions"], [])

@@ -127,6 +127,8 @@ class MappingShow(harness.CliTest):
         self.write_mapping()
         norm = self.layers("--target", TARGET, LOCAL_KERNELS=f"demo/one={self.project / 'kernel'}")["Norm"]
         self.assertEqual(norm["state"], "ready")
+        self.expect_error(2, "LOCAL_KERNELS: the entry `demo/one`: it has no =", "mapping", "show", "--target", TARGET,
+                          hint="org/name=folder", LOCAL_KERNELS="demo/one")
 
     def test_an_entrys_trust_holds_for_locking(self):
         self.hub.publish("demo/one", "v1", build(VARIANT), trusted=False)
