@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "finished_class.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
 
@@ -38,8 +39,42 @@ bool inherits(const Package& package, const Module& module, const Statement& of,
     return false;
 }
 
-bool is_true(const Expression& value) {
-    return value.is(Expression::Kind::constant, "True");
+// A flag of a layer or function; what cannot be told becomes a violation.
+void read_flag(const Package& package, const std::map<std::string, ClassMember>& members,
+               const std::string& name, bool& flag, std::vector<std::string>& violations) {
+    const auto known = members.find(name);
+    if (known == members.end()) return;
+    const ClassMember& member = known->second;
+    Truth value{Truth::Kind::yes, {}};  // a function or class
+    if (!member.undecided.empty()) {
+        value = {Truth::Kind::unknown, member.undecided};
+    } else if (member.value != nullptr) {
+        value = truth(package, *member.module, *member.value);
+    }
+    flag = value.kind == Truth::Kind::yes;
+    if (value.kind == Truth::Kind::unknown)
+        violations.push_back("has a " + name + " that cannot be told: " + value.why);
+}
+
+void read_members(const FinishedClass& finished, std::vector<std::string>& violations) {
+    std::vector<std::pair<int, std::string>> found;
+    for (const auto& [name, member] : finished.members) {
+        const std::string of =
+            member.inherited.empty() ? "" : " (of its base class " + member.inherited + ")";
+        if (name == "__init__") {
+            const std::string value = member.value != nullptr ? dotted(*member.value) : "";
+            if (value.ends_with("nn.Module.__init__") && member.undecided.empty()) continue;
+            found.emplace_back(member.line, "has a constructor" + of);
+        } else if (name != "has_backward" && name != "can_torch_compile" && !module_has(name)) {
+            found.emplace_back(member.line, (member.function != nullptr ? "has the further method "
+                                                                        : "has the further member ") +
+                                                name + of);
+        }
+    }
+    std::stable_sort(found.begin(), found.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    for (auto& [line, text] : found)
+        violations.push_back(std::move(text));
 }
 
 // Names that the code asks for by hasattr(self, "x") or getattr(self, "x", default).
@@ -54,29 +89,6 @@ std::set<std::string> asked_for(const Block& body, const std::string& self) {
         }
     });
     return names;
-}
-
-void read_member(const Statement& statement, LayerSource& layer) {
-    const Expression* target = nullptr;
-    if (statement.kind == Kind::assign || (statement.kind == Kind::annotate && statement.values.size() == 3))
-        target = statement.values.front().get();
-    if (statement.kind == Kind::function && statement.text != "forward") {
-        layer.violations.push_back(statement.text == "__init__" ? "has a constructor"
-                                                                : "has the further method " + statement.text);
-    } else if (target != nullptr) {
-        const std::string name = dotted(*target);
-        if (name == "has_backward") {
-            layer.has_backward = is_true(*statement.values.back());
-        } else if (name == "can_torch_compile") {
-            layer.can_torch_compile = is_true(*statement.values.back());
-        } else {
-            layer.violations.push_back("has the further member " +
-                                       (name.empty() ? "of line " + std::to_string(statement.line) : name));
-        }
-    } else if (statement.kind == Kind::class_ || statement.kind == Kind::if_ ||
-               statement.kind == Kind::for_) {
-        layer.violations.push_back("has a statement of its own at line " + std::to_string(statement.line));
-    }
 }
 
 // The functions of the package that a function names in its body.
@@ -207,16 +219,32 @@ LayerSource HubModule::layer(const std::string& name) const {
                     hint.empty() ? "it defines " + join(all, ", ") : hint);
     }
     LayerSource layer;
-    if (!inherits(*m_package, *known.module, *known.statement, "torch.nn.Module"))
+    const FinishedClass finished = finish_class(*m_package, *m_module, known);
+    if (!finished.is_module && finished.untold.empty())
         layer.violations.emplace_back("is no torch.nn.Module");
-    for (const auto& statement : known.statement->body)
-        read_member(*statement, layer);
-    const Statement* forward = method(*known.statement, "forward");
-    if (forward == nullptr) {
+    layer.violations.insert(layer.violations.end(), finished.untold.begin(), finished.untold.end());
+    read_members(finished, layer.violations);
+    read_flag(*m_package, finished.members, "has_backward", layer.has_backward, layer.violations);
+    read_flag(*m_package, finished.members, "can_torch_compile", layer.can_torch_compile, layer.violations);
+    const auto member = finished.members.find("forward");
+    if (member == finished.members.end()) {
         layer.violations.emplace_back("has no forward of its own");
         return layer;
     }
-    layer.forward = {m_package, known.module, forward, true, false};
+    const Module* module = member->second.module;
+    const Statement* forward = member->second.function;
+    if (member->second.value != nullptr) {
+        // `forward = f`
+        const Symbol value = resolve(*m_package, *module, *member->second.value);
+        module = value.module;
+        forward = value.kind == Symbol::Kind::function ? value.statement : nullptr;
+    }
+    if (forward == nullptr || !member->second.undecided.empty()) {
+        layer.violations.push_back("has a forward that cannot be told" +
+                                   (member->second.undecided.empty() ? "" : ": " + member->second.undecided));
+        return layer;
+    }
+    layer.forward = {m_package, module, forward, true, false};
     const std::string self = forward->parameters.empty() ? "" : forward->parameters.front().name;
     const auto asked = asked_for(forward->body, self);
     for_each_expression(forward->body, [&](const Expression& expression) {
@@ -239,14 +267,9 @@ LayerSource HubModule::function_layer(const std::string& name) const {
     }
     LayerSource layer;
     layer.forward = *known;
-    for (const auto* module : {m_module, known->module}) {
-        for (const auto& statement : module->body) {
-            if (statement->kind != Kind::assign || statement->values.size() != 2) continue;
-            const std::string target = dotted(statement->value(0));
-            if (target == name + ".has_backward") layer.has_backward = is_true(statement->value(1));
-            if (target == name + ".can_torch_compile") layer.can_torch_compile = is_true(statement->value(1));
-        }
-    }
+    const auto set = attributes_set(*m_package, {known->module, m_module}, *known->definition);
+    read_flag(*m_package, set, "has_backward", layer.has_backward, layer.violations);
+    read_flag(*m_package, set, "can_torch_compile", layer.can_torch_compile, layer.violations);
     layer.python_backward = calls_autograd_function(layer.forward);
     return layer;
 }

@@ -1,0 +1,91 @@
+// Names and conditions of a module whose values can be told without running it.
+#include "finished_class.hpp"
+
+namespace kernels::source {
+namespace {
+
+constexpr int deepest = 20;
+
+std::string at_line(int line) {
+    return " at line " + std::to_string(line);
+}
+
+Truth known(bool value) {
+    return {value ? Truth::Kind::yes : Truth::Kind::no, {}};
+}
+
+Symbol resolve(const Package& package, const Module& module, const Expression& expression, int depth) {
+    if (depth > deepest) return {};
+    Symbol found;
+    if (expression.kind == Expression::Kind::name) {
+        found = package.lookup(module, expression.text);
+    } else if (expression.kind == Expression::Kind::attribute) {
+        found = package.attribute(resolve(package, module, expression.part(0), depth + 1), expression.text);
+    }
+    const bool alias =
+        found.kind == Symbol::Kind::value && found.value != nullptr &&
+        (found.value->kind == Expression::Kind::name || found.value->kind == Expression::Kind::attribute);
+    return alias ? resolve(package, *found.module, *found.value, depth + 1) : found;
+}
+
+Truth truth(const Package& package, const Module& module, const Expression& value, int depth) {
+    using Value = Expression::Kind;
+    const Truth unknown{Truth::Kind::unknown, "its value" + at_line(value.line) + " is no constant"};
+    if (depth > deepest) return unknown;
+    switch (value.kind) {
+        case Value::constant:
+            return known(value.text == "True" || value.text == "...");
+        case Value::number:
+            return known(value.text.find_first_of("123456789") != std::string::npos);
+        case Value::string:
+            return known(!value.text.empty());
+        case Value::unary: {
+            if (value.text != "not") return unknown;
+            Truth inner = truth(package, module, value.part(0), depth + 1);
+            if (inner.kind != Truth::Kind::unknown) inner = known(inner.kind == Truth::Kind::no);
+            return inner;
+        }
+        case Value::boolean: {
+            const Truth left = truth(package, module, value.part(0), depth + 1);
+            const auto decides = value.text == "or" ? Truth::Kind::yes : Truth::Kind::no;
+            if (left.kind == decides) return left;
+            Truth right = truth(package, module, value.part(1), depth + 1);
+            return left.kind == Truth::Kind::unknown && right.kind != decides ? left : right;
+        }
+        case Value::name:
+        case Value::attribute: {
+            if (dotted(value) == "TYPE_CHECKING" || dotted(value) == "typing.TYPE_CHECKING")
+                return known(false);
+            // One step at a time: an alias may lead to a value, which has its own module.
+            const Symbol found =
+                value.kind == Value::name
+                    ? package.lookup(module, value.text)
+                    : package.attribute(resolve(package, module, value.part(0), depth + 1), value.text);
+            if (found.kind == Symbol::Kind::undecided)
+                return {Truth::Kind::unknown, dotted(value) + ": " + found.path};
+            if (found.kind == Symbol::Kind::function || found.kind == Symbol::Kind::class_ ||
+                found.kind == Symbol::Kind::module) {
+                return known(true);
+            }
+            if (found.kind != Symbol::Kind::value || found.value == nullptr) {
+                return {Truth::Kind::unknown, (dotted(value).empty() ? "its value" : dotted(value)) +
+                                                  at_line(value.line) + " is no constant of the package"};
+            }
+            return truth(package, *found.module, *found.value, depth + 1);
+        }
+        default:
+            return unknown;
+    }
+}
+
+}  // namespace
+
+Truth truth(const Package& package, const Module& module, const Expression& value) {
+    return truth(package, module, value, 0);
+}
+
+Symbol resolve(const Package& package, const Module& module, const Expression& expression) {
+    return resolve(package, module, expression, 0);
+}
+
+}  // namespace kernels::source
