@@ -9,6 +9,7 @@
 #include "kernels/layer/resolve.hpp"
 #include "kernels/layer/selection.hpp"
 #include "kernels/project/project.hpp"
+#include "source/hub_module.hpp"
 #include "targets.hpp"
 
 namespace kernels::app {
@@ -28,7 +29,9 @@ struct Outcome {
     std::string layer;
     layer::Selection selection;
     std::optional<layer::ResolvedKernel> kernel;
-    std::optional<Error> missing;  ///< why there is no build here, though a repository is chosen
+    std::optional<Error> missing;    ///< why there is no build here, though a repository is chosen
+    const char* unusable = nullptr;  ///< the state of a build whose layer cannot be used
+    std::string why_unusable;
 };
 
 std::optional<int> capability_option(const Arguments& arguments) {
@@ -74,6 +77,32 @@ Place place_for(build::Target target, const Arguments& arguments) {
     return place;
 }
 
+// Reads the build's source for the layer, as whoever replaces a forward by it will.
+void judge(Outcome& outcome, layer::Mode mode) {
+    const auto& repository = outcome.selection.chosen->repository;
+    const bool function = layer::is_function(repository);
+    const std::string name = layer::member_name(repository);
+    const auto refuse = [&](const char* state, std::string why) {
+        outcome.unusable = state;
+        outcome.why_unusable = std::move(why);
+    };
+    try {
+        const auto module = source::HubModule::load(outcome.kernel->folder, function);
+        const auto found = function ? module.function_layer(name) : module.layer(name);
+        if (!found.violations.empty()) {
+            refuse("refused", name + " " + join(found.violations, ", "));
+        } else if (mode.is_training() && !found.has_backward) {
+            refuse("refused", name + " has no backward");
+        } else if (mode.is_torch_compile() && !found.can_torch_compile) {
+            refuse("refused", name + " cannot be used with torch.compile");
+        }
+    } catch (const Error& error) {
+        const bool absent = error.code() == ErrorCode::not_found;
+        const std::string hint = error.hint().empty() ? "" : " (" + error.hint() + ")";
+        refuse(absent ? "no-such-layer" : "refused", error.what() + hint);
+    }
+}
+
 Outcome outcome_for(const std::string& name, const layer::KernelMapping& mapping, const Place& place,
                     layer::Mode mode, const hub::Cache& cache) {
     Outcome outcome{name, layer::select(mapping, name, place.device, place.capability, mode), {}, {}};
@@ -87,11 +116,13 @@ Outcome outcome_for(const std::string& name, const layer::KernelMapping& mapping
         if (error.code() == ErrorCode::usage) throw;  // LOCAL_KERNELS is of another form
         outcome.missing = error;
     }
+    if (outcome.kernel) judge(outcome, mode);
     return outcome;
 }
 
 const char* state_of(const Outcome& outcome) {
     if (!outcome.selection) return "original";
+    if (outcome.unusable != nullptr) return outcome.unusable;
     if (outcome.kernel) return "ready";
     if (!outcome.missing) return "unknown-machine";
     switch (outcome.missing->code()) {
@@ -172,6 +203,7 @@ Json to_json(const Outcome& outcome) {
         document["folder"] = outcome.kernel->folder.string();
         document["commit"] = outcome.kernel->commit.empty() ? Json() : Json(outcome.kernel->commit);
     }
+    if (outcome.unusable != nullptr) document["why"] = outcome.why_unusable;
     if (outcome.missing) {
         document["why"] = outcome.missing->what();
         document["hint"] = outcome.missing->hint();
@@ -210,7 +242,9 @@ void print_outcome(const Outcome& outcome, std::size_t width, const Context& con
     }
     std::printf("  %-*s  %s\n", static_cast<int>(width), outcome.layer.c_str(), text.c_str());
     const std::string indent(width + 4, ' ');
-    if (outcome.kernel) {
+    if (outcome.unusable != nullptr) {
+        std::printf("%s%s: %s\n", indent.c_str(), state_of(outcome), outcome.why_unusable.c_str());
+    } else if (outcome.kernel) {
         std::printf("%s%s: %s\n", indent.c_str(), bold("ready", context.colour_out).c_str(),
                     outcome.kernel->folder.c_str());
     } else if (outcome.missing) {

@@ -40,6 +40,9 @@ func = "gate"
 """
 
 
+LAYER = "import torch\n\nclass Norm(torch.nn.Module):\n    def forward(self, x):\n        return x\n"
+
+
 class MappingShow(harness.CliTest):
     def show(self, *arguments, **environment):
         return self.expect(0, "mapping", "show", "--json", *arguments, **environment).json
@@ -67,7 +70,8 @@ class MappingShow(harness.CliTest):
         self.assertIn("`demo/one` (not locked), layer `Norm`", text)
 
     def test_a_layer_goes_from_not_locked_to_ready(self):
-        self.publish_demo()
+        files = {**build(VARIANT), f"build/{VARIANT}/layers.py": LAYER.encode()}
+        self.hub.publish("demo/one", "v1", files)
         self.write_mapping()
         norm = self.layers("--target", TARGET)["Norm"]
         self.assertEqual((norm["state"], norm["hint"]), ("not-locked", "write it with `kernels lock`"))
@@ -116,6 +120,7 @@ class MappingShow(harness.CliTest):
         builds.mkdir(parents=True)
         (builds / "metadata.json").write_text('{"id": "_one_1", "name": "one", "version": 1, "license": "MIT", '
                                               '"python-depends": [], "backend": {"type": "cpu"}}')
+        (builds / "layers.py").write_text(LAYER)
         local = MAPPING.replace('repo = "demo/one"\nlayer = "Norm"', 'path = "kernel"\nlayer = "Norm"')
         self.write_mapping(local)
         self.assertEqual(self.layers("--target", TARGET)["Norm"]["state"], "ready")
@@ -129,6 +134,33 @@ class MappingShow(harness.CliTest):
         self.assertEqual(norm["state"], "ready")
         self.expect_error(2, "LOCAL_KERNELS: the entry `demo/one`: it has no =", "mapping", "show", "--target", TARGET,
                           hint="org/name=folder", LOCAL_KERNELS="demo/one")
+
+    def test_a_build_whose_layer_cannot_be_used(self):
+        builds = self.project / "kernel" / "build" / VARIANT
+        builds.mkdir(parents=True)
+        (builds / "metadata.json").write_text('{"id": "_one_1", "name": "one", "version": 1, "license": "MIT", '
+                                              '"python-depends": [], "backend": {"type": "cpu"}}')
+        self.write_mapping('[[layers]]\nname = "Norm"\ndevice = "cpu"\npath = "kernel"\nlayer = "Norm"\n')
+
+        def norm(source, mode="inference"):
+            (builds / "layers.py").write_text(source)
+            found = self.layers("--target", TARGET, "--mode", mode)["Norm"]
+            return found["state"], found.get("why", "")
+
+        self.assertEqual(norm(LAYER), ("ready", ""))
+        state, why = norm(LAYER.replace("class Norm", "class Normal"))
+        self.assertEqual(state, "no-such-layer")
+        self.assertIn("there is no layer `Norm`", why)
+        self.assertEqual(norm(LAYER + "Norm.size = 3\n"), ("refused", "Norm has the further member size"))
+        self.assertIn("refused: Norm has the further member size",
+                      self.expect(0, "mapping", "show", "--target", TARGET).out)
+        flagged = LAYER + "Norm.has_backward = False\n"
+        self.assertEqual(norm(flagged), ("ready", ""))
+        self.assertEqual(norm(flagged, "training"), ("refused", "Norm has no backward"))
+        compiled = ("refused", "Norm cannot be used with torch.compile")
+        self.assertEqual(norm(LAYER, "training|torch-compile"), compiled)
+        self.assertEqual(norm(LAYER + "Norm.can_torch_compile = True\n", "training|torch-compile"), ("ready", ""))
+        self.assertEqual(norm("class Norm(:\n")[0], "refused")
 
     def test_an_entrys_trust_holds_for_locking(self):
         self.hub.publish("demo/one", "v1", build(VARIANT), trusted=False)
