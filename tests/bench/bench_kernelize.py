@@ -1,6 +1,7 @@
 """Kernelized models beside the Python client's, in the same run: what a layer costs, whole models, whole processes.
 
 Usage: bench_kernelize.py BUILD PEER-PYTHON      (BUILD: build/release with the target layer_cost)
+Exit status 1 when a replaced layer costs more than 1000 ns beside its operator.
 """
 
 import json
@@ -20,6 +21,7 @@ repository = build / "examples" / "demo-hub" / "kernels-demo" / "transformer-ops
 environment = {**os.environ, "LOCAL_KERNELS": f"kernels-demo/transformer-ops={repository}", "HOME": str(work),
                "KERNELS_TORCH_BIN": str(build / "apps" / "kernels-torch" / "kernels-torch")}
 LAYERS = 100
+LIMIT = 1000  # nanoseconds that a layer may cost more than its operator alone
 
 MODELS = '''
 import sys, torch, torch.nn as nn, torch.nn.functional as F
@@ -123,11 +125,14 @@ for other in repository.rglob("metadata.json"):
     if "-cpu-" in other.parent.name:
         namespace = json.loads(other.read_text())["id"]
 
+too_slow = []
 print("| nanoseconds a layer | in the model | in the frozen model | its operator alone | more |\n| --- | --- | --- | --- | --- |")
 for name, op in (("relu", "relu"), ("norm", "rms_norm")):
     kernelize(name)
     cost = json.loads(run(build / "tests" / "bench" / "layer_cost", "--chain", f"{name}.k.pt", f"{namespace}::{op}", LAYERS)[0])
     print(f"| {op} | {cost['layer']} | {cost['frozen']} | {cost['direct']} | {cost['layer'] - cost['direct']} |")
+    if cost["layer"] - cost["direct"] > LIMIT:
+        too_slow.append(op)
 
 print("\n| forward | kernelized TorchScript | Python client, eager | ratio |\n| --- | --- | --- | --- |")
 for name, shape in (("norm", "1,32"), ("small", "1,16,64"), ("large", "1,64,512")):
@@ -143,3 +148,6 @@ for name in ("small", "large"):
     for what, at, unit, scale in (("time", 1, "ms", 1000), ("peak memory", 2, "MiB", 1)):
         mine, other = (statistics.median(row[at] for row in rows) * scale for rows in (ours, theirs))
         print(f"| {name}, {what} | {mine:.0f} {unit} | {other:.0f} {unit} | {other / mine:.1f} |")
+
+if too_slow:
+    sys.exit(f"more than {LIMIT} ns beside the operator: {', '.join(too_slow)}")

@@ -261,7 +261,6 @@ class HostileTest(TrialTest):
         answers = self.load_all(files)
         for name, answer in answers.items():
             self.assertNotIn("loaded", answer, name)
-        print({name: answer.get("signal") for name, answer in answers.items() if "signal" in answer})
         crashes = [name for name, answer in answers.items() if "signal" in answer]
         for name in crashes[:1]:
             self.refused(name, files[name], "libtorch crashed while it read the model")
@@ -275,11 +274,13 @@ class HostileTest(TrialTest):
         shutil.copytree(self.repository, copy)
         self.environment["LOCAL_KERNELS"] = f"test/trial-kernels={copy}"
         layers = next(copy.rglob("layers.py"))
+        (self.folder / "out.pt").unlink()
         deep = 10000
         for text in ("(" * deep + "x" + ")" * deep + "\n", "(" * deep, "[" * deep + "\n", "\0\x01" * 100):
             layers.write_text("class RMSNorm(nn.Module):\n    def forward(self, x):\n        return " + text)
             done = self.kernelize("RMSNorm", "--use-fallback", "none", status=8)
             self.assertRegex(done.stderr, r"^error: .*layers.py:\d+: .*\n(hint: .*\n)?$")
+            self.assertEqual([path.name for path in self.folder.glob("*out.pt*")], [])
 
     def test_signals_leave_nothing(self):
         (self.folder / "out.pt").unlink()
