@@ -4,7 +4,7 @@
 namespace kernels::source {
 namespace {
 
-constexpr int deepest = 20;
+constexpr int deepest = 12;  // each level may ask twice for the next
 
 std::string at_line(int line) {
     return " at line " + std::to_string(line);

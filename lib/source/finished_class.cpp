@@ -10,6 +10,8 @@ using Kind = Statement::Kind;
 using Members = std::map<std::string, ClassMember>;
 
 constexpr int deepest = 20;
+constexpr int most_bases = 200;  // visits: a class that is reached on two ways counts twice
+constexpr const char* too_many_bases = "has too many base classes";
 
 bool is_nn_module(const std::string& path) {
     return path == "Module" || path.ends_with(".Module");
@@ -179,10 +181,15 @@ struct Ancestor {
 
 // The order in which Python looks through a class and its bases; nothing when they have none.
 std::vector<Ancestor> ancestors(const Package& package, const Ancestor& of, std::vector<std::string>& untold,
-                                int depth) {
+                                int& budget, int depth) {
+    if (--budget < 0 || depth > deepest) {
+        budget = 0;
+        if (untold.empty() || untold.back() != too_many_bases) untold.emplace_back(too_many_bases);
+        return {of};
+    }
     std::vector<std::vector<Ancestor>> lists;
     std::vector<Ancestor> bases;
-    if (of.statement != nullptr && depth < deepest) {
+    if (of.statement != nullptr) {
         for (const auto& base : of.statement->values) {
             const std::string name = dotted(*base);
             const Symbol found = resolve(package, *of.module, *base);
@@ -204,7 +211,7 @@ std::vector<Ancestor> ancestors(const Package& package, const Ancestor& of, std:
         }
     }
     for (const auto& base : bases)
-        lists.push_back(ancestors(package, base, untold, depth + 1));
+        lists.push_back(ancestors(package, base, untold, budget, depth + 1));
     lists.push_back(bases);
     std::vector<Ancestor> order{of};
     for (;;) {
@@ -296,7 +303,8 @@ Members attributes_set(const Package& package, const std::vector<const Module*>&
 FinishedClass finish_class(const Package& package, const Module& from, const Symbol& definition) {
     FinishedClass finished;
     const Ancestor own{definition.module, definition.statement};
-    const auto order = ancestors(package, own, finished.untold, 0);
+    int budget = most_bases;
+    const auto order = ancestors(package, own, finished.untold, budget, 0);
     finished.is_module = std::find(order.begin(), order.end(), Ancestor{}) != order.end();
     std::vector<const Module*> modules;
     for (const auto& ancestor : order) {

@@ -213,6 +213,10 @@ std::vector<std::string> HubModule::functions() const {
 LayerSource HubModule::layer(const std::string& name) const {
     const Symbol known = m_package->lookup(*m_module, name);
     if (known.kind != Symbol::Kind::class_) {
+        if (known.kind == Symbol::Kind::undecided) {
+            throw Error(ErrorCode::not_found, m_module->file + ": the layer " + backquoted(name) +
+                                                  " cannot be told: " + known.path);
+        }
         std::vector<std::string> all = layers();
         const auto hint = did_you_mean(name, all);
         throw Error(ErrorCode::not_found, m_module->file + ": there is no layer " + backquoted(name),

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <doctest/doctest.h>
 
 #include "kernels/core/error.hpp"
@@ -130,6 +132,19 @@ TEST_CASE("A layer is judged as Python finishes its class") {
         CHECK(rules("@wrap(1)\n" + start + forward) == Rules{"has the decorator @wrap"});
         CHECK(rules("class B(nn.Module):\n    def __init_subclass__(cls): cls.size = 1\nclass L(B):\n" +
                     forward) == Rules{"has the base class B, which changes its subclasses"});
+    }
+    SUBCASE("a tower of base classes and constants takes no time") {
+        std::string tower = "class A0(nn.Module): pass\nclass B0(nn.Module): pass\nV0 = unknown()\n";
+        for (int i = 1; i < 40; ++i) {
+            const std::string n = std::to_string(i);
+            const std::string bases =
+                "(A" + std::to_string(i - 1) + ", B" + std::to_string(i - 1) + "): pass\n";
+            const std::string below = "V" + std::to_string(i - 1);
+            tower += "class A" + n + bases + "class B" + n + bases + "V" + n + " = " + below + " or " +
+                     below + "\n";
+        }
+        const auto broken = rules(tower + "class L(A39, B39):\n    has_backward = V39\n" + forward);
+        CHECK(std::find(broken.begin(), broken.end(), "has too many base classes") != broken.end());
     }
     SUBCASE("what torch.nn.Module has too is no further member") {
         CHECK(rules(start +
@@ -421,6 +436,9 @@ TEST_CASE("A kernel written in Python is found behind the functions that call it
 TEST_CASE("A layer that is not there, by a name that is no name") {
     CHECK_THROWS_AS(layer_of(head + "    return x\n", "L("), Error);
     CHECK_THROWS_WITH_AS(layer_of(head + "    return x\n", "M"), "layers.py: there is no layer `M`", Error);
+    CHECK_THROWS_WITH_AS(layer_of("if x:\n  class L(nn.Module): pass\n"),
+                         "layers.py: the layer `L` cannot be told: it depends on a condition at line 1",
+                         Error);
     const TemporaryFolder folder;
     CHECK_THROWS_AS(HubModule::load(folder.path(), false), Error);
 }
