@@ -184,8 +184,8 @@ constexpr std::array commands = {
         "mapping show", Group::project, "[DIR]", 0, 1, "show which kernel each layer gets, and why",
         "Prints the project's kernel mapping after merging its [[layers]] entries, and which "
         "repository each layer "
-        "gets on a device in a mode: its build when it is on this machine, or what is missing, or why "
-        "there is none.",
+        "gets on a device in a mode: its build when it is on this machine, why the layer in it cannot "
+        "be used, what is missing, or why there is none.",
         mapping_options},
     CommandSpec{"cache ls",
                 Group::cache,
