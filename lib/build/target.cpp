@@ -37,13 +37,19 @@ std::string one_of(std::string_view text, std::string_view key, std::string_view
 }
 
 int capability_number(std::string_view text, std::string_view value) {
-    // 90 and 9.0 mean the same.
+    // 90 and 9.0 mean the same; a dot stands before the last digit.
     std::string digits(value);
-    digits.erase(std::remove(digits.begin(), digits.end(), '.'), digits.end());
+    const auto dot = digits.find('.');
+    const bool misplaced = dot != std::string::npos && dot + 2 != digits.size();
+    if (dot != std::string::npos) digits.erase(dot, 1);
     int number = 0;
     const auto [end, status] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-    if (status != std::errc() || end != digits.data() + digits.size() || number < 10 || number > 999) {
+    if (misplaced || status != std::errc() || end != digits.data() + digits.size() || number > 999) {
         refuse(text, "capability is a number such as 90, not " + backquoted(value));
+    }
+    constexpr int oldest = 30;  // what is below is a major version without its minor
+    if (number < oldest) {
+        refuse(text, "there is no capability " + backquoted(value), "10.0 is written 100, 9.0 is written 90");
     }
     return number;
 }
@@ -55,6 +61,10 @@ Version version_value(std::string_view text, std::string_view key, std::string_v
         number.front() == '.' || number.back() == '.' || number.find("..") != std::string_view::npos) {
         refuse(text, std::string(key) + " is a version such as " + (key == "xpu" ? "2025.2" : "12.8") +
                          ", not " + backquoted(value));
+    }
+    if ((key == "cuda" || key == "torch") && number.find('.') == std::string_view::npos) {
+        refuse(text, std::string(key) + " needs a minor version: " + std::string(key) +
+                         (key == "cuda" ? "=12.8" : "=2.13") + ", say");
     }
     try {
         return Version::parse(number);
@@ -138,11 +148,12 @@ struct Parser {
 
     // What follows from the keys that are given.
     void complete() {
-        if (!has("os") && (target.backend.kind == BackendKind::metal || has("macos")) &&
-            target.os != "darwin") {
+        const bool metal = target.backend.kind == BackendKind::metal;
+        if (!has("os") && (metal || has("macos")) && target.os != "darwin") {
             target.os = "darwin";
             if (!has("cpu")) target.cpu = "aarch64";
         }
+        if (metal && !has("cpu")) target.cpu = "aarch64";  // the same with and without os=darwin
         if (target.os != "darwin" && !has("macos")) target.macos.reset();
         if (target.os != "linux" && !has("cxx11-abi")) target.cxx11_abi.reset();
         if (target.os == "linux" && has("torch") && !has("cxx11-abi")) {

@@ -110,6 +110,7 @@ class Remarks(harness.CliTest):
         for _ in range(2):  # on what is there already as well
             result = self.expect(0, "download", *harness.TARGET)
             self.assertIn("made for kernels 99.0.0", result.err)
+            self.assertIn("uncommitted changes", result.err)
 
 
 if __name__ == "__main__":

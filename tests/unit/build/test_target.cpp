@@ -19,7 +19,7 @@ std::string refusal(const std::string& text, const Target& base = {}) {
     return "accepted";
 }
 
-bool contains(const std::string& text, const char* part) {
+bool contains(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
 }
 
@@ -107,7 +107,28 @@ TEST_CASE("bad values are refused and named") {
     CHECK(contains(refusal("cpu=sparc"), "x86_64, aarch64"));
     CHECK(contains(refusal("os=beos"), "linux, darwin, windows"));
     CHECK(contains(refusal("cuda=12.8,capability=hopper"), "capability"));
+    for (const char* value : {"1.0.0", "10.", "9.00", "9.0.", "1000"}) {
+        CAPTURE(value);
+        CHECK(contains(refusal(std::string("cuda=12.8,capability=") + value),
+                       std::string("not `") + value + "`"));
+    }
+    CHECK(contains(refusal("cuda=12.8,capability=10"), "there is no capability `10`"));
+    CHECK(contains(refusal("cuda=12.8,capability=12"), "there is no capability `12`"));
+    CHECK(contains(refusal("cuda=12"), "cuda=12.8, say"));
+    CHECK(contains(refusal("torch=2,cpu"), "torch=2.13, say"));
     CHECK(contains(refusal("rocm=6.4,arch=gfxZZZ"), "`gfxZZZ`"));
     CHECK(contains(refusal("metal=3"), "metal takes no value"));
     CHECK(contains(refusal("torch=2.1,,cpu"), "there is no key"));
+}
+
+TEST_CASE("metal means the same cpu with and without os=darwin") {
+    const auto base = Target::parse("torch=2.13,cpu=x86_64,os=linux");
+    CHECK(Target::parse("metal", base).cpu == "aarch64");
+    CHECK(Target::parse("metal,os=darwin", base).cpu == "aarch64");
+    CHECK(Target::parse("metal,os=darwin,cpu=x86_64", base).cpu == "x86_64");
+}
+
+TEST_CASE("a capability with a dot is the number without it") {
+    CHECK(Target::parse("cuda=12.8,capability=10.0").capability == 100);
+    CHECK(Target::parse("cuda=12.8,capability=8.6").capability == 86);
 }
