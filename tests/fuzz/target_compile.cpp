@@ -33,7 +33,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                 if (source.forward.definition == nullptr) continue;
                 auto layer = layer_to_replace();
                 compile_method(layer, layer.type(), "hub_forward", source.forward,
-                               {"aten", {}, std::nullopt});
+                               {"aten", {}, {}, std::nullopt});
                 ++fuzz::accepted;
             } catch (const Error&) {
             }
