@@ -176,6 +176,10 @@ void print_rows(const runtime::Manifest& manifest, const Context& context) {
 int run_kernelize(const Context& context) {
     const Arguments& arguments = context.arguments;
     const fs::path path = arguments.positional().front();
+    if (arguments.has("--input") && !arguments.has("--verify") && arguments.values("--pattern").empty()) {
+        throw Error(ErrorCode::usage, "--input: nothing runs on it without --verify",
+                    "add --verify, or leave --input out");
+    }
     fs::path output = path.parent_path() / (path.stem().string() + ".kernelized.pt");
     if (const auto named = arguments.value("--output")) output = *named;
     std::error_code error;
