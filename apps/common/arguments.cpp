@@ -258,7 +258,8 @@ std::optional<double> Arguments::real(std::string_view option) const {
     double number = 0;
     const auto [end, status] = std::from_chars(text->data(), text->data() + text->size(), number);
     if (status != std::errc() || end != text->data() + text->size() || !(number >= 0)) {
-        throw Error(ErrorCode::usage, std::string(option) + " " + backquoted(*text) + ": not a number");
+        throw Error(ErrorCode::usage,
+                    std::string(option) + " " + backquoted(*text) + ": not a number of at least 0");
     }
     return number;
 }

@@ -193,6 +193,10 @@ int run_kernelize(const Context& context) {
     // What is found by its form alone is always proven equal.
     const bool by_pattern = std::any_of(options.bindings.begin(), options.bindings.end(),
                                         [](const auto& binding) { return binding.pattern.has_value(); });
+    if (arguments.has("--input") && !arguments.has("--verify") && !by_pattern) {
+        throw Error(ErrorCode::usage, "--input: nothing runs on it without --verify",
+                    "add --verify, or leave --input out");
+    }
     if (arguments.has("--verify") || by_pattern) original = torchscript::with_own_code(model.module);
     if (interrupted()) throw Error(ErrorCode::interrupted, "interrupted");
     const auto manifest = rewrite(path, model.module, options, context.json);

@@ -50,13 +50,19 @@ torchscript::Verification verify(const std::filesystem::path& path, torch::jit::
     if (verification.passed()) return verification;
 
     std::vector<std::string> problems;
+    bool differs = !verification.model.problem.empty();
     for (const auto& verdict : verification.layers) {
         if (!verdict.problem.empty()) problems.push_back(name_of(verdict) + ": " + verdict.problem);
+        differs = differs || (!verdict.problem.empty() && verdict.reached);
     }
     if (!verification.model.problem.empty())
         problems.push_back(name_of(verification.model) + ": " + verification.model.problem);
     const std::string first = problems.front();
     problems.erase(problems.begin());
+    if (!differs) {
+        throw Error(ErrorCode::kernelize, path.string() + ": --verify: " + first,
+                    "nothing was written; give --input that reaches it, or leave the layer out", problems);
+    }
     throw Error(ErrorCode::kernelize, path.string() + ": --verify found a difference: " + first,
                 "nothing was written; leave the layer out, take another kernel, or set --rtol and --atol",
                 problems);

@@ -37,8 +37,8 @@ std::optional<at::ScalarType> floating_dtype(const std::vector<c10::IValue>& arg
 std::vector<InputCase> layer_cases(const std::vector<c10::IValue>& arguments);
 
 /// The same for whole models: sizes, a layout and, with `dtypes`, other dtypes; values stay of the kind
-/// given.
-std::vector<InputCase> model_cases(const std::vector<c10::IValue>& arguments, bool dtypes);
+/// given, or with `values` become those of layers.
+std::vector<InputCase> model_cases(const std::vector<c10::IValue>& arguments, bool dtypes, bool values);
 
 /// Whether the original's result for a case is of the shape and dtype that its result for the known inputs
 /// lets expect. It is not where tracing fixed a size or dtype in the graph; such a case tells nothing.

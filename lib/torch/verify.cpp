@@ -104,18 +104,31 @@ std::string kind_of(const Module& original, const Module& replaced, const Values
     return kind;
 }
 
+// Inputs on which the layer alone runs.
+std::optional<Values> inputs_for(const Module& layer, std::uint64_t seed) {
+    try {
+        return infer_inputs(layer, {}, seed);
+    } catch (const std::exception&) {
+        return std::nullopt;
+    }
+}
+
 bool all_contiguous(const Values& arguments) {
     const auto tensors = tensors_in(arguments);
     return std::all_of(tensors.begin(), tensors.end(),
                        [](const at::Tensor& tensor) { return tensor.is_contiguous(); });
 }
 
+// `model_values` is for a model whose layers have no module of their own to give other values to.
+enum class CaseKind { layer, model, model_values };
+
 class Verifier {
   public:
     explicit Verifier(const VerifyOptions& options) : m_options(options) {}
 
-    void own_inputs(Verdict& verdict, Pair& pair, const Values& arguments, bool whole_model);
-    void cases(Verdict& verdict, const Pair& pair, const Values& arguments, bool whole_model);
+    void own_inputs(Verdict& verdict, Pair& pair, const Values& arguments, const std::string& name,
+                    bool whole_model);
+    void cases(Verdict& verdict, const Pair& pair, const Values& arguments, CaseKind kind);
     /// Whether this is the first of its kind.
     bool is_new(const std::string& kind) { return m_kinds.insert(kind).second; }
 
@@ -143,9 +156,10 @@ void Verifier::take(Verdict& verdict, const Outcome& outcome, const InputCase& o
         verdict.problem = one.name + ": " + outcome.problem;
 }
 
-void Verifier::own_inputs(Verdict& verdict, Pair& pair, const Values& arguments, bool whole_model) {
+void Verifier::own_inputs(Verdict& verdict, Pair& pair, const Values& arguments, const std::string& name,
+                          bool whole_model) {
     InputCase own;
-    own.name = whole_model ? "its inputs" : "what the model gives it";
+    own.name = name;
     own.arguments = arguments;
     own.usual_layout = all_contiguous(arguments);
     tell(verdict, own.name);
@@ -160,7 +174,8 @@ void Verifier::own_inputs(Verdict& verdict, Pair& pair, const Values& arguments,
     m_known = outcome.expected;
 }
 
-void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments, bool whole_model) {
+void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments, CaseKind kind) {
+    const bool whole_model = kind != CaseKind::layer;
     const bool copies = bytes_in(pair.original) <= largest_copy;
     if (!copies && !whole_model) {
         verdict.notes.emplace_back("its weights are too large for further inputs");
@@ -176,7 +191,8 @@ void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments
         return made;
     };
     std::map<std::optional<at::ScalarType>, Pair> pairs;
-    const auto all = whole_model ? model_cases(arguments, copies) : layer_cases(arguments);
+    const auto all =
+        whole_model ? model_cases(arguments, copies, kind == CaseKind::model_values) : layer_cases(arguments);
     // Code that rounds to a narrow dtype by name is not exact in a wider one: nothing to compare with.
     const bool narrow = own_dtype && (own_dtype == at::kHalf || own_dtype == at::kBFloat16) &&
                         converts_to(pair.original, *own_dtype);
@@ -245,7 +261,7 @@ Verification verify(Module& original, Module& kernelized, const runtime::Manifes
 
     Verifier verifier(options);
     std::exception_ptr failure;
-    const auto check_layer = [&](const Module& module, const Values& arguments) {
+    const auto check_layer = [&](const Module& module, const Values& arguments, const std::string& name) {
         const auto [begin, end] = layers.equal_range(module._ivalue().get());
         for (auto found = begin; found != end; ++found) {
             auto& verdict = verification.layers[found->second.verdict];
@@ -253,17 +269,17 @@ Verification verify(Module& original, Module& kernelized, const runtime::Manifes
             Pair pair{found->second.original, found->second.replaced, std::nullopt};
             if (bytes_in(pair.original) <= largest_copy) pair.exact = in_double(pair.original);
             const torch::jit::GraphOptimizerEnabledGuard no_optimization(false);
-            verifier.own_inputs(verdict, pair, arguments, false);
+            verifier.own_inputs(verdict, pair, arguments, name, false);
             if (verdict.problem.empty() &&
                 verifier.is_new(kind_of(pair.original, pair.replaced, arguments))) {
-                verifier.cases(verdict, pair, arguments, false);
+                verifier.cases(verdict, pair, arguments, CaseKind::layer);
             }
         }
     };
     {
         const CallObservation observation([&](const Module& module, const Values& arguments) {
             try {
-                check_layer(module, with_tensors(arguments, exact_copy));
+                check_layer(module, with_tensors(arguments, exact_copy), "what the model gives it");
             } catch (...) {
                 if (!failure) failure = std::current_exception();
             }
@@ -276,16 +292,26 @@ Verification verify(Module& original, Module& kernelized, const runtime::Manifes
         }
     }
     if (failure) std::rethrow_exception(failure);
-    for (auto& verdict : verification.layers) {
-        if (verdict.cases == 0 && verdict.problem.empty() && verdict.notes.empty())
-            verdict.notes.emplace_back("the model does not call it on these inputs");
+    // What this run does not reach, another method or other inputs may: it must not pass unseen.
+    for (const auto& [object, layer] : layers) {
+        auto& verdict = verification.layers[layer.verdict];
+        if (verdict.cases > 0 || !verdict.problem.empty()) continue;
+        if (const auto inputs = inputs_for(layer.original, options.seed))
+            check_layer(layer.original, *inputs, "inputs made for it, as the model does not call it");
+        verdict.reached = verdict.cases > 0 || !verdict.problem.empty();
+        if (!verdict.reached)
+            verdict.problem = "the model does not call it on these inputs, and none can be made for it";
     }
 
     Pair pair{original, kernelized, std::nullopt};
     if (bytes_in(original) <= largest_copy) pair.exact = in_double(original);
-    verifier.own_inputs(verification.model, pair, options.inputs, true);
-    if (options.made_up && verification.model.problem.empty())
-        verifier.cases(verification.model, pair, options.inputs, true);
+    verifier.own_inputs(verification.model, pair, options.inputs, "its inputs", true);
+    const bool matched = std::any_of(manifest.layers.begin(), manifest.layers.end(), [](const auto& row) {
+        return row.status == "replaced" && row.reason == by_pattern;
+    });
+    if ((options.made_up || matched) && verification.model.problem.empty())
+        verifier.cases(verification.model, pair, options.inputs,
+                       matched ? CaseKind::model_values : CaseKind::model);
     return verification;
 }
 

@@ -31,6 +31,7 @@ struct Verdict {
     std::string layer;
     double largest = 0;              ///< difference on the model's own inputs
     std::string problem;             ///< what is wrong; empty when nothing is
+    bool reached = true;             ///< false when nothing was found to run it on, which is a problem
     int cases = 0;                   ///< inputs on which the results were compared
     std::vector<std::string> notes;  ///< what the kernel refuses and the model does not use
 };
@@ -44,7 +45,9 @@ struct Verification {
 /// Runs both models on the inputs, and every replaced layer beside its original on what the original layer
 /// gets there and on inputs made from that: other values (normal, large, small, zero, NaN and infinity),
 /// other sizes down to no rows, layouts that are not contiguous, float32 and bfloat16, other weights, and a
-/// second call.
+/// second call. A layer that the model does not call there runs on inputs made for it alone; where none can
+/// be made, it does not pass. With layers that were found by pattern, the whole models run on other values
+/// and sizes.
 ///
 /// A result must be equal within the tolerance, with the same shape, dtype and strides and NaN and infinity
 /// at the same places; arguments and weights must not be changed, results must not share memory with them

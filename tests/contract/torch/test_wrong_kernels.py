@@ -83,6 +83,31 @@ class WrongKernelsTest(TrialTest):
                                 "--input", "1.0", status=1)
         self.assertIn("Expected a value of type", json.loads(done.stdout)["error"]["message"])
 
+    def test_layers_that_the_model_does_not_call(self):
+        command = [KERNELS, "kernelize", self.models / "unreached.pt", "--device", "cpu", "--verify", "--json", "-o", "out.pt"]
+        for more in ([], ["--input", "f32[2,32]"]):
+            done = self.run_command(*command, "--layer=RMSNorm=test/trial-kernels:RMSNormWrongEps", *more, status=8)
+            message = json.loads(done.stdout)["error"]["message"]
+            self.assertIn("layer (RMSNorm): inputs made for it, as the model does not call it: its result differs", message)
+            self.assertFalse((self.folder / "out.pt").exists())
+        done = self.run_command(*command, "--layer=RMSNorm=test/trial-kernels:RMSNorm", status=0)
+        verify = json.loads(done.stdout)["verify"]
+        self.assertTrue(verify["passed"])
+        self.assertGreater(verify["layers"][0]["cases"], 10)
+        (self.folder / "out.pt").unlink()
+        command[2] = self.models / "unreachable.pt"
+        done = self.run_command(*command, "--bind=RMSNorm=*NeedsItsModel", "--layer=RMSNorm=test/trial-kernels:RMSNorm",
+                                status=8)
+        error = json.loads(done.stdout)["error"]
+        self.assertIn("layer (RMSNorm): the model does not call it on these inputs, and none can be made", error["message"])
+        self.assertIn("--input that reaches it", error["hint"])
+        self.assertFalse((self.folder / "out.pt").exists())
+
+    def test_input_without_verify(self):
+        done = self.kernelize("RMSNorm", "--input", "f32[2,32]", status=2)
+        self.assertIn("--input: nothing runs on it without --verify", done.stderr)
+        self.assertFalse((self.folder / "out.pt").exists())
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -125,6 +125,36 @@ class Residual(nn.Module):
         return normed + total
 
 
+class Unreached(nn.Module):
+    """forward does not call the layer; another method of the same model does."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.up = nn.Linear(WIDTH, WIDTH)
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.up(x)
+
+    @torch.jit.export
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(self.up(x))
+
+
+class NeedsItsModel(nn.Module):
+    """A layer that refuses every input that could be made for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(WIDTH))
+        self.variance_epsilon = 1e-6
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert x.shape[0] == 12345
+        x = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
+        return self.weight * x
+
+
 class ManyArguments(nn.Module):
     """A tuple, a dictionary, a number and an optional tensor."""
 
@@ -143,6 +173,8 @@ class ManyArguments(nn.Module):
 def main(folder: pathlib.Path, *names: str) -> None:
     torch.manual_seed(0)
     torch.jit.script(ManyArguments()).save(folder / "many-arguments.pt")
+    torch.jit.script(Unreached(RMSNorm())).save(folder / "unreached.pt")
+    torch.jit.script(Unreached(NeedsItsModel())).save(folder / "unreachable.pt")
     torch.save((torch.randn(2, WIDTH), torch.randn(2, WIDTH)), folder / "pair.pt")
     torch.save({"x": torch.randn(2, WIDTH)}, folder / "more.pt")
     for layer in (RMSNorm, GemmaNorm, AddRMSNorm, LayerNorm, SiluAndMul, Gelu, GeluTanh, ReLU, Softmax, RotateHalf):
