@@ -243,11 +243,12 @@ constexpr std::array commands = {
                 "and the JSON "
                 "document are the Python client's; the document has no schema number for that reason.",
                 info_options},
-    CommandSpec{"versions", Group::kernel, "REPO", 1, 1, "list a kernel's versions and which builds fit",
-                "Prints every version of a kernel with its builds: the ones that fit this machine first, the "
-                "others with "
-                "the reason. With several targets it prints one row for each version and target.",
-                versions_options},
+    CommandSpec{
+        "versions", Group::kernel, "REPO", 1, 1, "list a kernel's versions and which builds fit",
+        "Prints every version of a kernel with its builds: the ones that fit this machine first, the "
+        "others with "
+        "the reason. From two targets on it prints a row for each version and a column for each target.",
+        versions_options},
     CommandSpec{"env", Group::kernel, "", 0, 0, "show what this machine is and where each fact came from",
                 "Prints the torch that builds are chosen for, the backend, cache, endpoint and whether there "
                 "is a token, "
