@@ -48,6 +48,16 @@ void make_folders(const fs::path& folder) {
     }
 }
 
+// Locks, metadata and redirects come from anywhere: a name must not lead out of the folder of refs.
+void require_ref_name(const RepoId& repo, const std::string& name) {
+    try {
+        Reference::parse(name);
+    } catch (const Error&) {
+        throw Error(ErrorCode::verification, repo.to_string() + ": " + backquoted(name) +
+                                                 " is no branch, tag or commit; a lock or a kernel names it");
+    }
+}
+
 }  // namespace
 
 fs::path Cache::repo_folder(const RepoId& repo) const {
@@ -67,6 +77,7 @@ fs::path Cache::snapshot_folder(const RepoId& repo, const Commit& commit) const 
 }
 
 std::optional<Commit> Cache::read_ref(const RepoId& repo, const std::string& name) const {
+    require_ref_name(repo, name);
     for (const char* kind : {"kernels", "models"}) {
         const auto text = read_file_if_exists(m_root / folder_name(kind, repo) / "refs" / name);
         if (text && Commit::is_commit(trimmed(*text))) return Commit::parse(trimmed(*text));
@@ -75,7 +86,7 @@ std::optional<Commit> Cache::read_ref(const RepoId& repo, const std::string& nam
 }
 
 void Cache::write_ref(const RepoId& repo, const std::string& name, const Commit& commit) const {
-    if (read_ref(repo, name) == commit) return;
+    if (read_ref(repo, name) == commit) return;  // refuses names that lead elsewhere
     const fs::path path = repo_folder(repo) / "refs" / name;
     make_folders(path.parent_path());
     write_file(path, commit.to_string());

@@ -71,8 +71,15 @@ LockedKernel parse_entry(const EntryReader& entry) {
     const RepoId repo = dependency.repo("repo-id");
     if (dependency.has("version") == dependency.has("revision"))
         dependency.fail("needs a version or a revision, not both");
-    if (dependency.has("revision"))
-        return {{repo, Revision{dependency.text("revision")}}, lock.commit("commit"), {}};
+    if (dependency.has("revision")) {
+        const Revision revision{dependency.text("revision")};
+        try {
+            Reference::parse(revision.name);
+        } catch (const Error& error) {
+            dependency.fail("`revision`: " + std::string(error.what()));
+        }
+        return {{repo, revision}, lock.commit("commit"), {}};
+    }
     const Json& version = dependency.at("version");
     // The largest numbers of the JSON format would turn negative.
     if (!version.is_number_unsigned() ||

@@ -104,6 +104,20 @@ TEST_CASE_FIXTURE(Fixture, "a next page on another host is refused and nothing i
     CHECK_FALSE(cache.read_listing(repo, commit_a));
 }
 
+TEST_CASE("The name of a ref cannot lead out of the cache") {
+    const TemporaryFolder folder;
+    const Cache cache(folder / "cache" / "hub");
+    const auto commit = Commit::parse(std::string(40, 'a'));
+    for (const std::string& name :
+         {std::string("../../../victim"), (folder / "victim").string(), std::string()}) {
+        CHECK_THROWS_AS(cache.write_ref(RepoId::parse("a/k"), name, commit), Error);
+        CHECK_THROWS_AS(cache.read_ref(RepoId::parse("a/k"), name), Error);
+    }
+    CHECK(!std::filesystem::exists(folder / "victim"));
+    cache.write_ref(RepoId::parse("a/k"), "pr/1", commit);
+    CHECK(cache.read_ref(RepoId::parse("a/k"), "pr/1") == commit);
+}
+
 TEST_CASE("tree entries that could leave their folder are refused") {
     const auto code = [](const std::string& json) {
         Tree tree;
