@@ -85,7 +85,9 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
         builds.push_back(std::move(document));
     }
     if (context.json) {
-        print_json({{"endpoint", settings.endpoint}, {"cache", settings.cache.string()}, {"builds", builds}});
+        print_json({{"endpoint", hub::printable_url(settings.endpoint)},
+                    {"cache", settings.cache.string()},
+                    {"builds", builds}});
     }
 }
 

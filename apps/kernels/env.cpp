@@ -26,7 +26,8 @@ std::string origin_of(const Context& context, std::string_view option,
 std::vector<Fact> hub_facts(const Context& context) {
     const auto settings = context.settings();
     std::vector<Fact> facts;
-    facts.push_back({"endpoint", settings.endpoint, origin_of(context, "--endpoint", {"HF_ENDPOINT"})});
+    facts.push_back({"endpoint", hub::printable_url(settings.endpoint),
+                     origin_of(context, "--endpoint", {"HF_ENDPOINT"})});
     facts.push_back({"token", settings.token ? "present" : "none",
                      settings.token ? settings.token_origin : "neither HF_TOKEN nor a token file"});
     facts.push_back(
