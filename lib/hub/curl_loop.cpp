@@ -171,6 +171,9 @@ void CurlLoop::finish(CURL* easy, CURLcode code) {
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &data);
     Job& job = *reinterpret_cast<Job*>(data);
     job.transfer->curl = code;
+    curl_off_t connect_time = 0;
+    curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connect_time);
+    job.transfer->connected = connect_time > 0 || job.transfer->response.status != 0;
     job.transfer->curl_message = job.message[0] != '\0' ? job.message.data() : curl_easy_strerror(code);
     curl_multi_remove_handle(m_multi, easy);
     curl_easy_cleanup(easy);

@@ -26,6 +26,7 @@ struct Transfer {
     std::string curl_message;
     std::exception_ptr error;
     bool body_begun = false;
+    bool connected = false;  ///< there was a connection, whatever became of it
     bool cancelled = false;
 };
 

@@ -8,6 +8,7 @@
 #include <optional>
 #include <thread>
 
+#include "backoff.hpp"
 #include "blob_file.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/log.hpp"
@@ -39,37 +40,49 @@ bool has_size(const fs::path& file, const TreeEntry& entry) {
 
 // Asks for the file until it is there or asking again cannot help; a broken body is continued where it broke.
 void transfer(const FileRequest& file, IncompleteBlob& blob, const Settings& settings, HttpClient& http) {
+    // A server that cuts again and again is left in the end, though each time some bytes came.
+    constexpr int most_breaks = 100;
+    constexpr std::uint64_t large_step = std::uint64_t{1} << 20U;
+    const std::uint64_t step = std::clamp<std::uint64_t>(file.entry.size / 100, 1, large_step);
+    const std::string name = file.repo.to_string() + ": " + file.entry.path;
     Request request;
     request.url = file_url(settings, file);
     request.sink = &blob;
-    for (int without_progress = 0; blob.offset() < file.entry.size || file.entry.size == 0;) {
-        const std::uint64_t before = blob.offset();
+    std::uint64_t furthest = blob.offset();
+    int without_progress = 0;
+    for (int breaks = 1;; ++breaks) {
         request.headers.clear();
+        const std::uint64_t before = blob.offset();
         if (before > 0) request.headers.emplace_back("Range", "bytes=" + std::to_string(before) + "-");
+        std::string why;
         try {
             const Response response = http.send(request);
             if (response.status == 416 && before > 0) {
                 blob.restart();
-                continue;
+                why = name + ": " + url_origin(response.url) + " has no such part of it";
+            } else if (response.status != 200 && response.status != 206) {
+                throw answer_error(response, name, settings.token.has_value());
+            } else if (blob.offset() == file.entry.size) {
+                return;
+            } else {
+                why = name + ": the body ends after " + std::to_string(blob.offset()) + " of " +
+                      std::to_string(file.entry.size) + " bytes";
             }
-            if (response.status != 200 && response.status != 206) {
-                throw answer_error(response, file.repo.to_string() + ": " + file.entry.path,
-                                   settings.token.has_value());
-            }
-            if (blob.offset() == file.entry.size) return;
-            log::info(file.entry.path + ": the body ended early, asking for the rest");
         } catch (const TransferBroken& error) {
-            if (without_progress >= settings.retries) throw;
-            log::info(std::string(error.what()) + "; asking for the rest");
+            why = name + ": " + error.what();
         }
-        without_progress = blob.offset() > before ? 0 : without_progress + 1;
-        if (without_progress > settings.retries) {
-            throw Error(ErrorCode::network,
-                        file.repo.to_string() + ": " + file.entry.path + ": the body ends after " +
-                            std::to_string(blob.offset()) + " of " + std::to_string(file.entry.size) +
-                            " bytes",
+        // Only what no attempt before had reached is progress: not the same part again, nor a few bytes.
+        if (blob.offset() >= furthest + step) {
+            furthest = blob.offset();
+            without_progress = 0;
+        } else if (++without_progress > settings.retries) {
+            throw Error(ErrorCode::network, why, "run it again to go on");
+        }
+        if (breaks == most_breaks) {
+            throw Error(ErrorCode::network, why + "; it broke " + std::to_string(breaks) + " times",
                         "run it again to go on");
         }
+        pause_before_retry(settings, std::max(0, without_progress - 1), std::nullopt, why);
     }
 }
 
@@ -78,7 +91,8 @@ std::uint64_t download(const FileRequest& file, IncompleteBlob& blob, const Sett
                        HttpClient& http) {
     const std::uint64_t before = blob.received();
     const bool resumed = blob.offset() > 0;
-    transfer(file, blob, settings, http);
+    // A whole part of an earlier run needs no request but its check.
+    if (blob.offset() < file.entry.size || file.entry.size == 0) transfer(file, blob, settings, http);
     try {
         blob.commit();
     } catch (const Error& error) {
@@ -191,8 +205,8 @@ std::string file_url(const Settings& settings, const FileRequest& file) {
            "/" + url_quoted(file.entry.path, true);
 }
 
-std::vector<FetchedFile> fetch(std::span<const FileRequest> files, const Settings& settings, HttpClient& http,
-                               const Cache& cache, Monitor* monitor) {
+std::vector<FetchOutcome> fetch_each(std::span<const FileRequest> files, const Settings& settings,
+                                     HttpClient& http, const Cache& cache, Monitor* monitor) {
     Silent silent;
     Monitor& listener = monitor != nullptr ? *monitor : silent;
 
@@ -223,18 +237,29 @@ std::vector<FetchedFile> fetch(std::span<const FileRequest> files, const Setting
     });
 
     Verified verified(cache, settings.cancel);
-    std::vector<std::optional<FetchedFile>> results(files.size());
-    std::vector<std::exception_ptr> errors(files.size());
+    std::vector<FetchOutcome> outcomes(files.size());
+    std::vector<std::exception_ptr> fatal(files.size());
     std::atomic<std::size_t> next{0};
     const auto work = [&] {
         for (std::size_t job = next++; job < jobs.size(); job = next++) {
             std::optional<fs::path> twin;
+            const FetchOutcome* failed = nullptr;
             for (const std::size_t index : *jobs[job]) {
+                auto& outcome = outcomes[index];
+                // The same bytes of the same repository would fail in the same way, after as many retries.
+                if (failed != nullptr && files[index].repo == files[jobs[job]->front()].repo) {
+                    outcome.error = failed->error;
+                    continue;
+                }
                 try {
-                    results[index] = fetch_one(files[index], settings, http, cache, twin, verified, listener);
-                    twin = results[index]->path;
+                    outcome.file = fetch_one(files[index], settings, http, cache, twin, verified, listener);
+                    twin = outcome.file->path;
+                } catch (const Error& error) {
+                    if (error.code() == ErrorCode::interrupted) fatal[index] = std::current_exception();
+                    outcome.error = error;
+                    if (index == jobs[job]->front()) failed = &outcome;
                 } catch (...) {
-                    errors[index] = std::current_exception();
+                    fatal[index] = std::current_exception();
                 }
             }
         }
@@ -247,13 +272,20 @@ std::vector<FetchedFile> fetch(std::span<const FileRequest> files, const Setting
     for (auto& thread : threads)
         thread.join();
 
-    for (const auto& error : errors) {
+    for (const auto& error : fatal) {
         if (error) std::rethrow_exception(error);
     }
+    return outcomes;
+}
+
+std::vector<FetchedFile> fetch(std::span<const FileRequest> files, const Settings& settings, HttpClient& http,
+                               const Cache& cache, Monitor* monitor) {
     std::vector<FetchedFile> fetched;
     fetched.reserve(files.size());
-    for (auto& result : results)
-        fetched.push_back(std::move(*result));
+    for (auto& outcome : fetch_each(files, settings, http, cache, monitor)) {
+        if (outcome.error) throw Error(*outcome.error);
+        fetched.push_back(std::move(*outcome.file));
+    }
     return fetched;
 }
 

@@ -5,10 +5,10 @@
 #include <charconv>
 #include <chrono>
 #include <ctime>
+#include <map>
 #include <mutex>
-#include <random>
-#include <thread>
 
+#include "backoff.hpp"
 #include "curl_loop.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
@@ -19,7 +19,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr int most_redirects = 10;
-constexpr milliseconds longest_pause{60'000};
+// So long after a host was given up it is not asked again: what waits to ask it fails with the first.
+constexpr std::chrono::seconds given_up_for{5};
 
 bool is_redirect(int status) {
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
@@ -33,6 +34,7 @@ bool is_worth_retrying(CURLcode code) {
     switch (code) {
         case CURLE_COULDNT_RESOLVE_HOST:
         case CURLE_COULDNT_CONNECT:
+        case CURLE_SSL_CONNECT_ERROR:  // a lost handshake; a wrong certificate is PEER_FAILED_VERIFICATION
         case CURLE_OPERATION_TIMEDOUT:
         case CURLE_GOT_NOTHING:
         case CURLE_SEND_ERROR:
@@ -44,6 +46,12 @@ bool is_worth_retrying(CURLcode code) {
         default:
             return false;
     }
+}
+
+// Whether not even a connection was made: others that want one would fail as well.
+bool is_out_of_reach(const Transfer& transfer) {
+    return transfer.curl == CURLE_COULDNT_RESOLVE_HOST || transfer.curl == CURLE_COULDNT_CONNECT ||
+           (transfer.curl == CURLE_OPERATION_TIMEDOUT && !transfer.connected);
 }
 
 std::string absolute_location(const std::string& base, const std::string& location) {
@@ -105,72 +113,70 @@ class CurlClient final : public HttpClient {
 
   private:
     Response send_with_retries(const Request& request, const std::string& url) {
+        const std::string host = url_origin(url);
         for (int attempt = 0;; ++attempt) {
+            refuse_given_up(host);
             Transfer transfer;
             transfer.request = &request;
             transfer.url = url;
             transfer.response.url = url;
             for (const auto& [name, value] : request.headers)
                 transfer.headers.push_back(name + ": " + value);
-            if (m_settings.token && url_origin(url) == m_endpoint) {
+            if (m_settings.token && host == m_endpoint) {
                 transfer.headers.push_back("Authorization: Bearer " + m_settings.token->reveal());
             }
             log::debug(request.method + " " + printable_url(url));
             m_loop->run(transfer);
-            check_cancelled(transfer.cancelled);
+            check_cancelled(m_settings);
             if (transfer.error) std::rethrow_exception(transfer.error);
-            const std::string host = url_origin(url);
             if (transfer.curl != CURLE_OK) {
                 const std::string why = host + ": " + transfer.curl_message;
                 if (transfer.body_begun) throw TransferBroken(ErrorCode::network, why);
                 if (!is_worth_retrying(transfer.curl) || attempt >= m_settings.retries) {
                     const bool distrust = transfer.curl == CURLE_PEER_FAILED_VERIFICATION;
-                    throw Error(ErrorCode::network, "cannot reach " + why,
-                                (distrust ? "check this machine's clock (" + today() + ") and certificates; "
-                                          : "check the network and HF_ENDPOINT; ") +
-                                    m_loop->describe_trust());
+                    const Error error(
+                        ErrorCode::network, "cannot reach " + why,
+                        (distrust ? "check this machine's clock (" + today() + ") and certificates; "
+                                  : "check the network and HF_ENDPOINT; ") +
+                            m_loop->describe_trust());
+                    if (is_out_of_reach(transfer)) give_up(host, error);
+                    throw error;
                 }
-                pause(attempt, std::nullopt, why);
+                pause_before_retry(m_settings, attempt, std::nullopt, why);
                 continue;
             }
             if (is_worth_retrying(transfer.response.status) && attempt < m_settings.retries) {
                 const auto wanted = retry_after(transfer.response);
                 // A server that wants to be left alone for long is; the answer says for how long.
                 if (wanted && *wanted > longest_pause) return std::move(transfer.response);
-                pause(attempt, wanted, host + " answered " + std::to_string(transfer.response.status));
+                pause_before_retry(m_settings, attempt, wanted,
+                                   host + " answered " + std::to_string(transfer.response.status));
                 continue;
             }
             return std::move(transfer.response);
         }
     }
 
-    void check_cancelled(bool cancelled) const {
-        if (cancelled || (m_settings.cancel != nullptr && m_settings.cancel->load())) {
-            throw Error(ErrorCode::interrupted, "interrupted", "run it again to go on");
-        }
+    void give_up(const std::string& host, const Error& error) {
+        const std::lock_guard lock(m_mutex);
+        m_given_up.insert_or_assign(host, std::pair(std::chrono::steady_clock::now(), error));
     }
 
-    // Waits before the next attempt; the server's Retry-After wins over our own growing pause.
-    void pause(int attempt, const std::optional<milliseconds>& wanted, const std::string& why) {
-        milliseconds wait = wanted.value_or(m_settings.retry_delay * (1 << std::min(attempt, 10)));
-        if (!wanted) {
-            thread_local std::minstd_rand random(std::random_device{}());
-            wait += milliseconds(random() % static_cast<unsigned long>(wait.count() / 2 + 1));
-            wait = std::min(wait, longest_pause);
-        }
-        log::info(why + "; trying again in " + std::to_string(wait.count()) + " ms");
-        const auto until = std::chrono::steady_clock::now() + wait;
-        while (std::chrono::steady_clock::now() < until) {
-            check_cancelled(false);
-            std::this_thread::sleep_for(std::min<std::chrono::nanoseconds>(
-                milliseconds(100), until - std::chrono::steady_clock::now()));
-        }
+    void refuse_given_up(const std::string& host) {
+        const std::lock_guard lock(m_mutex);
+        const auto found = m_given_up.find(host);
+        if (found == m_given_up.end()) return;
+        if (std::chrono::steady_clock::now() - found->second.first < given_up_for)
+            throw Error(found->second.second);
+        m_given_up.erase(found);
     }
 
     const Settings& m_settings;
     std::string m_endpoint;
     std::once_flag m_once;
     std::optional<CurlLoop> m_loop;
+    std::mutex m_mutex;
+    std::map<std::string, std::pair<std::chrono::steady_clock::time_point, Error>> m_given_up;
 };
 
 }  // namespace

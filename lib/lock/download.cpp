@@ -165,38 +165,26 @@ DownloadResult download(const Lock& lock, const DownloadOptions& options, const 
         }
     }
 
-    const auto fetch = [&](const std::vector<hub::FileRequest>& files) {
-        return hub::fetch(files, hub.settings(), hub.http(), hub.cache(), monitor);
-    };
     std::vector<hub::FileRequest> all;
     for (const auto& plan : plans)
         all.insert(all.end(), plan.files.begin(), plan.files.end());
-    std::vector<hub::FetchedFile> fetched;
-    bool all_there = false;
-    try {
-        fetched = fetch(all);
-        all_there = true;
-    } catch (const Error& error) {
-        if (error.code() == ErrorCode::interrupted) throw;
-        log::debug(error.what());  // whose failure it is shows below, kernel by kernel
-    }
-    std::size_t first = 0;
+    const auto outcomes = hub::fetch_each(all, hub.settings(), hub.http(), hub.cache(), monitor);
+    auto next = outcomes.begin();
     for (const auto& plan : plans) {
+        const auto end = next + static_cast<std::ptrdiff_t>(plan.files.size());
         try {
-            // After a failure each kernel is looked at alone: what arrived is found, what failed is asked for
-            // once more.
-            const auto files =
-                all_there
-                    ? std::vector(fetched.begin() + static_cast<std::ptrdiff_t>(first),
-                                  fetched.begin() + static_cast<std::ptrdiff_t>(first + plan.files.size()))
-                    : fetch(plan.files);
+            std::vector<hub::FetchedFile> files;
+            for (; next != end; ++next) {
+                if (next->error) throw Error(*next->error);
+                files.push_back(*next->file);
+            }
             auto builds = finish_plan(plan, files, options, hub);
             std::move(builds.begin(), builds.end(), std::back_inserter(result.builds));
         } catch (const Error& error) {
             if (error.code() == ErrorCode::interrupted) throw;
             result.failures.emplace_back(plan.kernel, error);
         }
-        first += plan.files.size();
+        next = end;
     }
     return result;
 }

@@ -116,6 +116,62 @@ class Faults(FaultTest):
                 self.kernels("download", status=NETWORK)
                 self.assertLess(time.monotonic() - begin, 60)
 
+    def test_many_kernels_on_a_hub_that_is_down_fail_in_the_time_of_one(self):
+        names = [f"many{i}" for i in range(10)]
+        for name in names:
+            self.publish(f"demo/{name}", "v1", files(name))
+        self.write_project("\n".join(f'"demo/{name}" = 1' for name in names))
+        hub = self.serve()
+        self.kernels("lock")
+        hub.stop()
+        begin = time.monotonic()
+        done = self.kernels("download", "--jobs", "2", status=NETWORK)
+        # Four pauses: 7.5 s and at most half as much by chance.
+        self.assertLess(time.monotonic() - begin, 14)
+        self.assertIn("10 of 10 kernels", done.stderr)
+
+    def test_a_handshake_that_is_reset_is_tried_again(self):
+        if not shutil.which("openssl"):
+            self.skipTest("no openssl to make certificates")
+        import socket
+        import ssl
+        import struct
+
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "certificate.pem",
+                        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+                       capture_output=True, check=True, cwd=self.folder)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.folder / "certificate.pem", self.folder / "key.pem")
+        listener = socket.create_server(("127.0.0.1", 0))
+        seen = []
+
+        def answer():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                seen.append(connection)
+                if len(seen) <= 2:
+                    connection.recv(4096)  # the client's hello
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", len(seen) % 2, 0))
+                    connection.close()  # a reset, then a plain end
+                    continue
+                with context.wrap_socket(connection, server_side=True) as secured:
+                    secured.recv(65536)
+                    secured.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        self.forget()
+        try:
+            done = self.kernels("download", "--endpoint", f"https://localhost:{listener.getsockname()[1]}", status=4,
+                                CURL_CA_BUNDLE=str(self.folder / "certificate.pem"))
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+        self.assertIn("not found", done.stderr)
+        self.assertEqual(len(seen), 3)
+
     def test_listings_that_name_places_outside(self):
         for kind in ("tree-dotdot", "tree-absolute", "tree-nul", "tree-long", "tree-symlink"):
             with self.subTest(kind=kind):
@@ -348,6 +404,9 @@ class Machine(FaultTest):
         server.socket = context.wrap_socket(server.socket, server_side=True)
         server.handle_error = lambda *_: None
         threading.Thread(target=server.serve_forever, daemon=True).start()
+        connections = []
+        accept = server.socket.accept
+        server.get_request = lambda: (connections.append(1), accept())[1]
         try:
             self.forget()
             done = self.kernels("download", "--endpoint", f"https://localhost:{server.server_port}", status=NETWORK,
@@ -355,6 +414,7 @@ class Machine(FaultTest):
         finally:
             server.shutdown()
             server.server_close()
+        self.assertEqual(len(connections), 1)  # trying again cannot help
         self.assertIn("certificate", done.stderr)
         self.assertIn(f"this machine's clock ({datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}", done.stderr)
         self.assertIn(str(certificate), done.stderr)

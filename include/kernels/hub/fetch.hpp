@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "kernels/core/error.hpp"
 #include "kernels/core/reference.hpp"
 #include "kernels/hub/cache.hpp"
 #include "kernels/hub/http.hpp"
@@ -31,6 +33,12 @@ struct FetchedFile {
     bool checked = false;           ///< its bytes were hashed in this run; else an earlier one had done so
 };
 
+/// What became of one file: exactly one of the two is there.
+struct FetchOutcome {
+    std::optional<FetchedFile> file;
+    std::optional<Error> error;
+};
+
 /// Hears about transfers. Called from several threads at once.
 class Monitor {
   public:
@@ -50,9 +58,14 @@ class Monitor {
 /// What is in the cache already is hashed once (other programs write there too) and then known by its size
 /// and time of change; a file that is not what it should be is named in a warning and fetched again. Every
 /// byte is hashed on its way to `blobs/<etag>.incomplete`; only a file of the right size and hash is renamed
-/// to `blobs/<etag>`. A partial file is resumed. Throws the first Error by request order after all transfers
-/// have ended: verification (size or hash; nothing is kept), network, not_found, interrupted (partial files
-/// are kept), failed (disk).
+/// to `blobs/<etag>`. A partial file is resumed. The outcomes are in request order; errors are verification
+/// (size or hash; nothing is kept), network, not_found and failed (disk). Error(interrupted) is thrown;
+/// partial files are kept.
+std::vector<FetchOutcome> fetch_each(std::span<const FileRequest> files, const Settings& settings,
+                                     HttpClient& http, const Cache& cache, Monitor* monitor = nullptr);
+
+/// The same where one failure is the failure of all: throws the first error by request order, after all
+/// transfers have ended.
 std::vector<FetchedFile> fetch(std::span<const FileRequest> files, const Settings& settings, HttpClient& http,
                                const Cache& cache, Monitor* monitor = nullptr);
 

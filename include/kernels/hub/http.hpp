@@ -63,8 +63,9 @@ class HttpClient {
 /// The client on curl's multi interface: keep-alive, HTTP/2 where offered, at most settings.jobs transfers at
 /// a time; retries connection loss, 408, 429 and 5xx with growing pauses (Retry-After wins; where it asks for
 /// more than a minute the answer is final); proxies and CA files from the environment; TLS 1.2 or newer; no
-/// redirect from https to http; the token goes to the endpoint's own host only. Offline it refuses every
-/// request; curl starts with the first one.
+/// redirect from https to http; a host that could not be connected to, after all retries, is not asked for
+/// some seconds, so that what is queued fails with it; the token goes to the endpoint's own host only.
+/// Offline it refuses every request; curl starts with the first one.
 std::unique_ptr<HttpClient> make_http_client(const Settings& settings);
 
 /// How long the answer's Retry-After asks to wait: seconds, or an HTTP date, which counts from the answer's

@@ -257,6 +257,102 @@ TEST_CASE_FIXTURE(Fixture, "a part of an earlier run") {
     check_right();
 }
 
+TEST_CASE_FIXTURE(Fixture, "a server that refuses the part it cut is asked a bounded number of times") {
+    const FaultServer server([](const std::string& head, std::size_t) {
+        return has(head, "Range:") ? answer("416 x")
+                                   : answer("200 OK", "", content.substr(0, 1000), content.size());
+    });
+    const Error error = failure(server);
+    CHECK(error.code() == ErrorCode::network);
+    CHECK(has(error.what(), "build/v/k.so"));
+    // The first cut was progress; of what follows neither a refusal nor the same cut again is.
+    CHECK(server.heads().size() == 4);
+    CHECK_FALSE(fs::exists(blob));
+}
+
+TEST_CASE_FIXTURE(Fixture, "broken bodies are asked for with growing pauses, and not for ever") {
+    std::size_t step = 1;
+    const FaultServer server([&](const std::string& head, std::size_t) {
+        const auto range = head.find("Range: bytes=");
+        const std::size_t from = range == std::string::npos ? 0 : std::stoul(head.substr(range + 13));
+        const std::string body = content.substr(from, step);
+        if (from == 0) return answer("200 OK", "", body, content.size());
+        return answer("206 x", "Content-Range: bytes " + std::to_string(from) + "-6000/6001\r\n", body,
+                      content.size() - from);
+    });
+    settings.retries = 2;
+    settings.endpoint = server.url();
+    settings.retry_delay = std::chrono::milliseconds(100);
+    const auto http = make_http_client(settings);
+    const auto begin = std::chrono::steady_clock::now();
+    std::size_t requests = 0;
+    SUBCASE("a byte a time is no progress") {
+        requests = 3;
+        CHECK_THROWS_AS(fetch({&file, 1}, settings, *http, cache), Error);
+        CHECK(std::chrono::steady_clock::now() - begin >= std::chrono::milliseconds(300));
+    }
+    SUBCASE("progress starts the pauses anew, and gets there") {
+        step = 1300;
+        requests = 5;
+        fetch({&file, 1}, settings, *http, cache);
+        check_right();
+        CHECK(std::chrono::steady_clock::now() - begin >= std::chrono::milliseconds(400));
+        CHECK(std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(1500));
+    }
+    SUBCASE("with progress too there is an end") {
+        step = 60;  // 1 % of the file
+        requests = 100;
+        settings.retry_delay = std::chrono::milliseconds(0);
+        CHECK_THROWS_AS(fetch({&file, 1}, settings, *http, cache), Error);
+        CHECK(fs::file_size(part) == 6000);
+    }
+    CHECK(server.heads().size() == requests);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a host that is down costs the retries of one file, however many there are") {
+    std::vector<FileRequest> files;
+    for (int i = 0; i < 12; ++i)
+        files.push_back({repo, commit, entry_of("f" + std::to_string(i), std::to_string(i), i % 2 == 0)});
+    {
+        const FaultServer gone(whole);
+        settings.endpoint = gone.url();
+    }
+    settings.retries = 2;
+    settings.retry_delay = std::chrono::milliseconds(100);
+    SUBCASE("one at a time") {
+        settings.jobs = 1;
+    }
+    SUBCASE("several at a time") {}
+    const auto http = make_http_client(settings);
+    const auto begin = std::chrono::steady_clock::now();
+    const auto outcomes = fetch_each(files, settings, *http, cache);
+    CHECK(std::chrono::steady_clock::now() - begin >= std::chrono::milliseconds(300));
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(900));
+    REQUIRE(outcomes.size() == files.size());
+    for (const auto& outcome : outcomes) {
+        REQUIRE(outcome.error);
+        CHECK_FALSE(outcome.file);
+        CHECK(outcome.error->code() == ErrorCode::network);
+        CHECK(has(outcome.error->what(), "cannot reach " + settings.endpoint));
+    }
+}
+
+TEST_CASE_FIXTURE(Fixture, "each file has its own outcome, and equal files one failure") {
+    const std::vector<FileRequest> files{
+        {repo, commit, entry_of("bad", "b", false)}, file, {repo, commit, entry_of("bad-twin", "b", false)}};
+    const FaultServer server([](const std::string& head, std::size_t) {
+        return has(head, "/bad") ? answer("503 x") : answer("200 OK", "", content);
+    });
+    settings.endpoint = server.url();
+    settings.retries = 2;
+    settings.retry_delay = std::chrono::milliseconds(1);
+    const auto http = make_http_client(settings);
+    const auto outcomes = fetch_each(files, settings, *http, cache);
+    CHECK((outcomes[0].error && !outcomes[1].error && outcomes[2].error));
+    check_right();
+    CHECK(server.heads().size() == 4);
+}
+
 TEST_CASE_FIXTURE(Fixture, "a missing file is not found") {
     const FaultServer server(
         [](const std::string&, std::size_t) { return answer("404 x", "X-Error-Code: EntryNotFound\r\n"); });

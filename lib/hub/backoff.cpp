@@ -1,0 +1,36 @@
+#include "backoff.hpp"
+
+#include <algorithm>
+#include <random>
+#include <thread>
+
+#include "kernels/core/error.hpp"
+#include "kernels/core/log.hpp"
+
+namespace kernels::hub {
+
+using std::chrono::milliseconds;
+
+void check_cancelled(const Settings& settings) {
+    if (settings.cancel != nullptr && settings.cancel->load())
+        throw Error(ErrorCode::interrupted, "interrupted", "run it again to go on");
+}
+
+void pause_before_retry(const Settings& settings, int attempt, const std::optional<milliseconds>& wanted,
+                        const std::string& why) {
+    milliseconds wait = wanted.value_or(settings.retry_delay * (1 << std::min(attempt, 10)));
+    if (!wanted) {
+        thread_local std::minstd_rand random(std::random_device{}());
+        wait += milliseconds(random() % static_cast<unsigned long>(wait.count() / 2 + 1));
+        wait = std::min(wait, longest_pause);
+    }
+    log::info(why + "; trying again in " + std::to_string(wait.count()) + " ms");
+    const auto until = std::chrono::steady_clock::now() + wait;
+    while (std::chrono::steady_clock::now() < until) {
+        check_cancelled(settings);
+        std::this_thread::sleep_for(
+            std::min<std::chrono::nanoseconds>(milliseconds(100), until - std::chrono::steady_clock::now()));
+    }
+}
+
+}  // namespace kernels::hub
