@@ -238,10 +238,10 @@ constexpr std::array commands = {
                 "--reference compares "
                 "results and times with the original.",
                 run_options, true},
-    CommandSpec{"info", Group::kernel, "REPO|DIR", 1, 1, "describe a kernel",
+    CommandSpec{"info", Group::kernel, "REPO|DIR|FILE", 1, 1, "describe a kernel",
                 "Prints what a kernel repository, or a local folder with builds, says about itself. The text "
-                "and the JSON "
-                "document are the Python client's; the document has no schema number for that reason.",
+                "and the JSON document are the Python client's; the document has no schema number for that "
+                "reason. Of a library file, --archs prints the device code.",
                 info_options},
     CommandSpec{
         "versions", Group::kernel, "REPO", 1, 1, "list a kernel's versions and which builds fit",

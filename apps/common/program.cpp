@@ -35,15 +35,24 @@ bool colour_for(const std::optional<std::string>& when, int stream) {
     return ::isatty(stream) == 1 && environment_variable("TERM").value_or("") != "dumb";
 }
 
+nlohmann::ordered_json to_json(const Error& error) {
+    nlohmann::ordered_json body = {
+        {"code", to_string(error.code())}, {"message", error.what()}, {"hint", error.hint()}};
+    if (!error.details().empty()) body["details"] = error.details();
+    for (const auto& [variant, reason, text] : error.builds())
+        body["builds"].push_back({{"variant", variant}, {"reason", reason}, {"text", text}});
+    for (const auto& [kind, value, variant, text] : error.suggestions()) {
+        body["suggestions"].push_back(
+            {{"kind", kind}, {"value", value}, {"variant", variant}, {"text", text}});
+    }
+    for (const auto& cause : error.causes())
+        body["causes"].push_back(to_json(cause));
+    return body;
+}
+
 void print_error(const Error& error, bool json, bool colour) {
     if (json) {
-        nlohmann::ordered_json document;
-        auto& body = document["error"];
-        body["code"] = to_string(error.code());
-        body["message"] = error.what();
-        body["hint"] = error.hint();
-        if (!error.details().empty()) body["details"] = error.details();
-        print_json(std::move(document));
+        print_json({{"error", to_json(error)}});
         return;
     }
     const char* const red = colour ? "\033[1;31m" : "";

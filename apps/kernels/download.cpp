@@ -95,9 +95,11 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
     const auto& [kernel, first] = result.failures.front();
     if (result.failures.size() == 1) throw Error(first);
     std::vector<std::string> details;
+    std::vector<Error> causes;
     ErrorCode gravest = first.code();
     for (const auto& [failed, error] : result.failures) {
         details.emplace_back(error.what());
+        causes.push_back(error);
         for (const auto& line : error.details())
             details.push_back("  " + line);
         if (error.hint() != first.hint()) details.push_back("  hint: " + error.hint());
@@ -111,7 +113,8 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
                 std::to_string(result.failures.size()) + " of " +
                     std::to_string(result.failures.size() + result.builds.size()) +
                     " kernels could not be downloaded",
-                first.hint(), std::move(details));
+                first.hint(), std::move(details))
+        .with_causes(std::move(causes));
 }
 
 }  // namespace

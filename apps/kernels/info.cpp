@@ -57,7 +57,7 @@ Reference reference_from(const Context& context, const RepoId& repo, const hub::
     return KernelVersion{versions.rbegin()->first};
 }
 
-Kernel hub_kernel(const Context& context, const std::string& name, const hub::Hub& hub) {
+Kernel hub_kernel(const Context& context, const std::string& name, bool all_metadata, const hub::Hub& hub) {
     const RepoId repo = RepoId::parse(name);
     const Reference reference = reference_from(context, repo, hub);
     const Commit commit = hub.resolve(repo, reference);
@@ -66,7 +66,7 @@ Kernel hub_kernel(const Context& context, const std::string& name, const hub::Hu
         const std::string folder = "build/" + variant.to_string();
         Build build{std::move(variant), {}, hub.cache().snapshot_folder(repo, commit) / folder};
         // What describes the kernel is the same in every build, so one is read; all when each is shown.
-        if (kernel.builds.empty() || context.arguments.has("--archs")) {
+        if (kernel.builds.empty() || all_metadata) {
             const std::string path = folder + "/metadata.json";
             if (const auto text = hub.small_file(repo, commit, path))
                 build.metadata = build::Metadata::parse(*text, path);
@@ -77,13 +77,26 @@ Kernel hub_kernel(const Context& context, const std::string& name, const hub::Hu
 }
 
 // The device code of the libraries, as far as the build is on this machine.
-std::vector<std::string> library_archs(const Build& build) {
+build::DeviceCode code_of(const Build& build) {
     std::error_code ignored;
     if (!fs::is_directory(build.folder, ignored)) return {};
-    const auto code = build::merged(build::read_build_code(build.folder));
+    auto code = build::merged(build::read_build_code(build.folder));
     for (const auto& problem : code.problems)
         log::warning(build.variant.to_string() + ": " + problem);
-    return build::arch_names(code);
+    return code;
+}
+
+// By all that is here of a build, as a download judges it.
+build::DeviceFitOf fit_of(const Kernel& kernel) {
+    return [&kernel](const build::BuildVariant& variant, const build::Target& target) {
+        const auto build = std::find_if(kernel.builds.begin(), kernel.builds.end(),
+                                        [&](const Build& one) { return one.variant == variant; });
+        if (build == kernel.builds.end() || !build->metadata) return build::DeviceFit{};
+        std::error_code ignored;
+        return fs::is_directory(build->folder, ignored)
+                   ? build::device_fit(*build->metadata, build->folder, target)
+                   : build::device_fit(*build->metadata, target);
+    };
 }
 
 nlohmann::ordered_json or_null(const std::optional<std::string>& text) {
@@ -113,14 +126,16 @@ nlohmann::ordered_json to_json(const Kernel& kernel, bool archs, const std::vect
         std::vector<build::BuildVariant> variants;
         for (const auto& build : kernel.builds)
             variants.push_back(build.variant);
-        document["targets"] = targets_to_json(variants, targets);
+        document["targets"] = targets_to_json(variants, targets, fit_of(kernel));
     }
     if (!archs) return document;
     auto& list = document["archs"] = nlohmann::ordered_json::array();
     for (const auto& build : kernel.builds) {
+        const auto code = code_of(build);
         list.push_back({{"variant", build.variant.to_string()},
                         {"metadata", build.metadata ? build.metadata->archs : std::vector<std::string>{}},
-                        {"libraries", library_archs(build)}});
+                        {"libraries", build::arch_names(code)},
+                        {"problems", code.problems}});
     }
     return document;
 }
@@ -173,6 +188,54 @@ void print_text(const nlohmann::ordered_json& document) {
     }
 }
 
+// A library by itself: what cuobjdump or roc-obj-ls would list.
+int run_library_info(const Context& context, const fs::path& file,
+                     const std::vector<build::Target>& targets) {
+    if (!context.arguments.has("--archs")) {
+        throw Error(ErrorCode::usage, file.string() + ": a file says nothing but its device code",
+                    "add --archs, or name the folder of the kernel");
+    }
+    const auto code = build::read_device_code(file);
+    std::vector<std::string> parts;
+    for (const auto& cuda : code.cuda)
+        parts.push_back(cuda.to_string() + (cuda.ptx ? " (PTX " + cuda.ptx_version + ")" : ""));
+    parts.insert(parts.end(), code.gfx.begin(), code.gfx.end());
+    nlohmann::ordered_json document = {{"path", file.string()},
+                                       {"libraries", build::arch_names(code)},
+                                       {"code", parts},
+                                       {"problems", code.problems}};
+    for (const auto& target : targets) {
+        const auto fit = build::device_fit(code, target);
+        document["targets"].push_back(
+            {{"target", target.to_string()},
+             {"fits", fit.fit == build::Fit::unknown ? nlohmann::ordered_json(nullptr)
+                                                     : nlohmann::ordered_json(fit.fit == build::Fit::yes)},
+             {"text", fit.text}});
+    }
+    if (context.json) {
+        std::puts(document.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace).c_str());
+        return 0;
+    }
+    for (const auto& problem : code.problems)
+        log::warning(file.string() + ": " + problem);
+    const auto line = [](const char* label, const std::vector<std::string>& words) {
+        std::printf("%s: %s\n", label, words.empty() ? "-" : join(words, ", ").c_str());
+    };
+    std::printf("Path: %s\n", file.c_str());
+    line("Archs", build::arch_names(code));
+    line("Device code", parts);
+    for (const auto& target : document.value("targets", nlohmann::ordered_json::array())) {
+        const auto& fits = target.at("fits");
+        const auto text = target.at("text").get<std::string>();
+        std::printf("For %s: %s%s\n", target.at("target").get<std::string>().c_str(),
+                    fits.is_null()     ? "not known"
+                    : fits.get<bool>() ? "fits"
+                                       : "does not fit",
+                    text.empty() ? "" : (": " + text).c_str());
+    }
+    return 0;
+}
+
 }  // namespace
 
 int run_info(const Context& context) {
@@ -186,6 +249,11 @@ int run_info(const Context& context) {
     if (context.arguments.has("--target") || context.arguments.has("--torch"))
         targets = targets_from(context, context.arguments.value("--project").value_or("."));
     std::error_code ignored;
+    if (!fs::is_directory(name, ignored) && fs::exists(name, ignored)) {
+        if (by_revision || by_version)
+            throw Error(ErrorCode::usage, name + ": a local file has no --revision and no --version");
+        return run_library_info(context, name, targets);
+    }
     Kernel kernel;
     // As everywhere, LOCAL_KERNELS stands in for the repository; a revision asks for the repository's own.
     std::optional<fs::path> local;
@@ -200,7 +268,9 @@ int run_info(const Context& context) {
         kernel = local_kernel(name);
     } else {
         const Session session(context);
-        kernel = hub_kernel(context, name, session.hub());
+        const bool all_metadata = context.arguments.has("--archs") ||
+                                  std::any_of(targets.begin(), targets.end(), build::names_device);
+        kernel = hub_kernel(context, name, all_metadata, session.hub());
     }
     if (kernel.builds.empty()) throw Error(ErrorCode::not_found, name + ": there are no builds in it");
     const auto document = to_json(kernel, context.arguments.has("--archs"), targets);

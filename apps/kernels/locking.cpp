@@ -43,7 +43,8 @@ void require_builds(const lock::Lock& lock, const Context& context, const std::f
         details.push_back("  hint: " + failure.hint());
     }
     throw Error(ErrorCode::no_build, std::to_string(failures.size()) + " builds are missing", {},
-                std::move(details));
+                std::move(details))
+        .with_causes(failures);
 }
 
 }  // namespace

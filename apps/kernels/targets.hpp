@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/program.hpp"
+#include "kernels/build/device_fit.hpp"
 #include "kernels/build/target.hpp"
 
 namespace kernels::app {
@@ -15,9 +16,15 @@ namespace kernels::app {
 /// uses.
 std::vector<build::Target> targets_from(const Context& context, const std::filesystem::path& folder);
 
+/// Decides every build as a download would: by its name, and by `fit_of` where the target names its device.
+/// What cannot be found out about a build is warned about and does not refuse it.
+build::Selection decide(std::span<const build::BuildVariant> variants, const build::Target& target,
+                        const build::DeviceFitOf& fit_of);
+
 /// What was decided about the builds, a document for each target: `{"target", "preferred", "builds":
 /// [{"variant", "fits", "reason", "text"}]}`.
 nlohmann::ordered_json targets_to_json(std::span<const build::BuildVariant> variants,
-                                       std::span<const build::Target> targets);
+                                       std::span<const build::Target> targets,
+                                       const build::DeviceFitOf& fit_of);
 
 }  // namespace kernels::app

@@ -17,6 +17,7 @@ struct VersionBuilds {
     std::int64_t number;
     Commit commit;
     std::vector<build::BuildVariant> variants;
+    build::DeviceFitOf device_fit;
 };
 
 std::vector<VersionBuilds> look_up(const RepoId& repo, const hub::Hub& hub) {
@@ -33,7 +34,8 @@ std::vector<VersionBuilds> look_up(const RepoId& repo, const hub::Hub& hub) {
     std::vector<VersionBuilds> out;
     auto tree = trees.begin();
     for (const auto& [number, ref] : versions) {
-        out.push_back({number, ref.commit, lock::variants_of((tree++)->get(), repo.to_string())});
+        out.push_back({number, ref.commit, lock::variants_of((tree++)->get(), repo.to_string()),
+                       lock::stated_fit(repo, ref.commit, hub)});
     }
     return out;
 }
@@ -41,7 +43,7 @@ std::vector<VersionBuilds> look_up(const RepoId& repo, const hub::Hub& hub) {
 // The Python client's form: each build, the ones that fit first.
 void print_version(const VersionBuilds& version, const build::Target& target) {
     std::printf("Version %lld:\n\n", static_cast<long long>(version.number));
-    const auto selection = build::select(version.variants, target);
+    const auto selection = decide(version.variants, target, version.device_fit);
     for (const auto& decision : selection.decisions) {
         const std::string& name = decision.variant.to_string();
         if (decision.rejection) {
@@ -54,6 +56,14 @@ void print_version(const VersionBuilds& version, const build::Target& target) {
     if (selection.decisions.empty()) std::puts("");
 }
 
+std::string cell(const build::Selection& selection) {
+    if (selection.best() != nullptr) return selection.best()->to_string();
+    const auto* first = selection.decisions.empty() ? nullptr : &selection.decisions.front();
+    const bool by_device =
+        first != nullptr && first->rejection && first->rejection->reason == build::Reason::device;
+    return by_device ? "no device code" : "no build";
+}
+
 // Several targets: a row for each version, a column for each target, so that gaps show at a glance.
 void print_table(const std::vector<VersionBuilds>& versions, const std::vector<build::Target>& targets) {
     std::vector<std::vector<std::string>> rows{{"version"}};
@@ -62,8 +72,8 @@ void print_table(const std::vector<VersionBuilds>& versions, const std::vector<b
     for (const auto& version : versions) {
         rows.push_back({"v" + std::to_string(version.number)});
         for (const auto& target : targets) {
-            const auto selection = build::select(version.variants, target);
-            rows.back().push_back(selection.best() == nullptr ? "no build" : selection.best()->to_string());
+            const auto selection = decide(version.variants, target, version.device_fit);
+            rows.back().push_back(cell(selection));
         }
     }
     print_rows(rows);
@@ -71,7 +81,7 @@ void print_table(const std::vector<VersionBuilds>& versions, const std::vector<b
 
 nlohmann::ordered_json to_json(const VersionBuilds& version, const std::vector<build::Target>& targets) {
     nlohmann::ordered_json document = {{"version", version.number}, {"commit", version.commit.to_string()}};
-    document["targets"] = targets_to_json(version.variants, targets);
+    document["targets"] = targets_to_json(version.variants, targets, version.device_fit);
     return document;
 }
 

@@ -15,6 +15,8 @@ namespace {
 // The Python client's release whose metadata this library implements.
 constexpr std::array implemented_level = {0, 17, 2};
 
+const std::string no_device_code = "no device code for this device: ";
+
 std::optional<int> digits(std::string_view text) {
     int value = 0;
     const bool all =
@@ -128,20 +130,39 @@ DeviceFit device_fit(const DeviceCode& code, const Target& target) {
     return fit;
 }
 
+DeviceFit device_fit(std::span<const LibraryCode> libraries, const Target& target) {
+    DeviceFit found;
+    bool all_read = true;
+    for (const auto& [path, code] : libraries) {
+        auto fit = device_fit(code, target);
+        fit.text = path + ": " + fit.text;
+        if (fit.fit == Fit::no) return fit;
+        if (fit.fit == Fit::unknown && code.problems.empty()) continue;  // it has no code for such devices
+        all_read = all_read && fit.fit == Fit::yes;
+        if (found.fit == Fit::unknown) found = std::move(fit);
+    }
+    return all_read ? found : DeviceFit{Fit::unknown, found.text};
+}
+
 DeviceFit device_fit(const Metadata& metadata, const std::filesystem::path& build_folder,
                      const Target& target) {
     auto stated = device_fit(metadata, target);
     if (stated.fit == Fit::no) return stated;
-    auto held = device_fit(merged(read_build_code(build_folder)), target);
+    auto held = device_fit(read_build_code(build_folder), target);
     return held.fit == Fit::unknown ? stated : held;
 }
 
-void require_fit(const std::string& what, const DeviceFit& fit) {
-    if (fit.fit != Fit::no) return;
-    throw Error(ErrorCode::no_build, what + ": no device code for this device: " + fit.text,
-                "its first launch would fail; choose another version of the kernel, or skip this check "
-                "(--no-device-check) if the "
-                "kernel is known to work (what a build states can be incomplete)");
+bool names_device(const Target& target) {
+    return target.capability.has_value() || target.gpu_arch.has_value();
+}
+
+void refuse_for_device(Selection& selection, const Target& target, const DeviceFitOf& fit_of) {
+    if (!names_device(target)) return;
+    for (auto& decision : selection.decisions) {
+        if (!decision.accepted()) continue;
+        const auto fit = fit_of(decision.variant, target);
+        if (fit.fit == Fit::no) decision.rejection = Rejection{Reason::device, no_device_code + fit.text};
+    }
 }
 
 std::vector<Remark> remarks(const Metadata& metadata) {

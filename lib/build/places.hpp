@@ -29,6 +29,9 @@ std::optional<TorchInstallation> torch_below(const std::filesystem::path& prefix
 /// A torch of which only the version is known, "2.13" or "2.13.0+cu128". Throws Error(usage).
 TorchInstallation torch_of_version(const std::string& version);
 
+/// What the tag at the end of a torch version says: "+cu128", "+rocm6.4" or "+cpu".
+std::optional<Backend> backend_of_tag(const std::string& version);
+
 /// The version of the installed Ascend toolkit, from its own files.
 std::optional<Version> cann_version();
 

@@ -158,6 +158,8 @@ std::string_view to_string(Reason reason) noexcept {
             return "backend";
         case Reason::macos:
             return "macos";
+        case Reason::device:
+            return "device";
     }
     return "unknown";
 }

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "build/places.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
 
@@ -54,9 +55,9 @@ int capability_number(std::string_view text, std::string_view value) {
     return number;
 }
 
-// A version and nothing behind it but a local tag such as "+cu128".
+// A version and nothing behind it but, for torch, a local tag such as "+cu128" (see Parser::check_tag).
 Version version_value(std::string_view text, std::string_view key, std::string_view value) {
-    const auto number = value.substr(0, value.find('+'));
+    const auto number = key == "torch" ? value.substr(0, value.find('+')) : value;
     if (number.find_first_not_of("0123456789.") != std::string_view::npos || number.empty() ||
         number.front() == '.' || number.back() == '.' || number.find("..") != std::string_view::npos) {
         refuse(text, std::string(key) + " is a version such as " + (key == "xpu" ? "2025.2" : "12.8") +
@@ -86,6 +87,7 @@ struct Parser {
     std::string_view text;
     Target target;
     std::set<std::string, std::less<>> given;  // "backend" for any of them
+    std::string torch_in_full;                 // "2.13.0+cu128"
 
     bool has(std::string_view key) const { return given.find(key) != given.end(); }
 
@@ -129,6 +131,7 @@ struct Parser {
         if (!given.emplace(name).second) refuse(text, std::string(name) + " is given twice");
         if (name == "torch") {
             target.torch = version_value(text, name, value);
+            torch_in_full = value;
         } else if (name == "tvm-ffi") {
             target.tvm_ffi = version_value(text, name, value);
         } else if (name == "macos") {
@@ -160,6 +163,25 @@ struct Parser {
             constexpr Version always_cxx11{2, 6};  // earlier wheels for Linux used the old ABI
             target.cxx11_abi = *target.torch >= always_cxx11;
         }
+    }
+
+    // A torch made for one backend does not run another. Packages beside it add npu, neuron and tpu to a
+    // torch for cpu, and neuron and tpu come before what any torch was made for.
+    void check_tag() const {
+        const auto tag = backend_of_tag(torch_in_full);
+        const BackendKind kind = target.backend.kind;
+        if (!tag || *tag == target.backend || kind == BackendKind::neuron || kind == BackendKind::tpu) return;
+        if (tag->kind == BackendKind::cpu && (kind == BackendKind::cann || kind == BackendKind::metal))
+            return;
+        const auto named = [](const Backend& backend, const char* between) {
+            return std::string(backend.name()) +
+                   (backend.is_versioned() ? between + backend.version.to_string() : "");
+        };
+        refuse(text,
+               "torch " + torch_in_full + " is made for " + named(*tag, " ") + ", the target is " +
+                   named(target.backend, " "),
+               (has("backend") ? "give torch=" + target.torch->to_string() + " or " : "add ") +
+                   named(*tag, "="));
     }
 
     void check() const {
@@ -199,6 +221,7 @@ Target Target::parse(std::string_view text, const Target& base) {
     }
     parser.complete();
     parser.check();
+    parser.check_tag();
     return parser.target;
 }
 

@@ -79,16 +79,6 @@ Backend backend_of_python(const fs::path& torch, const std::string& version_py) 
 #endif
 }
 
-// "+cu128", "+rocm6.4" or "+cpu" at the end of a version.
-std::optional<Backend> backend_of_tag(const std::string& version) {
-    const auto plus = version.find('+');
-    if (plus == std::string::npos) return std::nullopt;
-    const std::string tag = version.substr(plus + 1);
-    if (tag.starts_with("rocm") && tag.find('.') != std::string::npos)
-        return versioned(BackendKind::rocm, tag.substr(4));
-    return Backend::parse(tag);
-}
-
 // A libtorch without Python has no version.py: its version's tag says it, else the libraries it holds.
 Backend backend_of_libtorch(const fs::path& folder, const std::string& version) {
     if (const auto backend = backend_of_tag(version)) return *backend;
@@ -123,6 +113,15 @@ bool states_old_abi(const fs::path& folder) {
 }
 
 }  // namespace
+
+std::optional<Backend> backend_of_tag(const std::string& version) {
+    const auto plus = version.find('+');
+    if (plus == std::string::npos) return std::nullopt;
+    const std::string tag = version.substr(plus + 1);
+    if (tag.starts_with("rocm") && tag.find('.') != std::string::npos)
+        return versioned(BackendKind::rocm, tag.substr(4));
+    return Backend::parse(tag);
+}
 
 std::optional<TorchInstallation> read_torch(const fs::path& folder) {
     if (folder.empty()) return std::nullopt;

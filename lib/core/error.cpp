@@ -7,6 +7,25 @@ namespace kernels {
 Error::Error(ErrorCode code, const std::string& message, std::string hint, std::vector<std::string> details)
     : std::runtime_error(message), m_code(code), m_hint(std::move(hint)), m_details(std::move(details)) {}
 
+Error Error::with_builds(std::vector<Build> builds, std::vector<Suggestion> suggestions) const {
+    Error out = *this;
+    out.m_builds = std::move(builds);
+    out.m_suggestions = std::move(suggestions);
+    return out;
+}
+
+Error Error::with_causes(std::vector<Error> causes) const {
+    Error out = *this;
+    out.m_causes = std::move(causes);
+    return out;
+}
+
+Error Error::reworded(const std::string& message, std::string hint) const {
+    return Error(m_code, message, std::move(hint), m_details)
+        .with_builds(m_builds, m_suggestions)
+        .with_causes(m_causes);
+}
+
 int exit_status(ErrorCode code) noexcept {
     switch (code) {
         case ErrorCode::failed:

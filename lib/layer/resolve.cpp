@@ -80,22 +80,44 @@ void require_complete(const RepoId& repo, const Commit& commit, const std::strin
     }
 }
 
-ResolvedKernel from_folder(const fs::path& builds, const std::string& what, const build::Target& target,
-                           DeviceCheck check) {
-    const auto selection = build::select(variants_in(builds), target);
-    if (selection.best() == nullptr) {
-        throw build::no_build_error(what, selection, target, build::suggest(selection, target));
-    }
+// `repo` is empty for a local folder, which no command downloads.
+ResolvedKernel from_folder(const fs::path& builds, const std::string& what, const std::string& repo,
+                           const build::Target& target, DeviceCheck check) {
+    auto selection = build::select(variants_in(builds), target);
+    const build::DeviceFitOf fit_of = [&](const build::BuildVariant& variant, const build::Target& other) {
+        const fs::path folder = builds / variant.to_string();
+        const auto text = read_file_if_exists(folder / "metadata.json");
+        if (!text) return build::device_fit(build::read_build_code(folder), other);
+        return build::device_fit(build::Metadata::parse(*text, (folder / "metadata.json").string()), folder,
+                                 other);
+    };
+    const auto refusal = [&] {
+        const auto suggestions = check == DeviceCheck::yes ? build::suggest(selection, target, {}, fit_of)
+                                                           : build::suggest(selection, target);
+        const auto error = build::no_build_error(what, selection, target, suggestions);
+        if (repo.empty()) return error;
+        // The other versions are not here to be tried.
+        const std::string others = "`kernels versions " + repo + " --target " + target.to_string() +
+                                   "` shows whether another version fits";
+        const bool has_more = !suggestions.empty() || build::names_device(target);
+        return error.reworded(error.what(), has_more ? error.hint() + "; " + others : others);
+    };
+    if (selection.best() == nullptr) throw refusal();
     const std::string variant = selection.best()->to_string();
     const fs::path file = builds / variant / "metadata.json";
     const auto text = read_file_if_exists(file);
     if (!text) {
         throw Error(ErrorCode::not_found, what + ": " + variant + " has no metadata.json",
-                    "run `kernels download` again");
+                    repo.empty()
+                        ? "a build needs its metadata.json, which names its operators and what it was "
+                          "built for; build the kernel again"
+                        : "run `kernels download` again");
     }
     const auto metadata = build::Metadata::parse(*text, file.string());
-    if (check == DeviceCheck::yes) {
-        build::require_fit(what + ": " + variant, build::device_fit(metadata, builds / variant, target));
+    if (check == DeviceCheck::yes && build::names_device(target) &&
+        fit_of(*selection.best(), target).fit == build::Fit::no) {
+        build::refuse_for_device(selection, target, fit_of);
+        throw refusal();
     }
     return {"", "", variant, builds / variant, metadata.id};
 }
@@ -131,7 +153,7 @@ ResolvedKernel resolve(const Repository& repository, const build::Target& target
                             ? "LOCAL_KERNELS names it for " + named->to_string()
                             : "a local kernel is a folder of builds, or one with them in `build`");
         }
-        return from_folder(fs::exists(base / "build") ? base / "build" : base, local->string(), target,
+        return from_folder(fs::exists(base / "build") ? base / "build" : base, local->string(), "", target,
                            check);
     }
     const auto [repo, commit] = followed(*named, *wanted, lock, cache);
@@ -141,7 +163,7 @@ ResolvedKernel resolve(const Repository& repository, const build::Target& target
     if (!fs::is_directory(builds, error)) {
         throw Error(ErrorCode::not_found, what + ": not downloaded", "run `kernels download` in the project");
     }
-    auto resolved = from_folder(builds, what, target, check);
+    auto resolved = from_folder(builds, what, repo.to_string(), target, check);
     require_complete(repo, commit, resolved.variant, cache, what);
     resolved.repo = repo.to_string();
     resolved.commit = commit.to_string();

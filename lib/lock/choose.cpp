@@ -11,23 +11,39 @@
 namespace kernels::lock {
 namespace {
 
+// For suggestions: a build whose metadata cannot be had is not suggested.
+build::DeviceFitOf if_known(build::DeviceFitOf fit_of) {
+    return [fit_of = std::move(fit_of)](const build::BuildVariant& variant, const build::Target& target) {
+        try {
+            return fit_of(variant, target);
+        } catch (const Error& error) {
+            if (error.code() == ErrorCode::interrupted) throw;
+            log::info(error.what());
+            return build::DeviceFit{build::Fit::no, "its metadata cannot be read"};
+        }
+    };
+}
+
 // The other versions of a kernel, newest first. They only serve a suggestion, so a hub that does not answer
 // (or may not be asked) costs the suggestion and nothing else.
-std::vector<build::OtherVersion> other_versions(const LockedKernel& kernel, const hub::Hub& hub) {
+std::vector<build::OtherVersion> other_versions(const LockedKernel& kernel, bool check_device,
+                                                const hub::Hub& hub) {
     const RepoId& repo = kernel.dependency.repo;
     std::vector<build::OtherVersion> others;
     try {
         const auto versions = hub.versions(repo);
-        std::vector<std::pair<std::string, std::future<hub::Tree>>> trees;
+        std::vector<std::pair<hub::Ref, std::future<hub::Tree>>> trees;
         for (auto version = versions.rbegin(); version != versions.rend(); ++version) {
             const hub::Ref& ref = version->second;
             if (ref.commit == kernel.commit) continue;
-            trees.emplace_back(ref.name, std::async(std::launch::async, [&hub, &repo, commit = ref.commit] {
+            trees.emplace_back(ref, std::async(std::launch::async, [&hub, &repo, commit = ref.commit] {
                                    return hub.tree(repo, commit);
                                }));
         }
-        for (auto& [name, tree] : trees)
-            others.push_back({name, variants_of(tree.get(), repo.to_string() + " " + name)});
+        for (auto& [ref, tree] : trees) {
+            others.push_back({ref.name, variants_of(tree.get(), repo.to_string() + " " + ref.name),
+                              check_device ? if_known(stated_fit(repo, ref.commit, hub)) : nullptr});
+        }
     } catch (const Error& error) {
         if (error.code() == ErrorCode::interrupted) throw;
         log::info(repo.to_string() + ": its other versions were not looked at: " + error.what());
@@ -35,18 +51,20 @@ std::vector<build::OtherVersion> other_versions(const LockedKernel& kernel, cons
     return others;
 }
 
-bool names_device(const build::Target& target) {
-    return target.capability.has_value() || target.gpu_arch.has_value();
+// The error for a target without a usable build, `selection`'s reasons being complete. Without `fit_of` no
+// device is asked about.
+Error no_build(const LockedKernel& kernel, const build::Selection& selection, const build::Target& target,
+               const build::DeviceFitOf& fit_of, const hub::Hub& hub) {
+    return build::no_build_error(
+        name_of(kernel), selection, target,
+        build::suggest(selection, target, other_versions(kernel, fit_of != nullptr, hub), fit_of));
 }
 
-void require_stated_fit(const LockedKernel& kernel, const build::BuildVariant& variant,
-                        const build::Target& target, const hub::Hub& hub) {
-    if (!names_device(target)) return;
-    const std::string path = "build/" + variant.to_string() + "/metadata.json";
-    const auto text = hub.small_file(kernel.dependency.repo, kernel.commit, path);
-    if (!text) return;  // a build without metadata is refused when it has arrived
-    const auto metadata = build::Metadata::parse(*text, name_of(kernel) + ": " + path);
-    build::require_fit(name_of(kernel) + ": " + variant.to_string(), build::device_fit(metadata, target));
+// The same where the preferred build has no code for the device.
+Error no_code(const LockedKernel& kernel, build::Selection selection, const build::Target& target,
+              const build::DeviceFitOf& fit_of, const hub::Hub& hub) {
+    build::refuse_for_device(selection, target, fit_of);
+    return no_build(kernel, selection, target, fit_of, hub);
 }
 
 }  // namespace
@@ -64,14 +82,15 @@ std::vector<ChosenBuild> choose_builds(const LockedKernel& kernel, const hub::Tr
             chosen.push_back({variant, {}});
         return chosen;
     }
+    const auto stated = stated_fit(kernel.dependency.repo, kernel.commit, hub);
     for (const auto& target : options.targets) {
         const auto selection = build::select(present, target);
         const auto* best = selection.best();
-        if (best == nullptr) {
-            throw build::no_build_error(name_of(kernel), selection, target,
-                                        build::suggest(selection, target, other_versions(kernel, hub)));
-        }
-        if (options.check_device) require_stated_fit(kernel, *best, target, hub);
+        const auto others = options.check_device ? if_known(stated) : build::DeviceFitOf();
+        if (best == nullptr) throw no_build(kernel, selection, target, others, hub);
+        if (options.check_device && build::names_device(target) &&
+            stated(*best, target).fit == build::Fit::no)
+            throw no_code(kernel, selection, target, others, hub);
         const auto known = std::find_if(chosen.begin(), chosen.end(),
                                         [&](const ChosenBuild& build) { return build.variant == *best; });
         if (known == chosen.end()) {
@@ -103,12 +122,33 @@ std::vector<Error> missing_builds(const Lock& lock, const std::vector<build::Tar
 }
 
 void require_device_code(const LockedKernel& kernel, const ChosenBuild& chosen,
-                         const build::Metadata& metadata, const std::filesystem::path& folder) {
+                         const build::Metadata& metadata, const std::filesystem::path& folder,
+                         const hub::Hub& hub) {
+    const RepoId& repo = kernel.dependency.repo;
+    const auto stated = if_known(stated_fit(repo, kernel.commit, hub));
     for (const auto& target : chosen.targets) {
-        if (!names_device(target)) continue;
-        build::require_fit(name_of(kernel) + ": " + chosen.variant.to_string(),
-                           build::device_fit(metadata, folder, target));
+        if (!build::names_device(target)) continue;
+        const auto held = build::device_fit(metadata, folder, target);
+        if (held.fit != build::Fit::no) continue;
+        const auto present = variants_of(hub.tree(repo, kernel.commit), repo.to_string());
+        throw no_code(
+            kernel, build::select(present, target), target,
+            [&](const build::BuildVariant& variant, const build::Target& other) {
+                return variant == chosen.variant ? build::device_fit(metadata, folder, other)
+                                                 : stated(variant, other);
+            },
+            hub);
     }
+}
+
+build::DeviceFitOf stated_fit(const RepoId& repo, const Commit& commit, const hub::Hub& hub) {
+    return [repo, commit, &hub](const build::BuildVariant& variant, const build::Target& target) {
+        const std::string path = "build/" + variant.to_string() + "/metadata.json";
+        const auto text = hub.small_file(repo, commit, path);
+        if (!text) return build::DeviceFit{};  // a build without metadata is refused when it has arrived
+        const std::string what = repo.to_string() + "@" + commit.to_string().substr(0, 12);
+        return build::device_fit(build::Metadata::parse(*text, what + ": " + path), target);
+    };
 }
 
 }  // namespace kernels::lock

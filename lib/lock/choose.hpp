@@ -29,6 +29,7 @@ std::vector<ChosenBuild> choose_builds(const LockedKernel& kernel, const hub::Tr
 /// The same question for a build that is here: its libraries are asked where its metadata is silent. Throws
 /// Error(no_build) when they hold no code for the device of one of the targets.
 void require_device_code(const LockedKernel& kernel, const ChosenBuild& chosen,
-                         const build::Metadata& metadata, const std::filesystem::path& folder);
+                         const build::Metadata& metadata, const std::filesystem::path& folder,
+                         const hub::Hub& hub);
 
 }  // namespace kernels::lock

@@ -103,7 +103,7 @@ std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::
         const bool is_new = std::any_of(build.files.begin(), build.files.end(),
                                         [](const hub::FetchedFile& file) { return file.checked; });
         const auto metadata = check_build(build, is_new);
-        if (options.check_device) require_device_code(plan.kernel, chosen, metadata, build.folder);
+        if (options.check_device) require_device_code(plan.kernel, chosen, metadata, build.folder, hub);
         builds.push_back(std::move(build));
     }
     // What Python needs to find the kernel offline (see hub::Cache). A cache that cannot be written needs no

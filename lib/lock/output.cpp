@@ -1,5 +1,6 @@
 #include "kernels/lock/output.hpp"
 
+#include <algorithm>
 #include <map>
 #include <system_error>
 
@@ -76,6 +77,8 @@ DownloadResult download_into(const fs::path& folder, const Lock& lock, const Dow
                              const hub::Hub& hub, hub::Monitor* monitor) {
     const hub::Cache& shared = hub.cache();
     const hub::Cache staging(folder / staging_name);
+    std::error_code ignored;
+    const bool is_new = !fs::exists(folder, ignored);
     make_folders(staging.root());
     for (const auto& kernel : lock.kernels()) {
         const RepoId& repo = kernel.dependency.repo;
@@ -101,9 +104,13 @@ DownloadResult download_into(const fs::path& folder, const Lock& lock, const Dow
     }
     for (auto& build : result.builds)
         place_build(folder, build, uses);
-    if (result.failures.empty()) {
-        std::error_code ignored;
+    // What is staged lets the next run resume; a build that does not fit will not be asked for again.
+    const bool can_resume =
+        std::any_of(result.failures.begin(), result.failures.end(),
+                    [](const auto& failure) { return failure.second.code() != ErrorCode::no_build; });
+    if (!can_resume) {
         fs::remove_all(staging.root(), ignored);
+        if (is_new && fs::is_empty(folder, ignored)) fs::remove(folder, ignored);
     }
     return result;
 }

@@ -101,8 +101,7 @@ class Resolver {
         } catch (const Error& error) {
             const auto& path = m_paths.at(dependency);
             if (path.size() < 2) throw;
-            throw Error(error.code(), std::string(error.what()) + " (needed by " + path_text(path) + ")",
-                        error.hint(), error.details());
+            throw error.reworded(std::string(error.what()) + " (needed by " + path_text(path) + ")");
         }
     }
 

@@ -96,8 +96,7 @@ KernelChoice KernelChooser::make_choice(const std::string& layer_name) {
             m_options.hub == nullptr && error.hint().find("kernels download") != std::string::npos;
         choice.refusal = {
             layer::NoKernel::cannot_load, error.what(),
-            Error(error.code(), error.what(), error.hint() + (lacks ? ", or kernelize with --download" : ""),
-                  error.details())};
+            error.reworded(error.what(), error.hint() + (lacks ? ", or kernelize with --download" : ""))};
         if (error.code() == ErrorCode::not_found && m_machine.is_named && m_options.hub == nullptr) {
             choice.refusal.error.emplace(
                 error.code(), error.what(),
@@ -140,7 +139,7 @@ void keep(runtime::LayerEntry& row, const Refusal& refusal, layer::KernelizeFall
     if (refusal.error) {
         const std::string hint = refusal.error->hint() + (refusal.error->hint().empty() ? "" : "; ") +
                                  "with --use-fallback=all the layer would keep its original forward";
-        throw Error(refusal.error->code(), what + ": " + refusal.why, hint, refusal.error->details());
+        throw refusal.error->reworded(what + ": " + refusal.why, hint);
     }
     throw Error(ErrorCode::kernelize, what + ": no kernel: " + refusal.why,
                 "with --use-fallback=default it would keep its original forward");

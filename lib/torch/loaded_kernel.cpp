@@ -71,7 +71,7 @@ LoadedKernel load_kernel(KernelLayer kernel) {
             }
         }
     } catch (const Error& error) {
-        throw Error(error.code(), name + ": " + error.what(), error.hint(), error.details());
+        throw error.reworded(name + ": " + error.what());
     } catch (const std::exception& failure) {
         throw Error(ErrorCode::kernelize, name + ": " + failure.what());
     }

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 import harness
+from device_code import cuda_library, elf_library
 from harness import VARIANT
 from loopback_hub import build
 
@@ -13,15 +14,15 @@ HOPPER = "torch=2.13,cuda=12.8,cpu=x86_64,os=linux,capability=90"
 BLACKWELL = "torch=2.13,cuda=12.8,cpu=x86_64,os=linux,capability=120"
 
 
-def stating(archs, library=None, **more):
+def stating(archs, library=None, variant=CUDA, **more):
     """A CUDA build whose metadata states `archs`."""
-    files = build(CUDA, **more)
-    path = f"build/{CUDA}/metadata.json"
+    files = build(variant, **more)
+    path = f"build/{variant}/metadata.json"
     document = json.loads(files[path])
     document["backend"] = {"type": "cuda", **({"archs": archs} if archs else {})}
     files[path] = json.dumps(document).encode()
     if library:
-        files[f"build/{CUDA}/_demo.abi3.so"] = library
+        files[f"build/{variant}/_demo.abi3.so"] = library
     return files
 
 
@@ -74,6 +75,126 @@ class DeviceFit(harness.CliTest):
         self.expect(0, "download", "--no-device-check", "--target", BLACKWELL)
 
 
+    def test_each_library_has_to_serve_the_device(self):
+        files = stating([], cuda_library(90, 120))
+        files[f"build/{CUDA}/lib/extra.so"] = cuda_library(90)
+        files[f"build/{CUDA}/lib/plain.so"] = elf_library({".text": b"host code"})
+        self.hub.publish("demo/one", "v1", files)
+        self.write_project()
+        self.expect(0, "lock")
+        result = self.expect_error(7, "lib/extra.so: built for 9.0, which does not run on capability 12.0",
+                                   "download", "--target", BLACKWELL)
+        self.assertNotIn("plain.so", result.err.split("error: ")[1])
+        self.expect(0, "download", "--target", HOPPER)
+
+    def test_a_refused_download_into_a_folder_leaves_nothing(self):
+        self.hub.publish("demo/one", "v1", stating(["9.0"]))
+        self.write_project()
+        self.expect(0, "lock")
+        for target in (BLACKWELL, "torch=2.12,cpu,os=linux"):
+            self.expect(7, "download", "--output", self.folder / "image", "--target", target)
+            self.assertFalse((self.folder / "image").exists())
+        self.expect(0, "download", "--output", self.folder / "image", "--target", HOPPER)
+        self.expect(7, "download", "--output", self.folder / "image", "--target", BLACKWELL)
+        self.assertEqual([one.name for one in (self.folder / "image").iterdir()], ["demo"])
+
+
+class DeviceChoice(harness.CliTest):
+    """What download refuses, versions and info refuse, and every message tells what else there is."""
+
+    OLDER = "torch213-cxx11-cu126-x86_64-linux"
+
+    def setUp(self):
+        super().setUp()
+        self.hub.publish("demo/one", "v1", {**stating(["9.0"]), **stating(["12.0"], variant=self.OLDER)})
+        self.hub.publish("demo/one", "v2", stating(["8.0"]))
+        self.write_project()
+
+    def test_versions_and_info_choose_as_download_does(self):
+        self.expect(0, "lock")
+        refused = {"variant": CUDA, "fits": False, "reason": "device",
+                   "text": "no device code for this device: built for 9.0, which does not run on capability 12.0"}
+        for document in (self.expect(0, "info", "demo/one", "--version", 1, "--json", "--target", BLACKWELL).json["targets"],
+                         self.expect(0, "versions", "demo/one", "--json", "--target", BLACKWELL).json["versions"][0]["targets"]):
+            self.assertIsNone(document[0]["preferred"])
+            self.assertEqual(document[0]["builds"], [refused, {"variant": self.OLDER, "fits": True}])
+        self.expect(7, "download", "--target", BLACKWELL)
+        text = self.expect(0, "versions", "demo/one", "--target", BLACKWELL).out
+        self.assertIn(f"{CUDA}: no device code for this device: built for 9.0", text)
+        self.assertNotIn("preferred", text)
+        served = self.expect(0, "versions", "demo/one", "--json", "--target", HOPPER).json["versions"]
+        self.assertEqual([one["targets"][0]["preferred"] for one in served], [CUDA, None])
+        table = self.expect(0, "versions", "demo/one", "--target", HOPPER, "--target", BLACKWELL).out.splitlines()
+        self.assertEqual([line.split("  ")[-1].strip() for line in table[1:]], ["no device code"] * 2)
+
+    def test_a_misfit_lists_the_other_builds_and_what_would_help(self):
+        self.hub.publish("demo/one", "v3", stating(["12.0"]))
+        self.hub.publish("demo/one", "v4", stating(["9.0"]))
+        self.expect(0, "lock")
+        result = self.expect_error(7, f"{CUDA}: no device code for this device", "download", "--target", BLACKWELL,
+                                   hint="v3 has a build that fits torch 2.13 with cuda 12.8 on capability 12.0")
+        self.assertIn(f"  {self.OLDER}: fits, but {CUDA} is preferred", result.err)
+        self.assertIn(f"{self.OLDER} would fit with a torch for cuda 12.6", result.err)
+        error = self.expect(7, "download", "--json", "--target", BLACKWELL).json["error"]
+        self.assertEqual([(one["variant"], one["reason"]) for one in error["builds"]],
+                         [(CUDA, "device"), (self.OLDER, "not-preferred")])
+        self.assertEqual([(one["kind"], one["value"], one["variant"]) for one in error["suggestions"]],
+                         [("version", "v3", CUDA), ("backend", "12.6", self.OLDER)])
+        self.expect(0, "download", "--target", BLACKWELL.replace("12.8", "12.6"))
+
+    def test_a_version_without_code_for_the_device_is_not_suggested(self):
+        self.hub.publish("demo/two", "v1", stating(["9.0"], variant="torch212-cxx11-cu128-x86_64-linux", name="two"))
+        self.hub.publish("demo/two", "v2", stating(["9.0"], name="two"))
+        self.write_project('"demo/two" = 1')
+        self.expect(0, "lock")
+        result = self.expect_error(7, "no build fits", "download", "--target", BLACKWELL)
+        self.assertNotIn("v2", result.err.split("hint: ")[1])
+        self.assertIn("v2", self.expect(7, "download", "--no-device-check", "--target", BLACKWELL).err.split("hint: ")[1])
+        self.assertIn("v2", self.expect(7, "download", "--target", HOPPER).err.split("hint: ")[1])
+
+    def test_a_library_that_has_no_code_is_told_like_the_metadata(self):
+        self.hub.publish("demo/two", "v1", {**stating([], cuda_library(90), name="demo"), **stating(["12.0"], variant=self.OLDER)})
+        self.write_project('"demo/two" = 1')
+        self.expect(0, "lock")
+        error = self.expect(7, "download", "--json", "--target", BLACKWELL).json["error"]
+        self.assertIn("_demo.abi3.so: built for 9.0", error["message"])
+        self.assertEqual([one["value"] for one in error["suggestions"]], ["12.6"])
+
+    def test_several_failures_keep_their_fields(self):
+        self.hub.publish("demo/two", "v1", stating(["9.0"], name="two"))
+        self.write_project('"demo/one" = 1\n"demo/two" = 1')
+        self.expect(0, "lock")
+        for command in (("download",), ("lock", "--check")):
+            error = self.expect(7, *command, "--json", "--target", BLACKWELL).json["error"]
+            self.assertEqual([cause["builds"][0]["reason"] for cause in error["causes"]], ["device"] * 2)
+            self.assertEqual([cause["code"] for cause in error["causes"]], ["no-build"] * 2)
+
+
+class LibraryFile(harness.CliTest):
+    def test_the_device_code_of_one_file(self):
+        file = self.folder / "some.so"
+        file.write_bytes(cuda_library(80, 90, ptx=[90]))
+        document = self.expect(0, "info", "--archs", file, "--json", "--target", HOPPER, "--target", BLACKWELL).json
+        self.assertEqual(document["libraries"], ["8.0", "9.0", "9.0+PTX"])
+        self.assertEqual(document["code"], ["sm_80", "sm_90", "compute_90 (PTX 9.0)"])
+        self.assertEqual([one["fits"] for one in document["targets"]], [True, True])
+        self.assertIn("sm_80, sm_90, compute_90 (PTX 9.0)", self.expect(0, "info", "--archs", file).out)
+        self.expect_error(2, "nothing but its device code", "info", file, hint="--archs")
+        file.write_bytes(cuda_library(80)[:-400])
+        self.expect_error(1, "some.so", "info", "--archs", file)
+
+    def test_what_cannot_be_read_is_a_problem(self):
+        damaged = cuda_library(90).replace(b"\x50\xed\x55\xba\x01\x00\x10\x00", b"\x50\xed\x55\xba\x01\x00\xff\xff")
+        folder = self.folder / "kernel" / "build" / CUDA
+        folder.mkdir(parents=True)
+        (folder / "metadata.json").write_bytes(stating(["9.0"])[f"build/{CUDA}/metadata.json"])
+        (folder / "broken.so").write_bytes(damaged)
+        archs = self.expect(0, "info", "--archs", "--json", self.folder / "kernel").json["archs"]
+        self.assertEqual(archs[0]["problems"], ["broken.so: a CUDA fat binary is larger than its section"])
+        alone = self.expect(0, "info", "--archs", "--json", folder / "broken.so").json
+        self.assertEqual((alone["libraries"], len(alone["problems"])), ([], 1))
+
+
 class NoBuild(harness.CliTest):
     def test_every_build_its_reason_nearest_first_and_a_newer_version(self):
         stable = "torch-stable-abi29-cu128-x86_64-linux"
@@ -92,6 +213,10 @@ class NoBuild(harness.CliTest):
         self.assertEqual(error["code"], "no-build")
         self.assertEqual(len(error["details"]), 3)
         self.assertIn("v2 has a stable-ABI build", error["hint"])
+        self.assertEqual([one["reason"] for one in error["builds"]], ["torch-version", "torch-version", "cpu"])
+        self.assertEqual([f"{one['variant']}: {one['text']}" for one in error["builds"]], error["details"])
+        self.assertEqual([(one["kind"], one["value"]) for one in error["suggestions"]], [("version", "v2"), ("torch", "2.12")])
+        self.assertEqual("; ".join(one["text"] for one in error["suggestions"]), error["hint"])
 
     def test_the_suggestion_costs_nothing_when_the_hub_is_down(self):
         self.publish_demo()

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "kernels/build/fatbin.hpp"
 #include "kernels/build/metadata.hpp"
+#include "kernels/build/selection.hpp"
 #include "kernels/build/target.hpp"
 
 namespace kernels::build {
@@ -48,15 +50,26 @@ DeviceFit device_fit(const Metadata& metadata, const Target& target);
 /// By the device code of a library: what can be known where the metadata is silent.
 DeviceFit device_fit(const DeviceCode& code, const Target& target);
 
+/// By the libraries of a build: each one that holds device code has to fit, since a call into any of them can
+/// come; the text names the one that does not.
+DeviceFit device_fit(std::span<const LibraryCode> libraries, const Target& target);
+
 /// By both, for a build that is here: what the metadata refuses stays refused; else the libraries in its
 /// folder decide, and where they hold nothing the metadata does. Throws Error(failed) when there is no such
 /// folder.
 DeviceFit device_fit(const Metadata& metadata, const std::filesystem::path& build_folder,
                      const Target& target);
 
-/// Throws Error(no_build) when `fit` is `no`; `what` names the build. The check can be skipped by not calling
-/// this: the metadata of a kernel with a Triton fallback can be narrower than the truth.
-void require_fit(const std::string& what, const DeviceFit& fit);
+/// Whether the target says which device it has, by capability or gfx name.
+bool names_device(const Target& target);
+
+/// What is known of how a build of some version fits a target's device.
+using DeviceFitOf = std::function<DeviceFit(const BuildVariant&, const Target&)>;
+
+/// Where the target names its device: the builds that were accepted and have no code for it are refused, each
+/// with the reason. The check can be skipped by not calling this: the metadata of a kernel with a Triton
+/// fallback can be narrower than the truth.
+void refuse_for_device(Selection& selection, const Target& target, const DeviceFitOf& fit_of);
 
 /// Something in a build's metadata that a user should know.
 struct Remark {

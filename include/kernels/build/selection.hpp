@@ -13,8 +13,9 @@
 
 namespace kernels::build {
 
-/// The rule that refused a build, in the order in which the rules are tried.
-enum class Reason { cpu, os, torch_version, cxx11_abi, stable_abi, tvm_ffi, backend, macos };
+/// The rule that refused a build, in the order in which the rules are tried. select() never says `device`:
+/// see refuse_for_device (device_fit.hpp).
+enum class Reason { cpu, os, torch_version, cxx11_abi, stable_abi, tvm_ffi, backend, macos, device };
 
 /// The stable name of a reason in `--json` documents, such as "torch-version".
 std::string_view to_string(Reason reason) noexcept;
@@ -31,10 +32,11 @@ struct Decision {
     bool accepted() const noexcept { return !rejection.has_value(); }
 };
 
-/// All builds, decided: the ones that fit first, most preferred first, then the refused ones.
+/// All builds, decided: the ones that fit first, most preferred first, then the refused ones. One refused for
+/// its device keeps its place, as the Python client refuses it then and takes no other.
 struct Selection {
     std::vector<Decision> decisions;
-    /// The build to use; nullptr when none fits.
+    /// The build to use; nullptr when none fits, or when the preferred one has no code for the device.
     const BuildVariant* best() const noexcept;
 };
 

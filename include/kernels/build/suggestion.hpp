@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/build/device_fit.hpp"
 #include "kernels/build/selection.hpp"
 
 namespace kernels::build {
@@ -13,23 +14,27 @@ namespace kernels::build {
 struct OtherVersion {
     std::string name;  ///< "v3"
     std::vector<BuildVariant> variants;
+    DeviceFitOf device_fit;  ///< asked for its preferred build when the target names its device; may be empty
 };
 
 struct Suggestion {
     enum class Kind { version, torch, backend, macos, tvm_ffi };
     Kind kind;
-    std::string value;    ///< what to choose: "v3", "2.12" (torch, tvm-ffi, macos), "cu126"
+    std::string value;    ///< what to choose: "v3", "2.12", "12.6" (the version alone)
     std::string variant;  ///< the build that would then fit
     std::string text;     ///< "v3 has a stable-ABI build that fits torch 2.13 (torch-stable-abi29-…)"
 };
 
 /// At most one suggestion of each kind, the cheapest change first: another version of `others` (the first in
 /// the given order with a build that fits wins, so give the newest first), then the nearest torch, tvm-ffi,
-/// macOS or CUDA version that makes one of the refused builds fit. Each is tried before it is suggested.
+/// macOS or CUDA version that makes one of the refused builds fit. Each is tried before it is suggested, for
+/// the target's device too where `fit_of` knows it.
 std::vector<Suggestion> suggest(const Selection& selection, const Target& target,
-                                std::span<const OtherVersion> others = {});
+                                std::span<const OtherVersion> others = {}, const DeviceFitOf& fit_of = {});
 
-/// As no_build_error(what, selection, target), with the suggestions as its hint.
+/// As no_build_error(what, selection, target), with the suggestions as its hint. Where the preferred build
+/// was refused for its device the message is about that build, and the others are told why they were not
+/// taken.
 Error no_build_error(const std::string& what, const Selection& selection, const Target& target,
                      std::span<const Suggestion> suggestions);
 

@@ -28,7 +28,7 @@ struct Target {
     /// What is not given keeps the value it has in `base`; a backend that is not given is cpu, metal and
     /// macos mean os=darwin, and torch on Linux means the C++11 ABI from 2.6 on. Throws Error(usage) for an
     /// unknown key (with the list of keys), a key given twice, a bad value and pairs that cannot exist, such
-    /// as cuda with os=darwin (with the list of what exists).
+    /// as cuda with os=darwin (with the list of what exists) and torch=2.13.0+cu128 with cpu.
     static Target parse(std::string_view text, const Target& base);
     static Target parse(std::string_view text) { return parse(text, Target{}); }
     /// The same form back: parse(to_string()) is the same target.

@@ -34,19 +34,48 @@ std::string_view to_string(ErrorCode code) noexcept;
 ///
 /// `message` is one line that names the thing at fault, "what: why"; `hint`, when not empty, says what to do.
 /// `details` are further lines (one a rejected build variant, say), printed below the message.
+/// What programs want to know of a missing build is kept in fields beside its sentences.
 class Error : public std::runtime_error {
   public:
+    /// A build that was not taken.
+    struct Build {
+        std::string variant;
+        std::string reason;  ///< the stable name of the rule: "torch-version", "device", ...
+        std::string text;    ///< why, for people
+    };
+    /// Something that would help.
+    struct Suggestion {
+        std::string kind;     ///< "version", "torch", "backend", "macos" or "tvm-ffi"
+        std::string value;    ///< what to choose: "v3", "2.12"
+        std::string variant;  ///< the build that would then fit
+        std::string text;     ///< the sentence, as in the hint
+    };
+
     Error(ErrorCode code, const std::string& message, std::string hint = {},
           std::vector<std::string> details = {});
+
+    /// The same error with these fields.
+    Error with_builds(std::vector<Build> builds, std::vector<Suggestion> suggestions) const;
+    /// The same error with the errors that it sums up.
+    Error with_causes(std::vector<Error> causes) const;
+    /// The same error, told differently; everything else stays.
+    Error reworded(const std::string& message, std::string hint) const;
+    Error reworded(const std::string& message) const { return reworded(message, m_hint); }
 
     ErrorCode code() const noexcept { return m_code; }
     const std::string& hint() const noexcept { return m_hint; }
     const std::vector<std::string>& details() const noexcept { return m_details; }
+    const std::vector<Build>& builds() const noexcept { return m_builds; }
+    const std::vector<Suggestion>& suggestions() const noexcept { return m_suggestions; }
+    const std::vector<Error>& causes() const noexcept { return m_causes; }
 
   private:
     ErrorCode m_code;
     std::string m_hint;
     std::vector<std::string> m_details;
+    std::vector<Build> m_builds;
+    std::vector<Suggestion> m_suggestions;
+    std::vector<Error> m_causes;
 };
 
 }  // namespace kernels

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/build/build_variant.hpp"
+#include "kernels/build/device_fit.hpp"
 #include "kernels/build/target.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/hub/fetch.hpp"
@@ -50,6 +51,11 @@ DownloadResult download(const Lock& lock, const DownloadOptions& options, const 
 /// its metadata says): the error that download() would give. Nothing but listings and metadata is fetched.
 std::vector<Error> missing_builds(const Lock& lock, const std::vector<build::Target>& targets,
                                   const hub::Hub& hub);
+
+/// Asks the metadata of a commit's builds how they fit a device; only the metadata is fetched. A build
+/// without metadata states nothing. `hub` must outlive it. It throws what Hub::small_file and Metadata::parse
+/// do.
+build::DeviceFitOf stated_fit(const RepoId& repo, const Commit& commit, const hub::Hub& hub);
 
 /// The hash that lock files before 0.17 keep of a build: SHA-256 over path and raw hash of each of its files,
 /// by path.

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "kernels/build/device_fit.hpp"
+#include "kernels/build/suggestion.hpp"
 #include "kernels/core/error.hpp"
 
 using namespace kernels;
@@ -78,20 +79,50 @@ TEST_CASE("a library's own device code decides where metadata is silent") {
     CHECK(device_fit(damaged, target).fit == Fit::unknown);
 }
 
-TEST_CASE("a build that cannot run is refused with what it was built for") {
-    CHECK_NOTHROW(require_fit("x", {Fit::unknown, "?"}));
-    CHECK_NOTHROW(require_fit("x", {Fit::yes, ""}));
-    const std::vector<std::string> archs = {"8.0", "8.6"};
-    try {
-        require_fit("org/relu@v1: torch213-cu128-x86_64-linux",
-                    device_fit("cuda", archs, Target::parse("cuda=12.8,capability=90")));
-        FAIL("not refused");
-    } catch (const Error& error) {
-        CHECK(error.code() == ErrorCode::no_build);
-        CHECK(std::string(error.what()) ==
-              "org/relu@v1: torch213-cu128-x86_64-linux: no device code for this device: built for 8.0, 8.6, "
-              "which does not run on capability 9.0");
-    }
+TEST_CASE("a preferred build without code for the device is refused, and no other is taken") {
+    const std::vector<BuildVariant> variants = {BuildVariant::parse("torch213-cu128-x86_64-linux"),
+                                                BuildVariant::parse("torch213-cu126-x86_64-linux"),
+                                                BuildVariant::parse("torch212-cu128-x86_64-linux")};
+    auto target = Target::parse("torch=2.13,cuda=12.8");
+    int asked = 0;
+    const DeviceFitOf fit_of = [&](const BuildVariant& variant, const Target& device) {
+        ++asked;
+        const std::vector<std::string> archs = {variant.backend().version.minor == 8 ? "8.0" : "9.0"};
+        return device_fit("cuda", archs, device);
+    };
+    auto selection = select(variants, target);
+    refuse_for_device(selection, target, fit_of);
+    CHECK(asked == 0);  // the target does not name its device
+    CHECK(selection.best() != nullptr);
+
+    target.capability = 90;
+    refuse_for_device(selection, target, fit_of);
+    CHECK(asked == 2);
+    CHECK(selection.best() == nullptr);
+    REQUIRE(selection.decisions[0].rejection);
+    CHECK(selection.decisions[0].rejection->reason == Reason::device);
+    CHECK(selection.decisions[1].accepted());
+
+    const auto suggestions = suggest(selection, target, {}, fit_of);
+    REQUIRE(suggestions.size() == 1);  // torch 2.12 would lead to code for 8.0 as well
+    CHECK(suggestions[0].kind == Suggestion::Kind::backend);
+    CHECK(suggestions[0].value == "12.6");
+    const auto error = no_build_error("org/relu@v1", selection, target, suggestions);
+    CHECK(error.code() == ErrorCode::no_build);
+    CHECK(
+        std::string(error.what()) ==
+        "org/relu@v1: torch213-cu128-x86_64-linux: no device code for this device: built for 8.0, which does "
+        "not run on capability 9.0");
+    REQUIRE(error.builds().size() == 3);
+    CHECK(error.builds()[0].reason == "device");
+    CHECK(error.builds()[1].reason == "not-preferred");
+    CHECK(error.builds()[2].reason == "torch-version");
+    CHECK(error.details().size() == 2);
+    const auto reworded = error.reworded("layer: " + std::string(error.what()));
+    CHECK(reworded.builds().size() == 3);
+    CHECK(reworded.suggestions().size() == 1);
+    CHECK(reworded.hint() == error.hint());
+    CHECK(Error(ErrorCode::no_build, "sum").with_causes({error}).causes()[0].builds().size() == 3);
 }
 
 TEST_CASE("remarks: imports of the Python code, a newer kernels, a dirty source tree") {

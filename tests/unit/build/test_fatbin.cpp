@@ -177,7 +177,8 @@ TEST_CASE("all libraries of a build, through the links of a cache, and the devic
     const auto build = folder / "build/torch213-cu128-x86_64-linux";
     std::filesystem::create_directories(build / "inner");
     write_file(folder / "blob",
-               elf_library({{".nv_fatbin", cuda_image(cuda_entry(2, 80, plain_flags, ""))}}));
+               elf_library({{".nv_fatbin", cuda_image(cuda_entry(2, 80, plain_flags, "") +
+                                                      cuda_entry(2, 90, plain_flags, ""))}}));
     std::filesystem::create_symlink(folder / "blob", build / "a.abi3.so");
     write_file(build / "inner/b.abi3.so",
                elf_library({{".nv_fatbin", cuda_image(cuda_entry(2, 90, plain_flags | exact, ""))}}));
@@ -186,17 +187,21 @@ TEST_CASE("all libraries of a build, through the links of a cache, and the devic
     REQUIRE(libraries.size() == 2);
     CHECK(libraries[0].path == "a.abi3.so");
     CHECK(libraries[1].path == "inner/b.abi3.so");
-    CHECK(arch_names(merged(libraries)) == Names{"8.0", "9.0a"});
+    CHECK(arch_names(merged(libraries)) == Names{"8.0", "9.0", "9.0a"});
 
     Metadata metadata;
     metadata.backend_type = "cuda";
-    const auto fit = [&](int capability) {
+    const auto judged = [&](int capability) {
         auto target = Target::parse("cuda=12.8");
         target.capability = capability;
-        return device_fit(metadata, build, target).fit;
+        return device_fit(metadata, build, target);
     };
+    const auto fit = [&](int capability) { return judged(capability).fit; };
     CHECK(fit(90) == Fit::yes);
     CHECK(fit(100) == Fit::no);
+    // Each library has to serve the device, and the one that does not is named.
+    CHECK(fit(80) == Fit::no);
+    CHECK(judged(80).text.starts_with("inner/b.abi3.so: built for 9.0a"));
     metadata.archs = {"10.0"};  // states more than the libraries hold
     CHECK(fit(100) == Fit::no);
     CHECK(fit(90) == Fit::no);
@@ -204,7 +209,8 @@ TEST_CASE("all libraries of a build, through the links of a cache, and the devic
     write_file(build / "broken.so", "MZ");
     metadata.archs.clear();
     CHECK(merged(read_build_code(build)).problems.size() == 1);
-    CHECK(fit(100) == Fit::unknown);
+    CHECK(fit(90) == Fit::unknown);
+    CHECK(fit(100) == Fit::no);  // whatever the broken one holds, the others do not run there
     CHECK_THROWS_AS(read_build_code(folder / "absent"), Error);
 }
 

@@ -34,8 +34,23 @@ TEST_CASE("a target is read key by key") {
     CHECK(Target::parse("rocm=6.4,arch=gfx90a:xnack-").gpu_arch == "gfx90a");
     CHECK(Target::parse("xpu=2025.2").backend == Backend{BackendKind::xpu, {2025, 2}});
     CHECK(Target::parse("torch=2.13.0+cpu,cpu").torch == Version{2, 13});
+    CHECK(Target::parse("torch=2.13.0+cu128,cuda=12.8").torch == Version{2, 13});
+    CHECK(Target::parse("torch=2.13.0+cpu,cann=8.3").torch == Version{2, 13});
+    CHECK(Target::parse("torch=2.13.0+git1234,cuda=12.8").torch == Version{2, 13});
     CHECK(Target::parse("torch=2.5,cpu").cxx11_abi == false);
     CHECK(Target::parse("torch=2.5,cxx11-abi=true").cxx11_abi == true);
+}
+
+TEST_CASE("a torch made for another backend is refused, not taken for the target's") {
+    CHECK(refusal("torch=2.13.0+cu128") ==
+          "target `torch=2.13.0+cu128`: torch 2.13.0+cu128 is made for cuda 12.8, the target is cpu | add "
+          "cuda=12.8");
+    CHECK(contains(refusal("torch=2.13.0+cu128,cuda=12.9"),
+                   "made for cuda 12.8, the target is cuda 12.9 | "
+                   "give torch=2.13 or cuda=12.8"));
+    CHECK(contains(refusal("torch=2.13.0+cpu,cuda=12.8"), "made for cpu, the target is cuda 12.8"));
+    CHECK(contains(refusal("torch=2.13.0+rocm6.4,rocm=6.3"), "made for rocm 6.4"));
+    CHECK(contains(refusal("torch=2.13,cuda=12.8+cpu"), "not `12.8+cpu`"));
 }
 
 TEST_CASE("metal and macos mean a Mac with an Apple CPU, unless said otherwise") {
