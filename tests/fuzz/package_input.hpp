@@ -2,20 +2,16 @@
 // layers.py.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "accepted.hpp"
 #include "source/hub_module.hpp"
 #include "source/lower.hpp"
 
 namespace kernels::fuzz {
-
-/// Functions that got to the end. A run in which none does tests nothing.
-inline long accepted = 0;
 
 inline std::shared_ptr<source::Package> package_of(std::string_view input) {
     constexpr std::string_view mark = "#file ";
@@ -54,6 +50,3 @@ inline std::vector<source::ParameterPlan> plans_of(const source::FunctionSource&
 }
 
 }  // namespace kernels::fuzz
-
-/// Reads one input to its end. Anything but a return is a finding.
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
