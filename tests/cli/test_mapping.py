@@ -162,6 +162,30 @@ class MappingShow(harness.CliTest):
         self.assertEqual(norm(LAYER + "Norm.can_torch_compile = True\n", "training|torch-compile"), ("ready", ""))
         self.assertEqual(norm("class Norm(:\n")[0], "refused")
 
+    def test_the_hint_where_no_build_fits(self):
+        # What is here cannot tell of other versions, so the hint names the command that can.
+        self.publish_demo()
+        self.hub.publish("demo/one", "v2", build("torch-stable-abi29-cpu-x86_64-linux"))
+        self.write_mapping('[[layers]]\nname = "Norm"\ndevice = "cpu"\nrepo = "demo/one"\nlayer = "Norm"\n')
+        self.expect(0, "lock")
+        self.expect(0, "download", "--all-variants")
+        layer = self.layers("--target", "torch=2.14,cpu,os=linux")["Norm"]
+        self.assertIn("no build fits torch=2.14,cpu", layer["why"])
+        self.assertIn("would fit with torch 2.13; `kernels versions demo/one --target torch=2.14,cpu", layer["hint"])
+        self.assertNotIn("no version of torch", layer["hint"])
+        command = layer["hint"].split("`")[1].split()[1:]
+        self.assertIn("torch-stable-abi29-cpu-x86_64-linux compatible, preferred", self.expect(0, *command).out)
+
+    def test_a_local_build_needs_its_metadata(self):
+        folder = self.project / "kernel" / "build" / VARIANT
+        folder.mkdir(parents=True)
+        (folder / "layers.py").write_text(LAYER)
+        self.write_mapping('[[layers]]\nname = "Norm"\ndevice = "cpu"\npath = "kernel"\nlayer = "Norm"\n')
+        layer = self.layers("--target", TARGET)["Norm"]
+        self.assertIn(f"{VARIANT} has no metadata.json", layer["why"])
+        self.assertIn("build the kernel again", layer["hint"])
+        self.assertNotIn("kernels download", layer["hint"])
+
     def test_an_entrys_trust_holds_for_locking(self):
         self.hub.publish("demo/one", "v1", build(VARIANT), trusted=False)
         self.write_mapping()
