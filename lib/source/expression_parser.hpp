@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "syntax.hpp"
@@ -34,7 +35,17 @@ class ExpressionParser {
     std::size_t m_at = 0;
 
   private:
-    struct Depth;
+    /// Levels of a tree; TorchScript's compiler recurses over it as well.
+    static constexpr std::size_t deepest = 150;
+    /// Counts the calls that are under way.
+    struct Depth {
+        explicit Depth(ExpressionParser& owner);
+        ~Depth() { --parser.m_depth; }
+        Depth(const Depth&) = delete;
+        Depth& operator=(const Depth&) = delete;
+        ExpressionParser& parser;
+    };
+    static bool is_keyword(std::string_view name);
     ExpressionPtr make(Expression::Kind kind, std::string text) const;
     void add(Expression& parent, ExpressionPtr part) const;
     ExpressionPtr join(Expression::Kind kind, std::string text, ExpressionPtr left, ExpressionPtr right);

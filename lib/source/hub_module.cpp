@@ -125,9 +125,14 @@ std::vector<FunctionSource> functions_named_in(const FunctionSource& function) {
             follow(alias ? function.package->lookup(*symbol.module, symbol.value->part(0).text) : symbol);
         }
         if (expression.kind != Expression::Kind::attribute) return;
-        const std::string owner = dotted(expression.part(0));
-        if (owner.empty() || owner.find('.') != std::string::npos) return;
-        follow(function.package->attribute(symbol_of(owner), expression.text));
+        // `kernels.ops.scatter`: from the name on, module by module.
+        const std::string path = dotted(expression);
+        if (path.empty()) return;
+        const auto names = split(path, '.');
+        Symbol symbol = symbol_of(std::string(names.front()));
+        for (std::size_t i = 1; i < names.size(); ++i)
+            symbol = function.package->attribute(symbol, std::string(names[i]));
+        follow(symbol);
     });
     return found;
 }

@@ -1,0 +1,26 @@
+// What the body of a function binds and assigns.
+#pragma once
+
+#include "expression_printer.hpp"
+#include "hub_module.hpp"
+
+namespace kernels::source {
+
+/// Calls visit for what is assigned to in the body.
+template <typename Visit>
+void for_each_target(const Block& body, const Visit& visit) {
+    for_each_statement(body, [&](const Statement& statement) {
+        if (statement.kind == Statement::Kind::assign) {
+            for (std::size_t i = 0; i + 1 < statement.values.size(); ++i)
+                visit(statement.value(i));
+        } else if (statement.kind == Statement::Kind::augment ||
+                   statement.kind == Statement::Kind::annotate || statement.kind == Statement::Kind::for_) {
+            visit(statement.value(0));
+        }
+    });
+}
+
+/// The names that the body of the function binds. Throws Error(kernelize) when it is too large.
+Scope scope_of(const FunctionSource& function);
+
+}  // namespace kernels::source

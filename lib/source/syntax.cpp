@@ -1,0 +1,25 @@
+#include "syntax.hpp"
+
+namespace kernels::source {
+
+using Kind = Expression::Kind;
+
+ExpressionPtr clone(const Expression& expression) {
+    auto made = std::make_unique<Expression>();
+    made->kind = expression.kind;
+    made->line = expression.line;
+    made->text = expression.text;
+    made->height = expression.height;
+    for (const auto& part : expression.parts)
+        made->parts.push_back(part ? clone(*part) : nullptr);
+    return made;
+}
+
+std::string dotted(const Expression& expression) {
+    if (expression.kind == Kind::name) return expression.text;
+    if (expression.kind != Kind::attribute) return {};
+    const std::string base = dotted(expression.part(0));
+    return base.empty() ? base : base + "." + expression.text;
+}
+
+}  // namespace kernels::source
