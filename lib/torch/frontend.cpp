@@ -7,6 +7,7 @@
 
 #include <regex>
 
+#include "compile_reason.hpp"
 #include "hub_values.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
@@ -34,6 +35,7 @@ std::string reason(const std::string& message, const FunctionSource& function) {
     }
     while (text.ends_with(':') || text.ends_with('.'))
         text.pop_back();
+    text = in_our_words(text);
     std::smatch match;
     const std::string head = message.substr(0, 4000);
     if (std::regex_search(head, match, where)) return match[1].str() + ":" + match[2].str() + ": " + text;
