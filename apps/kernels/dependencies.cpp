@@ -58,7 +58,7 @@ auto keep_others(const std::vector<RepoId>& named) {
 void finish(const Context& context, const ProjectText& before, const std::string& after, const LockPlan& plan,
             const std::vector<std::string>& said) {
     plan.write();
-    if (after != before.text) write_file(before.file, after);
+    if (after != before.text) rewrite_file(before.file, after);
     if (!context.json && !context.quiet) {
         for (const auto& line : said)
             std::printf("%s: %s\n", before.file.c_str(), line.c_str());

@@ -8,6 +8,8 @@
 #include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/lock/output.hpp"
+#include "kernels/lock/publishers.hpp"
+#include "kernels/lock/resolve.hpp"
 #include "kernels/lock/sum_file.hpp"
 #include "kernels/project/project.hpp"
 #include "targets.hpp"
@@ -15,26 +17,39 @@
 namespace kernels::app {
 namespace {
 
-// The lock beside the project file; a folder that holds only a lock will do.
-lock::Lock load_lock(const Context& context, std::filesystem::path& folder) {
-    folder = context.project_folder();
-    const bool locked = context.arguments.has("--locked");
+struct Locked {
+    std::filesystem::path folder;
+    lock::Lock lock;
     std::optional<project::Project> project;
+};
+
+// The lock beside the project file; a folder that holds only a lock will do.
+Locked load_lock(const Context& context) {
+    Locked found{context.project_folder(), {}, {}};
     std::error_code ignored;
-    if (locked || !std::filesystem::exists(folder / "kernels.lock", ignored)) {
-        project = project::load(folder);
-        folder = project->folder;
+    if (!context.arguments.has("--locked") &&
+        std::filesystem::exists(found.folder / "kernels.lock", ignored)) {
+        // A project file further up says nothing about this lock.
+        auto project = project::find(found.folder);
+        if (project && std::filesystem::equivalent(project->folder, found.folder, ignored))
+            found.project = std::move(project);
+    } else {
+        found.project = project::load(found.folder);
+        found.folder = found.project->folder;
     }
-    lock::Lock lock = lock::Lock::load(folder / "kernels.lock");
-    if (locked) {
-        auto missing = lock::missing_from(lock, project->require_dependencies());
-        if (!missing.empty()) {
-            throw Error(ErrorCode::lock_stale,
-                        (folder / "kernels.lock").string() + ": it does not cover the project file",
-                        "run `kernels lock`", std::move(missing));
-        }
-    }
-    return lock;
+    found.lock = lock::Lock::load(found.folder / "kernels.lock");
+    return found;
+}
+
+// With --locked: the lock is what `kernels lock` would write, as far as it can be told without asking where
+// the branches are now.
+void require_covered(const Locked& locked, const hub::Hub& hub) {
+    auto lines = lock::uncovered(locked.lock, locked.project->require_dependencies(),
+                                 locked.project->lock_trust(), hub);
+    if (lines.empty()) return;
+    throw Error(ErrorCode::lock_stale,
+                (locked.folder / "kernels.lock").string() + ": it does not cover the project file exactly",
+                "run `kernels lock`", std::move(lines));
 }
 
 lock::DownloadOptions options_from(const Context& context, const std::filesystem::path& folder) {
@@ -120,13 +135,17 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
 }  // namespace
 
 int run_download(const Context& context) {
-    std::filesystem::path folder;
-    const lock::Lock lock = load_lock(context, folder);
+    const Locked locked = load_lock(context);
+    const auto& [folder, lock, project] = locked;
     auto options = options_from(context, folder);
     std::optional<lock::SumFile> sums;
     if (!context.arguments.has("--no-sum")) sums = lock::SumFile::load(folder / "kernels.sum");
     if (sums) options.sums = &*sums;
     const Session session(context);
+    if (context.arguments.has("--locked")) require_covered(locked, session.hub());
+    lock::Publishers publishers(session.hub());
+    const auto trust = project ? project->lock_trust() : project::TrustPolicy{};
+    options.before_fetch = [&](const RepoId& repo) { publishers.require_trusted(repo, trust); };
     lock::DownloadResult result;
     {
         const auto progress = make_progress(context);

@@ -28,6 +28,17 @@ std::string new_sums(const lock::Lock& lock, const std::optional<lock::SumFile>&
     return sums.to_text();
 }
 
+// What a lock before 0.17 says of the builds is checked while it still says so: the new format cannot.
+void require_legacy_hashes(const lock::Lock& before, const lock::Lock& after, const hub::Hub& hub) {
+    for (const auto& kernel : before.kernels()) {
+        // A kernel that is no longer wanted is neither fetched nor was its publisher checked.
+        if (kernel.legacy_hashes.empty() || after.find(kernel.dependency.repo) == nullptr) continue;
+        const auto tree = hub.tree(kernel.dependency.repo, kernel.commit);
+        for (const auto& [name, hash] : kernel.legacy_hashes)
+            lock::require_legacy_hash(kernel, build::BuildVariant::parse(name), tree);
+    }
+}
+
 // With --target (or --torch): every locked kernel has a build for each of them, before anything is written.
 void require_builds(const lock::Lock& lock, const Context& context, const std::filesystem::path& folder,
                     const hub::Hub& hub) {
@@ -74,6 +85,7 @@ LockPlan plan_lock(const Context& context, const project::Project& project,
                                      : lock::Lock();
     const auto sums_before = lock::SumFile::load(plan.sum_file);
     plan.lock = lock::resolve({*project.dependencies, project.lock_trust(), keep(before)}, hub);
+    require_legacy_hashes(before, plan.lock, hub);
     plan.bytes = plan.lock.to_json();
     plan.differs = text != plan.bytes;
     plan.changes = lock::describe_difference(before, plan.lock);
@@ -90,8 +102,8 @@ LockPlan plan_lock(const Context& context, const project::Project& project,
 
 void LockPlan::write() const {
     // The sums first: sums without a lock do no harm, a lock without its sums is refused by download.
-    if (sums_differ) write_file(sum_file, *sums);
-    if (differs) write_file(file, bytes);
+    if (sums_differ) rewrite_file(sum_file, *sums);
+    if (differs) rewrite_file(file, bytes);
     if (!drops_sums) return;
     std::filesystem::remove(sum_file);
     log::info(sum_file.string() + ": removed, as --no-sum says");

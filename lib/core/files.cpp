@@ -94,6 +94,17 @@ void AtomicFile::write(std::string_view bytes) {
     }
 }
 
+void AtomicFile::keep_permissions() {
+    struct stat old {};
+    if (::stat(m_path.c_str(), &old) != 0) return;
+    // The owner first: a change of it clears some of the permissions. Only root may give a file away.
+    const bool is_owned = ::fchown(m_fd, old.st_uid, old.st_gid) == 0 ||
+                          ::fchown(m_fd, static_cast<uid_t>(-1), old.st_gid) == 0;
+    // What was meant for another group is not for the group that the file has got now.
+    const mode_t mode = old.st_mode & (is_owned ? 07777U : 0707U);
+    if (::fchmod(m_fd, mode) != 0) throw io_error(m_path, "its permissions cannot be kept", errno);
+}
+
 void AtomicFile::commit() {
     if (::fsync(m_fd) != 0) throw io_error(m_path, "cannot be written", errno);
     if (m_temporary.empty()) {
@@ -112,6 +123,15 @@ void AtomicFile::commit() {
 
 void write_file(const std::filesystem::path& path, std::string_view bytes) {
     AtomicFile file(path);
+    file.write(bytes);
+    file.commit();
+}
+
+void rewrite_file(const std::filesystem::path& path, std::string_view bytes) {
+    std::error_code error;
+    const auto real = std::filesystem::canonical(path, error);
+    AtomicFile file(error ? path : real);  // there may be none yet
+    file.keep_permissions();
     file.write(bytes);
     file.commit();
 }

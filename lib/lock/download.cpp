@@ -40,23 +40,33 @@ bool has_moved(const LockedKernel& kernel, const Lock& lock, const hub::Hub& hub
 Plan plan_for(const LockedKernel& kernel, const Lock& lock, const DownloadOptions& options,
               const hub::Hub& hub) {
     const RepoId& repo = kernel.dependency.repo;
+    const auto before_fetch = [&](bool is_there) {
+        if (!is_there && options.before_fetch) options.before_fetch(repo);
+    };
+    const auto is_cached = [&](const std::string& path) {
+        return hub.cache().find_file(repo, kernel.commit, path).has_value();
+    };
+    before_fetch(hub.cache().read_listing(repo, kernel.commit).has_value());
     const hub::Tree tree = hub.tree(repo, kernel.commit);
+    before_fetch(tree.find(status_file) == nullptr || is_cached(status_file));
     Plan plan{kernel, {}, {}};
     if (!has_moved(kernel, lock, hub)) plan.builds = choose_builds(kernel, tree, options, hub);
     for (const auto& [variant, targets] : plan.builds) {
         if (options.sums != nullptr) options.sums->require(repo, kernel.commit, variant, tree);
-        if (const auto known = kernel.legacy_hashes.find(variant.to_string());
-            known != kernel.legacy_hashes.end()) {
-            if (legacy_variant_hash(tree, variant) != known->second) {
-                throw Error(ErrorCode::verification, name_of(kernel) + ": the files of " +
-                                                         variant.to_string() +
-                                                         " are not the ones that kernels.lock names");
-            }
-        }
+        require_legacy_hash(kernel, variant, tree);
         for (auto& entry : tree.below(folder_of(variant))) {
             if (!is_bytecode(entry.path)) plan.files.push_back({repo, kernel.commit, std::move(entry)});
         }
     }
+    const auto& donors = hub.settings().donors;
+    before_fetch(std::all_of(plan.files.begin(), plan.files.end(), [&](const hub::FileRequest& file) {
+        if (is_cached(file.entry.path)) return true;
+        const auto places = donors ? donors(file) : std::vector<std::filesystem::path>{};
+        return std::any_of(places.begin(), places.end(), [&](const auto& place) {
+            std::error_code error;
+            return std::filesystem::file_size(place, error) == file.entry.size && !error;
+        });
+    }));
     return plan;
 }
 
@@ -145,6 +155,17 @@ std::string legacy_variant_hash(const hub::Tree& tree, const build::BuildVariant
         hasher.update(from_hex(file.etag()));
     }
     return hasher.finish();
+}
+
+void require_legacy_hash(const LockedKernel& kernel, const build::BuildVariant& variant,
+                         const hub::Tree& tree) {
+    const auto known = kernel.legacy_hashes.find(variant.to_string());
+    if (known == kernel.legacy_hashes.end() || legacy_variant_hash(tree, variant) == known->second) return;
+    throw Error(
+        ErrorCode::verification,
+        name_of(kernel) + ": the files of " + variant.to_string() +
+            " are not the ones that kernels.lock names",
+        "find out why before you trust them; without its kernels.lock the project can be locked anew");
 }
 
 DownloadResult download(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub,

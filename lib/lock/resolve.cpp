@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <type_traits>
 
 #include "kernels/build/build_variant.hpp"
 #include "kernels/build/metadata.hpp"
@@ -54,21 +55,15 @@ class Resolver {
 
   private:
     // Looks at all kernels of a wave at the same time; gives what they depend on and is not known yet.
+    // Nothing of any of them is fetched before the publishers of all are known to be trusted.
     std::vector<Dependency> resolve_wave(const std::vector<Dependency>& wave) {
-        std::vector<std::pair<Dependency, std::future<Node>>> pending;
-        for (const auto& dependency : wave) {
-            pending.emplace_back(dependency, std::async(std::launch::async,
-                                                        [this, dependency] { return look_at(dependency); }));
-        }
-        std::exception_ptr first_error;
-        for (auto& [dependency, node] : pending) {
-            try {
-                m_nodes.insert_or_assign(dependency, node.get());
-            } catch (...) {
-                if (!first_error) first_error = std::current_exception();
-            }
-        }
-        if (first_error) std::rethrow_exception(first_error);
+        at_once(wave, [this](const Dependency& dependency) {
+            m_publishers.require_trusted(dependency.repo, m_options.trust);
+            return 0;
+        });
+        auto nodes = at_once(wave, [this](const Dependency& dependency) { return look_at(dependency); });
+        for (std::size_t i = 0; i < wave.size(); ++i)
+            m_nodes.insert_or_assign(wave[i], std::move(nodes[i]));
         std::vector<Dependency> next;
         for (const auto& dependency : wave) {
             for (const auto& needed : m_nodes.at(dependency).depends) {
@@ -82,27 +77,51 @@ class Resolver {
         return next;
     }
 
-    Node look_at(const Dependency& dependency) {
-        try {
-            m_publishers.require_trusted(dependency.repo, m_options.trust);
-            const auto* kept = m_options.keep.find(dependency);
-            const Commit commit =
-                kept != nullptr ? kept->commit : m_hub.resolve(dependency.repo, dependency.reference);
-            Node node{commit, {}};
-            if (const auto redirect = redirect_of(dependency.repo, commit, m_hub)) {
-                // Its own builds are no longer the ones to use; the lock gets the entry of the new place too.
-                log::warning(dependency.to_string() + ": moved to " + redirect->to_string());
-                node.depends.push_back(*redirect);
-                return node;
+    // What `look` gives for each kernel of a wave, all at the same time; throws the first error, with the
+    // path that led to its kernel.
+    template <typename Look>
+    auto at_once(const std::vector<Dependency>& wave, const Look& look)
+        -> std::vector<std::invoke_result_t<const Look&, const Dependency&>> {
+        using Answer = std::invoke_result_t<const Look&, const Dependency&>;
+        std::vector<std::future<Answer>> pending;
+        for (const auto& dependency : wave)
+            pending.push_back(
+                std::async(std::launch::async, [&look, &dependency] { return look(dependency); }));
+        std::vector<Answer> answers;
+        std::exception_ptr first_error;
+        for (std::size_t i = 0; i < wave.size(); ++i) {
+            try {
+                answers.push_back(pending[i].get());
+            } catch (const Error& error) {
+                if (!first_error) first_error = std::make_exception_ptr(with_path(error, wave[i]));
+            } catch (...) {
+                if (!first_error) first_error = std::current_exception();
             }
-            for (const auto& [needed, variants] : kernel_depends(dependency.repo, commit, m_hub))
-                node.depends.push_back(needed);
-            return node;
-        } catch (const Error& error) {
-            const auto& path = m_paths.at(dependency);
-            if (path.size() < 2) throw;
-            throw error.reworded(std::string(error.what()) + " (needed by " + path_text(path) + ")");
         }
+        if (first_error) std::rethrow_exception(first_error);
+        return answers;
+    }
+
+    Error with_path(const Error& error, const Dependency& dependency) const {
+        const auto& path = m_paths.at(dependency);
+        if (path.size() < 2) return error;
+        return error.reworded(std::string(error.what()) + " (needed by " + path_text(path) + ")");
+    }
+
+    Node look_at(const Dependency& dependency) const {
+        const auto* kept = m_options.keep.find(dependency);
+        const Commit commit =
+            kept != nullptr ? kept->commit : m_hub.resolve(dependency.repo, dependency.reference);
+        Node node{commit, {}};
+        if (const auto redirect = redirect_of(dependency.repo, commit, m_hub)) {
+            // Its own builds are no longer the ones to use; the lock gets the entry of the new place too.
+            log::warning(dependency.to_string() + ": moved to " + redirect->to_string());
+            node.depends.push_back(*redirect);
+            return node;
+        }
+        for (const auto& [needed, variants] : kernel_depends(dependency.repo, commit, m_hub))
+            node.depends.push_back(needed);
+        return node;
     }
 
     void refuse_cycles(const Dependency& dependency, std::vector<Dependency>& path) {

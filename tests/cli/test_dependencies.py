@@ -75,6 +75,24 @@ class AddAndRemove(Base):
         self.expect_error(7, "2 builds are missing", "add", "demo/two", "--target", "torch=2.1")
         self.assertEqual({p.name: p.read_bytes() for p in self.project.iterdir()}, before)
 
+    def test_links_and_permissions_stay(self):
+        self.publish_demo()
+        elsewhere = self.folder / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / "file.toml").write_text('[dependencies]\n"demo/two" = 1\n')
+        (elsewhere / "file.toml").chmod(0o640)
+        (elsewhere / "lock").write_text("[]")
+        (self.project / "kernels.toml").symlink_to("../elsewhere/file.toml" if self.folder == self.project.parent else elsewhere / "file.toml")
+        (self.project / "kernels.lock").symlink_to(elsewhere / "lock")
+        self.expect(0, "add", "demo/one")
+        self.expect(0, "remove", "demo/two")
+        self.assertTrue((self.project / "kernels.toml").is_symlink())
+        self.assertTrue((self.project / "kernels.lock").is_symlink())
+        self.assertEqual((elsewhere / "file.toml").read_text(), '[dependencies]\n"demo/one" = 1\n')
+        self.assertEqual((elsewhere / "file.toml").stat().st_mode & 0o7777, 0o640)
+        self.assertIn("demo/one", (elsewhere / "lock").read_text())
+        self.assertEqual(sorted(p.name for p in elsewhere.iterdir()), ["file.toml", "lock"])
+
     def test_remove_drops_what_nothing_else_needs(self):
         self.publish_demo()
         self.write_project('"demo/two" = 1\n"demo/one" = 1 # one', '[[layers]]\nname = "A"\ndevice = "cpu"\nrepo = "demo/two"\nlayer = "A"\n')
@@ -196,6 +214,80 @@ class Circles(Base):
         self.expect_error(4, "needed by demo/c@v1 -> demo/none@v1", "lock")
 
 
+class Locked(Base):
+    """download --locked agrees with lock --check, and asks for nothing that the cache holds."""
+
+    def setUp(self):
+        super().setUp()
+        self.publish_demo()
+        self.hub.publish("demo/three", "v1", build(VARIANT, name="three", depends=[("demo/two", 1)]))
+        self.write_project('"demo/three" = 1')
+        self.expect(0, "lock")
+
+    def drop(self, repo):
+        rest = [entry for entry in self.lock() if entry["dependency"]["repo-id"] != repo]
+        (self.project / "kernels.lock").write_text(json.dumps(rest, indent=2))
+
+    def test_what_is_complete_costs_no_request(self):
+        self.expect(0, "download", "--locked", *TARGET)
+        self.hub.requests.clear()
+        self.expect(0, "download", "--locked", *TARGET)
+        self.assertEqual(self.hub.requests, [])
+
+    def test_a_transitive_entry_that_is_missing(self):
+        self.drop("demo/one")
+        self.expect_error(3, "out of date", "lock", "--check", "--no-sum")
+        for offline in ([], ["--offline"]):
+            result = self.expect_error(3, "does not cover", "download", "--locked", *offline, *TARGET, hint="kernels lock")
+            self.assertIn("demo/one@v1 is not locked (needed by demo/three@v1 -> demo/two@v1 -> demo/one@v1)", result.err)
+        self.assertEqual(list(self.cache.glob("kernels--*/snapshots/*/build/*/*.so")), [])
+
+    def test_it_is_seen_with_an_empty_cache_too(self):
+        self.drop("demo/one")
+        result = self.expect_error(3, "does not cover", "download", "--locked", "--cache", self.folder / "other", *TARGET)
+        self.assertIn("demo/one@v1 is not locked", result.err)
+
+    def test_an_entry_that_nothing_needs(self):
+        self.write_project('"demo/one" = 1')
+        self.expect_error(3, "out of date", "lock", "--check")
+        result = self.expect_error(3, "does not cover", "download", "--locked", *TARGET)
+        self.assertIn("demo/three@v1 is locked, and nothing needs it", result.err)
+        self.assertIn("demo/two@v1 is locked, and nothing needs it", result.err)
+        self.assertNotIn("demo/one@v1 is", result.err)
+        self.expect(0, "download", *TARGET)
+
+
+class Trust(Base):
+    def requests_for(self, repo):
+        return [request for request in self.hub.requests if repo in str(request)]
+
+    def test_all_of_a_level_before_anything_of_any(self):
+        self.publish_demo()
+        self.hub.publish("someone/kernel", "v1", build(VARIANT), trusted=False)
+        self.write_project('"demo/one" = 1\n"someone/kernel" = 1')
+        self.expect_error(6, "someone is not a trusted kernel publisher", "lock")
+        self.assertEqual(self.requests_for("demo/one") + self.requests_for("someone/kernel"), [])
+        self.assertTrue(self.requests_for("organizations"))
+
+    def test_a_lock_by_hand_is_no_way_around(self):
+        commit = self.hub.publish("someone/kernel", "v1", build(VARIANT), trusted=False)
+        entry = {"dependency": {"repo-id": "someone/kernel", "version": 1}, "lock": {"commit": commit}}
+        (self.project / "kernels.lock").write_text(json.dumps([entry], indent=2))
+        for arguments in ([], ["--output", self.folder / "out"]):
+            self.expect_error(6, "someone is not a trusted kernel publisher", "download", *TARGET, *arguments, hint="trust-remote-code")
+        self.assertEqual(self.requests_for("someone/kernel"), [])
+        trust = 'trust-remote-code = ["someone/kernel"]\n'
+        (self.project / "kernels.toml").write_text(trust + '[dependencies]\n"someone/kernel" = 1\n')
+        self.hub.requests.clear()
+        self.expect(0, "download", *TARGET)
+        self.assertEqual(self.requests_for("organizations"), [])
+        # What is complete costs no request, whoever published it.
+        (self.project / "kernels.toml").unlink()
+        self.hub.requests.clear()
+        self.expect(0, "download", *TARGET)
+        self.assertEqual(self.hub.requests, [])
+
+
 class Before017(Base):
     def old_lock(self, change=lambda digest: digest):
         files = build(VARIANT)
@@ -221,6 +313,14 @@ class Before017(Base):
         result = self.expect_error(6, "are not the ones that kernels.lock names", "download", *TARGET)
         self.assertIn(VARIANT, result.err)
         self.assertEqual(self.blobs(), [])
+
+    def test_lock_does_not_rewrite_what_it_contradicts(self):
+        self.old_lock(lambda digest: digest[::-1])
+        before = (self.project / "kernels.lock").read_bytes()
+        for arguments in ([], ["--upgrade"], ["--check"]):
+            result = self.expect_error(6, "demo/one@", "lock", *arguments)
+            self.assertIn(f"the files of {VARIANT} are not the ones that kernels.lock names", result.err)
+        self.assertEqual((self.project / "kernels.lock").read_bytes(), before)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ class AtomicFile {
     AtomicFile& operator=(const AtomicFile&) = delete;
 
     void write(std::string_view bytes);
+    /// Gives the new file the permissions of the one it replaces, and its owner and group where that may be.
+    void keep_permissions();
     /// Flushes to disk and renames into place. Throws Error(failed); then nothing has changed.
     void commit();
     /// Where the bytes are until commit().
@@ -39,6 +41,10 @@ class AtomicFile {
 
 /// Replaces the file with `bytes`, atomically.
 void write_file(const std::filesystem::path& path, std::string_view bytes);
+
+/// As write_file, for files of the user's: a symbolic link stays and the file that it names is replaced,
+/// which keeps its permissions and, where possible, its owner.
+void rewrite_file(const std::filesystem::path& path, std::string_view bytes);
 
 /// The value of an environment variable, if it is set and not empty.
 std::optional<std::string> environment_variable(const char* name);

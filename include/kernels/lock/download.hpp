@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,9 @@ struct DownloadOptions {
     bool check_device = true;
     /// What kernels.sum says, checked before a file is fetched; nullptr for projects without one.
     const SumFile* sums = nullptr;
+    /// Called before anything of a repository is fetched, and not for what the cache holds; it throws to
+    /// refuse the repository (see Publishers). May be called from several threads at once.
+    std::function<void(const RepoId&)> before_fetch;
 };
 
 struct DownloadedBuild {
@@ -60,6 +64,11 @@ build::DeviceFitOf stated_fit(const RepoId& repo, const Commit& commit, const hu
 /// The hash that lock files before 0.17 keep of a build: SHA-256 over path and raw hash of each of its files,
 /// by path.
 std::string legacy_variant_hash(const hub::Tree& tree, const build::BuildVariant& variant);
+
+/// Compares the files of a build with the hash that a lock file before 0.17 keeps of it, if it keeps one.
+/// Throws Error(verification) that names the kernel and the build.
+void require_legacy_hash(const LockedKernel& kernel, const build::BuildVariant& variant,
+                         const hub::Tree& tree);
 
 /// Whether a path names Python bytecode, which is never part of a build.
 bool is_bytecode(const std::string& path);

@@ -53,8 +53,8 @@ class Lock {
     std::vector<LockedKernel> m_kernels;
 };
 
-/// What a project asks for and the lock does not have, one line each; empty when the lock covers the project.
-/// Entries that only dependencies of kernels need are not differences.
+/// What a project asks for and the lock does not have, one line each; empty when the lock has all of it. Only
+/// the lock is looked at, not what its kernels need (see uncovered()).
 std::vector<std::string> missing_from(const Lock& lock, const std::vector<Dependency>& dependencies);
 
 /// The difference between two locks for people, one line an entry: "+ org/name@v1 abc…", "- …", "~ …: old →

@@ -35,4 +35,11 @@ struct ResolveOptions {
 /// what hub::Hub throws.
 Lock resolve(const ResolveOptions& options, const hub::Hub& hub);
 
+/// Where a lock is not the whole tree of the dependencies, at the commits that it has itself: what is needed
+/// and not locked, with the path that led there, or what is locked and not needed; one line each. What the
+/// cache holds costs no request; the rest is fetched from trusted publishers, or offline left out of the
+/// comparison.
+std::vector<std::string> uncovered(const Lock& lock, const std::vector<Dependency>& dependencies,
+                                   const project::TrustPolicy& trust, const hub::Hub& hub);
+
 }  // namespace kernels::lock

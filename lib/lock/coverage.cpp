@@ -1,0 +1,82 @@
+#include <algorithm>
+#include <deque>
+#include <map>
+
+#include "kernels/core/log.hpp"
+#include "kernels/core/text.hpp"
+#include "kernels/lock/publishers.hpp"
+#include "kernels/lock/redirect.hpp"
+#include "kernels/lock/resolve.hpp"
+
+namespace kernels::lock {
+namespace {
+
+// Whether the cache holds all that says what a kernel needs.
+bool is_known(const LockedKernel& kernel, const hub::Cache& cache) {
+    const RepoId& repo = kernel.dependency.repo;
+    const auto tree = cache.read_listing(repo, kernel.commit);
+    if (!tree) return false;
+    const auto is_missing = [&](const std::string& path) {
+        return tree->find(path) != nullptr && !cache.find_file(repo, kernel.commit, path);
+    };
+    const auto folders = tree->folders("build");
+    return !is_missing(status_file) && std::none_of(folders.begin(), folders.end(), [&](const auto& name) {
+        return is_missing("build/" + name + "/metadata.json");
+    });
+}
+
+std::vector<Dependency> needs_of(const LockedKernel& kernel, const hub::Hub& hub) {
+    const RepoId& repo = kernel.dependency.repo;
+    if (const auto redirect = redirect_of(repo, kernel.commit, hub)) return {*redirect};
+    std::vector<Dependency> needs;
+    for (const auto& [needed, variants] : kernel_depends(repo, kernel.commit, hub))
+        needs.push_back(needed);
+    return needs;
+}
+
+}  // namespace
+
+std::vector<std::string> uncovered(const Lock& lock, const std::vector<Dependency>& dependencies,
+                                   const project::TrustPolicy& trust, const hub::Hub& hub) {
+    Publishers publishers(hub);
+    std::vector<std::string> lines;
+    bool all_known = true;
+    std::map<Dependency, std::string> paths;  // how each was reached
+    std::deque<Dependency> open;
+    for (const auto& dependency : dependencies) {
+        if (paths.emplace(dependency, dependency.to_string()).second) open.push_back(dependency);
+    }
+    while (!open.empty()) {
+        const Dependency dependency = open.front();
+        open.pop_front();
+        const std::string& path = paths.at(dependency);
+        const auto* kernel = lock.find(dependency);
+        if (kernel == nullptr) {
+            const bool is_direct = path == dependency.to_string();
+            for (const auto& line : missing_from(lock, {dependency}))
+                lines.push_back(is_direct ? line : line + " (needed by " + path + ")");
+            continue;
+        }
+        if (!is_known(*kernel, hub.cache())) {
+            if (hub.settings().offline) {
+                log::info(dependency.to_string() +
+                          ": offline, so what it needs was not compared with the lock");
+                all_known = false;
+                continue;
+            }
+            publishers.require_trusted(dependency.repo, trust);
+        }
+        for (const auto& needed : needs_of(*kernel, hub)) {
+            if (paths.emplace(needed, path + " -> " + needed.to_string()).second) open.push_back(needed);
+        }
+    }
+    // What a kernel needs that is not locked is not known either.
+    if (!all_known || !lines.empty()) return lines;
+    for (const auto& kernel : lock.kernels()) {
+        if (!paths.contains(kernel.dependency))
+            lines.push_back(kernel.dependency.to_string() + " is locked, and nothing needs it");
+    }
+    return lines;
+}
+
+}  // namespace kernels::lock
