@@ -152,6 +152,10 @@ Binding parse_binding(const TableReader& table, const fs::path& folder) {
     if (const auto pattern = table.text("pattern")) binding.pattern = folder / expand_user(*pattern);
     binding.attributes = parse_scalars(table, "attributes");
     binding.when = parse_scalars(table, "when");
+    if (binding.pattern && table.has("when")) {
+        table.fail("when", "does not go with a pattern: what is found by its form has no attributes",
+                   "remove one of the two; class and module say which layers of the pattern's file count");
+    }
     return binding;
 }
 

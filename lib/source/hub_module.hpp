@@ -24,6 +24,8 @@ struct FunctionSource {
     const std::string& name() const { return definition->text; }
     const std::string& file() const { return module->file; }
     int line() const { return definition->line; }
+    /// Without self; *args and **kwargs count as one each.
+    std::size_t argument_count() const { return definition->parameters.size() - (method ? 1 : 0); }
 };
 
 /// A layer class.

@@ -174,6 +174,7 @@ class StatementParser : public ExpressionParser {
         type_parameters();
         expect("(");
         bool keyword_only = false;
+        bool positional_only_ended = false;
         while (!at(")")) {
             Parameter parameter;
             parameter.line = peek().line;
@@ -181,7 +182,13 @@ class StatementParser : public ExpressionParser {
             parameter.stars = accept("**") ? 2 : accept("*") ? 1 : 0;
             keyword_only = keyword_only || parameter.stars == 1;
             // A lone * or / says how callers pass the others.
-            const bool lone = (parameter.stars == 1 && at(",")) || (parameter.stars == 0 && accept("/"));
+            const bool slash = parameter.stars == 0 && accept("/");
+            if (slash && !positional_only_ended) {
+                positional_only_ended = true;
+                for (auto& before : made->parameters)
+                    before.positional_only = true;
+            }
+            const bool lone = slash || (parameter.stars == 1 && at(","));
             if (!lone) {
                 parameter.name = expect_name();
                 if (accept(":")) {

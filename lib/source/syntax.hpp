@@ -56,6 +56,7 @@ struct Parameter {
     int line = 0;
     int stars = 0;  ///< 1: *args, 2: **kwargs
     bool keyword_only = false;
+    bool positional_only = false;  ///< before a /
     ExpressionPtr annotation;
     ExpressionPtr value;
 };

@@ -76,6 +76,11 @@ std::string count(std::size_t number) {
     throw Error(ErrorCode::kernelize, why);
 }
 
+void check_count(std::size_t offered, std::size_t wanted) {
+    if (offered == wanted) return;
+    refuse("the kernel's layer takes " + count(offered) + ", this one " + std::to_string(wanted));
+}
+
 // What the kernel's layer can read, for messages.
 std::string members_of(const Module& object) {
     std::vector<std::string> names;
@@ -89,6 +94,9 @@ std::string members_of(const Module& object) {
 BoundForward::BoundForward(std::shared_ptr<const torchscript::LoadedKernel> kernel,
                            const ExtensibleLayer& layer)
     : m_kernel(std::move(kernel)) {
+    // Before compiling, which would leave the arguments that the layer does not give to their defaults.
+    const auto& forward = m_kernel->layer.forward;
+    if (forward.method) check_count(forward.argument_count(), layer.signature().arguments.size());
     bind(layer);
     check_signature(layer);
 }
@@ -116,10 +124,7 @@ void BoundForward::check_signature(const ExtensibleLayer& layer) const {
     const auto& schema = function().getSchema();
     const Signature wanted = layer.signature();
     const std::size_t offered = schema.arguments().size() - 1;
-    if (wanted.arguments.size() != offered) {
-        refuse("the kernel's layer takes " + count(offered) + ", this one " +
-               std::to_string(wanted.arguments.size()));
-    }
+    check_count(offered, wanted.arguments.size());
     for (std::size_t i = 0; i < offered; ++i) {
         const auto& argument = schema.arguments()[i + 1];
         if (argument.kwarg_only()) refuse("the kernel's layer takes " + argument.name() + " by keyword only");
@@ -144,7 +149,7 @@ c10::IValue BoundForward::call(const ExtensibleLayer& layer, std::vector<c10::IV
 ExtensibleLayer::~ExtensibleLayer() = default;
 
 ExtensibleLayer::ExtensibleLayer(const ExtensibleLayer& other)
-    : m_name(other.m_name), m_kernel(other.m_kernel) {}
+    : m_name(other.m_name), m_make_plain(other.m_make_plain), m_kernel(other.m_kernel) {}
 
 void ExtensibleLayer::set_kernel(std::shared_ptr<BoundForward> bound) noexcept {
     m_kernel = bound != nullptr ? bound->kernel() : nullptr;

@@ -9,6 +9,7 @@
 
 #include "graph_pattern.hpp"
 #include "kernel_choice.hpp"
+#include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 #include "original_forwards.hpp"
 #include "reference_layers.hpp"
@@ -49,6 +50,44 @@ bool holds(const std::map<std::string, project::AttributeValue>& when, const Mod
     });
 }
 
+bool names_module(const LayerBinding& binding, const std::string& class_name, const std::string& path) {
+    return (!binding.class_glob || glob_match(*binding.class_glob, class_name)) &&
+           (!binding.module_glob || glob_match(*binding.module_glob, path));
+}
+
+std::string class_of(const Module& module) {
+    return plain_class_name(module.type()->name()->qualifiedName());
+}
+
+void require_no_conditions_on_patterns(const std::vector<LayerBinding>& bindings) {
+    for (const auto& binding : bindings) {
+        if (!binding.pattern || (!binding.condition && binding.when.empty())) continue;
+        throw Error(ErrorCode::usage,
+                    "binding " + backquoted(binding.layer) +
+                        ": a condition does not go with a pattern: what is found by its form is no module",
+                    "remove one of the two");
+    }
+}
+
+// A glob with a mistake in it would look like a model without such layers.
+void warn_of_idle_bindings(const Module& model, const std::vector<LayerBinding>& bindings) {
+    std::vector<bool> used(bindings.size(), false);
+    for (const auto& item : model.named_modules()) {
+        if (!item.value.find_method("forward")) continue;
+        for (std::size_t i = 0; i < bindings.size(); ++i)
+            used[i] = used[i] || names_module(bindings[i], class_of(item.value), item.name);
+    }
+    for (std::size_t i = 0; i < bindings.size(); ++i) {
+        const auto& binding = bindings[i];
+        if (used[i] || binding.pattern) continue;
+        std::vector<std::string> globs;
+        if (binding.class_glob) globs.push_back("class " + *binding.class_glob);
+        if (binding.module_glob) globs.push_back("module " + *binding.module_glob);
+        log::warning("binding " + backquoted(binding.layer) + " (" + join(globs, ", ") +
+                     ") matches no module of the model");
+    }
+}
+
 std::vector<Found> find_layers(const Module& model, const KernelizeOptions& options,
                                const layer::KernelMapping& mapping) {
     const auto names = mapping.layer_names();
@@ -56,12 +95,10 @@ std::vector<Found> find_layers(const Module& model, const KernelizeOptions& opti
     for (const auto& item : model.named_modules()) {
         const Module& module = item.value;
         if (!module.find_method("forward")) continue;
-        const std::string class_name = plain_class_name(module.type()->name()->qualifiedName());
+        const std::string class_name = class_of(module);
         const auto match =
             std::find_if(options.bindings.begin(), options.bindings.end(), [&](const LayerBinding& binding) {
-                return !binding.pattern &&
-                       (!binding.class_glob || glob_match(*binding.class_glob, class_name)) &&
-                       (!binding.module_glob || glob_match(*binding.module_glob, item.name));
+                return !binding.pattern && names_module(binding, class_name, item.name);
             });
         if (match != options.bindings.end()) {
             const bool wanted = holds(match->when, module) && (!match->condition || match->condition(module));
@@ -312,7 +349,9 @@ bool unkernelize(Module& model) {
 }
 
 runtime::Manifest kernelize(Module& model, const KernelizeOptions& options) {
+    require_no_conditions_on_patterns(options.bindings);
     KernelChooser chooser(options, device_of(parameters_of(model), options));
+    warn_of_idle_bindings(model, options.bindings);
     auto found = find_layers(model, options, chooser.mapping());
     // Everything is loaded before anything is changed.
     for (const auto& one : found)

@@ -32,14 +32,25 @@ std::vector<Found> find_layers(torch::nn::Module& model) {
     return found;
 }
 
-// Puts the elements of Sequential containers that a binding speaks of into extensible layers. What it did can
-// be undone.
+// Puts the elements of Sequential containers that a binding speaks of into extensible layers, beginning with
+// the elements as they were before an earlier call. What it did can be undone.
 class Adaptation {
   public:
-    Adaptation(torch::nn::Module& model, const std::vector<TypeBinding>& types) {
-        adapt(model, "", types);
-        for (const auto& item : model.named_modules("", false))
-            adapt(*item.value(), item.key(), types);
+    /// A layer of a bound type that stays as it is.
+    struct Kept {
+        std::string path;
+        std::string layer_name;
+        bool wanted;  ///< by its binding's condition; it is its owner that cannot be redirected
+    };
+
+    void restore(torch::nn::Module& model) {
+        each_module(model, [&](const std::string&, torch::nn::Module& owner) { restore_elements(owner); });
+    }
+
+    void adapt(torch::nn::Module& model, const std::vector<TypeBinding>& types) {
+        each_module(model, [&](const std::string& path, torch::nn::Module& owner) {
+            adapt_children(owner, path, types);
+        });
     }
 
     void undo() {
@@ -49,8 +60,7 @@ class Adaptation {
         }
     }
 
-    /// Layers of a bound type that stay as they are, with the reason.
-    const std::vector<runtime::LayerEntry>& kept() const noexcept { return m_kept; }
+    const std::vector<Kept>& kept() const noexcept { return m_kept; }
 
   private:
     struct Step {
@@ -60,7 +70,34 @@ class Adaptation {
         torch::nn::AnyModule original;
     };
 
-    void adapt(torch::nn::Module& owner, const std::string& path, const std::vector<TypeBinding>& types) {
+    template <typename Visit>
+    static void each_module(torch::nn::Module& model, Visit visit) {
+        visit("", model);
+        for (const auto& item : model.named_modules("", false))
+            visit(item.key(), *item.value());
+    }
+
+    void put(torch::nn::SequentialImpl& owner, const std::string& name, torch::nn::AnyModule& element,
+             torch::nn::AnyModule other) {
+        m_steps.push_back({&owner, name, &element, element});
+        element = std::move(other);
+        owner.replace_module(name, element.ptr());
+    }
+
+    void restore_elements(torch::nn::Module& owner) {
+        auto* sequence = dynamic_cast<torch::nn::SequentialImpl*>(&owner);
+        if (sequence == nullptr) return;
+        auto element = sequence->begin();
+        for (const auto& child : owner.named_children()) {
+            const auto* layer = dynamic_cast<const ExtensibleLayer*>(child.value().get());
+            if (layer != nullptr && layer->make_plain())
+                put(*sequence, child.key(), *element, layer->make_plain()(*child.value()));
+            ++element;
+        }
+    }
+
+    void adapt_children(torch::nn::Module& owner, const std::string& path,
+                        const std::vector<TypeBinding>& types) {
         auto* sequence = dynamic_cast<torch::nn::SequentialImpl*>(&owner);
         auto element = sequence != nullptr ? sequence->begin() : torch::nn::SequentialImpl::Iterator{};
         for (const auto& child : owner.named_children()) {
@@ -71,14 +108,9 @@ class Adaptation {
                 const std::string name = path.empty() ? child.key() : path + "." + child.key();
                 const bool wanted = !binding->condition || binding->condition(module);
                 if (!wanted || sequence == nullptr) {
-                    m_kept.push_back({name, binding->layer_name, "", "", "", "", "kept",
-                                      wanted ? "its owner calls it by its own type, which C++ cannot redirect"
-                                             : "the condition of its binding does not hold",
-                                      ""});
+                    m_kept.push_back({name, binding->layer_name, wanted});
                 } else {
-                    m_steps.push_back({sequence, child.key(), &*element, *element});
-                    *element = binding->adapt(module);
-                    sequence->replace_module(child.key(), element->ptr());
+                    put(*sequence, child.key(), *element, binding->adapt(module));
                 }
             }
             if (sequence != nullptr) ++element;
@@ -86,7 +118,7 @@ class Adaptation {
     }
 
     std::vector<Step> m_steps;
-    std::vector<runtime::LayerEntry> m_kept;
+    std::vector<Kept> m_kept;
 };
 
 // The layer's kernel, bound to it; nothing, with the reason in the row, when there is none.
@@ -114,13 +146,30 @@ std::shared_ptr<BoundForward> bind(const Found& one, const KernelizeOptions& opt
     return nullptr;
 }
 
+runtime::LayerEntry row_of_kept(const Adaptation::Kept& one, const KernelizeOptions& options,
+                                KernelChooser& chooser) {
+    if (!one.wanted) {
+        auto row = row_for(one.path, one.layer_name, {});
+        row.reason = "the condition of its binding does not hold";
+        return row;
+    }
+    const KernelChoice& choice = chooser.choose(one.layer_name);
+    auto row = row_for(one.path, one.layer_name, choice);
+    const Refusal by_owner{layer::NoKernel::no_mode,
+                           "its owner calls it by its own type, which C++ cannot redirect", std::nullopt};
+    keep(row, choice.kernel != nullptr ? by_owner : choice.refusal, options.use_fallback);
+    return row;
+}
+
 }  // namespace
 
 runtime::Manifest kernelize(torch::nn::Module& model, const KernelizeOptions& options,
                             const std::vector<TypeBinding>& types) {
     KernelChooser chooser(options, device_of(model.parameters(), options));
-    Adaptation adaptation(model, types);
+    Adaptation adaptation;
     try {
+        adaptation.restore(model);
+        adaptation.adapt(model, types);
         runtime::Manifest manifest{TORCH_VERSION,   chooser.device().type(), options.mode.to_string(), {}, {},
                                    chooser.target()};
         std::vector<std::pair<ExtensibleLayer*, std::shared_ptr<BoundForward>>> outcomes;
@@ -139,7 +188,8 @@ runtime::Manifest kernelize(torch::nn::Module& model, const KernelizeOptions& op
             outcomes.emplace_back(one.layer, std::move(bound));
             manifest.layers.push_back(std::move(row));
         }
-        manifest.layers.insert(manifest.layers.end(), adaptation.kept().begin(), adaptation.kept().end());
+        for (const auto& one : adaptation.kept())
+            manifest.layers.push_back(row_of_kept(one, options, chooser));
         for (auto& [layer, bound] : outcomes)
             layer->set_kernel(std::move(bound));
         return manifest;
@@ -155,6 +205,7 @@ bool unkernelize(torch::nn::Module& model) {
         any = any || one.layer->kernelized();
         one.layer->set_kernel(nullptr);
     }
+    Adaptation().restore(model);
     return any;
 }
 

@@ -134,9 +134,41 @@ bool may_be_traced(const Graph& graph) {
     return true;
 }
 
-// The types of the layer's arguments, for parameters without annotation; a default stands where the layer
-// gives less. Nothing where the layer's arguments are not the kernel's first ones: the binding gives another
-// order, or tracing may have taken some away, whose values must be known.
+std::string mismatch(std::size_t offered, std::size_t wanted) {
+    return "the kernel's layer takes " + count(offered, "argument") + ", this one " + std::to_string(wanted);
+}
+
+std::string give_as_attribute(const std::string& name) {
+    return "; give " + name + " as attributes = { " + name + " = … } in the binding";
+}
+
+// A hub layer has the parameters of the layer that it replaces, in number and kind: its defaults are nothing
+// that the model has said. Values may come from the binding; and of traced code, which has lost what is no
+// tensor, arguments_for tells whether they can be known. A function is called as any other, with its
+// defaults.
+void require_same_parameters(const Function& original, const FunctionSource& hub, const Given& given) {
+    if (!hub.method) return;
+    const auto& parameters = hub.definition->parameters;
+    std::size_t open = 0;
+    std::string by_default;
+    for (std::size_t i = 1; i < parameters.size(); ++i) {
+        // TorchScript has no such arguments.
+        if (parameters[i].positional_only)
+            refuse("the kernel's layer takes " + parameters[i].name + " by position only");
+        if (given.attributes.contains(parameters[i].name)) continue;
+        ++open;
+        if (parameters[i].value != nullptr && by_default.empty()) by_default = parameters[i].name;
+    }
+    const std::size_t offered = hub.argument_count();
+    const std::size_t wanted = original.getSchema().arguments().size() - 1;
+    if (offered == wanted || open == wanted || may_be_traced(*toGraphFunction(original).graph())) return;
+    const bool may_be_given = offered > wanted && !by_default.empty();
+    refuse(mismatch(offered, wanted) + (may_be_given ? give_as_attribute(by_default) : std::string()));
+}
+
+// The types of the layer's arguments, for parameters without annotation; a function's default stands where
+// the layer gives less. Nothing where the layer's arguments are not the kernel's first ones: the binding
+// gives another order or further values, or tracing may have taken some away, whose values must be known.
 std::optional<std::vector<TypePtr>> argument_types(const Function& original, const FunctionSource& hub,
                                                    const Given& given) {
     std::vector<TypePtr> types;
@@ -147,14 +179,15 @@ std::optional<std::vector<TypePtr>> argument_types(const Function& original, con
     const auto stars = std::count_if(parameters.begin(), parameters.end(),
                                      [](const auto& parameter) { return parameter.stars != 0; });
     const auto offered = parameters.size() - static_cast<std::size_t>(stars) - (hub.method ? 1 : 0);
-    const bool all = types.size() >= offered || !may_be_traced(*toGraphFunction(original).graph());
+    const bool all =
+        types.size() >= offered || (!hub.method && !may_be_traced(*toGraphFunction(original).graph()));
     return given.arguments.empty() && all ? std::optional(std::move(types)) : std::nullopt;
 }
 
 // Tracing leaves the tensors among the arguments; what else the hub method takes must be known.
 IValue constant_argument(const Graph& graph, const c10::Argument& argument,
                          const std::map<std::string, project::AttributeValue>& given,
-                         const std::string& mismatch) {
+                         const std::string& refusal) {
     if (const auto known = given.find(argument.name()); known != given.end()) {
         IValue value = std::visit([](const auto& one) { return IValue(one); }, known->second);
         if (value.isInt() && argument.type()->kind() == TypeKind::FloatType)
@@ -168,8 +201,7 @@ IValue constant_argument(const Graph& graph, const c10::Argument& argument,
     if (argument.name().find("eps") != std::string::npos) {
         if (const auto found = recover_epsilon(graph)) return *found;
     }
-    refuse(mismatch + "; give " + argument.name() + " as attributes = { " + argument.name() +
-           " = … } in the binding");
+    refuse(refusal + give_as_attribute(argument.name()));
 }
 
 }  // namespace
@@ -193,16 +225,23 @@ Place find_place(Graph& graph, const TypePtr& offered) {
 Arguments arguments_for(const Function& original, const Function& hub, const Given& given) {
     const auto& wanted = original.getSchema().arguments();
     const auto& offered = hub.getSchema().arguments();
-    const std::string mismatch = "the kernel's layer takes " + count(offered.size() - 1, "argument") +
-                                 ", this one " + std::to_string(wanted.size() - 1);
+    const std::string refusal = mismatch(offered.size() - 1, wanted.size() - 1);
     const auto is_tensor = [](const c10::Argument& argument) {
         return c10::TensorType::get()->isSubtypeOf(*argument.type());
     };
+    const auto in_binding = [&](const c10::Argument& argument) {
+        return given.attributes.contains(argument.name());
+    };
+    const auto among_offered = [&](auto matches) {
+        return static_cast<std::size_t>(std::count_if(offered.begin() + 1, offered.end(), matches));
+    };
     const bool all_given = wanted.size() == offered.size();
-    const auto tensors = std::count_if(offered.begin() + 1, offered.end(), is_tensor);
-    if (!all_given &&
-        (wanted.size() > offered.size() || wanted.size() - 1 != static_cast<std::size_t>(tensors)))
-        refuse(mismatch);
+    // What the layer does not give is what the binding gives, or else what tracing took away.
+    const bool rest_in_binding = wanted.size() == offered.size() - among_offered(in_binding);
+    if (!all_given && !rest_in_binding && wanted.size() - 1 != among_offered(is_tensor)) refuse(refusal);
+    const auto is_constant = [&](const c10::Argument& argument) {
+        return !all_given && (rest_in_binding ? in_binding(argument) : !is_tensor(argument));
+    };
     const Graph& graph = *toGraphFunction(original).graph();
     std::vector<std::string> order = given.arguments;
     if (order.empty() && wanted.size() > 2 && may_be_traced(graph)) {
@@ -216,8 +255,8 @@ Arguments arguments_for(const Function& original, const Function& hub, const Giv
     Arguments arguments{std::size_t{0}};
     std::size_t next = 1;
     for (std::size_t i = 1; i < offered.size(); ++i) {
-        if (!all_given && !is_tensor(offered[i])) {
-            arguments.emplace_back(constant_argument(graph, offered[i], given.attributes, mismatch));
+        if (is_constant(offered[i])) {
+            arguments.emplace_back(constant_argument(graph, offered[i], given.attributes, refusal));
             continue;
         }
         std::size_t place = next++;
@@ -245,9 +284,11 @@ Arguments arguments_for(const Function& original, const Function& hub, const Giv
 HubMethod::HubMethod(const Module& owner, const Module& layer, const LayerSource& hub_layer,
                      const KernelLayer& kernel, const Given& given)
     : m_owner(owner), m_type(layer.type()) {
+    const Function& original = m_type->getMethod("forward");
+    require_same_parameters(original, hub_layer.forward, given);
     auto missing = missing_attributes(layer, hub_layer.attributes, given.attributes);
     CompileOptions options{kernel.op_namespace, std::move(missing.constants), std::move(missing.renamed),
-                           argument_types(m_type->getMethod("forward"), hub_layer.forward, given)};
+                           argument_types(original, hub_layer.forward, given)};
     compile_method(owner, m_type, hub_method, hub_layer.forward, options);
 }
 

@@ -5,10 +5,12 @@
 #include <torch/script.h>
 #include <torch/torch.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace kernels::torchscript {
@@ -47,6 +49,12 @@ class ExtensibleLayer {
     virtual Signature signature() const = 0;
     virtual Attributes attributes() const = 0;
 
+    /// For kernelize, of a layer that it puts in the place of another one: how to make a layer of that type
+    /// again, which shares its tensors.
+    using MakePlain = std::function<torch::nn::AnyModule(const torch::nn::Module&)>;
+    const MakePlain& make_plain() const noexcept { return m_make_plain; }
+    void set_make_plain(MakePlain make) { m_make_plain = std::move(make); }
+
     /// For kernelize: the kernel that calls go to from now on; nullptr: the layer's own forward.
     void set_kernel(std::shared_ptr<BoundForward> bound) noexcept;
 
@@ -61,6 +69,7 @@ class ExtensibleLayer {
 
   private:
     std::string m_name;
+    MakePlain m_make_plain;
     std::shared_ptr<const torchscript::LoadedKernel> m_kernel;
     std::shared_ptr<BoundForward> m_bound;  ///< nullptr in a copy that was not called yet
     std::mutex m_mutex;

@@ -79,8 +79,10 @@ struct TypeBinding {
 /// C++ calls a forward by the static type of the member, so a layer that another module holds as a member of
 /// its own type cannot be redirected: declare that member as UseKernelForwardFromHub<Layer, "name">. What can
 /// be redirected are the elements of torch::nn::Sequential; each is put into a KernelForward<Layer>, which is
-/// still a Layer and shares parameters, buffers and children with it under the same names. The others are
-/// reported as kept.
+/// still a Layer and shares parameters, buffers and children with it under the same names; unkernelize puts a
+/// Layer there again. Until then ask for such an element by `seq[i]->as<Layer>()`: `seq->at<Layer>(i)`
+/// compares the exact type and does not find it. Layers that cannot be redirected are reported as kept, and
+/// are errors where use_fallback does not cover them; those whose condition is false stay as they are.
 template <typename Layer>
 TypeBinding replace_kernel_forward_from_hub(std::string layer_name,
                                             std::function<bool(const Layer&)> condition = {},
@@ -95,8 +97,12 @@ TypeBinding replace_kernel_forward_from_hub(std::string layer_name,
     }
     binding.adapt = [layer_name = std::move(layer_name),
                      attributes = std::move(attributes)](const torch::nn::Module& module) {
-        return torch::nn::AnyModule(std::make_shared<KernelForward<Layer>>(dynamic_cast<const Layer&>(module),
-                                                                           layer_name, attributes));
+        auto adapted = std::make_shared<KernelForward<Layer>>(dynamic_cast<const Layer&>(module), layer_name,
+                                                              attributes);
+        adapted->set_make_plain([](const torch::nn::Module& made) {
+            return torch::nn::AnyModule(std::make_shared<Layer>(dynamic_cast<const Layer&>(made)));
+        });
+        return torch::nn::AnyModule(std::move(adapted));
     };
     return binding;
 }
@@ -110,7 +116,8 @@ TypeBinding replace_kernel_forward_from_hub(std::string layer_name,
 runtime::Manifest kernelize(torch::nn::Module& model, const KernelizeOptions& options,
                             const std::vector<TypeBinding>& types = {});
 
-/// Gives every layer its own forward back; false when none called a kernel.
+/// Gives every layer its own forward back, and elements of Sequential their own type; false when none called
+/// a kernel.
 bool unkernelize(torch::nn::Module& model);
 
 }  // namespace kernels::native

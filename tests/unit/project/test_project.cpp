@@ -36,6 +36,12 @@ TEST_CASE("Bindings: conditions on attributes") {
     CHECK_THROWS_WITH_AS(project::parse(head + "when = 3\n", "kernels.toml"),
                          doctest::Contains("kernels.toml:4: bindings[0].when: is not a table"), Error);
     CHECK_THROWS_AS(project::parse(head + "when = { size = [1] }\n", "kernels.toml"), Error);
+    // What is found by its form is no module that could be asked.
+    const std::string pattern = "pattern = \"plain.pt\"\n";
+    CHECK(refused(head + pattern + "when = { size = 8 }\n")
+              .starts_with("kernels.toml:5: bindings[0].when: does not go with a pattern"));
+    CHECK(refused(head + pattern + "when = {}\n").find("does not go with a pattern") != std::string::npos);
+    CHECK(project::parse(head + pattern, "kernels.toml").bindings.at(0).pattern->filename() == "plain.pt");
 }
 
 TEST_CASE("A whole project file") {

@@ -8,6 +8,7 @@
 #include <doctest/doctest.h>
 
 #include "kernels/core/error.hpp"
+#include "kernels/core/log.hpp"
 #include "kernels/torch/kernelize.hpp"
 #include "kernels/torch/model.hpp"
 #include "local_kernel.hpp"
@@ -338,4 +339,35 @@ TEST_CASE("Bindings: `when` compares the module's own attributes") {
     CHECK(status({{"kind", "gelu"s}}) == "kept");
     CHECK(status({{"kind", true}}) == "kept");
     CHECK(status({{"absent", true}}) == "kept");
+}
+
+TEST_CASE("Bindings: one that matches no module is told of, and a condition on a pattern is refused") {
+    const LocalKernel kernel(twice_source);
+    auto model = model_with_act();
+    auto options = options_with({{"Act", "cpu", kernel.layer("Twice")}});
+    options.bindings = {torchscript::use_kernel_forward_from_hub("Act", "*.Atc"),
+                        torchscript::use_kernel_func_from_hub("Act", "act.*"),
+                        torchscript::use_kernel_forward_from_hub("Act", "pkg.Act"),
+                        // Not the first that matches, but no mistake in the glob.
+                        torchscript::use_kernel_func_from_hub("Act", "act")};
+    std::vector<std::string> told;
+    log::set_sink([&](log::Level level, const std::string& text) {
+        if (level == log::Level::warning) told.push_back(text);
+    });
+    const auto report = torchscript::kernelize(model, options);
+    log::set_sink({});
+    CHECK(told == std::vector<std::string>{"binding `Act` (class *.Atc) matches no module of the model",
+                                           "binding `Act` (module act.*) matches no module of the model"});
+    CHECK(report.layers.front().status == "replaced");
+
+    for (const bool by_when : {true, false}) {
+        auto binding = torchscript::use_kernel_forward_from_hub("Act", "*.Act");
+        binding.pattern = "plain.pt";
+        if (by_when) binding.when = {{"size", std::int64_t{8}}};
+        if (!by_when) binding.condition = [](const Module&) { return true; };
+        options.bindings = {binding};
+        CHECK(contains(error_of([&] { torchscript::kernelize(model, options); }),
+                       "binding `Act`: a condition does not go with a pattern"));
+        CHECK(result(model) == 100);  // as it was
+    }
 }

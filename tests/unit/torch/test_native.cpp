@@ -241,7 +241,9 @@ TEST_CASE("A model: layers, functions, and elements of Sequential by their type"
     // It is still a LayerNorm with the parameters that it had.
     CHECK(model->named_parameters().keys() == names);
     CHECK(model->sequence[0]->as<torch::nn::LayerNorm>() != nullptr);
+    CHECK_THROWS(model->sequence->at<torch::nn::LayerNormImpl>(0));
     CHECK(native::unkernelize(*model));
+    CHECK_NOTHROW(model->sequence->at<torch::nn::LayerNormImpl>(0));
     CHECK(model(x).allclose(expected));
 
     Model other;
@@ -263,6 +265,10 @@ TEST_CASE("What does not fit is kept with the reason, and nothing changes when i
     };
     const std::vector<Case> cases = {
         {"def forward(self, x, y):\n        return x\n", Mode::inference, "takes 2 arguments, this one 1"},
+        {"def forward(self, x, y: float = 2.0):\n        return x * y\n", Mode::inference,
+         "takes 2 arguments, this one 1"},
+        {"def forward(self, x, *, s=2.0):\n        return x * s\n", Mode::inference,
+         "takes 2 arguments, this one 1"},
         {"def forward(self, x: int):\n        return x\n", Mode::inference, "takes a int as argument 1"},
         {"def forward(self, x):\n        return 1\n", Mode::inference, "returns int, this one Tensor"},
         {"def forward(self, *, x):\n        return x\n", Mode::inference, "by keyword only"},
@@ -302,4 +308,103 @@ TEST_CASE("The device of a C++ model") {
     Model mixed;
     mixed->register_parameter("elsewhere", torch::ones({2}, torch::kMeta));
     CHECK_THROWS_AS(native::kernelize(*mixed, options), Error);
+}
+
+namespace {
+
+const std::string relu_source =
+    "class Plus(nn.Module):\n    def forward(self, input):\n        return input + 10\n\n\n"
+    "class Minus(nn.Module):\n    def forward(self, input):\n        return input - 10\n";
+
+double first(torch::nn::Sequential& sequence) {
+    return sequence->forward(torch::ones({1})).item<double>();
+}
+
+template <typename Condition>
+native::TypeBinding relu(const std::string& name, Condition condition) {
+    return native::replace_kernel_forward_from_hub<torch::nn::ReLUImpl>(name, condition);
+}
+
+bool always(const torch::nn::ReLUImpl&) {
+    return true;
+}
+
+}  // namespace
+
+TEST_CASE("Layers of a type are found again: a second call begins with them as they were") {
+    const LocalKernel kernel(relu_source);
+    auto options =
+        options_with({{"Plus", "cpu", kernel.layer("Plus")}, {"Minus", "cpu", kernel.layer("Minus")}});
+    options.device = Device("cpu");
+    torch::nn::Sequential sequence{torch::nn::ReLU()};
+    native::kernelize(*sequence, options, {relu("Plus", always)});
+    CHECK(first(sequence) == 11);
+    // Another name.
+    auto report = native::kernelize(*sequence, options, {relu("Minus", always)});
+    REQUIRE(report.layers.size() == 1);
+    CHECK(report.layers.front().layer == "Minus");
+    CHECK(first(sequence) == -9);
+    // Its condition is asked, of the layer's own type.
+    int asked = 0;
+    report = native::kernelize(*sequence, options, {relu("Plus", [&](const torch::nn::ReLUImpl& layer) {
+        asked += typeid(layer) == typeid(torch::nn::ReLUImpl) ? 1 : 0;
+        return false;
+    })});
+    CHECK(asked == 1);
+    CHECK(contains(report.layers.at(0).reason, "condition"));
+    CHECK(first(sequence) == 1);
+    // Not bound any more.
+    native::kernelize(*sequence, options, {relu("Plus", always)});
+    CHECK(native::kernelize(*sequence, options).layers.empty());
+    CHECK(first(sequence) == 1);
+    // What has changed since is kept.
+    native::kernelize(*sequence, options, {relu("Plus", always)});
+    sequence->eval();
+    CHECK(native::unkernelize(*sequence));
+    CHECK(!native::unkernelize(*sequence));
+    CHECK(!sequence->at<torch::nn::ReLUImpl>(0).is_training());
+    CHECK(first(sequence) == 1);
+}
+
+TEST_CASE("A condition that throws leaves the model as it was") {
+    const LocalKernel kernel(relu_source);
+    auto options =
+        options_with({{"Plus", "cpu", kernel.layer("Plus")}, {"Minus", "cpu", kernel.layer("Minus")}});
+    options.device = Device("cpu");
+    torch::nn::Sequential sequence{torch::nn::ReLU(), torch::nn::ReLU()};
+    int asked = 0;
+    const auto throwing = relu("Minus", [&](const torch::nn::ReLUImpl&) -> bool {
+        if (++asked == 2) throw std::runtime_error("no");
+        return true;
+    });
+    CHECK_THROWS_WITH(native::kernelize(*sequence, options, {throwing}), "no");
+    CHECK(asked == 2);
+    CHECK_NOTHROW(sequence->at<torch::nn::ReLUImpl>(0));
+    CHECK(first(sequence) == 1);
+    native::kernelize(*sequence, options, {relu("Plus", always)});
+    CHECK(first(sequence) == 21);
+    asked = 0;
+    CHECK_THROWS_WITH(native::kernelize(*sequence, options, {throwing}), "no");
+    CHECK(first(sequence) == 21);
+    CHECK(native::unkernelize(*sequence));
+    CHECK(first(sequence) == 1);
+}
+
+TEST_CASE("A layer whose owner cannot be redirected is an error where it must not be kept") {
+    const LocalKernel kernel(relu_source);
+    struct OwnerImpl : torch::nn::Module {
+        torch::nn::ReLU act = register_module("act", torch::nn::ReLU());
+    };
+    OwnerImpl owner;
+    auto options = options_with({{"Plus", "cpu", kernel.layer("Plus")}});
+    options.device = Device("cpu");
+    const auto report = native::kernelize(owner, options, {relu("Plus", always)});
+    CHECK(contains(report.layers.at(0).reason, "which C++ cannot redirect"));
+    options.use_fallback = KernelizeFallback::none;
+    CHECK_THROWS_WITH_AS(native::kernelize(owner, options, {relu("Plus", always)}),
+                         doctest::Contains("act (Plus): no kernel: its owner calls it by its own type"),
+                         Error);
+    // Without the condition nothing was asked for.
+    const auto never = [](const torch::nn::ReLUImpl&) { return false; };
+    CHECK(native::kernelize(owner, options, {relu("Plus", never)}).layers.at(0).status == "kept");
 }

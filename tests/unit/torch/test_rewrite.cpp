@@ -1,3 +1,5 @@
+#include <torch/csrc/jit/frontend/parser.h>
+#include <torch/csrc/jit/frontend/resolver.h>
 #include <torch/script.h>
 
 // libtorch's logging has a CHECK of its own.
@@ -15,20 +17,50 @@ using kernels::testing::TemporaryFolder;
 
 namespace {
 
-// Replaces the forward of a class with `original` by the layer L of `hub`; the reason when it is refused.
-std::string replace(torch::jit::Module& layer, const std::string& original, const std::string& hub) {
-    layer.define(original);
+// Replaces the forward of a class by the layer L of `hub`; the reason when it is refused.
+std::string replace(torch::jit::Module& layer, const std::string& hub, const Given& given = {}) {
     const TemporaryFolder folder;
     write_file(folder / "layers.py", hub);
     const auto source = HubModule::load(folder.path(), false);
     KernelLayer kernel;
     kernel.op_namespace = "aten";
     try {
-        replace_forward(layer, layer, source.layer("L"), kernel, {});
+        replace_forward(layer, layer, source.layer("L"), kernel, given);
     } catch (const Error& error) {
         return error.what();
     }
     return {};
+}
+
+// The same for a class with the forward `original`.
+std::string replace(torch::jit::Module& layer, const std::string& original, const std::string& hub) {
+    layer.define(original);
+    return replace(layer, hub);
+}
+
+// A class whose forward is from a file: of Python, as a scripted one is, or of a saved model without its
+// debug files, which may have been traced.
+torch::jit::Module layer_of(const std::string& file, const std::string& forward) {
+    torch::jit::Module layer("L");
+    torch::jit::Parser parser(std::make_shared<torch::jit::Source>(forward, file, 1));
+    const torch::jit::SimpleSelf self(layer.type());
+    layer._ivalue()->compilation_unit()->define(layer.type()->name(), {}, {},
+                                                {torch::jit::Def(parser.parseFunction(true))},
+                                                {torch::jit::nativeResolver()}, &self);
+    return layer;
+}
+
+torch::jit::Module scripted(const std::string& forward) {
+    return layer_of("layer.py", forward);
+}
+
+torch::jit::Module perhaps_traced(const std::string& forward) {
+    return layer_of("code/__torch__.py", forward);
+}
+
+std::string hub_layer(const std::string& parameters, const std::string& result) {
+    return "class L(nn.Module):\n    def forward(" + parameters + ") -> torch.Tensor:\n        return " +
+           result + "\n";
 }
 
 const std::string hundredfold =
@@ -84,4 +116,56 @@ TEST_CASE("An attribute that the layer does not have is named") {
                                 "    def forward(self, x: torch.Tensor) -> torch.Tensor:\n"
                                 "        return x * self.gain\n");
     CHECK(reason.find("gain") != std::string::npos);
+}
+
+TEST_CASE("A hub layer has the parameters of the layer that it replaces, in number and kind") {
+    struct Case {
+        std::string parameters, result, reason;
+    };
+    const std::vector<Case> cases = {
+        {"self, x: torch.Tensor, y: float = 2.0", "x * y",
+         "takes 2 arguments, this one 1; give y as attributes = { y = … } in the binding"},
+        {"self, x: torch.Tensor, *, s=2.0", "x * s", "takes 2 arguments, this one 1; give s as attributes"},
+        {"self, x: torch.Tensor, eps: float = 1e-6", "x + eps", "takes 2 arguments, this one 1; give eps"},
+        {"self, x: torch.Tensor, bias: torch.Tensor = None", "x", "takes 2 arguments, this one 1"},
+        {"self, x: torch.Tensor, **kwargs", "x", "takes 2 arguments, this one 1"},
+        {"self", "torch.ones([2])", "takes 0 arguments, this one 1"},
+        {"self, x: torch.Tensor, /", "x", "takes x by position only"},
+        {"self, *, x: torch.Tensor", "x", "takes x by keyword only"},
+    };
+    const std::string forward = "def forward(self, x):\n    return torch.rsqrt(x + 0.5)\n";
+    const auto x = torch::ones({2});
+    for (const auto& one : cases) {
+        CAPTURE(one.parameters);
+        auto layer = scripted(forward);
+        const auto reason = replace(layer, hub_layer(one.parameters, one.result));
+        CAPTURE(reason);
+        CHECK(reason.find(one.reason) != std::string::npos);
+        CHECK(layer.forward({x}).toTensor().equal(torch::rsqrt(x + 0.5)));
+        CHECK(!layer.find_method("kernels_hub_forward"));
+    }
+    // Of code that may have been traced a scalar may be gone; a default is still no value of the model's.
+    for (const std::size_t i : {0, 1}) {
+        auto layer = perhaps_traced(forward);
+        CHECK(replace(layer, hub_layer(cases[i].parameters, cases[i].result)).find(cases[i].reason) !=
+              std::string::npos);
+    }
+    auto traced = perhaps_traced(forward);
+    CHECK(replace(traced, hub_layer(cases[2].parameters, cases[2].result)) == "");
+    CHECK(traced.forward({x}).toTensor().equal(x + 0.5));
+}
+
+TEST_CASE("Further parameters of a hub layer are what the binding gives") {
+    const auto x = torch::ones({2});
+    for (const char* parameters :
+         {"self, x: torch.Tensor, y: float = 2.0", "self, x: torch.Tensor, *, y=2.0"}) {
+        auto layer = scripted("def forward(self, x):\n    return x + 1\n");
+        CHECK(replace(layer, hub_layer(parameters, "x * y"), Given{{{"y", 3.0}}, {}}) == "");
+        CHECK(layer.forward({x}).toTensor().equal(x * 3));
+    }
+    // Beside one that is no tensor.
+    auto layer = scripted("def forward(self, x, n: int):\n    return x + n\n");
+    CHECK(replace(layer, hub_layer("self, x: torch.Tensor, n: int, y: float = 2.0", "x * n * y"),
+                  Given{{{"y", 3.0}}, {"x", "n"}}) == "");
+    CHECK(layer.forward({x, 5}).toTensor().equal(x * 15));
 }
