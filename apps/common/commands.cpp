@@ -97,6 +97,7 @@ constexpr std::array mapping_options = {
     OptionSpec{"--device", "", "DEVICE", "the device to choose for; the default is the target's"},
     OptionSpec{"--capability", "", "N", "its compute capability, 90 for 9.0; the default is the target's"},
     OptionSpec{"--mode", "", "MODE", "inference (default), training, and either with |torch-compile"},
+    OptionSpec{"--layer", "", "NAME", "show this layer only", true},
     target_option,
     torch_option,
 };
@@ -119,8 +120,11 @@ constexpr std::array kernelize_options = {
                "find layers by the form of those of an unfrozen model or layer file, for models whose "
                "classes are gone",
                true},
-    OptionSpec{"--use-fallback", "", "WHEN",
-               "none, default or all: when a layer may keep its original forward"},
+    OptionSpec{
+        "--use-fallback", "", "WHEN",
+        "when a layer may keep its original forward: none, default (there is no kernel for it), all (also "
+        "when its kernel cannot be loaded), or some of no-layer, no-device, no-properties, no-mode and "
+        "cannot-load with | between them"},
     OptionSpec{"--download", "", "",
                "ask the Hub for what versions and revisions mean now, and download what the cache lacks"},
     OptionSpec{"--dry-run", "", "", "write nothing; show what would be replaced"},

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <iterator>
 #include <optional>
 
 #include "commands.hpp"
@@ -89,13 +90,9 @@ void judge(Outcome& outcome, layer::Mode mode) {
     try {
         const auto module = source::HubModule::load(outcome.kernel->folder, function);
         const auto found = function ? module.function_layer(name) : module.layer(name);
-        if (!found.violations.empty()) {
-            refuse("refused", name + " " + join(found.violations, ", "));
-        } else if (mode.is_training() && !found.has_backward) {
-            refuse("refused", name + " has no backward");
-        } else if (mode.is_torch_compile() && !found.can_torch_compile) {
-            refuse("refused", name + " cannot be used with torch.compile");
-        }
+        std::string why = found.broken_rules();
+        if (why.empty()) why = found.unfit_for(mode.is_training(), mode.is_torch_compile());
+        if (!why.empty()) refuse("refused", name + " " + why);
     } catch (const Error& error) {
         const bool absent = error.code() == ErrorCode::not_found;
         const std::string hint = error.hint().empty() ? "" : " (" + error.hint() + ")";
@@ -211,15 +208,17 @@ Json to_json(const Outcome& outcome) {
     return document;
 }
 
-void print_mapping(const layer::KernelMapping& mapping) {
+void print_mapping(const layer::KernelMapping& mapping, const std::vector<std::string>& names) {
     std::size_t device_width = 0;
     std::size_t mode_width = 0;
-    for (const auto& entry : mapping.entries()) {
-        device_width = std::max(device_width, entry.device.to_string().size());
-        for (const auto& [mode, repository] : entry.repositories.all())
-            mode_width = std::max(mode_width, mode.to_string().size());
+    for (const auto& name : names) {
+        for (const auto& entry : mapping.entries(name)) {
+            device_width = std::max(device_width, entry.device.to_string().size());
+            for (const auto& [mode, repository] : entry.repositories.all())
+                mode_width = std::max(mode_width, mode.to_string().size());
+        }
     }
-    for (const auto& name : mapping.layer_names()) {
+    for (const auto& name : names) {
         std::printf("%s\n", name.c_str());
         for (const auto& entry : mapping.entries(name)) {
             for (const auto& [mode, repository] : entry.repositories.all()) {
@@ -254,6 +253,24 @@ void print_outcome(const Outcome& outcome, std::size_t width, const Context& con
     }
 }
 
+// --layer NAME; all without it.
+std::vector<std::string> wanted_layers(const layer::KernelMapping& mapping, const Arguments& arguments) {
+    const auto known = mapping.layer_names();
+    const auto named = arguments.values("--layer");
+    if (named.empty()) return known;
+    for (const auto& name : named) {
+        if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+        const auto hint = did_you_mean(name, known);
+        throw Error(ErrorCode::usage, "--layer: no layer " + backquoted(name) + " is mapped to a kernel",
+                    hint.empty() ? "layers: " + join(known, ", ") : hint);
+    }
+    std::vector<std::string> wanted;
+    std::copy_if(known.begin(), known.end(), std::back_inserter(wanted), [&](const std::string& name) {
+        return std::find(named.begin(), named.end(), name) != named.end();
+    });
+    return wanted;
+}
+
 }  // namespace
 
 int run_mapping_show(const Context& context) {
@@ -266,19 +283,22 @@ int run_mapping_show(const Context& context) {
         throw Error(ErrorCode::project_file, project.file.string() + ": no layer is mapped to a kernel",
                     "add a [[layers]] entry");
     }
+    const auto names = wanted_layers(mapping, arguments);
     const hub::Cache cache(context.settings().cache);
     std::vector<Place> places;
     for (auto& target : targets_from(context, project.folder))
         places.push_back(place_for(target, arguments));
 
     Json entries = Json::array();
-    for (const auto& entry : mapping.entries()) {
-        for (const auto& [entry_mode, repository] : entry.repositories.all())
-            entries.push_back(entry_to_json(entry.layer, entry.device, entry_mode, repository));
+    for (const auto& name : names) {
+        for (const auto& entry : mapping.entries(name)) {
+            for (const auto& [entry_mode, repository] : entry.repositories.all())
+                entries.push_back(entry_to_json(entry.layer, entry.device, entry_mode, repository));
+        }
     }
-    if (!context.json) print_mapping(mapping);
+    if (!context.json) print_mapping(mapping, names);
     std::size_t width = 0;
-    for (const auto& name : mapping.layer_names())
+    for (const auto& name : names)
         width = std::max(width, name.size());
     Json choices = Json::array();
     for (const auto& place : places) {
@@ -293,7 +313,7 @@ int run_mapping_show(const Context& context) {
                         capability.empty() ? "" : (" of capability " + capability).c_str(),
                         mode.to_string().c_str());
         }
-        for (const auto& name : mapping.layer_names()) {
+        for (const auto& name : names) {
             const auto outcome = outcome_for(name, mapping, place, mode, cache);
             if (context.json) {
                 choice["layers"].push_back(to_json(outcome));

@@ -12,6 +12,20 @@ inline void expect(bool holds, std::string_view claim) {
     if (!holds) std::exit(1);
 }
 
+/// The body of main for an example that reads the project of its folder: says what is wrong where it cannot.
+template <typename Action>
+int in_its_folder(Action action) {
+    try {
+        action();
+        return 0;
+    } catch (const kernels::Error& error) {
+        std::cerr << "error: " << error.what() << '\n'
+                  << "hint: this example reads kernels.toml and kernels.lock of examples/layers-api: run it "
+                     "there\n";
+        return 1;
+    }
+}
+
 /// `action` throws kernels::Error; prints what it says.
 template <typename Action>
 void expect_error(Action action, std::string_view claim) {

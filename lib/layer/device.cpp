@@ -57,7 +57,11 @@ ROCMProperties::ROCMProperties(int min_capability, int max_capability)
 Device::Device(std::string_view type) : m_type(type) {
     const auto& known = device_types();
     if (std::find(known.begin(), known.end(), m_type) != known.end()) return;
-    const auto hint = did_you_mean(m_type, known);
+    auto hint = did_you_mean(m_type, known);
+    const auto colon = m_type.find(':');
+    if (const auto one = std::find(known.begin(), known.end(), m_type.substr(0, colon));
+        colon != std::string::npos && one != known.end())
+        hint = "kernels are chosen for a type of device: " + *one;
     throw Error(ErrorCode::usage, backquoted(m_type) + " is no device",
                 hint.empty() ? "devices: " + join(known, ", ") : hint);
 }

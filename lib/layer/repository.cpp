@@ -46,24 +46,6 @@ std::size_t hash_of(const Reference& reference) noexcept {
     return version != nullptr ? hash_all(version->number) : hash_all(reference.revision()->name);
 }
 
-template <Member member>
-std::size_t hash_of(const HubRepository<member>& one) noexcept {
-    return hash_all(one.name(), hash_of(one.repo()), hash_of(one.reference()),
-                    hash_of(one.trust_remote_code()));
-}
-
-template <Member member>
-std::size_t hash_of(const LocalRepository<member>& one) noexcept {
-    return hash_all(one.name(), fs::hash_value(one.path()));
-}
-
-template <Member member>
-std::size_t hash_of(const LockedRepository<member>& one) noexcept {
-    const auto* locked = one.lock() != nullptr ? one.lock()->find(one.repo()) : nullptr;
-    return hash_all(one.name(), hash_of(one.repo()), hash_of(one.trust_remote_code()),
-                    locked != nullptr ? locked->commit.to_string() : std::string());
-}
-
 }  // namespace
 
 template <Member member>
@@ -189,9 +171,33 @@ TrustRemoteCode trust_of(const Repository& repository) {
         repository);
 }
 
-std::size_t RepositoryHash::operator()(const Repository& repository) const noexcept {
-    return std::visit([&](const auto& one) { return hash_all(repository.index(), hash_of(one)); },
-                      repository);
+}  // namespace kernels::layer
+
+using namespace kernels::layer;
+
+template <Member member>
+std::size_t std::hash<HubRepository<member>>::operator()(const HubRepository<member>& one) const noexcept {
+    return hash_all(one.name(), hash_of(one.repo()), hash_of(one.reference()),
+                    hash_of(one.trust_remote_code()));
 }
 
-}  // namespace kernels::layer
+template <Member member>
+std::size_t std::hash<LocalRepository<member>>::operator()(
+    const LocalRepository<member>& one) const noexcept {
+    return hash_all(one.name(), std::filesystem::hash_value(one.path()));
+}
+
+template <Member member>
+std::size_t std::hash<LockedRepository<member>>::operator()(
+    const LockedRepository<member>& one) const noexcept {
+    const auto* locked = one.lock() != nullptr ? one.lock()->find(one.repo()) : nullptr;
+    return hash_all(one.name(), hash_of(one.repo()), hash_of(one.trust_remote_code()),
+                    locked != nullptr ? locked->commit.to_string() : std::string());
+}
+
+template struct std::hash<LayerRepository>;
+template struct std::hash<FuncRepository>;
+template struct std::hash<LocalLayerRepository>;
+template struct std::hash<LocalFuncRepository>;
+template struct std::hash<LockedLayerRepository>;
+template struct std::hash<LockedFuncRepository>;

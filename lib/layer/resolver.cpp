@@ -82,7 +82,7 @@ struct Resolver::State {
     DeviceCheck check;
     std::optional<lock::Publishers> publishers;
     std::mutex mutex;
-    std::unordered_map<Repository, std::shared_ptr<Slot>, RepositoryHash> slots;
+    std::unordered_map<Repository, std::shared_ptr<Slot>> slots;
 
     State(build::Target machine, const hub::Cache& where, const hub::Hub* through, DeviceCheck device_check)
         : target(std::move(machine)), cache(where), hub(through), check(device_check) {

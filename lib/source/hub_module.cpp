@@ -163,6 +163,18 @@ bool calls_autograd_function(const FunctionSource& function) {
 
 }  // namespace
 
+std::string LayerSource::broken_rules() const {
+    return join(violations, ", ");
+}
+
+std::string LayerSource::unfit_for(bool training, bool torch_compile) const {
+    if (training && !has_backward) return "has no backward";
+    if (training && python_backward)
+        return "has its backward in a Python autograd function, which TorchScript does not run";
+    if (torch_compile && !can_torch_compile) return "cannot be used with torch.compile";
+    return {};
+}
+
 HubModule HubModule::load(const fs::path& folder, bool package) {
     fs::path root = folder;
     std::error_code none;

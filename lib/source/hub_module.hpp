@@ -40,6 +40,11 @@ struct LayerSource {
     std::vector<std::string> violations;
     /// The attributes that forward reads from self without asking for them by hasattr or getattr first.
     std::set<std::string> attributes;
+
+    /// "has the further member size": what forbids the layer in any model. Empty when nothing does.
+    std::string broken_rules() const;
+    /// "has no backward": what its flags forbid. Empty when they fit the use.
+    std::string unfit_for(bool training, bool torch_compile) const;
 };
 
 /// `layers` of a build variant, or the package itself.

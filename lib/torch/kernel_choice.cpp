@@ -81,7 +81,7 @@ const KernelChoice& KernelChooser::choose(const std::string& layer_name) {
 
 KernelChoice KernelChooser::make_choice(const std::string& layer_name) {
     const auto refuse = [](layer::NoKernel reason, const std::string& why) {
-        return KernelChoice{nullptr, "", {reason, why, std::nullopt}};
+        return KernelChoice{nullptr, "", "", "", {reason, why, std::nullopt}};
     };
     if (m_disabled) return refuse(layer::NoKernel::disabled, "DISABLE_KERNEL_MAPPING is set");
     const auto selection = layer::select(m_mapping, layer_name, m_device,
@@ -89,8 +89,19 @@ KernelChoice KernelChooser::make_choice(const std::string& layer_name) {
     if (!selection) return refuse(selection.reason, selection.why);
     KernelChoice choice;
     choice.mode = selection.chosen->mode.to_string();
+    const auto& repository = selection.chosen->repository;
+    choice.hub_layer = layer::member_name(repository);
+    std::visit(
+        [&](const auto& one) {
+            if constexpr (requires { one.path(); }) {
+                choice.repo = one.path().string();
+            } else {
+                choice.repo = one.repo().to_string();
+            }
+        },
+        repository);
     try {
-        choice.kernel = load(layer_name, selection.chosen->repository);
+        choice.kernel = load(layer_name, repository);
     } catch (const Error& error) {
         const bool lacks =
             m_options.hub == nullptr && error.hint().find("kernels download") != std::string::npos;
@@ -119,7 +130,7 @@ std::shared_ptr<const LoadedKernel> KernelChooser::load(const std::string& layer
 }
 
 runtime::LayerEntry row_for(const std::string& path, const std::string& layer, const KernelChoice& choice) {
-    runtime::LayerEntry row{path, layer, "", "", "", "", "kept", "", choice.mode};
+    runtime::LayerEntry row{path, layer, choice.repo, choice.hub_layer, "", "", "kept", "", choice.mode};
     if (choice.kernel != nullptr) {
         const KernelLayer& plan = choice.kernel->plan;
         row.repo = plan.repo.empty() ? plan.variant_folder.string() : plan.repo;

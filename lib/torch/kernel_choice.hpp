@@ -28,6 +28,8 @@ struct Refusal {
 struct KernelChoice {
     std::shared_ptr<const LoadedKernel> kernel;  ///< nullptr: refused
     std::string mode;                            ///< for which the mapping has it
+    std::string repo;                            ///< or the path; also of one that cannot be loaded
+    std::string hub_layer;
     Refusal refusal;
 };
 
@@ -56,8 +58,7 @@ class KernelChooser {
     layer::Resolver m_resolver;
     bool m_disabled;
     std::map<std::string, KernelChoice> m_choices;
-    std::unordered_map<layer::Repository, std::shared_ptr<const LoadedKernel>, layer::RepositoryHash>
-        m_loaded;
+    std::unordered_map<layer::Repository, std::shared_ptr<const LoadedKernel>> m_loaded;
 };
 
 /// A row of the report for a layer, as far as it is known from the choice.

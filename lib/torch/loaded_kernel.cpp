@@ -7,7 +7,6 @@
 #include "kernels/build/build_variant.hpp"
 #include "kernels/core/digest.hpp"
 #include "kernels/core/error.hpp"
-#include "kernels/core/text.hpp"
 #include "kernels/runtime/runtime.hpp"
 
 namespace kernels::torchscript {
@@ -79,21 +78,15 @@ LoadedKernel load_kernel(KernelLayer kernel) {
 }
 
 std::string broken_rule(const LoadedKernel& kernel) {
-    if (kernel.layer.violations.empty()) return {};
-    return "the kernel's layer " + kernel.plan.hub_layer + " " + join(kernel.layer.violations, ", ");
+    const auto why = kernel.layer.broken_rules();
+    return why.empty() ? why : "the kernel's layer " + kernel.plan.hub_layer + " " + why;
 }
 
 std::string unfit_for(const LoadedKernel& kernel, layer::Mode mode) {
-    const std::string name =
-        (kernel.plan.is_function ? "the kernel's function " : "the kernel's layer ") + kernel.plan.hub_layer;
-    if (mode.is_training() && !kernel.layer.has_backward) return name + " has no backward";
-    if (mode.is_training() && kernel.layer.python_backward) {
-        return name + " has its backward in a Python autograd function, which TorchScript does not run";
-    }
-    if (mode.is_torch_compile() && !kernel.layer.can_torch_compile) {
-        return name + " cannot be used with torch.compile";
-    }
-    return {};
+    const auto why = kernel.layer.unfit_for(mode.is_training(), mode.is_torch_compile());
+    if (why.empty()) return why;
+    return (kernel.plan.is_function ? "the kernel's function " : "the kernel's layer ") +
+           kernel.plan.hub_layer + " " + why;
 }
 
 }  // namespace kernels::torchscript

@@ -17,6 +17,12 @@ std::string backend_of(const std::string& device) {
     return device == "npu" ? "cann" : device;
 }
 
+// torch for ROCm calls its devices cuda.
+std::string mapped_name(c10::DeviceType type) {
+    if (type == c10::DeviceType::CUDA && at::globalContext().hasROCM()) return "rocm";
+    return c10::DeviceTypeName(type, true);
+}
+
 // A device's version is a part of the names of builds, and only a torch for the device tells it.
 build::Target foreign_target(const std::string& device, const build::Target& here) {
     const std::string torch = "torch=" + here.torch->to_string();
@@ -36,12 +42,22 @@ build::Target foreign_target(const std::string& device, const build::Target& her
 
 }  // namespace
 
+KernelizeDevice::KernelizeDevice(const torch::Device& device)
+    : std::optional<layer::Device>(mapped_name(device.type())) {}
+
 layer::Device device_of(const std::vector<at::Tensor>& parameters, const KernelizeOptions& options) {
-    if (options.device) return *options.device;
+    if (options.device) {
+        if (!options.device->has_properties()) return *options.device;
+        throw Error(ErrorCode::usage,
+                    "the device " + options.device->to_string() +
+                        ": properties are for the entries of a mapping, and not for a model",
+                    "name " + options.device->type() +
+                        " alone; its capability is the machine's, or that of a target");
+    }
     if (options.target) return layer::device_type_of(*options.target);
     std::set<std::string> names;
     for (const auto& parameter : parameters) {
-        if (parameter.defined()) names.insert(c10::DeviceTypeName(parameter.device().type(), true));
+        if (parameter.defined()) names.insert(mapped_name(parameter.device().type()));
     }
     if (names.size() != 1) {
         std::string list;
@@ -52,8 +68,6 @@ layer::Device device_of(const std::vector<at::Tensor>& parameters, const Kerneli
                                   : "the model's parameters are on several devices: " + list,
                     "name the device with --device");
     }
-    // torch for ROCm calls its devices cuda.
-    if (*names.begin() == "cuda" && at::globalContext().hasROCM()) return "rocm";
     return *names.begin();
 }
 

@@ -3,6 +3,7 @@
 #include <torch/version.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "bound_forward.hpp"
@@ -121,8 +122,30 @@ class Adaptation {
     std::vector<Kept> m_kept;
 };
 
+// A layer to tell of: an extensible one, or one that stays as it is.
+struct Item {
+    std::string path;
+    ExtensibleLayer* layer;
+    const Adaptation::Kept* kept;
+};
+
+std::vector<Item> items_of(torch::nn::Module& model, const std::vector<Adaptation::Kept>& kept) {
+    std::map<std::string, std::size_t> place{{"", 0}};
+    for (const auto& item : model.named_modules("", false))
+        place.emplace(item.key(), place.size());
+    std::vector<Item> items;
+    for (const auto& one : find_layers(model))
+        items.push_back({one.path, one.layer, nullptr});
+    for (const auto& one : kept)
+        items.push_back({one.path, nullptr, &one});
+    std::stable_sort(items.begin(), items.end(), [&](const Item& left, const Item& right) {
+        return place.at(left.path) < place.at(right.path);
+    });
+    return items;
+}
+
 // The layer's kernel, bound to it; nothing, with the reason in the row, when there is none.
-std::shared_ptr<BoundForward> bind(const Found& one, const KernelizeOptions& options, KernelChooser& chooser,
+std::shared_ptr<BoundForward> bind(const Item& one, const KernelizeOptions& options, KernelChooser& chooser,
                                    runtime::LayerEntry& row) {
     const KernelChoice& choice = chooser.choose(one.layer->kernel_layer_name());
     row = row_for(one.path, one.layer->kernel_layer_name(), choice);
@@ -174,9 +197,13 @@ runtime::Manifest kernelize(torch::nn::Module& model, const KernelizeOptions& op
                                    chooser.target()};
         std::vector<std::pair<ExtensibleLayer*, std::shared_ptr<BoundForward>>> outcomes;
         std::optional<std::string> inside;  // a layer that was replaced: what it holds is not called any more
-        for (const auto& one : find_layers(model)) {
+        for (const auto& one : items_of(model, adaptation.kept())) {
             if (inside && one.path.starts_with(*inside)) {
-                outcomes.emplace_back(one.layer, nullptr);
+                if (one.layer != nullptr) outcomes.emplace_back(one.layer, nullptr);
+                continue;
+            }
+            if (one.kept != nullptr) {
+                manifest.layers.push_back(row_of_kept(*one.kept, options, chooser));
                 continue;
             }
             runtime::LayerEntry row;
@@ -188,8 +215,6 @@ runtime::Manifest kernelize(torch::nn::Module& model, const KernelizeOptions& op
             outcomes.emplace_back(one.layer, std::move(bound));
             manifest.layers.push_back(std::move(row));
         }
-        for (const auto& one : adaptation.kept())
-            manifest.layers.push_back(row_of_kept(one, options, chooser));
         for (auto& [layer, bound] : outcomes)
             layer->set_kernel(std::move(bound));
         return manifest;

@@ -101,6 +101,17 @@ class MappingShow(harness.CliTest):
         self.expect_error(2, "DISABLE_KERNEL_MAPPING: `yes` is no number", "mapping", "show", "--target", TARGET,
                           DISABLE_KERNEL_MAPPING="yes")
 
+    def test_layers_by_name(self):
+        self.write_mapping()
+        shown = self.show("--target", TARGET, "--layer", "Gate")
+        self.assertEqual([entry["layer"] for entry in shown["mapping"]], ["Gate"])
+        self.assertEqual([layer["layer"] for layer in shown["choices"][0]["layers"]], ["Gate"])
+        text = self.expect(0, "mapping", "show", "--target", TARGET, "--layer", "Gate").out
+        self.assertNotIn("Norm", text)
+        both = self.layers("--target", TARGET, "--layer", "Norm", "--layer", "Gate")
+        self.assertEqual(sorted(both), ["Gate", "Norm"])
+        self.expect_error(2, "--layer: no layer `Nrom` is mapped", "mapping", "show", "--layer", "Nrom", hint="Norm")
+
     def test_device_and_capability(self):
         self.write_mapping()
         chosen = self.layers("--device", "cuda", "--capability", "86")["Gate"]["chosen"]
@@ -108,6 +119,7 @@ class MappingShow(harness.CliTest):
         self.assertEqual(self.layers("--target", HOPPER, "--capability", "89")["Gate"]["state"], "not-downloaded")
         show = ("mapping", "show")
         self.expect_error(2, "--device: `gpu` is no device", *show, "--device", "gpu", hint="cpu")
+        self.expect_error(2, "--device: `cuda:0` is no device", *show, "--device", "cuda:0", hint="device: cuda")
         self.expect_error(2, "--capability: cpu has no capabilities", *show, "--device", "cpu", "--capability", "80")
         self.expect_error(2, "--capability `8.0`: no capability", *show, "--capability", "8.0", hint="80")
         self.expect_error(2, "computes on cuda", *show, "--device", "rocm", "--target", HOPPER)
@@ -161,6 +173,13 @@ class MappingShow(harness.CliTest):
         self.assertEqual(norm(LAYER, "training|torch-compile"), compiled)
         self.assertEqual(norm(LAYER + "Norm.can_torch_compile = True\n", "training|torch-compile"), ("ready", ""))
         self.assertEqual(norm("class Norm(:\n")[0], "refused")
+        autograd = ("class Same(torch.autograd.Function):\n    @staticmethod\n    def forward(ctx, x):\n        return x\n"
+                    "    @staticmethod\n    def backward(ctx, grad):\n        return grad\n")
+        by_python = LAYER.replace("return x", "return Same.apply(x)") + autograd
+        self.assertEqual(norm(by_python), ("ready", ""))
+        state, why = norm(by_python, "training")
+        self.assertEqual(state, "refused")
+        self.assertIn("backward in a Python autograd function", why)
 
     def test_the_hint_where_no_build_fits(self):
         # What is here cannot tell of other versions, so the hint names the command that can.

@@ -136,9 +136,18 @@ const RepoId* repo_of(const Repository& repository) noexcept;
 /// Local ones are trusted.
 TrustRemoteCode trust_of(const Repository& repository);
 
-/// Equal repositories have equal hashes. (std::hash has no variant of types that it does not know.)
-struct RepositoryHash {
-    std::size_t operator()(const Repository& repository) const noexcept;
-};
-
 }  // namespace kernels::layer
+
+// Equal repositories have equal hashes; so std::hash has layer::Repository as well.
+template <kernels::layer::Member member>
+struct std::hash<kernels::layer::HubRepository<member>> {
+    std::size_t operator()(const kernels::layer::HubRepository<member>& repository) const noexcept;
+};
+template <kernels::layer::Member member>
+struct std::hash<kernels::layer::LocalRepository<member>> {
+    std::size_t operator()(const kernels::layer::LocalRepository<member>& repository) const noexcept;
+};
+template <kernels::layer::Member member>
+struct std::hash<kernels::layer::LockedRepository<member>> {
+    std::size_t operator()(const kernels::layer::LockedRepository<member>& repository) const noexcept;
+};

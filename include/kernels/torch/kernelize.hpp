@@ -37,12 +37,24 @@ LayerBinding use_kernel_func_from_hub(const std::string& func_name, const std::s
 LayerBinding replace_kernel_forward_from_hub(const std::string& class_glob, const std::string& layer_name,
                                              std::function<bool(const torch::jit::Module&)> condition = {});
 
+/// A device to kernelize for, or none: {.device = "cuda"}, {.device = torch::Device("cuda:0")}. A kernel is
+/// chosen for a type of device, so the index is of no matter.
+class KernelizeDevice : public std::optional<layer::Device> {
+  public:
+    using std::optional<layer::Device>::optional;
+    /// Throws Error(usage) for a type that no kernel can be mapped to, such as meta. Where this torch is for
+    /// ROCm, which calls its devices cuda, it is rocm.
+    KernelizeDevice(const torch::Device& device);                                      // NOLINT
+    KernelizeDevice(torch::DeviceType type) : KernelizeDevice(torch::Device(type)) {}  // NOLINT
+};
+
 /// How a model is kernelized. The defaults are those of a process that computes with what is in the cache.
 struct KernelizeOptions {
     /// What the model is for: inference or training, and either with torch_compile.
     layer::Mode mode = layer::Mode::inference;
-    /// Where it computes; taken from its parameters when not given.
-    std::optional<layer::Device> device;
+    /// Where it computes; taken from its parameters when not given. Properties are for entries of mappings,
+    /// and refused here: the capability is that of the machine, or of `target`.
+    KernelizeDevice device;
     /// In which cases a layer may keep its original forward; the others are errors that name it.
     layer::KernelizeFallback use_fallback = layer::KernelizeFallback::standard;
     /// For TorchScript models: which classes carry which layer name. The first that matches counts.
@@ -78,7 +90,8 @@ inline constexpr const char* by_pattern = "matched by pattern";
 /// original.
 ///
 /// Returns a report, which is also the manifest to save with the model: every layer in the order of the
-/// module tree, with repository, commit, variant and mode, replaced or kept with the reason. Throws
+/// module tree, those matched by a pattern last, with repository, commit, variant and mode, replaced or kept
+/// with the reason. Throws
 /// Error(usage) when the device cannot be told, Error(kernelize) for a layer that must not keep its forward,
 /// and what resolving and loading throw; the module then has its original forwards, or is as it was.
 ///

@@ -39,6 +39,11 @@ TEST_CASE("Only known devices exist, with the properties that fit them") {
                          "ROCMProperties: they are no properties of `cuda`", Error);
     CHECK_THROWS_AS(Device("cpu", CUDAProperties(75, 90)), Error);
     CHECK_THROWS_AS(layer::device_with("mps", {1, 2}), Error);
+    try {
+        const Device device("cuda:0");
+    } catch (const Error& error) {
+        CHECK(error.hint() == "kernels are chosen for a type of device: cuda");
+    }
     for (const char* bad : {"", "gpu", "CUDA", "cuda:0"}) {
         CAPTURE(bad);
         CHECK_THROWS_AS(Device{bad}, Error);

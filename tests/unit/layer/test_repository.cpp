@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
@@ -42,7 +43,7 @@ ErrorCode code_of(const auto& make) {
 
 bool equal(const Repository& left, const Repository& right) {
     const bool same = left == right;
-    const layer::RepositoryHash hash;
+    const std::hash<Repository> hash;
     // Different ones may collide, but these few do not.
     CHECK((hash(left) == hash(right)) == same);
     return same;
@@ -162,9 +163,21 @@ TEST_CASE("What any repository tells of itself") {
     CHECK(layer::trust_of(hub) == TrustRemoteCode{true, {}});
     CHECK(layer::trust_of(local).everyone);
     CHECK_FALSE(layer::trust_of(locked).everyone);
-    std::unordered_map<Repository, int, layer::RepositoryHash> memo;
+    std::unordered_map<Repository, int> memo;
     memo[hub] = 1;
     memo[local] = 2;
     CHECK(memo.at(LayerRepository("a/k", "X", KernelVersion{1}, {true, {}})) == 1);
     CHECK(memo.contains(LocalFuncRepository("some/k/", "f")));
+    // Each kind by itself, too.
+    const std::unordered_set<LayerRepository> layers = {
+        {"a/k", "X", KernelVersion{1}}, {"a/k", "X", KernelVersion{1}}, {"a/k", "X", KernelVersion{2}}};
+    CHECK(layers.size() == 2);
+    CHECK(std::unordered_set<LocalLayerRepository>{{"k", "X"}, {"./k", "X"}}.size() == 1);
+    CHECK(std::unordered_set<LockedLayerRepository>{std::get<LockedLayerRepository>(locked)}.contains(
+        std::get<LockedLayerRepository>(locked)));
+    CHECK(std::unordered_set<FuncRepository>{{"a/k", "f", KernelVersion{1}}}.size() == 1);
+    CHECK(std::unordered_set<LocalFuncRepository>{std::get<LocalFuncRepository>(local)}.contains(
+        std::get<LocalFuncRepository>(local)));
+    CHECK(std::unordered_set<LockedFuncRepository>{std::get<LockedFuncRepository>(unlocked)}.contains(
+        std::get<LockedFuncRepository>(unlocked)));
 }

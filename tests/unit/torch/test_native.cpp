@@ -408,3 +408,51 @@ TEST_CASE("A layer whose owner cannot be redirected is an error where it must no
     const auto never = [](const torch::nn::ReLUImpl&) { return false; };
     CHECK(native::kernelize(owner, options, {relu("Plus", never)}).layers.at(0).status == "kept");
 }
+
+TEST_CASE("The device to kernelize for") {
+    const LocalKernel kernel(relu_source);
+    torch::nn::Sequential sequence{torch::nn::ReLU()};
+    auto options = options_with({{"Plus", "cpu", kernel.layer("Plus")}});
+    options.device = torch::Device("cpu");
+    CHECK(native::kernelize(*sequence, options, {relu("Plus", always)}).device == "cpu");
+    CHECK(first(sequence) == 11);
+    CHECK(native::unkernelize(*sequence));
+    CHECK(*torchscript::KernelizeDevice(torch::Device("cuda:1")) == Device("cuda"));
+    CHECK_THROWS_WITH_AS(options.device = torch::Device("meta"), "`meta` is no device", Error);
+    options.device = Device("cuda", layer::CUDAProperties(75, 90));
+    CHECK_THROWS_WITH_AS(native::kernelize(*sequence, options, {relu("Plus", always)}),
+                         doctest::Contains("the device cuda[75..90]: properties are for the entries"), Error);
+    CHECK(first(sequence) == 1);
+}
+
+TEST_CASE("The report is in the order of the module tree, and names what could not be loaded") {
+    const LocalKernel kernel(relu_source);
+    struct OwnerImpl : torch::nn::Module {
+        OwnerImpl() {
+            register_module("first", torch::nn::ReLU());
+            register_module("second", torch::nn::Sequential(torch::nn::ReLU()));
+            register_module("third", torch::nn::ReLU());
+        }
+    };
+    OwnerImpl owner;
+    auto options =
+        options_with({{"Plus", "cpu", kernel.layer("Plus")}, {"Gone", "cpu", kernel.layer("Absent")}});
+    options.device = Device("cpu");
+    const auto modules = [](const runtime::Manifest& report) {
+        std::vector<std::string> names;
+        for (const auto& row : report.layers)
+            names.push_back(row.module + " " + row.status);
+        return names;
+    };
+    CHECK(modules(native::kernelize(owner, options, {relu("Plus", always)})) ==
+          std::vector<std::string>{"first kept", "second.0 replaced", "third kept"});
+    options.use_fallback = KernelizeFallback::all;
+    const auto report = native::kernelize(owner, options, {relu("Gone", always)});
+    REQUIRE(report.layers.size() == 3);
+    for (const auto& row : report.layers) {
+        CHECK(row.status == "kept");
+        CHECK(row.repo == kernel.layer("Absent").path().string());
+        CHECK(row.hub_layer == "Absent");
+        CHECK(contains(row.reason, "there is no layer `Absent`"));
+    }
+}
