@@ -26,11 +26,11 @@ MODES = {
 }
 
 
-def ask(questions):
-    """The answers to `questions`, in order."""
-    probe = os.environ.get("KERNELS_LAYER_PROBE")
+def ask(questions, variable="KERNELS_LAYER_PROBE"):
+    """The answers to `questions`, in order, of the probe that `variable` names."""
+    probe = os.environ.get(variable)
     if not probe:
-        print("skipped: KERNELS_LAYER_PROBE does not name the probe executable")
+        print(f"skipped: {variable} does not name the probe executable")
         sys.exit(SKIP)
     lines = "".join(json.dumps(question) + "\n" for question in questions)
     done = subprocess.run([probe], input=lines, capture_output=True, text=True)
