@@ -5,7 +5,7 @@
 //   from a folder     LocalLayerRepository                      LocalFuncRepository
 //   as locked         LockedLayerRepository                     LockedFuncRepository
 //
-// All are values: they can be copied, compared and hashed, and making one asks no network.
+// All are values, to copy, compare and hash (so is Repository, any of them); making one asks no network.
 #pragma once
 
 #include <cstddef>
@@ -68,8 +68,7 @@ class HubRepository : public NamedMember<member> {
     TrustRemoteCode m_trust;
 };
 
-/// A folder that holds builds, or a `build` folder with them. Equal when name and path, as it is written,
-/// are.
+/// A folder that holds builds, or a `build` folder with them. Equal when name and path, as written, are.
 template <Member member>
 class LocalRepository : public NamedMember<member> {
   public:
@@ -84,8 +83,7 @@ class LocalRepository : public NamedMember<member> {
     std::filesystem::path m_path;
 };
 
-/// A kernel repository at the commit that a project's kernels.lock names. Equal when name, repository, trust,
-/// the entry and the whole lock are: the kernels that it needs come from the same lock.
+/// At the commit that a project's kernels.lock names. Equal when name, repository, trust and whole lock are.
 template <Member member>
 class LockedRepository : public NamedMember<member> {
   public:
@@ -138,7 +136,6 @@ TrustRemoteCode trust_of(const Repository& repository);
 
 }  // namespace kernels::layer
 
-// Equal repositories have equal hashes; so std::hash has layer::Repository as well.
 template <kernels::layer::Member member>
 struct std::hash<kernels::layer::HubRepository<member>> {
     std::size_t operator()(const kernels::layer::HubRepository<member>& repository) const noexcept;
