@@ -3,10 +3,14 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <sstream>
@@ -24,26 +28,61 @@ std::string name_of(const FileRequest& file) {
     return file.repo.to_string() + ": " + file.entry.path;
 }
 
-// Who holds the lock on the open file, as the kernel lists it; 0 when it does not say.
-int lock_holder(int fd) {
+std::string device_name(unsigned major, unsigned minor) {
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%02x:%02x", major, minor);
+    return text.data();
+}
+
+// The value of a line `name:<blank>value` of /proc/self/fdinfo.
+std::string fd_info(int fd, const std::string& name) {
+    std::ifstream info("/proc/self/fdinfo/" + std::to_string(fd));
+    for (std::string line; std::getline(info, line);) {
+        if (line.starts_with(name + ":")) return std::string(trimmed(line.substr(name.size() + 1)));
+    }
+    return {};
+}
+
+// Who holds the lock on the open file, as the system lists it; 0 when it does not say.
+int holder_of(int fd) {
     struct stat status {};
     if (::fstat(fd, &status) != 0) return 0;
+    // Some file systems (btrfs, overlays) show files another device than the list of locks, which has that
+    // of the mount.
+    std::vector<std::string> devices{device_name(major(status.st_dev), minor(status.st_dev))};
+    const std::string mount = fd_info(fd, "mnt_id");
+    std::ifstream mounts("/proc/self/mountinfo");
+    for (std::string line; std::getline(mounts, line);) {
+        // 36 35 98:0 / /mnt …
+        std::istringstream fields(line);
+        std::string id, parent;
+        unsigned major_number = 0, minor_number = 0;
+        char colon = 0;
+        fields >> id >> parent >> major_number >> colon >> minor_number;
+        if (id == mount) devices.push_back(device_name(major_number, minor_number));
+    }
     std::ifstream locks("/proc/locks");
+    return lock_holder(locks, devices, status.st_ino);
+}
+
+}  // namespace
+
+int lock_holder(std::istream& locks, const std::vector<std::string>& devices, std::uint64_t inode) {
     for (std::string line; std::getline(locks, line);) {
         // 1: FLOCK  ADVISORY  WRITE 4242 08:01:131090 0 EOF
         std::istringstream fields(line);
-        std::string number, type, advice, access, pid, inode;
-        fields >> number >> type >> advice >> access >> pid >> inode;
-        const auto colon = inode.rfind(':');
-        if (colon == std::string::npos || inode.substr(colon + 1) != std::to_string(status.st_ino)) continue;
+        std::string number, type, advice, access, pid, place;
+        fields >> number >> type >> advice >> access >> pid >> place;
+        const bool is_it = std::any_of(devices.begin(), devices.end(), [&](const std::string& device) {
+            return place == device + ":" + std::to_string(inode);
+        });
+        if (type != "FLOCK" || !is_it) continue;
         int holder = 0;
         std::from_chars(pid.data(), pid.data() + pid.size(), holder);
         return holder;
     }
     return 0;
 }
-
-}  // namespace
 
 Error disk_error(const fs::path& path, const char* what, int error) {
     return {ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
@@ -75,7 +114,7 @@ BlobLock::BlobLock(const fs::path& path, const Settings& settings, const std::fu
         const bool cancelled = settings.cancel != nullptr && settings.cancel->load();
         if (cancelled || (reason != EWOULDBLOCK && reason != EINTR) ||
             std::chrono::steady_clock::now() > until) {
-            const int holder = lock_holder(m_fd);
+            const int holder = holder_of(m_fd);
             ::close(m_fd);
             if (cancelled) throw Error(ErrorCode::interrupted, "interrupted", "run it again to go on");
             if (reason == EWOULDBLOCK) {
@@ -87,7 +126,7 @@ BlobLock::BlobLock(const fs::path& path, const Settings& settings, const std::fu
             }
             throw disk_error(path, "cannot be locked", reason);
         }
-        if (!told) waiting(lock_holder(m_fd));
+        if (!told) waiting(holder_of(m_fd));
         told = true;
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
@@ -104,7 +143,7 @@ IncompleteBlob::IncompleteBlob(const FileRequest& file, const fs::path& blob,
     fs::create_directories(blob.parent_path(), error);
     m_fd = ::open(m_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (m_fd < 0) throw disk_error(m_path, "cannot be written", errno);
-    m_writer.emplace(m_fd, m_path, file.entry.hasher());
+    start_writer();
     // What an earlier run left is hashed once and then continued; whether it is right shows at the end.
     std::vector<char> buffer(std::size_t{1} << 20U);
     for (;;) {
@@ -128,12 +167,19 @@ IncompleteBlob::~IncompleteBlob() {
     if (m_offset == 0) fs::remove(m_path, ignored);  // nothing to resume
 }
 
+// Metadata names the SHA-256 of all files, git's own hash serves the Hub only: both come from one pass.
+void IncompleteBlob::start_writer() {
+    std::optional<Hasher> sha256;
+    if (!m_file.entry.lfs_sha256) sha256.emplace(HashAlgorithm::sha256);
+    m_writer.emplace(m_fd, m_path, m_file.entry.hasher(), std::move(sha256));
+}
+
 void IncompleteBlob::restart() {
     m_writer.reset();
     if (::ftruncate(m_fd, 0) != 0 || ::lseek(m_fd, 0, SEEK_SET) != 0)
         throw disk_error(m_path, "cannot be written", errno);
     m_offset = 0;
-    m_writer.emplace(m_fd, m_path, m_file.entry.hasher());
+    start_writer();
 }
 
 void IncompleteBlob::begin(const Response& head) {
@@ -178,6 +224,7 @@ void IncompleteBlob::commit() {
                         ", got " + actual,
                     "the server or a proxy between changed the file; nothing was kept");
     }
+    m_sha256 = m_file.entry.lfs_sha256 ? actual : to_hex(m_writer->finish_second());
     m_writer.reset();
     if (::fsync(m_fd) != 0) throw disk_error(m_path, "cannot be written", errno);
     if (::rename(m_path.c_str(), m_blob.c_str()) != 0) throw disk_error(m_blob, "cannot be written", errno);

@@ -4,14 +4,20 @@
 #include <atomic>
 #include <filesystem>
 #include <functional>
+#include <istream>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "hashing_writer.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/hub/fetch.hpp"
 
 namespace kernels::hub {
+
+/// Who holds a flock on the inode on one of the devices (in the form `major:minor` of /proc/locks), by a text
+/// like that file; 0 when it does not say.
+int lock_holder(std::istream& locks, const std::vector<std::string>& devices, std::uint64_t inode);
 
 /// What to say when the cache's disk refuses, by errno.
 Error disk_error(const std::filesystem::path& path, const char* what, int error);
@@ -44,10 +50,14 @@ class IncompleteBlob final : public BodySink {
     void write(std::string_view bytes) override;
     /// Checks size and hash, syncs and renames. Throws Error(verification) after removing what was wrong.
     void commit();
+    /// The hexadecimal SHA-256 of all bytes, after commit().
+    const std::string& sha256() const noexcept { return m_sha256; }
     /// Starts over with nothing.
     void restart();
 
   private:
+    void start_writer();
+
     const FileRequest& m_file;
     std::filesystem::path m_blob;
     std::filesystem::path m_path;
@@ -56,6 +66,7 @@ class IncompleteBlob final : public BodySink {
     std::uint64_t m_offset = 0;
     std::uint64_t m_received = 0;
     std::optional<HashingWriter> m_writer;
+    std::string m_sha256;
 };
 
 }  // namespace kernels::hub

@@ -128,6 +128,16 @@ bool take_from(const fs::path& donor, IncompleteBlob& blob, std::uint64_t size,
     }
 }
 
+// The same bytes in other repositories' folders.
+std::vector<fs::path> copies_elsewhere(const Cache& cache, const FileRequest& file) {
+    std::vector<fs::path> found;
+    for (const auto& repo : cache.repositories()) {
+        const fs::path blob = cache.blob_path(repo, file.entry.etag());
+        if (repo != file.repo && has_size(blob, file.entry)) found.push_back(blob);
+    }
+    return found;
+}
+
 bool are_the_same(const fs::path& a, const fs::path& b) {
     std::error_code error;
     return fs::equivalent(a, b, error) && !error;
@@ -135,15 +145,15 @@ bool are_the_same(const fs::path& a, const fs::path& b) {
 
 FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpClient& http, const Cache& cache,
                       const std::optional<fs::path>& twin, Verified& verified, Monitor& monitor) {
-    FetchedFile result{file, {}, 0, false};
+    FetchedFile result{file, {}, 0, false, file.entry.lfs_sha256.value_or("")};
     const fs::path blob = cache.blob_path(file.repo, file.entry.etag());
     const auto present = cache.find_file(file.repo, file.commit, file.entry.path);
     const auto is_right = [&](const fs::path& path) {
         return verified.is_right(file.repo, path, file.entry, result.checked);
     };
     std::optional<fs::path> damaged;
-    if (present && has_size(*present, file.entry)) {
-        if (is_right(*present)) {
+    if (present) {
+        if (has_size(*present, file.entry) && is_right(*present)) {
             result.path = *present;
             return result;
         }
@@ -152,7 +162,8 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
     // A link that was just found wrong leads to the blob: no need to read it again.
     const bool blob_is_wrong = damaged && are_the_same(*damaged, blob);
     if (blob_is_wrong || !has_size(blob, file.entry) || !is_right(blob)) {
-        if (!damaged && has_size(blob, file.entry)) damaged = blob;
+        std::error_code unreadable;
+        if (!damaged && fs::exists(blob, unreadable)) damaged = blob;
         auto donors = settings.donors ? settings.donors(file) : std::vector<fs::path>{};
         if (twin) donors.push_back(*twin);
         std::erase_if(donors, [](const fs::path& donor) {
@@ -171,25 +182,35 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
                 file.repo.to_string() + ": " + file.entry.path + " is not in the cache, and this is offline",
                 "run `kernels download` once online");
         };
-        if (donors.empty()) refuse_offline();
+        if (donors.empty() && copies_elsewhere(cache, file).empty()) refuse_offline();
         if (damaged) {
             log::warning(damaged->string() + ": its bytes do not match their hash; they are fetched again");
         }
         monitor.started(file);
-        const BlobLock lock(cache.lock_path(file.repo, file.entry.etag()), settings,
-                            [&](int pid) { monitor.waiting(file, pid); });
+        // Another process may want the same bytes for another repository: a lock on the content comes first.
+        // huggingface_hub knows the second only, which is the repository's own.
+        const auto wait = [&](int pid) { monitor.waiting(file, pid); };
+        const BlobLock content_lock(cache.root() / ".locks" / "content" / (file.entry.etag() + ".lock"),
+                                    settings, wait);
+        const BlobLock lock(cache.lock_path(file.repo, file.entry.etag()), settings, wait);
         // Another process may have brought it meanwhile.
         if (!has_size(blob, file.entry) || !is_right(blob)) {
             IncompleteBlob incomplete(
                 file, blob, [&](std::uint64_t bytes) { monitor.progressed(file, bytes); }, settings.cancel);
+            for (auto& copy : copies_elsewhere(cache, file))
+                donors.push_back(std::move(copy));
             const bool taken = std::any_of(donors.begin(), donors.end(), [&](const fs::path& donor) {
-                return take_from(donor, incomplete, file.entry.size, settings.cancel);
+                if (take_from(donor, incomplete, file.entry.size, settings.cancel)) return true;
+                // A blob is named by its bytes; a file at a path may be of another version and right there.
+                if (donor.filename() == file.entry.etag()) damaged = donor;
+                return false;
             });
             if (!taken) {
                 refuse_offline();
                 result.transferred = download(file, incomplete, settings, http);
             }
             verified.note(file.repo, blob);
+            result.sha256 = incomplete.sha256();
             result.checked = true;
         }
         monitor.finished(file);
@@ -243,6 +264,7 @@ std::vector<FetchOutcome> fetch_each(std::span<const FileRequest> files, const S
     const auto work = [&] {
         for (std::size_t job = next++; job < jobs.size(); job = next++) {
             std::optional<fs::path> twin;
+            std::string sha256;
             const FetchOutcome* failed = nullptr;
             for (const std::size_t index : *jobs[job]) {
                 auto& outcome = outcomes[index];
@@ -254,6 +276,8 @@ std::vector<FetchOutcome> fetch_each(std::span<const FileRequest> files, const S
                 try {
                     outcome.file = fetch_one(files[index], settings, http, cache, twin, verified, listener);
                     twin = outcome.file->path;
+                    if (outcome.file->sha256.empty()) outcome.file->sha256 = sha256;
+                    sha256 = outcome.file->sha256;
                 } catch (const Error& error) {
                     if (error.code() == ErrorCode::interrupted) fatal[index] = std::current_exception();
                     outcome.error = error;

@@ -18,8 +18,8 @@ constexpr std::uint64_t sync_step = std::uint64_t{64} << 20U;
 
 }  // namespace
 
-HashingWriter::HashingWriter(int fd, std::filesystem::path path, Hasher hasher)
-    : m_fd(fd), m_path(std::move(path)), m_hasher(std::move(hasher)) {}
+HashingWriter::HashingWriter(int fd, std::filesystem::path path, Hasher hasher, std::optional<Hasher> second)
+    : m_fd(fd), m_path(std::move(path)), m_hasher(std::move(hasher)), m_second(std::move(second)) {}
 
 HashingWriter::~HashingWriter() {
     if (!m_thread.joinable()) return;
@@ -57,7 +57,7 @@ void HashingWriter::append(std::string_view bytes) {
 std::string HashingWriter::finish() {
     std::unique_lock lock(m_mutex);
     m_changed.wait(lock, [&] { return m_queue.empty() && !m_busy; });
-    m_hasher.update(std::exchange(m_block, {}));
+    hash_only(std::exchange(m_block, {}));
     return m_hasher.finish();
 }
 
@@ -70,7 +70,7 @@ void HashingWriter::hash_blocks() {
         m_queue.pop_front();
         m_busy = true;
         lock.unlock();
-        m_hasher.update(block);
+        hash_only(block);
         lock.lock();
         m_busy = false;
         block.clear();

@@ -6,6 +6,7 @@
 #include <deque>
 #include <filesystem>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -20,17 +21,23 @@ namespace kernels::hub {
 class HashingWriter {
   public:
     /// `path` is named in errors; the file stays the caller's to close, after this object.
-    HashingWriter(int fd, std::filesystem::path path, Hasher hasher);
+    /// `second` takes the same bytes, for who needs another hash of them.
+    HashingWriter(int fd, std::filesystem::path path, Hasher hasher, std::optional<Hasher> second = {});
     ~HashingWriter();
     HashingWriter(const HashingWriter&) = delete;
     HashingWriter& operator=(const HashingWriter&) = delete;
 
     /// Takes bytes that are in the file already.
-    void hash_only(std::string_view bytes) { m_hasher.update(bytes); }
+    void hash_only(std::string_view bytes) {
+        m_hasher.update(bytes);
+        if (m_second) m_second->update(bytes);
+    }
     /// Throws Error(failed) when the disk refuses.
     void append(std::string_view bytes);
-    /// The raw digest of all bytes; the object can not be used afterwards.
+    /// The raw digest of all bytes; the object takes no more afterwards.
     std::string finish();
+    /// That of the second hasher, after finish().
+    std::string finish_second() { return m_second->finish(); }
 
   private:
     void store(std::string_view bytes);
@@ -39,6 +46,7 @@ class HashingWriter {
     int m_fd;
     std::filesystem::path m_path;
     Hasher m_hasher;
+    std::optional<Hasher> m_second;
     std::string m_block;
     std::uint64_t m_unsynced = 0;
 

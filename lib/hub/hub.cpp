@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
@@ -185,8 +186,14 @@ Tree Hub::tree(const RepoId& repo, const Commit& commit) const {
     if (m_settings.offline) throw offline_error(what, "the list of its files");
     Tree tree;
     std::string url = api(repo, "tree/" + commit.to_string() + "?recursive=true&expand=false");
-    constexpr int most_pages = 10'000;
-    for (int page = 0; page < most_pages; ++page) {
+    constexpr std::size_t most_pages = 10'000;
+    std::set<std::string> pages;
+    while (pages.size() < most_pages) {
+        if (!pages.insert(url).second) {
+            throw Error(ErrorCode::network,
+                        what + ": the pages of the list of its files go round in a circle",
+                        "is HF_ENDPOINT a Hub?");
+        }
         const Response response = get(url, what);
         parse_tree(response.body, what, tree);
         const auto next = next_page(response);

@@ -50,6 +50,37 @@ TreeEntry parse_entry(const Json& item, const std::string& origin) {
     return entry;
 }
 
+// A path names one file, and no file is a folder too. `tree` is sorted.
+void refuse_conflicts(const Tree& tree, const std::string& origin) {
+    const auto is_file = [&](std::string_view path) {
+        return std::binary_search(tree.files.begin(), tree.files.end(), path,
+                                  [](const auto& a, const auto& b) {
+                                      if constexpr (std::is_same_v<std::decay_t<decltype(a)>, TreeEntry>)
+                                          return std::string_view(a.path) < b;
+                                      else
+                                          return a < std::string_view(b.path);
+                                  });
+    };
+    for (std::size_t i = 0; i < tree.files.size(); ++i) {
+        const std::string& path = tree.files[i].path;
+        if (i > 0 && tree.files[i - 1].path == path) {
+            throw Error(ErrorCode::verification,
+                        origin + ": refused a list with two files " + backquoted(path));
+        }
+        // The files of a folder are neighbours: its path was looked up for the one before.
+        const std::string_view before = i > 0 ? std::string_view(tree.files[i - 1].path) : std::string_view();
+        for (auto slash = path.rfind('/'); slash != std::string::npos && slash > 0;
+             slash = path.rfind('/', slash - 1)) {
+            const std::string_view folder = std::string_view(path).substr(0, slash);
+            if (before.starts_with(std::string_view(path).substr(0, slash + 1))) break;
+            if (is_file(folder)) {
+                throw Error(ErrorCode::verification, origin + ": refused a list where " + backquoted(folder) +
+                                                         " is a file and the folder of " + backquoted(path));
+            }
+        }
+    }
+}
+
 }  // namespace
 
 void parse_tree(std::string_view text, const std::string& origin, Tree& tree) {
@@ -71,6 +102,7 @@ void parse_tree(std::string_view text, const std::string& origin, Tree& tree) {
     }
     std::sort(tree.files.begin(), tree.files.end(),
               [](const TreeEntry& a, const TreeEntry& b) { return a.path < b.path; });
+    refuse_conflicts(tree, origin);
 }
 
 std::string tree_to_json(const Tree& tree) {

@@ -35,8 +35,11 @@ std::string content_hash(const fs::path& file, Hasher hasher, const std::atomic<
 std::optional<Verified::Stamp> Verified::stamp_of(const fs::path& file) {
     struct stat status {};
     if (::stat(file.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
-    // Whole seconds: archives and image layers keep no more.
-    return Stamp{static_cast<std::uint64_t>(status.st_size), static_cast<std::int64_t>(status.st_mtime)};
+    const auto nanoseconds = [](const timespec& time) {
+        return static_cast<std::int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
+    };
+    return Stamp{static_cast<std::uint64_t>(status.st_size), nanoseconds(status.st_mtim),
+                 nanoseconds(status.st_ctim), static_cast<std::uint64_t>(status.st_ino)};
 }
 
 // A link stands for its blob, which several snapshots may share.
@@ -60,12 +63,17 @@ Verified::Known& Verified::known(const RepoId& repo) {
     if (!text) return place->second;
     for (const auto line : split(*text, '\n')) {
         Stamp stamp;
-        const char* const end = line.data() + line.size();
-        const auto size = std::from_chars(line.data(), end, stamp.size);
-        if (size.ec != std::errc() || size.ptr == end || *size.ptr != ' ') continue;
-        const auto seconds = std::from_chars(size.ptr + 1, end, stamp.seconds);
-        if (seconds.ec != std::errc() || seconds.ptr == end || *seconds.ptr != ' ') continue;
-        place->second.files.insert_or_assign(std::string(seconds.ptr + 1, end), stamp);
+        const char* at = line.data();
+        const char* const end = at + line.size();
+        const auto read = [&](auto& number) {
+            const auto [stop, status] = std::from_chars(at, end, number);
+            if (status != std::errc() || stop == end || *stop != ' ') return false;
+            at = stop + 1;
+            return true;
+        };
+        if (!read(stamp.size) || !read(stamp.modified) || !read(stamp.changed) || !read(stamp.inode))
+            continue;
+        place->second.files.insert_or_assign(std::string(at, end), stamp);
     }
     return place->second;
 }
@@ -114,7 +122,8 @@ void Verified::save() noexcept {
                 // What is gone is forgotten.
                 std::error_code error;
                 if (!fs::exists(m_cache.root() / name, error)) continue;
-                text += std::to_string(stamp.size) + " " + std::to_string(stamp.seconds) + " " + name + "\n";
+                text += std::to_string(stamp.size) + " " + std::to_string(stamp.modified) + " " +
+                        std::to_string(stamp.changed) + " " + std::to_string(stamp.inode) + " " + name + "\n";
             }
             write_file(record(repo), text);
         } catch (const std::exception& error) {

@@ -12,9 +12,10 @@
 namespace kernels::hub {
 
 /// Other programs write to the cache too, and some name a blob before they have looked at its bytes. So a
-/// file counts as right only after it was hashed here, for as long as its size and time of change stay the
-/// same. Kept in
-/// `<cache>/kernels--org--name/verified`, a line `SIZE SECONDS PATH` each; who loses it hashes once more.
+/// file counts as right only after it was hashed here, for as long as its size, inode and times stay the
+/// same. The time of modification can be set back, that of the inode's change can not. Kept in
+/// `<cache>/kernels--org--name/verified`, a line `SIZE MODIFIED CHANGED INODE PATH` each (nanoseconds); who
+/// loses it, or copies the cache, hashes once more.
 /// Thread-safe.
 class Verified {
   public:
@@ -38,7 +39,9 @@ class Verified {
   private:
     struct Stamp {
         std::uint64_t size = 0;
-        std::int64_t seconds = 0;
+        std::int64_t modified = 0;
+        std::int64_t changed = 0;
+        std::uint64_t inode = 0;
         friend bool operator==(const Stamp&, const Stamp&) = default;
     };
     struct Known {

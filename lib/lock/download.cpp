@@ -79,7 +79,14 @@ build::Metadata check_build(const DownloadedBuild& build, bool files) {
     for (const auto& remark : build::remarks(metadata)) {
         (remark.is_warning ? log::warning : log::info)(what + ": " + remark.text);
     }
-    auto violations = files ? verify::digest_violations(metadata, build.folder) : std::vector<std::string>{};
+    // What was hashed on its way is not read again.
+    std::map<std::string, std::string> known;
+    for (const auto& file : build.files) {
+        if (!file.sha256.empty())
+            known.emplace(file.path.lexically_relative(build.folder).generic_string(), file.sha256);
+    }
+    auto violations =
+        files ? verify::digest_violations(metadata, build.folder, known) : std::vector<std::string>{};
     if (!violations.empty()) {
         throw Error(ErrorCode::verification,
                     what + ": its files are not the ones that its metadata.json names",

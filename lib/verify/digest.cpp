@@ -17,9 +17,16 @@ bool counts(const std::string& path) {
 
 }  // namespace
 
-std::vector<std::string> digest_violations(const build::Metadata& metadata, const fs::path& folder) {
+std::vector<std::string> digest_violations(const build::Metadata& metadata, const fs::path& folder,
+                                           const std::map<std::string, std::string>& sha256) {
     std::vector<std::string> violations;
     if (!metadata.digest) return violations;
+    const auto hash_of = [&](const std::string& path, const fs::path& file) {
+        if (metadata.digest->algorithm == HashAlgorithm::sha256) {
+            if (const auto known = sha256.find(path); known != sha256.end()) return known->second;
+        }
+        return hash_file(metadata.digest->algorithm, file);
+    };
     std::set<std::string> seen;
     std::error_code error;
     for (auto entry = fs::recursive_directory_iterator(folder, error);
@@ -31,8 +38,7 @@ std::vector<std::string> digest_violations(const build::Metadata& metadata, cons
         const auto expected = metadata.digest->files.find(path);
         if (expected == metadata.digest->files.end()) {
             violations.push_back(path + ": not in the digest of metadata.json");
-        } else if (to_base64(from_hex(hash_file(metadata.digest->algorithm, entry->path()))) !=
-                   expected->second) {
+        } else if (to_base64(from_hex(hash_of(path, entry->path()))) != expected->second) {
             violations.push_back(path + ": differs from the digest of metadata.json");
         }
     }

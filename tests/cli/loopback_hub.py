@@ -31,7 +31,7 @@ def build(variant, name="demo", version=1, size=20000, **more):
     library = (f"{name} {version} {variant} ".encode() * (size // 16 + 1))[:size]
     return {f"build/{variant}/metadata.json": metadata(name, version, backend, **more),
             f"build/{variant}/__init__.py": f"# {name} {version}\n".encode(),
-            f"build/{variant}/layers.py": b"import torch\n\n\nclass Demo(torch.nn.Module):\n    pass\n",
+            f"build/{variant}/layers.py": f"# {name}\nimport torch\n\n\nclass Demo(torch.nn.Module):\n    pass\n".encode(),
             f"build/{variant}/_{name}.abi3.so": library}
 
 

@@ -31,6 +31,7 @@ struct FetchedFile {
     std::filesystem::path path;     ///< in the snapshot
     std::uint64_t transferred = 0;  ///< bytes that came over the network; 0 when the cache had the file
     bool checked = false;           ///< its bytes were hashed in this run; else an earlier one had done so
+    std::string sha256;             ///< hexadecimal, where it is known without reading the file again
 };
 
 /// What became of one file: exactly one of the two is there.

@@ -39,7 +39,7 @@ struct Tree {
 
 /// Adds one page of the Hub's JSON tree listing. Throws Error(network) when it is no such listing and
 /// Error(verification) when an entry's path is absolute, contains `..`, control characters or is overlong, or
-/// the entry is no plain file.
+/// the entry is no plain file, or two of them cannot be there at once (`a` twice, or `a` and `a/b`).
 void parse_tree(std::string_view json, const std::string& origin, Tree& tree);
 /// The listing in the Hub's own form; parse_tree reads it back.
 std::string tree_to_json(const Tree& tree);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,9 @@ namespace kernels::verify {
 /// Compares the files of a variant's folder with the digest of its metadata: one line for each missing,
 /// changed or additional file, empty when all is right. Like the Python client it leaves out metadata.json,
 /// its signature and Python bytecode. Without a digest nothing can be wrong.
+/// Files of which `sha256` (path below the folder, hexadecimal) knows the hash are not read.
 std::vector<std::string> digest_violations(const build::Metadata& metadata,
-                                           const std::filesystem::path& variant_folder);
+                                           const std::filesystem::path& variant_folder,
+                                           const std::map<std::string, std::string>& sha256 = {});
 
 }  // namespace kernels::verify

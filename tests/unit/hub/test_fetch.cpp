@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <sstream>
 
 #include "fault_server.hpp"
+#include "hub/blob_file.hpp"
 #include "kernels/core/digest.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/hub/fetch.hpp"
@@ -131,6 +133,14 @@ TEST_CASE_FIXTURE(Fixture, "what others wrote is hashed once, and fetched again 
         CHECK(run(server).front().transferred == content.size());
         CHECK(server.heads().size() == 2);
     }
+    SUBCASE("changed in place, with its time set back") {
+        run(server);
+        const auto time = fs::last_write_time(blob);
+        write_file(blob, std::string(content.size(), 'x'));
+        fs::last_write_time(blob, time);
+        CHECK(run(server).front().transferred == content.size());
+        CHECK(server.heads().size() == 2);
+    }
     SUBCASE("a copy of its own in a snapshot, as where links are impossible") {
         run(server);
         const auto copy = cache.snapshot_folder(repo, commit) / file.entry.path;
@@ -150,6 +160,61 @@ TEST_CASE_FIXTURE(Fixture, "wrong bytes in the cache are no network error offlin
     fs::remove(blob);
     CHECK(failure(server).code() == ErrorCode::network);
     CHECK(server.heads().empty());
+}
+
+TEST_CASE_FIXTURE(Fixture, "the SHA-256 of what streamed is known, whatever names the blob") {
+    const std::string sha256 = hash_bytes(HashAlgorithm::sha256, content);
+    FileRequest twin{repo, commit, entry_of("build/w/k.py", content, false)};
+    SUBCASE("by SHA-256") {
+        twin.entry.lfs_sha256 = sha256;
+    }
+    SUBCASE("by git's hash") {
+        file.entry.lfs_sha256.reset();
+    }
+    SUBCASE("by git's hash, resumed") {
+        file.entry.lfs_sha256.reset();
+        part = cache.blob_path(repo, file.entry.oid).string() + ".incomplete";
+        leave_part(content.substr(0, 4000));
+    }
+    const FaultServer server(whole);
+    settings.endpoint = server.url();
+    const auto http = make_http_client(settings);
+    const std::vector<FileRequest> files{file, twin};
+    for (const auto& fetched : fetch(files, settings, *http, cache))
+        CHECK(fetched.sha256 == sha256);
+}
+
+TEST_CASE_FIXTURE(Fixture, "equal bytes in another repository's folder are taken, when they are right") {
+    const RepoId other = RepoId::parse("org/other");
+    const fs::path copy = cache.blob_path(other, file.entry.etag());
+    fs::create_directories(copy.parent_path());
+    const FaultServer server(whole);
+    SUBCASE("right") {
+        write_file(copy, content);
+        CHECK(run(server).front().transferred == 0);
+        CHECK(server.heads().empty());
+    }
+    SUBCASE("wrong") {
+        write_file(copy, std::string(content.size(), 'x'));
+        CHECK(run(server).front().transferred == content.size());
+    }
+    check_right();
+}
+
+TEST_CASE("the holder of a lock is known by device and inode") {
+    const std::string text =
+        "1: POSIX  ADVISORY  WRITE 1 08:01:99 0 EOF\n"
+        "2: FLOCK  ADVISORY  WRITE 2 00:1a:99 0 EOF\n"
+        "3: FLOCK  ADVISORY  WRITE 3 08:01:99 0 EOF\n"
+        "3: -> FLOCK  ADVISORY  WRITE 4 08:01:99 0 EOF\n";
+    const auto holder = [&](const std::vector<std::string>& devices, std::uint64_t inode) {
+        std::istringstream locks(text);
+        return lock_holder(locks, devices, inode);
+    };
+    CHECK(holder({"08:01"}, 99) == 3);
+    CHECK(holder({"00:33", "00:1a"}, 99) == 2);
+    CHECK(holder({"08:02"}, 99) == 0);
+    CHECK(holder({"08:01"}, 9) == 0);
 }
 
 TEST_CASE_FIXTURE(Fixture, "an empty file") {

@@ -104,6 +104,48 @@ TEST_CASE_FIXTURE(Fixture, "a next page on another host is refused and nothing i
     CHECK_FALSE(cache.read_listing(repo, commit_a));
 }
 
+TEST_CASE_FIXTURE(Fixture, "pages that lead back to one that was read are refused at once") {
+    std::size_t length = 1;
+    SUBCASE("to itself") {}
+    SUBCASE("in a circle") {
+        length = 3;
+    }
+    http.answer = [&](const std::string& url) {
+        const auto cursor = url.find("&cursor=");
+        const std::string first = url.substr(0, cursor);
+        const std::size_t page = cursor == std::string::npos ? 0 : std::stoul(url.substr(cursor + 8));
+        const std::size_t next = (page + 1) % length;
+        return Response{200,
+                        {{"link", "<" + first + (next == 0 ? "" : "&cursor=" + std::to_string(next)) +
+                                      ">; rel=\"next\""}},
+                        "[]",
+                        ""};
+    };
+    CHECK(error_of([&] { hub.tree(repo, commit_a); }).code() == ErrorCode::network);
+    CHECK(http.urls.size() == length);
+}
+
+TEST_CASE("a list of files that cannot all be there is refused, across pages too") {
+    using Paths = std::vector<std::string>;
+    const auto read = [](const Paths& paths) {
+        Tree tree;
+        for (const auto& path : paths)
+            parse_tree("[" + file_json(path) + "]", "org/name", tree);
+        return tree.files.size();
+    };
+    for (const auto& paths : {Paths{"a", "a"},
+                              {"a", "a-b", "a/b"},
+                              {"a/b/c/d", "a"},
+                              {"x/a/b", "x/a/c", "x/a"},
+                              {"x/a/b", "x/a", "x/a.c"}}) {
+        CAPTURE(paths.back());
+        const Error error = error_of([&] { read(paths); });
+        CHECK(error.code() == ErrorCode::verification);
+        CHECK(std::string(error.what()).find("refused") != std::string::npos);
+    }
+    CHECK(read({"a/b", "a-b", "ab", "a/c/b", "a/c.b", "b"}) == 6);
+}
+
 TEST_CASE("The name of a ref cannot lead out of the cache") {
     const TemporaryFolder folder;
     const Cache cache(folder / "cache" / "hub");

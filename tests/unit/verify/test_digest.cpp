@@ -57,6 +57,20 @@ TEST_CASE("Missing, changed and additional files are each named") {
     CHECK(violations[2] == "sub/c.py: not in the digest of metadata.json");
 }
 
+TEST_CASE("A file whose hash is known is not read, where it is the digest's kind of hash") {
+    for (const auto algorithm : {HashAlgorithm::sha256, HashAlgorithm::sha512}) {
+        const Build build(algorithm);
+        write_file(build.folder / "a.py", "changed behind our back");
+        const auto with = [&](const std::string& bytes) {
+            return verify::digest_violations(build.metadata, build.folder.path(),
+                                             {{"a.py", hash_bytes(HashAlgorithm::sha256, bytes)}})
+                .size();
+        };
+        CHECK(with("a = 1\n") == (algorithm == HashAlgorithm::sha256 ? 0 : 1));
+        CHECK(with("a = 2\n") == 1);
+    }
+}
+
 TEST_CASE("The signature and bytecode do not count; links into a cache do") {
     const Build build(HashAlgorithm::sha256);
     write_file(build.folder / "metadata.json.sigstore", "x");
