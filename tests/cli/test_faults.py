@@ -127,7 +127,7 @@ class Faults(FaultTest):
         names = [f"many{i}" for i in range(10)]
         for name in names:
             self.publish(f"demo/{name}", "v1", files(name))
-        self.write_project("\n".join(f'"demo/{name}" = 1' for name in names))
+        self.write_project("\n".join(f'"demo/{name}" = 1' for name in names), "trust-remote-code = true")  # straight to the files
         hub = self.serve()
         self.kernels("lock")
         hub.stop()
