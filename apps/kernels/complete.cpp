@@ -147,9 +147,9 @@ class Completer {
         if (colon == std::string::npos)
             return repositories(word.substr(equals + 1), before + word.substr(0, equals + 1));
         std::string repo = word.substr(equals + 1, colon - equals - 1);
-        std::string reference;
+        std::optional<Reference> reference;
         if (const auto at = repo.find('@'); at != std::string::npos) {
-            reference = repo.substr(at + 1);
+            reference = Reference::parse(repo.substr(at + 1));
             repo.resize(at);
         }
         for (const auto& name : layers_in(RepoId::parse(repo), reference))
@@ -180,9 +180,9 @@ class Completer {
     }
 
     // The classes of the layers.py of any cached build.
-    std::set<std::string> layers_in(const RepoId& repo, const std::string& reference) const {
+    std::set<std::string> layers_in(const RepoId& repo, const std::optional<Reference>& reference) const {
         const hub::Cache cache(m_cache);
-        const auto commit = reference.empty() ? std::nullopt : cache.read_ref(repo, reference);
+        const auto commit = reference ? cache.read_ref(repo, *reference) : std::nullopt;
         std::set<std::string> names;
         std::error_code error;
         const fs::path snapshots = cache.repo_folder(repo) / "snapshots";

@@ -66,7 +66,7 @@ nlohmann::ordered_json to_json(const lock::LockedKernel& kernel) {
     if (const auto* version = reference.version()) {
         document["version"] = version->number;
     } else {
-        document["revision"] = reference.revision()->name;
+        document["revision"] = reference.revision()->name();
     }
     document["commit"] = kernel.commit.to_string();
     return document;

@@ -150,7 +150,7 @@ Json to_json(const layer::Repository& repository) {
                 if (const auto* version = one.reference().version()) {
                     document["version"] = version->number;
                 } else {
-                    document["revision"] = one.reference().revision()->name;
+                    document["revision"] = one.reference().revision()->name();
                 }
             } else {
                 document["kind"] = "locked";

@@ -62,6 +62,16 @@ class Reader {
             out.push_back(as_text(item, key));
         return out;
     }
+    // The key's text made into something that refuses wrong ones.
+    template <typename Make>
+    auto checked(const char* key, Make make) const {
+        auto value = text(key);
+        try {
+            return make(std::move(value));
+        } catch (const Error& error) {
+            fail(key, "is wrong: " + std::string(error.what()));
+        }
+    }
     [[noreturn]] void fail(const std::string& key, const std::string& why) const {
         const std::string dot = m_where.empty() || key.empty() ? "" : ".";
         const std::string what = m_where.empty() && key.empty() ? "the document" : m_where + dot + key;
@@ -106,19 +116,13 @@ Dependency parse_dependency(const Json& json, const std::string& origin) {
         if (key != "repo-id" && key != "version" && key != "revision")
             reader.fail("", "has an unknown key " + backquoted(key));
     }
-    const auto repo = [&] {
-        const auto text = reader.text("repo-id");
-        try {
-            return RepoId::parse(text);
-        } catch (const Error& error) {
-            reader.fail("repo-id", "is wrong: " + std::string(error.what()));
-        }
-    }();
+    const RepoId repo =
+        reader.checked("repo-id", [](const std::string& text) { return RepoId::parse(text); });
     const bool by_version = reader.find("version") != nullptr;
-    const auto revision = reader.optional_text("revision");
-    if (by_version == revision.has_value()) reader.fail("", "needs either a version or a revision");
-    if (revision) return {repo, Revision{*revision}};
-    return {repo, KernelVersion{reader.count("version")}};
+    const bool by_revision = reader.find("revision") != nullptr;
+    if (by_version == by_revision) reader.fail("", "needs either a version or a revision");
+    if (by_version) return {repo, KernelVersion{reader.count("version")}};
+    return {repo, reader.checked("revision", [](std::string text) { return Revision(std::move(text)); })};
 }
 
 FilesDigest parse_digest(const Json& json, const std::string& origin) {

@@ -22,12 +22,19 @@ bool is_name_part(std::string_view part) {
 
 bool is_ref_name(std::string_view name) {
     constexpr std::size_t longest = 250;
-    if (name.empty() || name.size() > longest || name.front() == '/' || name.back() == '/') return false;
-    if (name.find("..") != std::string_view::npos || name.find("//") != std::string_view::npos) return false;
-    constexpr std::string_view refused = " ~^:?*[\\";
-    return std::all_of(name.begin(), name.end(), [&](char c) {
-        return static_cast<unsigned char>(c) > 0x20 && c != 0x7f && refused.find(c) == std::string_view::npos;
-    });
+    constexpr std::string_view refused = "~^:?*[\\";
+    const auto holds = [&](std::string_view text) { return name.find(text) != std::string_view::npos; };
+    if (name.size() > longest || name == "@" || name.ends_with('.') || holds("..") || holds("@{"))
+        return false;
+    const auto parts = split(name, '/');
+    return std::none_of(parts.begin(), parts.end(),
+                        [](std::string_view part) {
+                            return part.empty() || part.front() == '.' || part.ends_with(".lock");
+                        }) &&
+           std::all_of(name.begin(), name.end(), [&](char c) {
+               return static_cast<unsigned char>(c) > 0x20 && c != 0x7f &&
+                      refused.find(c) == std::string_view::npos;
+           });
 }
 
 }  // namespace
@@ -56,6 +63,11 @@ Commit Commit::parse(std::string_view text) {
     return Commit(std::string(text));
 }
 
+Revision::Revision(std::string name) : m_name(std::move(name)) {
+    if (!is_ref_name(m_name))
+        throw Error(ErrorCode::usage, backquoted(m_name) + ": no branch, tag or commit");
+}
+
 Reference Reference::parse(std::string_view text) {
     std::string_view digits = text;
     if (!digits.empty() && digits.front() == 'v') digits.remove_prefix(1);
@@ -64,19 +76,16 @@ Reference Reference::parse(std::string_view text) {
     const bool whole = end == digits.data() + digits.size() && !digits.empty() && digits.front() != '-';
     // A full commit may consist of digits only; it never fits 64 bits.
     if (whole && status == std::errc()) return version;
-    if (!is_ref_name(text)) {
-        throw Error(ErrorCode::usage, backquoted(text) + ": neither a version nor a branch, tag or commit");
-    }
-    return Revision{std::string(text)};
+    return Revision(std::string(text));
 }
 
 std::string Reference::to_string() const {
-    return version() != nullptr ? version()->branch() : revision()->name;
+    return version() != nullptr ? version()->branch() : revision()->name();
 }
 
 std::string Reference::describe() const {
     return version() != nullptr ? "version " + std::to_string(version()->number)
-                                : "revision " + revision()->name;
+                                : "revision " + revision()->name();
 }
 
 }  // namespace kernels

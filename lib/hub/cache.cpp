@@ -48,16 +48,6 @@ void make_folders(const fs::path& folder) {
     }
 }
 
-// Locks, metadata and redirects come from anywhere: a name must not lead out of the folder of refs.
-void require_ref_name(const RepoId& repo, const std::string& name) {
-    try {
-        Reference::parse(name);
-    } catch (const Error&) {
-        throw Error(ErrorCode::verification, repo.to_string() + ": " + backquoted(name) +
-                                                 " is no branch, tag or commit; a lock or a kernel names it");
-    }
-}
-
 }  // namespace
 
 fs::path Cache::repo_folder(const RepoId& repo) const {
@@ -76,18 +66,18 @@ fs::path Cache::snapshot_folder(const RepoId& repo, const Commit& commit) const 
     return repo_folder(repo) / "snapshots" / commit.to_string();
 }
 
-std::optional<Commit> Cache::read_ref(const RepoId& repo, const std::string& name) const {
-    require_ref_name(repo, name);
+std::optional<Commit> Cache::read_ref(const RepoId& repo, const Reference& reference) const {
     for (const char* kind : {"kernels", "models"}) {
-        const auto text = read_file_if_exists(m_root / folder_name(kind, repo) / "refs" / name);
+        const auto text =
+            read_file_if_exists(m_root / folder_name(kind, repo) / "refs" / reference.to_string());
         if (text && Commit::is_commit(trimmed(*text))) return Commit::parse(trimmed(*text));
     }
     return std::nullopt;
 }
 
-void Cache::write_ref(const RepoId& repo, const std::string& name, const Commit& commit) const {
-    if (read_ref(repo, name) == commit) return;  // refuses names that lead elsewhere
-    const fs::path path = repo_folder(repo) / "refs" / name;
+void Cache::write_ref(const RepoId& repo, const Reference& reference, const Commit& commit) const {
+    if (read_ref(repo, reference) == commit) return;
+    const fs::path path = repo_folder(repo) / "refs" / reference.to_string();
     make_folders(path.parent_path());
     write_file(path, commit.to_string());
 }
@@ -101,7 +91,7 @@ std::map<std::int64_t, Commit> Cache::versions(const RepoId& repo) const {
             std::int64_t number = 0;
             const auto [end, status] = std::from_chars(name.data() + 1, name.data() + name.size(), number);
             if (!name.starts_with('v') || status != std::errc() || end != name.data() + name.size()) continue;
-            if (const auto commit = read_ref(repo, name)) found.emplace(number, *commit);
+            if (const auto commit = read_ref(repo, KernelVersion{number})) found.emplace(number, *commit);
         }
     }
     return found;

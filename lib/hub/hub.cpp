@@ -163,10 +163,10 @@ Commit Hub::resolve(const RepoId& repo, const Reference& reference) const {
         }
         return found->second.commit;
     }
-    const std::string& name = reference.revision()->name;
+    const std::string& name = reference.revision()->name();
     if (Commit::is_commit(name)) return Commit::parse(name);
     if (m_settings.offline) {
-        if (const auto commit = m_cache.read_ref(repo, name)) return *commit;
+        if (const auto commit = m_cache.read_ref(repo, reference)) return *commit;
         throw offline_error(what, reference.describe());
     }
     const auto response = get(api(repo, "revision/" + url_quoted(name)), what + "@" + name);

@@ -43,7 +43,7 @@ std::size_t hash_of(const TrustRemoteCode& trust) noexcept {
 
 std::size_t hash_of(const Reference& reference) noexcept {
     const auto* version = reference.version();
-    return version != nullptr ? hash_all(version->number) : hash_all(reference.revision()->name);
+    return version != nullptr ? hash_all(version->number) : hash_all(reference.revision()->name());
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ namespace fs = std::filesystem;
 Commit commit_of(const RepoId& repo, const Reference& reference, const hub::Cache& cache) {
     const std::string name = reference.to_string();
     if (Commit::is_commit(name)) return Commit::parse(name);
-    if (const auto commit = cache.read_ref(repo, name)) return *commit;
+    if (const auto commit = cache.read_ref(repo, reference)) return *commit;
     throw Error(ErrorCode::not_found, repo.to_string() + "@" + name + ": not in the cache",
                 "add it to the dependencies, then `kernels lock` and `kernels download`");
 }
@@ -38,7 +38,7 @@ std::pair<RepoId, Commit> followed(RepoId repo, Commit commit, const lock::Lock*
     while (const auto redirect = lock::redirect_of(repo, commit, cache)) {
         const auto* locked = lock == nullptr ? nullptr : lock->find(*redirect);
         const auto next = locked != nullptr ? std::optional(locked->commit)
-                                            : cache.read_ref(redirect->repo, redirect->reference.to_string());
+                                            : cache.read_ref(redirect->repo, redirect->reference);
         if (!next) break;
         if (!seen.insert(redirect->repo).second) {
             throw Error(ErrorCode::failed,

@@ -127,8 +127,7 @@ std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::
     // change.
     try {
         const auto& reference = plan.kernel.dependency.reference;
-        const std::string ref = reference.to_string();
-        if (!Commit::is_commit(ref)) cache.write_ref(repo, ref, plan.kernel.commit);
+        if (!Commit::is_commit(reference.to_string())) cache.write_ref(repo, reference, plan.kernel.commit);
         cache.drop_partial_python_listing(repo, plan.kernel.commit);
     } catch (const Error& error) {
         log::info(error.what());

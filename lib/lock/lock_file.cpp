@@ -46,11 +46,10 @@ class EntryReader {
         return Commit::parse(value);
     }
     RepoId repo(const char* key) const {
-        try {
-            return RepoId::parse(text(key));
-        } catch (const Error& error) {
-            fail(error.what());
-        }
+        return checked(key, [](std::string value) { return RepoId::parse(value); });
+    }
+    Revision revision(const char* key) const {
+        return checked(key, [](std::string value) { return Revision(std::move(value)); });
     }
     const std::string& where() const { return m_where; }
     [[noreturn]] void fail(const std::string& why) const {
@@ -58,6 +57,15 @@ class EntryReader {
     }
 
   private:
+    template <typename Make>
+    auto checked(const char* key, Make make) const {
+        try {
+            return make(text(key));
+        } catch (const Error& error) {
+            fail("`" + std::string(key) + "`: " + error.what());
+        }
+    }
+
     const Json& m_json;
     std::string m_where;
 };
@@ -72,13 +80,7 @@ LockedKernel parse_entry(const EntryReader& entry) {
     if (dependency.has("version") == dependency.has("revision"))
         dependency.fail("needs a version or a revision, not both");
     if (dependency.has("revision")) {
-        const Revision revision{dependency.text("revision")};
-        try {
-            Reference::parse(revision.name);
-        } catch (const Error& error) {
-            dependency.fail("`revision`: " + std::string(error.what()));
-        }
-        return {{repo, revision}, lock.commit("commit"), {}};
+        return {{repo, dependency.revision("revision")}, lock.commit("commit"), {}};
     }
     const Json& version = dependency.at("version");
     // The largest numbers of the JSON format would turn negative.
@@ -175,7 +177,7 @@ std::string Lock::to_json() const {
         if (const auto* version = kernel.dependency.reference.version()) {
             dependency["version"] = version->number;
         } else {
-            dependency["revision"] = kernel.dependency.reference.revision()->name;
+            dependency["revision"] = kernel.dependency.reference.revision()->name();
         }
         Json entry;
         entry["dependency"] = std::move(dependency);

@@ -222,7 +222,7 @@ toml::table expected(const toml::table& before, const fs::path& file, const Repo
     if (version != nullptr) {
         table->insert(repo.to_string(), version->number);
     } else {
-        table->insert(repo.to_string(), toml::table{{"revision", reference->revision()->name}});
+        table->insert(repo.to_string(), toml::table{{"revision", reference->revision()->name()}});
     }
     return after;
 }

@@ -22,11 +22,7 @@ Reference parse_reference(const TableReader& table) {
         if (*version < 0) table.fail("version", "must not be negative");
         return KernelVersion{*version};
     }
-    return table.checked("revision", [&]() -> Reference {
-        // A revision stays one even when it looks like a version.
-        const auto parsed = Reference::parse(*revision);
-        return parsed.version() != nullptr ? Reference(Revision{*revision}) : parsed;
-    });
+    return table.checked("revision", [&]() -> Reference { return Revision(*revision); });
 }
 
 RepoId parse_repo(const TableReader& table, const std::string& key, std::string_view text) {

@@ -67,6 +67,22 @@ class BadInput(harness.CliTest):
                 (self.project / "kernels.lock").write_text(text)
                 self.expect_error(1, "kernels.lock", "download", *TARGET)
 
+    def test_a_revision_that_leads_elsewhere(self):
+        self.publish_demo()
+        bad = "../../../victim"
+        depends = [{"repo-id": "demo/one", "revision": bad}]
+        self.hub.publish("demo/bad", "v1", build(VARIANT, name="bad", **{"kernel-depends": depends}))
+        self.expect_error(2, f"`{bad}`: no branch, tag or commit", "info", "demo/one", "--revision", bad)
+        self.assertEqual(self.hub.requests, [])
+        self.write_project(f'"demo/one" = {{ revision = "{bad}" }}')
+        self.assertIn("kernels.toml:3: ", self.expect_error(2, bad, "lock").err)
+        self.write_project('"demo/bad" = 1')
+        self.expect_error(6, "metadata.json: kernel-depends.revision is wrong", "lock")
+        entry = {"dependency": {"repo-id": "demo/one", "revision": bad}, "lock": {"commit": "a" * 40}}
+        (self.project / "kernels.lock").write_text(json.dumps([entry]))
+        self.expect_error(1, "kernels.lock: entry 1: `dependency` `revision`: ", "download", *TARGET)
+        self.assertEqual(list(self.folder.rglob("victim*")), [])
+
     def test_a_blob_whose_bytes_do_not_match(self):
         self.publish_demo()
         self.write_project()

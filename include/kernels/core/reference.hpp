@@ -52,10 +52,20 @@ struct KernelVersion {
     friend auto operator<=>(const KernelVersion&, const KernelVersion&) = default;
 };
 
-/// A branch, tag or commit.
-struct Revision {
-    std::string name;
+/// A branch, tag or commit. Only names that git allows for a ref exist, up to 250 bytes: no `..`, no empty
+/// part, no part that begins with `.` or ends in `.lock`, no blanks, control bytes or any of `~^:?*[\`, no
+/// `@{`. So a revision joined to a folder or a URL stays below it, wherever it came from.
+class Revision {
+  public:
+    /// Throws Error(usage) for any other name.
+    explicit Revision(std::string name);
+
+    const std::string& name() const noexcept { return m_name; }
+
     friend auto operator<=>(const Revision&, const Revision&) = default;
+
+  private:
+    std::string m_name;
 };
 
 /// Which state of a repository is meant: a version xor a revision. Versions sort before revisions.
@@ -64,8 +74,7 @@ class Reference {
     Reference(KernelVersion version) : m_value(version) {}          // NOLINT(google-explicit-constructor)
     Reference(Revision revision) : m_value(std::move(revision)) {}  // NOLINT(google-explicit-constructor)
 
-    /// Parses `3` or `v3` as a version, anything else as a revision. Throws Error(usage) when empty, not
-    /// printable, or no git ref name.
+    /// Parses `3` or `v3` as a version, anything else as a revision. Throws Error(usage) as Revision does.
     static Reference parse(std::string_view text);
 
     const KernelVersion* version() const noexcept { return std::get_if<KernelVersion>(&m_value); }

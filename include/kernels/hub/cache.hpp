@@ -28,10 +28,10 @@ class Cache {
     std::filesystem::path lock_path(const RepoId& repo, const std::string& etag) const;
     std::filesystem::path snapshot_folder(const RepoId& repo, const Commit& commit) const;
 
-    /// The commit that a branch or tag had when it was last looked up.
-    std::optional<Commit> read_ref(const RepoId& repo, const std::string& name) const;
+    /// The commit that a version, branch or tag had when it was last looked up.
+    std::optional<Commit> read_ref(const RepoId& repo, const Reference& reference) const;
     /// Remembers it; a no-op when it is already there. Throws Error(failed) when the cache cannot be written.
-    void write_ref(const RepoId& repo, const std::string& name, const Commit& commit) const;
+    void write_ref(const RepoId& repo, const Reference& reference, const Commit& commit) const;
     /// Kernel versions (branches vN) that the cache knows.
     std::map<std::int64_t, Commit> versions(const RepoId& repo) const;
 

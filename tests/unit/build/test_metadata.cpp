@@ -70,6 +70,7 @@ TEST_CASE("a message names the file and the key at fault") {
     CHECK(with("sha512", "md5") ==
           "org/relu: build/x/metadata.json: digest.algorithm is neither sha256 nor sha512");
     CHECK(with("\"org/a\"", "\"../a\"").find("kernel-depends.repo-id is wrong") != std::string::npos);
+    CHECK(with("\"main\"", "\"../../victim\"").find("kernel-depends.revision is wrong") != std::string::npos);
     CHECK(with("\"dirty\": true", "\"dirty\": 1") ==
           "org/relu: build/x/metadata.json: provenance.kernel.dirty is neither true nor false");
 }

@@ -30,12 +30,52 @@ TEST_CASE("Reference tells versions from revisions") {
     CHECK(Reference::parse("v3").version()->number == 3);
     CHECK(Reference::parse("v3").to_string() == "v3");
     REQUIRE(Reference::parse("main").revision() != nullptr);
-    CHECK(Reference::parse("v3-rc").revision()->name == "v3-rc");
+    CHECK(Reference::parse("v3-rc").revision()->name() == "v3-rc");
     const std::string digits(40, '1');
-    CHECK(Reference::parse(digits).revision()->name == digits);
+    CHECK(Reference::parse(digits).revision()->name() == digits);
     for (const std::string bad : {"", "a b", "a..b", "/a", "-1:", "a\x01"}) {
         CAPTURE(bad);
         CHECK_THROWS_AS(Reference::parse(bad), Error);
+    }
+}
+
+TEST_CASE("A revision is what git allows as a ref, so that none leads out of a folder") {
+    for (const std::string good :
+         {"main", "v1", "refs/pr/1", "feature/a-b", "x@y", "a.b", "Grüße", "-x", "3"}) {
+        CAPTURE(good);
+        CHECK(Revision(good).name() == good);
+    }
+    CHECK(Revision(std::string(250, 'a')).name().size() == 250);
+    for (const std::string& bad : {std::string(),
+                                   std::string("../../../victim"),
+                                   std::string("/etc/victim"),
+                                   std::string("a/../b"),
+                                   std::string("."),
+                                   std::string("a/./b"),
+                                   std::string(".hidden"),
+                                   std::string("a/.git/b"),
+                                   std::string("a//b"),
+                                   std::string("a/"),
+                                   std::string("a."),
+                                   std::string("main.lock"),
+                                   std::string("a.lock/b"),
+                                   std::string("@"),
+                                   std::string("a@{1}"),
+                                   std::string("a b"),
+                                   std::string("a\tb"),
+                                   std::string("a\nb"),
+                                   std::string("a\0b", 3),
+                                   std::string("a\x7f"),
+                                   std::string("a\\b"),
+                                   std::string("a~1"),
+                                   std::string("a^"),
+                                   std::string("a:b"),
+                                   std::string("a?b"),
+                                   std::string("a*"),
+                                   std::string("a[b"),
+                                   std::string(251, 'a')}) {
+        CAPTURE(bad);
+        CHECK_THROWS_AS(Revision{bad}, Error);
     }
 }
 

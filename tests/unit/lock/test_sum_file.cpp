@@ -175,7 +175,7 @@ TEST_CASE("A download of what is complete asks nothing, and still obeys kernels.
     REQUIRE(result.builds.size() == 1);
     CHECK(result.builds[0].files.size() == 2);
     // Python finds the version offline by this ref.
-    CHECK(cache.read_ref(repo, "v1") == commit);
+    CHECK(cache.read_ref(repo, KernelVersion{1}) == commit);
 
     sums.add(repo, commit,
              tree_of({small("build/torch-cpu/__init__.py", "x = 2\n"),
