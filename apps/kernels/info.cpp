@@ -188,6 +188,11 @@ void print_text(const nlohmann::ordered_json& document) {
     }
 }
 
+// As the Python client prints a document, byte for byte.
+void print_ascii(const nlohmann::ordered_json& document) {
+    std::puts(document.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace).c_str());
+}
+
 // A library by itself: what cuobjdump or roc-obj-ls would list.
 int run_library_info(const Context& context, const fs::path& file,
                      const std::vector<build::Target>& targets) {
@@ -213,7 +218,7 @@ int run_library_info(const Context& context, const fs::path& file,
              {"text", fit.text}});
     }
     if (context.json) {
-        std::puts(document.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace).c_str());
+        print_ascii(document);
         return 0;
     }
     for (const auto& problem : code.problems)
@@ -275,8 +280,7 @@ int run_info(const Context& context) {
     if (kernel.builds.empty()) throw Error(ErrorCode::not_found, name + ": there are no builds in it");
     const auto document = to_json(kernel, context.arguments.has("--archs"), targets);
     if (context.json) {
-        // As the Python client prints it, byte for byte.
-        std::puts(document.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace).c_str());
+        print_ascii(document);
     } else {
         print_text(document);
     }

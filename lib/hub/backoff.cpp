@@ -11,9 +11,12 @@ namespace kernels::hub {
 
 using std::chrono::milliseconds;
 
-void check_cancelled(const Settings& settings) {
-    if (settings.cancel != nullptr && settings.cancel->load())
-        throw Error(ErrorCode::interrupted, "interrupted", "run it again to go on");
+bool is_cancelled(const std::atomic<bool>* cancel) noexcept {
+    return cancel != nullptr && cancel->load();
+}
+
+void check_cancelled(const std::atomic<bool>* cancel) {
+    if (is_cancelled(cancel)) throw Error(ErrorCode::interrupted, "interrupted", "run it again to go on");
 }
 
 void pause_before_retry(const Settings& settings, int attempt, const std::optional<milliseconds>& wanted,
@@ -27,7 +30,7 @@ void pause_before_retry(const Settings& settings, int attempt, const std::option
     log::info(why + "; trying again in " + std::to_string(wait.count()) + " ms");
     const auto until = std::chrono::steady_clock::now() + wait;
     while (std::chrono::steady_clock::now() < until) {
-        check_cancelled(settings);
+        check_cancelled(settings.cancel);
         std::this_thread::sleep_for(
             std::min<std::chrono::nanoseconds>(milliseconds(100), until - std::chrono::steady_clock::now()));
     }

@@ -17,16 +17,13 @@
 #include <thread>
 #include <vector>
 
+#include "backoff.hpp"
 #include "kernels/core/text.hpp"
 
 namespace kernels::hub {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string name_of(const FileRequest& file) {
-    return file.repo.to_string() + ": " + file.entry.path;
-}
 
 std::string device_name(unsigned major, unsigned minor) {
     std::array<char, 32> text{};
@@ -66,6 +63,10 @@ int holder_of(int fd) {
 }
 
 }  // namespace
+
+std::string name_of(const FileRequest& file) {
+    return file.repo.to_string() + ": " + file.entry.path;
+}
 
 int lock_holder(std::istream& locks, const std::vector<std::string>& devices, std::uint64_t inode) {
     for (std::string line; std::getline(locks, line);) {
@@ -111,12 +112,12 @@ BlobLock::BlobLock(const fs::path& path, const Settings& settings, const std::fu
             continue;
         }
         const int reason = errno;
-        const bool cancelled = settings.cancel != nullptr && settings.cancel->load();
+        const bool cancelled = is_cancelled(settings.cancel);
         if (cancelled || (reason != EWOULDBLOCK && reason != EINTR) ||
             std::chrono::steady_clock::now() > until) {
             const int holder = holder_of(m_fd);
             ::close(m_fd);
-            if (cancelled) throw Error(ErrorCode::interrupted, "interrupted", "run it again to go on");
+            check_cancelled(settings.cancel);
             if (reason == EWOULDBLOCK) {
                 throw Error(ErrorCode::failed,
                             path.string() + ": still locked by process " +
@@ -149,9 +150,9 @@ IncompleteBlob::IncompleteBlob(const FileRequest& file, const fs::path& blob,
     for (;;) {
         const auto got = ::read(m_fd, buffer.data(), buffer.size());
         if (got <= 0) break;
-        if (cancel != nullptr && cancel->load()) {
+        if (is_cancelled(cancel)) {
             ::close(m_fd);
-            throw Error(ErrorCode::interrupted, "interrupted", "run it again to go on");
+            check_cancelled(cancel);
         }
         m_writer->hash_only({buffer.data(), static_cast<std::size_t>(got)});
         m_offset += static_cast<std::uint64_t>(got);

@@ -15,6 +15,9 @@
 
 namespace kernels::hub {
 
+/// "org/name: path", as messages name a file.
+std::string name_of(const FileRequest& file);
+
 /// Who holds a flock on the inode on one of the devices (in the form `major:minor` of /proc/locks), by a text
 /// like that file; 0 when it does not say.
 int lock_holder(std::istream& locks, const std::vector<std::string>& devices, std::uint64_t inode);

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <csignal>
 
+#include "backoff.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
 
@@ -194,7 +195,7 @@ void CurlLoop::loop() {
     pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
     for (;;) {
         std::vector<Job*> to_start;
-        const bool cancelled = m_settings.cancel != nullptr && m_settings.cancel->load();
+        const bool cancelled = is_cancelled(m_settings.cancel);
         {
             const std::lock_guard lock(m_mutex);
             if (m_stop && m_waiting.empty() && m_running.empty()) return;

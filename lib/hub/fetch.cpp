@@ -44,7 +44,7 @@ void transfer(const FileRequest& file, IncompleteBlob& blob, const Settings& set
     constexpr int most_breaks = 100;
     constexpr std::uint64_t large_step = std::uint64_t{1} << 20U;
     const std::uint64_t step = std::clamp<std::uint64_t>(file.entry.size / 100, 1, large_step);
-    const std::string name = file.repo.to_string() + ": " + file.entry.path;
+    const std::string name = name_of(file);
     Request request;
     request.url = file_url(settings, file);
     request.sink = &blob;
@@ -114,8 +114,7 @@ bool take_from(const fs::path& donor, IncompleteBlob& blob, std::uint64_t size,
     std::vector<char> buffer(std::size_t{1} << 20U);
     blob.restart();
     while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || in.gcount() > 0) {
-        if (cancel != nullptr && cancel->load())
-            throw Error(ErrorCode::interrupted, "interrupted", "run it again to go on");
+        check_cancelled(cancel);
         blob.write({buffer.data(), static_cast<std::size_t>(in.gcount())});
     }
     try {
@@ -171,18 +170,16 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
             return !fs::is_regular_file(donor, error);
         });
         const auto refuse_offline = [&] {
-            if (!settings.offline) return;
             if (damaged) {
                 throw Error(ErrorCode::verification,
                             damaged->string() + ": its bytes do not match their hash, and this is offline",
                             "once online, `kernels cache verify --repair` fetches them again");
             }
-            throw Error(
-                ErrorCode::network,
-                file.repo.to_string() + ": " + file.entry.path + " is not in the cache, and this is offline",
-                "run `kernels download` once online");
+            throw Error(ErrorCode::network, name_of(file) + " is not in the cache, and this is offline",
+                        "run `kernels download` once online");
         };
-        if (donors.empty() && copies_elsewhere(cache, file).empty()) refuse_offline();
+        // Before a lock is made or waited for: a cache that is only read has room for none.
+        if (settings.offline && donors.empty() && copies_elsewhere(cache, file).empty()) refuse_offline();
         if (damaged) {
             log::warning(damaged->string() + ": its bytes do not match their hash; they are fetched again");
         }
@@ -206,7 +203,7 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
                 return false;
             });
             if (!taken) {
-                refuse_offline();
+                if (settings.offline) refuse_offline();
                 result.transferred = download(file, incomplete, settings, http);
             }
             verified.note(file.repo, blob);

@@ -127,7 +127,7 @@ class CurlClient final : public HttpClient {
             }
             log::debug(request.method + " " + printable_url(url));
             m_loop->run(transfer);
-            check_cancelled(m_settings);
+            check_cancelled(m_settings.cancel);
             if (transfer.error) std::rethrow_exception(transfer.error);
             if (transfer.curl != CURLE_OK) {
                 const std::string why = host + ": " + transfer.curl_message;

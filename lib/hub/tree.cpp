@@ -52,15 +52,6 @@ TreeEntry parse_entry(const Json& item, const std::string& origin) {
 
 // A path names one file, and no file is a folder too. `tree` is sorted.
 void refuse_conflicts(const Tree& tree, const std::string& origin) {
-    const auto is_file = [&](std::string_view path) {
-        return std::binary_search(tree.files.begin(), tree.files.end(), path,
-                                  [](const auto& a, const auto& b) {
-                                      if constexpr (std::is_same_v<std::decay_t<decltype(a)>, TreeEntry>)
-                                          return std::string_view(a.path) < b;
-                                      else
-                                          return a < std::string_view(b.path);
-                                  });
-    };
     for (std::size_t i = 0; i < tree.files.size(); ++i) {
         const std::string& path = tree.files[i].path;
         if (i > 0 && tree.files[i - 1].path == path) {
@@ -73,7 +64,7 @@ void refuse_conflicts(const Tree& tree, const std::string& origin) {
              slash = path.rfind('/', slash - 1)) {
             const std::string_view folder = std::string_view(path).substr(0, slash);
             if (before.starts_with(std::string_view(path).substr(0, slash + 1))) break;
-            if (is_file(folder)) {
+            if (tree.find(folder) != nullptr) {
                 throw Error(ErrorCode::verification, origin + ": refused a list where " + backquoted(folder) +
                                                          " is a file and the folder of " + backquoted(path));
             }
@@ -117,8 +108,9 @@ std::string tree_to_json(const Tree& tree) {
 
 const TreeEntry* Tree::find(std::string_view path) const noexcept {
     const auto found =
-        std::find_if(files.begin(), files.end(), [&](const TreeEntry& file) { return file.path == path; });
-    return found == files.end() ? nullptr : &*found;
+        std::lower_bound(files.begin(), files.end(), path,
+                         [](const TreeEntry& file, std::string_view wanted) { return file.path < wanted; });
+    return found == files.end() || found->path != path ? nullptr : &*found;
 }
 
 std::vector<TreeEntry> Tree::below(std::string_view folder) const {

@@ -7,25 +7,22 @@
 #include <cstring>
 #include <fstream>
 
+#include "backoff.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 
 namespace kernels::hub {
-namespace {
 
 namespace fs = std::filesystem;
-
-}  // namespace
 
 std::string content_hash(const fs::path& file, Hasher hasher, const std::atomic<bool>* cancel) {
     std::ifstream in(file, std::ios::binary);
     if (!in) throw Error(ErrorCode::failed, file.string() + ": cannot be opened: " + std::strerror(errno));
     std::string buffer(std::size_t{1} << 20U, '\0');
     while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || in.gcount() > 0) {
-        if (cancel != nullptr && cancel->load())
-            throw Error(ErrorCode::interrupted, "interrupted", "run it again");
+        check_cancelled(cancel);
         hasher.update(buffer.data(), static_cast<std::size_t>(in.gcount()));
     }
     if (in.bad()) throw Error(ErrorCode::failed, file.string() + ": cannot be read");

@@ -30,6 +30,7 @@ struct TreeEntry {
 struct Tree {
     std::vector<TreeEntry> files;
 
+    /// The file at a path; nullptr when there is none.
     const TreeEntry* find(std::string_view path) const noexcept;
     /// The files below `folder` (no slash at its end).
     std::vector<TreeEntry> below(std::string_view folder) const;
