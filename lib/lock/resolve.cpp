@@ -47,6 +47,7 @@ class Resolver {
             std::vector<Dependency> path;
             refuse_cycles(dependency, path);
         }
+        warn_of_conflicts();
         std::vector<LockedKernel> kernels;
         for (const auto& [dependency, node] : m_nodes)
             kernels.push_back({dependency, node.commit, {}});
@@ -136,6 +137,36 @@ class Resolver {
             refuse_cycles(needed, path);
         path.pop_back();
         m_acyclic.insert(dependency);
+    }
+
+    // Kernels of a tree may need different states of one repository. As for the Python client that is no
+    // error: each kernel is loaded with the state that it names, and the lock has all of them. Only a project
+    // that names one itself may get another than it thinks.
+    void warn_of_conflicts() const {
+        for (auto begin = m_nodes.begin(); begin != m_nodes.end();) {
+            const RepoId& repo = begin->first.repo;
+            const auto end =
+                std::find_if(begin, m_nodes.end(), [&](const auto& node) { return node.first.repo != repo; });
+            const bool differ = std::any_of(
+                begin, end, [&](const auto& node) { return node.second.commit != begin->second.commit; });
+            if (differ) {
+                std::vector<std::string> states;
+                bool is_hidden = false;
+                for (auto node = begin; node != end; ++node) {
+                    const auto& path = m_paths.at(node->first);
+                    const bool is_direct = path.size() == 1;
+                    is_hidden = is_hidden || (is_direct && node != begin);
+                    states.push_back(node->first.reference.describe() + " (needed by " +
+                                     (is_direct ? "the project" : path_text(path)) + ")");
+                }
+                log::warning(repo.to_string() + ": different states of it are needed, and each is locked: " +
+                             join(states, ", ") +
+                             (is_hidden ? "; a layer without a version gets " +
+                                              begin->first.reference.describe() + ", as in Python"
+                                        : ""));
+            }
+            begin = end;
+        }
     }
 
     const ResolveOptions& m_options;

@@ -203,6 +203,22 @@ class Moved(Base):
         self.assertIn("which kernels.lock does not have; run `kernels lock`", result.err)
 
 
+class Conflicts(Base):
+    def test_each_path_is_named_and_a_layer_gets_what_is_said(self):
+        self.publish_demo()
+        self.hub.publish("demo/one", "v2", build(VARIANT, version=2))
+        self.hub.publish("demo/three", "v1", build(VARIANT, name="three", depends=[("demo/two", 1)]))
+        layer = '[[layers]]\nname = "Demo"\ndevice = "cpu"\nrepo = "demo/one"\nlayer = "Demo"\n'
+        self.write_project('"demo/three" = 1\n"demo/one" = 2', layer)
+        err = self.expect(0, "lock").err
+        self.assertIn("warning: demo/one: different states of it are needed, and each is locked: version 1 (needed by "
+                      "demo/three@v1 -> demo/two@v1 -> demo/one@v1), version 2 (needed by the project); a layer without a "
+                      "version gets version 1, as in Python\n", err)
+        self.assertIn(self.hub.commit_of("demo/one", "v1"), self.expect(0, "mapping", "show", "--json").out)
+        self.write_project('"demo/three" = 1\n"demo/one" = 1')
+        self.assertNotIn("different states", self.expect(0, "lock").err)
+
+
 class Circles(Base):
     def test_the_path_is_named(self):
         self.hub.publish("demo/a", "v1", build(VARIANT, name="aa", depends=[("demo/b", 1)]))

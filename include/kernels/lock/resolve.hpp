@@ -29,6 +29,8 @@ struct ResolveOptions {
 /// Resolves every dependency, and the `kernel-depends` of all build variants of every kernel, to commits.
 /// Kernels are looked at in parallel; the publisher of each is checked before anything of it is fetched. A
 /// kernel that has moved (see redirect.hpp) is locked with a warning, and so is the kernel that it sends to.
+/// Different states of one repository are all locked, as the Python client does; a warning names the path to
+/// each.
 ///
 /// Throws Error(verification) for publishers that are not trusted, Error(not_found) for what does not exist
 /// (with the path of dependencies that led there), Error(failed) for cycles of dependencies or redirects, and
