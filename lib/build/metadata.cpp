@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 
+#include "git_url.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
 
@@ -184,8 +185,10 @@ Metadata Metadata::parse(std::string_view text, const std::string& origin) {
     if (metadata.kernels_minver && !is_release(*metadata.kernels_minver))
         reader.fail("kernels-minver", "is no release: " + backquoted(*metadata.kernels_minver));
     metadata.license = reader.text("license");
-    metadata.upstream = reader.optional_text("upstream");
-    metadata.source = reader.optional_text("source");
+    for (auto [key, url] :
+         {std::pair("upstream", &metadata.upstream), std::pair("source", &metadata.source)}) {
+        if (reader.find(key) != nullptr) *url = reader.checked(key, normalized_git_url);
+    }
     metadata.python_depends = reader.texts("python-depends");
     if (reader.has("kernel-depends")) {
         const Json& depends = reader.require("kernel-depends");

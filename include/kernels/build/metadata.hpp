@@ -26,6 +26,7 @@ struct Metadata {
     std::int64_t version = 0;
     std::optional<std::string> kernels_minver;
     std::optional<std::string> license;
+    /// URLs of git repositories, written as the Python client writes them; what is none is refused.
     std::optional<std::string> upstream;
     std::optional<std::string> source;
     std::vector<std::string> python_depends;

@@ -45,7 +45,8 @@ Json select(const Json& question) {
     Json answer = Json::array();
     for (const auto& decision : build::select(variants, target(question)).decisions) {
         answer.push_back({decision.variant.to_string(),
-                          decision.rejection ? Json(to_string(decision.rejection->reason)) : Json()});
+                          decision.rejection ? Json(to_string(decision.rejection->reason)) : Json(),
+                          decision.rejection ? Json(decision.rejection->text) : Json()});
     }
     return answer;
 }
@@ -67,6 +68,8 @@ Json metadata(const Json& question) {
         return {{"id", read.id},
                 {"name", read.name},
                 {"version", read.version},
+                {"upstream", read.upstream ? Json(*read.upstream) : Json()},
+                {"source", read.source ? Json(*read.source) : Json()},
                 {"python_depends", read.python_depends},
                 {"archs", read.archs},
                 {"dirty", read.dirty},

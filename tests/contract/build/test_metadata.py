@@ -4,6 +4,7 @@ The differences that are meant are named in STRICTER and LOOSER, with why.
 """
 
 import json
+import random
 
 from probe import ask, peer
 
@@ -18,11 +19,39 @@ PLAIN = {
     "python-depends": [],
     "backend": {"type": "cpu"},
 }
-# The client lets a repository through that no hub can have.
-STRICTER = {"a repository without organization"}
+# The client lets a repository and a revision through that no hub can have.
+STRICTER = {"a repository without organization", "a revision that leads elsewhere"}
 LOOSER = set()
 
 MISSING = object()
+
+URLS = [
+    "", "x", "not a url", "/a/b", "//example.org/a", "a/b", ":x", "://x", "https:", "https://", "https//h", "file:///tmp", "mailto:a@b",
+    "a:b", "C:\\x", "http+git://h", "HTTPS://Example.ORG/A b", " https://h/x ", "ht\ntps://h", "https://h/é", "https:h",
+    "http:\\\\h\\x", "https://h/a/./b/../c/%2e/%2E%2e/e", "https://h/..", "https://h?x#y", "https://h/?#", "https://u:pw@h:443/x",
+    "https://u:@h", "https://:@h/", "https://a@b@c/", "https://u;=|@h", "https://u@/x", "https://h:080/", "https://h:", "https://h:8a/",
+    "https://h:99999/", "https://exa mple.org", "https://ex%41mple.org", "https://a%2Fb/", "https://%zz/", "https://a\x7fb/", "https://[::1]:80/",
+    "https://[1:0:0:4::]/", "https://[0:0:1::0.0.0.0]/", "https://[::ffff:1.2.3.4]/", "https://[::1%25a]/", "https://[::1", "https://1.2.3", "https://0x7f.1/",
+    "https://0300.1/", "https://256.1.1.1", "https://1.2.3.4.5", "https://a.1/", "https://09/", "https://1..2/", "https://h./",
+    "git@h:a/b.git", "git@h:", "git@h:/abs", "@h:a", "1a:b", "1h:/abs", "a b@h:x", "git@H.Org:A/../b", "git@h:22/x", "git@h::x",
+    "git@h@i:x", "git:pw@h:x", "git@h\\x:b", "git@h:é", "git@h://x", "https:?x", " git@h:x ", "./x:y", "ssh:foo", "ssh:a b ?c d",
+    "ssh:/x", "ssh:/.//x", "ssh://", "ssh:///x", "ssh://git@H/../x", "ssh://h:22", "ssh://h:/x", "ssh://:80", "ssh://h h/", "ssh://h%20h/",
+    "ssh://hé/", "ssh://[::1]/x", "git+ssh://git@h.org/a.git", "git+http://h:80/x", "git://u@/x", "git://?x", "ssh://git@h.org:a/b",
+    "https://h/a b\"<>`{}|^?q'\"<> #f <>`\"", "ssh://h/a b\"<>`{}|^\\?q'\"<> #f <>`\"",
+]
+
+
+def generated_urls(count=3000):
+    generator = random.Random(20261126)
+    starts = ["https://", "http://", "ssh://", "git://", "git+ssh://", "HTTP:", "ssh:", "git+file://", "git@", "", "9"]
+    parts = ["h", "Ex.org", "@", ":", "/", "//", "\\", "..", ".", "%2e", "%41", "%zz", "?", "#", " ", "'", "\"", "|", "^", "[", "]", "[::1]",
+             "[1:2::]", "0x1f", "127.1", "080", "443", "80", "22", "65536", "a b", "é/", "=", ";", "~", "\t", "_"]
+    # The hosts stay ASCII: names in other scripts are converted by the client and kept by ours.
+    for _ in range(count):
+        text = generator.choice(starts) + "".join(generator.choice(parts) for _ in range(generator.randint(1, 7)))
+        host_ends = min([i for i in (text.find("/", 8), text.find("é")) if i >= 0], default=len(text))
+        if "é" not in text[:host_ends + 1]:
+            yield text
 
 
 def document(**changes):
@@ -69,14 +98,17 @@ def cases():
     yield "archs of numbers", document(backend={"type": "cuda", "archs": [8.0]})
     yield "unknown key in backend", document(backend={"type": "cuda", "x": 1})
     for key in ["upstream", "source"]:
-        for value in ["https://example.org/a/b", "https://example.org/a/b.git", None, "git@example.org:a/b.git"]:
+        for value in ["https://example.org/a/b", "https://example.org/a/b.git", None, *URLS]:
             yield f"{key} {value!r}", document(**{key: value})
         yield f"{key} as number", document(**{key: 1})
+    for value in generated_urls():
+        yield f"generated source {value!r}", document(source=value)
     yield "python-depends", document(python_depends=["einops", "nvidia-cutlass-dsl"])
     yield "python-depends of numbers", document(python_depends=[1])
     yield "kernel-depends null", document(kernel_depends=None)
     yield "depends on a version", depends(repo_id="a/b", version=1)
     yield "depends on a revision", depends(repo_id="a/b", revision="main")
+    yield "a revision that leads elsewhere", depends(repo_id="a/b", revision="../../x")
     yield "depends, revision null", depends(repo_id="a/b", version=1, revision=None)
     yield "depends, both", depends(repo_id="a/b", version=1, revision="main")
     yield "depends, neither", depends(repo_id="a/b")
@@ -125,6 +157,8 @@ def reference(text):
         "id": read.id,
         "name": str(read.name),
         "version": read.version,
+        "upstream": read.upstream,
+        "source": read.source,
         "python_depends": read.python_depends,
         "archs": read.backend.archs or [],
         "dirty": read.provenance is not None and read.provenance.dirty,

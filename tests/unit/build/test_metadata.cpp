@@ -22,7 +22,8 @@ std::string refusal(const std::string& text) {
 
 constexpr const char* full = R"({
   "id": "_relu_cuda_abc1234", "name": "relu", "version": 2, "kernels-minver": "0.15.0", "license": "MIT",
-  "upstream": "https://example.org/relu.git", "python-depends": ["einops"],
+  "upstream": "https://example.org/relu.git", "source": "git@example.org:org/relu.git",
+  "python-depends": ["einops"],
   "kernel-depends": [{"repo-id": "org/a", "version": 3}, {"repo-id": "org/b", "revision": "main"}],
   "backend": {"type": "cuda", "archs": ["8.0", "9.0a"]},
   "digest": {"algorithm": "sha512", "files": {"_ops.py": "AAAA", "relu.abi3.so": "BBBB"}},
@@ -40,7 +41,7 @@ TEST_CASE("all of a build's metadata is read") {
     CHECK(metadata.kernels_minver == "0.15.0");
     CHECK(metadata.license == "MIT");
     CHECK(metadata.upstream == "https://example.org/relu.git");
-    CHECK_FALSE(metadata.source.has_value());
+    CHECK(metadata.source == "ssh://git@example.org/org/relu.git");
     CHECK(metadata.python_depends == std::vector<std::string>{"einops"});
     REQUIRE(metadata.kernel_depends.size() == 2);
     CHECK(metadata.kernel_depends[0].to_string() == "org/a@v3");
@@ -71,6 +72,10 @@ TEST_CASE("a message names the file and the key at fault") {
           "org/relu: build/x/metadata.json: digest.algorithm is neither sha256 nor sha512");
     CHECK(with("\"org/a\"", "\"../a\"").find("kernel-depends.repo-id is wrong") != std::string::npos);
     CHECK(with("\"main\"", "\"../../victim\"").find("kernel-depends.revision is wrong") != std::string::npos);
+    const std::string upstream = "https://example.org/relu.git";
+    CHECK(with(upstream, "relu") ==
+          "org/relu: build/x/metadata.json: upstream is wrong: `relu` is no URL of a git repository");
+    CHECK(with(upstream, "file:///relu").find("has the scheme `file`") != std::string::npos);
     CHECK(with("\"dirty\": true", "\"dirty\": 1") ==
           "org/relu: build/x/metadata.json: provenance.kernel.dirty is neither true nor false");
 }
