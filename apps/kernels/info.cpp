@@ -29,10 +29,17 @@ struct Kernel {
     std::vector<Build> builds;
 };
 
-Kernel local_kernel(const fs::path& given) {
-    fs::path folder = given.lexically_normal();
-    if (!folder.has_filename()) folder = folder.parent_path();
-    Kernel kernel{{{"path", folder.string()}}, {}};
+// As the Python client prints a path: without `.` and doubled slashes, but `..` stays.
+std::string printed_path(const fs::path& given) {
+    fs::path folder;
+    for (const auto& part : given) {
+        if (!part.empty() && part != ".") folder /= part;
+    }
+    return folder.empty() ? "." : folder.string();
+}
+
+Kernel local_kernel(const fs::path& folder) {
+    Kernel kernel{{{"path", printed_path(folder)}}, {}};
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(folder / "build", error)) {
         auto variant = build::BuildVariant::try_parse(entry.path().filename().string());
@@ -57,20 +64,32 @@ Reference reference_from(const Context& context, const RepoId& repo, const hub::
     return KernelVersion{versions.rbegin()->first};
 }
 
+// A build whose metadata is no metadata still has a name and a backend to show.
+std::optional<build::Metadata> readable_metadata(const RepoId& repo, const Commit& commit,
+                                                 const std::string& path, const hub::Hub& hub) {
+    const auto text = hub.small_file(repo, commit, path);
+    if (!text) return std::nullopt;
+    try {
+        return build::Metadata::parse(*text, repo.to_string() + ": " + path);
+    } catch (const Error& error) {
+        log::warning(error.what());
+        return std::nullopt;
+    }
+}
+
 Kernel hub_kernel(const Context& context, const std::string& name, bool all_metadata, const hub::Hub& hub) {
     const RepoId repo = RepoId::parse(name);
     const Reference reference = reference_from(context, repo, hub);
     const Commit commit = hub.resolve(repo, reference);
     Kernel kernel{{{"repo_id", name}, {"revision", reference.to_string()}}, {}};
+    bool is_described = false;
     for (auto& variant : lock::variants_of(hub.tree(repo, commit), name)) {
         const std::string folder = "build/" + variant.to_string();
         Build build{std::move(variant), {}, hub.cache().snapshot_folder(repo, commit) / folder};
         // What describes the kernel is the same in every build, so one is read; all when each is shown.
-        if (kernel.builds.empty() || all_metadata) {
-            const std::string path = folder + "/metadata.json";
-            if (const auto text = hub.small_file(repo, commit, path))
-                build.metadata = build::Metadata::parse(*text, path);
-        }
+        if (!is_described || all_metadata)
+            build.metadata = readable_metadata(repo, commit, folder + "/metadata.json", hub);
+        is_described = is_described || build.metadata.has_value();
         kernel.builds.push_back(std::move(build));
     }
     return kernel;

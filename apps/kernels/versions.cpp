@@ -98,7 +98,7 @@ int run_versions(const Context& context) {
             list.push_back(to_json(version, targets));
         print_json({{"repo", repo.to_string()}, {"versions", list}});
     } else if (versions.empty()) {
-        std::printf("%s: it has no versions, only revisions\n", repo.to_string().c_str());
+        std::printf("Repository does not support kernel versions: %s\n", repo.to_string().c_str());
     } else if (targets.size() > 1) {
         print_table(versions, targets);
     } else {

@@ -11,8 +11,20 @@ namespace {
 
 constexpr Version metal_needs_macos{26, 0};  // the Hub's Metal builds are made with -std=metal4.0
 
+// Reasons are in the Python client's words, which people search for; a contract test compares them.
 std::string or_none(const std::optional<Version>& version) {
-    return version ? version->to_string() : "none";
+    return version ? version->to_string() : "None";
+}
+
+std::string or_none(std::optional<bool> flag) {
+    return !flag ? "None" : *flag ? "True" : "False";
+}
+
+// "WHAT (of the build) RELATION (of the target)"
+Rejection mismatch(Reason reason, std::string_view what, const std::string& built, std::string_view relation,
+                   const std::string& here, std::string_view end = {}) {
+    return {reason, std::string(what) + " (" + built + ") " + std::string(relation) + " (" + here + ")" +
+                        std::string(end)};
 }
 
 std::optional<Rejection> check_framework(const BuildVariant& variant, const Target& target) {
@@ -20,25 +32,24 @@ std::optional<Rejection> check_framework(const BuildVariant& variant, const Targ
     switch (variant.framework()) {
         case FrameworkKind::torch:
             if (target.torch != version) {
-                return Rejection{Reason::torch_version, "built for torch " + version.to_string() +
-                                                            ", here is " + or_none(target.torch)};
+                return mismatch(Reason::torch_version, "Torch version", version.to_string(),
+                                "does not match environment Torch version", or_none(target.torch));
             }
             if (variant.cxx11_abi() && variant.cxx11_abi() != target.cxx11_abi) {
-                return Rejection{Reason::cxx11_abi, std::string("built for the ") +
-                                                        (*variant.cxx11_abi() ? "C++11" : "C++98") +
-                                                        " ABI, torch here uses the other one"};
+                return mismatch(Reason::cxx11_abi, "Torch CXX11 ABI", or_none(variant.cxx11_abi()),
+                                "does not match environment Torch CXX11 ABI", or_none(target.cxx11_abi));
             }
             return std::nullopt;
         case FrameworkKind::torch_stable_abi:
             if (!target.torch || version > *target.torch) {
-                return Rejection{Reason::stable_abi, "needs torch " + version.to_string() +
-                                                         " or newer, here is " + or_none(target.torch)};
+                return mismatch(Reason::stable_abi, "Torch stable ABI version", version.to_string(),
+                                "is too new for environment Torch version", or_none(target.torch));
             }
             return std::nullopt;
         case FrameworkKind::tvm_ffi:
             if (target.tvm_ffi != version) {
-                return Rejection{Reason::tvm_ffi, "built for tvm-ffi " + version.to_string() + ", here is " +
-                                                      or_none(target.tvm_ffi)};
+                return mismatch(Reason::tvm_ffi, "tvm-ffi version", version.to_string(),
+                                "does not match environment tvm-ffi version", or_none(target.tvm_ffi));
             }
             return std::nullopt;
         case FrameworkKind::torch_noarch:
@@ -53,16 +64,16 @@ std::optional<Rejection> check_backend(const BuildVariant& variant, const Target
     if (built.kind == BackendKind::cuda && here.kind == BackendKind::cuda) {
         if (built.version.major == here.version.major && built.version.minor <= here.version.minor)
             return std::nullopt;
-        return Rejection{Reason::backend, "built for CUDA " + built.version.to_string() + ", which CUDA " +
-                                              here.version.to_string() + " does not run"};
+        return mismatch(Reason::backend, "CUDA version", built.version.to_string(),
+                        "is not compatible with system CUDA version", here.version.to_string());
     }
     if (built != here) {
-        return Rejection{Reason::backend,
-                         "built for " + built.to_string() + ", the target is " + here.to_string()};
+        return mismatch(Reason::backend, "backend", built.to_string(), "does not match selected backend",
+                        here.to_string());
     }
     if (built.kind == BackendKind::metal && (!target.macos || *target.macos < metal_needs_macos)) {
-        return Rejection{Reason::macos, "Metal builds need macOS " + metal_needs_macos.to_string() +
-                                            " or newer, here is " + or_none(target.macos)};
+        return Rejection{Reason::macos, "Metal kernels require macOS " + metal_needs_macos.to_string() +
+                                            " or later, system macOS version is " + or_none(target.macos)};
     }
     return std::nullopt;
 }
@@ -72,14 +83,13 @@ std::optional<Rejection> check(const BuildVariant& variant, const Target& target
         const std::string here =
             target.backend.kind == BackendKind::cann ? "npu" : std::string(target.backend.name());
         if (variant.backend_name() == here || variant.backend_name() == "universal") return std::nullopt;
-        return Rejection{Reason::backend, "built for " + variant.backend_name() + ", the target is " + here};
+        return mismatch(Reason::backend, "backend", variant.backend_name(), "does not match system backend",
+                        here, " and is not universal");
     }
-    if (variant.cpu() != target.cpu) {
-        return Rejection{Reason::cpu, "built for the CPU " + variant.cpu() + ", the target is " + target.cpu};
-    }
-    if (variant.os() != target.os) {
-        return Rejection{Reason::os, "built for " + variant.os() + ", the target is " + target.os};
-    }
+    if (variant.cpu() != target.cpu)
+        return mismatch(Reason::cpu, "CPU", variant.cpu(), "does not match system CPU", target.cpu);
+    if (variant.os() != target.os)
+        return mismatch(Reason::os, "OS", variant.os(), "does not match system OS", target.os);
     if (auto rejection = check_framework(variant, target)) return rejection;
     return check_backend(variant, target);
 }

@@ -1,16 +1,11 @@
-"""info and versions; beside the Python client where KERNELS_PEER_PYTHON names a Python that has it."""
+"""info and versions; tests/contract/client/test_describe.py has them beside the Python client."""
 
-import json
-import os
 import re
-import subprocess
-import unittest
 
 import harness
 from harness import TARGET, VARIANT
-from loopback_hub import build, metadata
+from loopback_hub import build
 
-PEER = os.environ.get("KERNELS_PEER_PYTHON")
 CUDA = "torch213-cxx11-cu128-x86_64-linux"
 STABLE = "torch-stable-abi29-cpu-x86_64-linux"
 
@@ -89,36 +84,17 @@ class Kernel(harness.CliTest):
         self.expect_error(4, "there are no builds in it", "info", "demo/one", LOCAL_KERNELS="demo/one=/nowhere")
         self.expect_error(2, "the entry `/b`: it has no =", "info", "demo/one", LOCAL_KERNELS=f"demo/one={local}:/b")
 
+    def test_a_build_whose_metadata_is_none(self):
+        broken = build(VARIANT, name="broken")
+        broken[f"build/{VARIANT}/metadata.json"] = b"{"
+        self.hub.publish("demo/broken", "v1", {**broken, **build(STABLE, name="broken")})
+        result = self.expect(0, "info", "demo/broken", "--json")
+        self.assertIn(f"demo/broken: build/{VARIANT}/metadata.json: not JSON", self.expect(0, "info", "demo/broken", "--archs").err)
+        self.assertEqual((result.json["name"], result.json["backends"]), ("broken", ["cpu"]))
+
     def test_no_versions(self):
+        self.assertEqual(self.expect(0, "versions", "demo/none", *TARGET).out, "Repository does not support kernel versions: demo/none\n")
         self.assertEqual(self.expect(0, "versions", "demo/none", *TARGET, "--json").json["versions"], [])
-
-    def peer(self, *arguments):
-        program = "from kernels.cli import main; main()"
-        done = subprocess.run([PEER, "-c", program, *map(str, arguments)], capture_output=True, text=True, timeout=120,
-                              cwd=self.project, env={**self.environment, "HF_HUB_CACHE": str(self.folder / "peer")})
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return done.stdout
-
-    @unittest.skipUnless(PEER, "KERNELS_PEER_PYTHON names no Python")
-    def test_info_is_the_python_clients(self):
-        local = self.write_local()
-        cases = [["demo/one"], ["demo/one", "--version", "1"], ["demo/none"], ["demo/one", "--revision", "v1"],
-                 [str(local)], ["./local/"]]
-        for arguments in cases:
-            for form in ([], ["--json"]):
-                with self.subTest(arguments + form):
-                    self.assertEqual(self.expect(0, "info", *arguments, *form).out, self.peer("info", *arguments, *form))
-
-    @unittest.skipUnless(PEER, "KERNELS_PEER_PYTHON names no Python")
-    def test_versions_are_the_python_clients(self):
-        # The reasons are worded differently, and builds that are equal to the rules come in no fixed order there.
-        def facts(text):
-            lines = [re.sub(r"^(\S+): .*", r"\1 refused", line) for line in text.splitlines()]
-            parts = "\n".join(lines).split("Version ")[1:]
-            return [(part.splitlines()[:2], sorted(part.splitlines()[2:])) for part in parts]
-
-        ours = self.expect(0, "versions", "demo/one", "--torch", os.path.dirname(os.path.dirname(PEER))).out
-        self.assertEqual(facts(ours), facts(self.peer("versions", "demo/one")))
 
 
 if __name__ == "__main__":

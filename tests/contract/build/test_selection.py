@@ -1,7 +1,7 @@
 """The same question to both: which builds fit an environment, in which order, and why not the others.
 
 6,000 generated (environment, list of builds) pairs with a fixed seed; the Python client's own resolver is the
-reference for the order of all builds and for the class of every rejection.
+reference for the order of all builds and for the class and the words of every rejection.
 """
 
 import random
@@ -101,7 +101,9 @@ def reference(environment, names):
         macos_version=version("macos"),
     )
     return [
-        [d.variant.variant_str, reason_class(d.reason) if isinstance(d, variants.VariantRejected) else None]
+        [d.variant.variant_str, reason_class(d.reason), d.reason]
+        if isinstance(d, variants.VariantRejected)
+        else [d.variant.variant_str, None, None]
         for d in trace
     ]
 
@@ -115,8 +117,8 @@ def main():
     for (environment, names), ours in zip(pairs, answers):
         theirs = reference(environment, names)
         assert ours == theirs, f"\nenvironment {environment}\nclient {theirs}\nours   {ours}"
-        seen.update(reason for _, reason in theirs)
-        several += sum(reason is None for _, reason in theirs) > 1
+        seen.update(reason for _, reason, _ in theirs)
+        several += sum(reason is None for _, reason, _ in theirs) > 1
     # A generator that never reaches a rule would prove nothing about it.
     expected = {None, *(name for _, name in REASONS)}
     assert expected <= set(seen), f"never reached: {expected - set(seen)}"

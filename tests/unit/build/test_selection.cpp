@@ -119,11 +119,15 @@ TEST_CASE("no fitting build: all of them with the reason, the nearest first") {
     CHECK(error.code() == ErrorCode::no_build);
     CHECK(std::string(error.what()).starts_with("org/relu@v1: no build fits torch=2.13,cuda=12.8"));
     REQUIRE(error.details().size() == 4);
-    CHECK(error.details()[0] == "torch212-cu128-x86_64-linux: built for torch 2.12, here is 2.13");
-    CHECK(error.details()[1] == "torch29-cu128-x86_64-linux: built for torch 2.9, here is 2.13");
-    CHECK(error.details()[2] == "torch213-rocm64-x86_64-linux: built for rocm64, the target is cu128");
+    CHECK(
+        error.details()[0] ==
+        "torch212-cu128-x86_64-linux: Torch version (2.12) does not match environment Torch version (2.13)");
+    CHECK(error.details()[1] ==
+          "torch29-cu128-x86_64-linux: Torch version (2.9) does not match environment Torch version (2.13)");
+    CHECK(error.details()[2] ==
+          "torch213-rocm64-x86_64-linux: backend (rocm64) does not match selected backend (cu128)");
     CHECK(error.details()[3] ==
-          "torch213-cu128-aarch64-linux: built for the CPU aarch64, the target is x86_64");
+          "torch213-cu128-aarch64-linux: CPU (aarch64) does not match system CPU (x86_64)");
     CHECK(error.hint().find("torch212-cu128-x86_64-linux would fit with torch 2.12") != std::string::npos);
 }
 
