@@ -25,12 +25,13 @@ build::DeviceFitOf if_known(build::DeviceFitOf fit_of) {
 }
 
 // The other versions of a kernel, newest first. They only serve a suggestion, so a hub that does not answer
-// (or may not be asked) costs the suggestion and nothing else.
+// (or may not be asked, or a publisher that is not trusted) costs the suggestion and nothing else.
 std::vector<build::OtherVersion> other_versions(const LockedKernel& kernel, bool check_device,
-                                                const hub::Hub& hub) {
+                                                const BeforeFetch& before_fetch, const hub::Hub& hub) {
     const RepoId& repo = kernel.dependency.repo;
     std::vector<build::OtherVersion> others;
     try {
+        if (before_fetch && !hub.settings().offline) before_fetch(repo);
         const auto versions = hub.versions(repo);
         std::vector<std::pair<hub::Ref, std::future<hub::Tree>>> trees;
         for (auto version = versions.rbegin(); version != versions.rend(); ++version) {
@@ -41,8 +42,9 @@ std::vector<build::OtherVersion> other_versions(const LockedKernel& kernel, bool
                                }));
         }
         for (auto& [ref, tree] : trees) {
-            others.push_back({ref.name, variants_of(tree.get(), repo.to_string() + " " + ref.name),
-                              check_device ? if_known(stated_fit(repo, ref.commit, hub)) : nullptr});
+            others.push_back(
+                {ref.name, variants_of(tree.get(), repo.to_string() + " " + ref.name),
+                 check_device ? if_known(stated_fit(repo, ref.commit, hub, before_fetch)) : nullptr});
         }
     } catch (const Error& error) {
         if (error.code() == ErrorCode::interrupted) throw;
@@ -54,17 +56,18 @@ std::vector<build::OtherVersion> other_versions(const LockedKernel& kernel, bool
 // The error for a target without a usable build, `selection`'s reasons being complete. Without `fit_of` no
 // device is asked about.
 Error no_build(const LockedKernel& kernel, const build::Selection& selection, const build::Target& target,
-               const build::DeviceFitOf& fit_of, const hub::Hub& hub) {
+               const build::DeviceFitOf& fit_of, const BeforeFetch& before_fetch, const hub::Hub& hub) {
     return build::no_build_error(
         name_of(kernel), selection, target,
-        build::suggest(selection, target, other_versions(kernel, fit_of != nullptr, hub), fit_of));
+        build::suggest(selection, target, other_versions(kernel, fit_of != nullptr, before_fetch, hub),
+                       fit_of));
 }
 
 // The same where the preferred build has no code for the device.
 Error no_code(const LockedKernel& kernel, build::Selection selection, const build::Target& target,
-              const build::DeviceFitOf& fit_of, const hub::Hub& hub) {
+              const build::DeviceFitOf& fit_of, const BeforeFetch& before_fetch, const hub::Hub& hub) {
     build::refuse_for_device(selection, target, fit_of);
-    return no_build(kernel, selection, target, fit_of, hub);
+    return no_build(kernel, selection, target, fit_of, before_fetch, hub);
 }
 
 }  // namespace
@@ -82,15 +85,15 @@ std::vector<ChosenBuild> choose_builds(const LockedKernel& kernel, const hub::Tr
             chosen.push_back({variant, {}});
         return chosen;
     }
-    const auto stated = stated_fit(kernel.dependency.repo, kernel.commit, hub);
+    const auto stated = stated_fit(kernel.dependency.repo, kernel.commit, hub, options.before_fetch);
     for (const auto& target : options.targets) {
         const auto selection = build::select(present, target);
         const auto* best = selection.best();
         const auto others = options.check_device ? if_known(stated) : build::DeviceFitOf();
-        if (best == nullptr) throw no_build(kernel, selection, target, others, hub);
+        if (best == nullptr) throw no_build(kernel, selection, target, others, options.before_fetch, hub);
         if (options.check_device && build::names_device(target) &&
             stated(*best, target).fit == build::Fit::no)
-            throw no_code(kernel, selection, target, others, hub);
+            throw no_code(kernel, selection, target, others, options.before_fetch, hub);
         const auto known = std::find_if(chosen.begin(), chosen.end(),
                                         [&](const ChosenBuild& build) { return build.variant == *best; });
         if (known == chosen.end()) {
@@ -123,9 +126,9 @@ std::vector<Error> missing_builds(const Lock& lock, const std::vector<build::Tar
 
 void require_device_code(const LockedKernel& kernel, const ChosenBuild& chosen,
                          const build::Metadata& metadata, const std::filesystem::path& folder,
-                         const hub::Hub& hub) {
+                         const BeforeFetch& before_fetch, const hub::Hub& hub) {
     const RepoId& repo = kernel.dependency.repo;
-    const auto stated = if_known(stated_fit(repo, kernel.commit, hub));
+    const auto stated = if_known(stated_fit(repo, kernel.commit, hub, before_fetch));
     for (const auto& target : chosen.targets) {
         if (!build::names_device(target)) continue;
         const auto held = build::device_fit(metadata, folder, target);
@@ -137,18 +140,39 @@ void require_device_code(const LockedKernel& kernel, const ChosenBuild& chosen,
                 return variant == chosen.variant ? build::device_fit(metadata, folder, other)
                                                  : stated(variant, other);
             },
-            hub);
+            before_fetch, hub);
     }
 }
 
-build::DeviceFitOf stated_fit(const RepoId& repo, const Commit& commit, const hub::Hub& hub) {
-    return [repo, commit, &hub](const build::BuildVariant& variant, const build::Target& target) {
-        const std::string path = "build/" + variant.to_string() + "/metadata.json";
-        const auto text = hub.small_file(repo, commit, path);
-        if (!text) return build::DeviceFit{};  // a build without metadata is refused when it has arrived
-        const std::string what = repo.to_string() + "@" + commit.to_string().substr(0, 12);
-        return build::device_fit(build::Metadata::parse(*text, what + ": " + path), target);
-    };
+bool is_at_hand(const hub::FileRequest& file, const hub::Hub& hub) {
+    if (hub.cache().find_file(file.repo, file.commit, file.entry.path)) return true;
+    const auto& donors = hub.settings().donors;
+    const auto places = donors ? donors(file) : std::vector<std::filesystem::path>{};
+    return std::any_of(places.begin(), places.end(), [&](const auto& place) {
+        std::error_code error;
+        return std::filesystem::file_size(place, error) == file.entry.size && !error;
+    });
+}
+
+void ask_for_file(const RepoId& repo, const Commit& commit, const std::string& path,
+                  const BeforeFetch& before_fetch, const hub::Hub& hub) {
+    if (!before_fetch) return;
+    const auto listing = hub.cache().read_listing(repo, commit);
+    const auto* entry = listing ? listing->find(path) : nullptr;
+    if (!listing || (entry != nullptr && !is_at_hand({repo, commit, *entry}, hub))) before_fetch(repo);
+}
+
+build::DeviceFitOf stated_fit(const RepoId& repo, const Commit& commit, const hub::Hub& hub,
+                              const BeforeFetch& before_fetch) {
+    return
+        [repo, commit, before_fetch, &hub](const build::BuildVariant& variant, const build::Target& target) {
+            const std::string path = "build/" + variant.to_string() + "/metadata.json";
+            ask_for_file(repo, commit, path, before_fetch, hub);
+            const auto text = hub.small_file(repo, commit, path);
+            if (!text) return build::DeviceFit{};  // a build without metadata is refused when it has arrived
+            const std::string what = repo.to_string() + "@" + commit.to_string().substr(0, 12);
+            return build::device_fit(build::Metadata::parse(*text, what + ": " + path), target);
+        };
 }
 
 }  // namespace kernels::lock

@@ -30,6 +30,13 @@ std::vector<ChosenBuild> choose_builds(const LockedKernel& kernel, const hub::Tr
 /// Error(no_build) when they hold no code for the device of one of the targets.
 void require_device_code(const LockedKernel& kernel, const ChosenBuild& chosen,
                          const build::Metadata& metadata, const std::filesystem::path& folder,
-                         const hub::Hub& hub);
+                         const BeforeFetch& before_fetch, const hub::Hub& hub);
+
+/// Whether the file is on this machine, so that bringing it asks the Hub for nothing.
+bool is_at_hand(const hub::FileRequest& file, const hub::Hub& hub);
+
+/// Calls `before_fetch` unless hub::Hub::small_file can give the file without the Hub.
+void ask_for_file(const RepoId& repo, const Commit& commit, const std::string& path,
+                  const BeforeFetch& before_fetch, const hub::Hub& hub);
 
 }  // namespace kernels::lock

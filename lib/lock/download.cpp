@@ -40,15 +40,12 @@ bool has_moved(const LockedKernel& kernel, const Lock& lock, const hub::Hub& hub
 Plan plan_for(const LockedKernel& kernel, const Lock& lock, const DownloadOptions& options,
               const hub::Hub& hub) {
     const RepoId& repo = kernel.dependency.repo;
-    const auto before_fetch = [&](bool is_there) {
-        if (!is_there && options.before_fetch) options.before_fetch(repo);
+    const auto ask_for_status = [&] {
+        ask_for_file(repo, kernel.commit, status_file, options.before_fetch, hub);
     };
-    const auto is_cached = [&](const std::string& path) {
-        return hub.cache().find_file(repo, kernel.commit, path).has_value();
-    };
-    before_fetch(hub.cache().read_listing(repo, kernel.commit).has_value());
+    ask_for_status();  // where there is no listing yet, for that one
     const hub::Tree tree = hub.tree(repo, kernel.commit);
-    before_fetch(tree.find(status_file) == nullptr || is_cached(status_file));
+    ask_for_status();
     Plan plan{kernel, {}, {}};
     if (!has_moved(kernel, lock, hub)) plan.builds = choose_builds(kernel, tree, options, hub);
     for (const auto& [variant, targets] : plan.builds) {
@@ -58,15 +55,9 @@ Plan plan_for(const LockedKernel& kernel, const Lock& lock, const DownloadOption
             if (!is_bytecode(entry.path)) plan.files.push_back({repo, kernel.commit, std::move(entry)});
         }
     }
-    const auto& donors = hub.settings().donors;
-    before_fetch(std::all_of(plan.files.begin(), plan.files.end(), [&](const hub::FileRequest& file) {
-        if (is_cached(file.entry.path)) return true;
-        const auto places = donors ? donors(file) : std::vector<std::filesystem::path>{};
-        return std::any_of(places.begin(), places.end(), [&](const auto& place) {
-            std::error_code error;
-            return std::filesystem::file_size(place, error) == file.entry.size && !error;
-        });
-    }));
+    const bool complete = std::all_of(plan.files.begin(), plan.files.end(),
+                                      [&](const hub::FileRequest& file) { return is_at_hand(file, hub); });
+    if (!complete && options.before_fetch) options.before_fetch(repo);
     return plan;
 }
 
@@ -120,7 +111,8 @@ std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::
         const bool is_new = std::any_of(build.files.begin(), build.files.end(),
                                         [](const hub::FetchedFile& file) { return file.checked; });
         const auto metadata = check_build(build, is_new);
-        if (options.check_device) require_device_code(plan.kernel, chosen, metadata, build.folder, hub);
+        if (options.check_device)
+            require_device_code(plan.kernel, chosen, metadata, build.folder, options.before_fetch, hub);
         builds.push_back(std::move(build));
     }
     // What Python needs to find the kernel offline (see hub::Cache). A cache that cannot be written needs no

@@ -304,6 +304,33 @@ class Trust(Base):
         self.assertEqual(self.hub.requests, [])
 
 
+    def test_a_listing_in_the_cache_is_no_way_around(self):
+        cuda = "torch213-cxx11-cu128-x86_64-linux"
+        commit = self.hub.publish("someone/kernel", "v1", build(cuda), trusted=False)
+        self.hub.publish("someone/kernel", "v2", build(VARIANT, version=2), trusted=False)
+        self.expect(0, "versions", "someone/kernel", *TARGET)  # brings the listings
+        self.assertEqual(self.blobs(), [])
+        entry = {"dependency": {"repo-id": "someone/kernel", "version": 1}, "lock": {"commit": commit}}
+        (self.project / "kernels.lock").write_text(json.dumps([entry], indent=2))
+        device = ["--target", "torch=2.13,cuda=12.8,cpu=x86_64,os=linux,capability=90"]
+        self.hub.requests.clear()
+        for arguments in ([], ["--output", self.folder / "out"]):
+            self.expect_error(6, "someone is not a trusted kernel publisher", "download", *device, *arguments)
+        # Nor for what other versions would offer, where no build fits.
+        result = self.expect_error(7, "no build fits", "download", *TARGET)
+        self.assertNotIn("v2", result.err)
+        self.assertEqual(self.requests_for("someone/kernel"), [])
+        (self.project / "kernels.toml").write_text('trust-remote-code = true\n[dependencies]\n"someone/kernel" = 1\n')
+        self.assertIn("v2", self.expect_error(7, "no build fits", "download", *TARGET).err)
+        self.expect(0, "download", *device)
+        # What is complete costs no request, into a folder too.
+        (self.project / "kernels.toml").unlink()
+        self.hub.requests.clear()
+        self.expect(0, "download", *device)
+        self.expect(0, "download", *device, "--output", self.folder / "out")
+        self.assertEqual(self.hub.requests, [])
+
+
 class Before017(Base):
     def old_lock(self, change=lambda digest: digest):
         files = build(VARIANT)

@@ -18,6 +18,10 @@ namespace kernels::lock {
 
 class SumFile;
 
+/// Called before anything of a repository is fetched, and not for what the cache holds; it throws to refuse
+/// the repository (see Publishers). May be called from several threads at once.
+using BeforeFetch = std::function<void(const RepoId&)>;
+
 struct DownloadOptions {
     /// The machines to download for; ignored with all_variants.
     std::vector<build::Target> targets;
@@ -26,9 +30,7 @@ struct DownloadOptions {
     bool check_device = true;
     /// What kernels.sum says, checked before a file is fetched; nullptr for projects without one.
     const SumFile* sums = nullptr;
-    /// Called before anything of a repository is fetched, and not for what the cache holds; it throws to
-    /// refuse the repository (see Publishers). May be called from several threads at once.
-    std::function<void(const RepoId&)> before_fetch;
+    BeforeFetch before_fetch;
 };
 
 struct DownloadedBuild {
@@ -59,7 +61,8 @@ std::vector<Error> missing_builds(const Lock& lock, const std::vector<build::Tar
 /// Asks the metadata of a commit's builds how they fit a device; only the metadata is fetched. A build
 /// without metadata states nothing. `hub` must outlive it. It throws what Hub::small_file and Metadata::parse
 /// do.
-build::DeviceFitOf stated_fit(const RepoId& repo, const Commit& commit, const hub::Hub& hub);
+build::DeviceFitOf stated_fit(const RepoId& repo, const Commit& commit, const hub::Hub& hub,
+                              const BeforeFetch& before_fetch = {});
 
 /// The hash that lock files before 0.17 keep of a build: SHA-256 over path and raw hash of each of its files,
 /// by path.
