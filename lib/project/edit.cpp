@@ -31,7 +31,7 @@ std::string toml_string(std::string_view text) {
 
 std::string value_text(const Reference& reference, bool as_table) {
     if (const auto* revision = reference.revision())
-        return "{ revision = " + toml_string(revision->name) + " }";
+        return "{ revision = " + toml_string(revision->name()) + " }";
     const std::string number = std::to_string(reference.version()->number);
     return as_table ? "{ version = " + number + " }" : number;
 }
