@@ -7,6 +7,7 @@
 #include "common/progress.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
+#include "kernels/lock/failures.hpp"
 #include "kernels/lock/output.hpp"
 #include "kernels/lock/publishers.hpp"
 #include "kernels/lock/resolve.hpp"
@@ -107,12 +108,16 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
 }
 
 [[noreturn]] void fail(const lock::DownloadResult& result) {
-    const auto& [kernel, first] = result.failures.front();
-    if (result.failures.size() == 1) throw Error(first);
+    std::vector<std::pair<Dependency, Error>> failed;
+    for (const auto& [kernel, error] : result.failures)
+        failed.emplace_back(kernel.dependency, error);
+    const auto failures = lock::grouped(failed);
+    const Error& first = failures.front().error;
+    if (failures.size() == 1) throw Error(first);
     std::vector<std::string> details;
     std::vector<Error> causes;
     ErrorCode gravest = first.code();
-    for (const auto& [failed, error] : result.failures) {
+    for (const auto& [kernels, error] : failures) {
         details.emplace_back(error.what());
         causes.push_back(error);
         for (const auto& line : error.details())
@@ -125,9 +130,8 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
         }
     }
     throw Error(gravest,
-                std::to_string(result.failures.size()) + " of " +
-                    std::to_string(result.failures.size() + result.builds.size()) +
-                    " kernels could not be downloaded",
+                std::to_string(failed.size()) + " of " +
+                    std::to_string(failed.size() + result.builds.size()) + " kernels could not be downloaded",
                 first.hint(), std::move(details))
         .with_causes(std::move(causes));
 }

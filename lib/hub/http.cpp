@@ -139,8 +139,7 @@ class CurlClient final : public HttpClient {
                         (distrust ? "check this machine's clock (" + today() + ") and certificates; "
                                   : "check the network and HF_ENDPOINT; ") +
                             m_loop->describe_trust());
-                    if (is_out_of_reach(transfer)) give_up(host, error);
-                    throw error;
+                    throw is_out_of_reach(transfer) ? give_up(host, error) : error;
                 }
                 pause_before_retry(m_settings, attempt, std::nullopt, why);
                 continue;
@@ -157,18 +156,23 @@ class CurlClient final : public HttpClient {
         }
     }
 
-    void give_up(const std::string& host, const Error& error) {
+    // What to throw: where another transfer has just given the host up, its error, so that all have the same.
+    Error give_up(const std::string& host, const Error& error) {
         const std::lock_guard lock(m_mutex);
-        m_given_up.insert_or_assign(host, std::pair(std::chrono::steady_clock::now(), error));
+        forget_old();
+        return m_given_up.try_emplace(host, std::chrono::steady_clock::now(), error).first->second.second;
     }
 
     void refuse_given_up(const std::string& host) {
         const std::lock_guard lock(m_mutex);
-        const auto found = m_given_up.find(host);
-        if (found == m_given_up.end()) return;
-        if (std::chrono::steady_clock::now() - found->second.first < given_up_for)
+        forget_old();
+        if (const auto found = m_given_up.find(host); found != m_given_up.end())
             throw Error(found->second.second);
-        m_given_up.erase(found);
+    }
+
+    void forget_old() {
+        const auto now = std::chrono::steady_clock::now();
+        std::erase_if(m_given_up, [&](const auto& host) { return now - host.second.first >= given_up_for; });
     }
 
     const Settings& m_settings;

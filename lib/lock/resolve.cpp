@@ -14,6 +14,7 @@
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/hub/fetch.hpp"
+#include "kernels/lock/failures.hpp"
 #include "kernels/lock/publishers.hpp"
 #include "kernels/lock/redirect.hpp"
 
@@ -78,8 +79,8 @@ class Resolver {
         return next;
     }
 
-    // What `look` gives for each kernel of a wave, all at the same time; throws the first error, with the
-    // path that led to its kernel.
+    // What `look` gives for each kernel of a wave, all at the same time; throws the first error, with its
+    // kernels and the path that led to it.
     template <typename Look>
     auto at_once(const std::vector<Dependency>& wave, const Look& look)
         -> std::vector<std::invoke_result_t<const Look&, const Dependency&>> {
@@ -89,24 +90,27 @@ class Resolver {
             pending.push_back(
                 std::async(std::launch::async, [&look, &dependency] { return look(dependency); }));
         std::vector<Answer> answers;
-        std::exception_ptr first_error;
+        std::vector<std::pair<Dependency, Error>> errors;
+        std::exception_ptr other;
         for (std::size_t i = 0; i < wave.size(); ++i) {
             try {
                 answers.push_back(pending[i].get());
             } catch (const Error& error) {
-                if (!first_error) first_error = std::make_exception_ptr(with_path(error, wave[i]));
+                errors.emplace_back(wave[i], error);
             } catch (...) {
-                if (!first_error) first_error = std::current_exception();
+                other = std::current_exception();
             }
         }
-        if (first_error) std::rethrow_exception(first_error);
+        if (other) std::rethrow_exception(other);
+        if (!errors.empty()) throw with_path(grouped(errors).front());
         return answers;
     }
 
-    Error with_path(const Error& error, const Dependency& dependency) const {
-        const auto& path = m_paths.at(dependency);
-        if (path.size() < 2) return error;
-        return error.reworded(std::string(error.what()) + " (needed by " + path_text(path) + ")");
+    Error with_path(const Failure& failure) const {
+        const auto& path = m_paths.at(failure.kernels.front());
+        if (path.size() < 2) return failure.error;
+        return failure.error.reworded(std::string(failure.error.what()) + " (needed by " + path_text(path) +
+                                      ")");
     }
 
     Node look_at(const Dependency& dependency) const {

@@ -135,7 +135,16 @@ class Faults(FaultTest):
         done = self.kernels("download", "--jobs", "2", status=NETWORK)
         # Four pauses: 7.5 s and at most half as much by chance.
         self.assertLess(time.monotonic() - begin, 14)
-        self.assertIn("10 of 10 kernels", done.stderr)
+        # One line for all of them, with their names.
+        self.assertEqual(done.stderr.count("cannot reach"), 1, done.stderr)
+        errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        self.assertTrue(errors[0].startswith("error: " + ", ".join(f"demo/{name}@v1" for name in names) + ": cannot reach " + hub.url),
+                        done.stderr)
+        (self.project / "kernels.lock").unlink()
+        done = self.kernels("lock", "--cache", self.folder / "new", status=NETWORK)
+        self.assertEqual(done.stderr.count("cannot reach"), 1, done.stderr)
+        self.assertIn("error: demo/many0@v1, demo/many1@v1, ", done.stderr)
+        self.assertIn("demo/many9@v1: cannot reach", done.stderr)
 
     def test_a_handshake_that_is_reset_is_tried_again(self):
         if not shutil.which("openssl"):
