@@ -62,6 +62,10 @@ fs::path Cache::lock_path(const RepoId& repo, const std::string& etag) const {
     return m_root / ".locks" / folder_name("kernels", repo) / (etag + ".lock");
 }
 
+fs::path Cache::content_lock_path(const std::string& etag) const {
+    return m_root / ".locks" / "content" / (etag + ".lock");
+}
+
 fs::path Cache::snapshot_folder(const RepoId& repo, const Commit& commit) const {
     return repo_folder(repo) / "snapshots" / commit.to_string();
 }

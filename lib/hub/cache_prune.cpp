@@ -14,6 +14,28 @@ namespace fs = std::filesystem;
 
 constexpr const char* condemned_prefix = ".pruned-";
 
+// The lock when nobody holds it, else nothing.
+std::unique_ptr<BlobLock> lock_at_once(const fs::path& path) {
+    Settings at_once;
+    at_once.lock_timeout = std::chrono::seconds(0);
+    try {
+        return std::make_unique<BlobLock>(path, at_once, [](int) {});
+    } catch (const Error& failure) {
+        log::debug(failure.what());
+        return nullptr;
+    }
+}
+
+// A lock on content serves while its bytes are on their way; what a finished download left guards nothing.
+void remove_content_locks(const Cache& cache) {
+    const fs::path folder = cache.content_lock_path("x").parent_path();
+    for (const auto& name : files_below(folder)) {
+        std::error_code ignored;
+        if (const auto held = lock_at_once(folder / name))
+            fs::remove(folder / name, ignored);  // see BlobLock
+    }
+}
+
 class Pruner {
   public:
     Pruner(const Cache& cache, const RepoId& repo, std::vector<Commit> kept, std::vector<Commit> gone,
@@ -124,13 +146,8 @@ class Pruner {
                 remove(blob, true);
                 continue;
             }
-            Settings at_once;
-            at_once.lock_timeout = std::chrono::seconds(0);
-            std::unique_ptr<BlobLock> held;
-            try {
-                held = std::make_unique<BlobLock>(lock, at_once, [](int) {});
-            } catch (const Error& failure) {
-                log::debug(failure.what());
+            const auto held = lock_at_once(lock);
+            if (!held) {
                 m_result.busy.push_back(blob);
                 continue;
             }
@@ -170,6 +187,7 @@ std::vector<PrunedRepository> prune(const Cache& cache, const std::set<std::pair
         if (!result.commits.empty() || result.files > 0 || result.whole || !result.busy.empty())
             pruned.push_back(std::move(result));
     }
+    if (!dry_run) remove_content_locks(cache);
     return pruned;
 }
 

@@ -187,8 +187,7 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
         // Another process may want the same bytes for another repository: a lock on the content comes first.
         // huggingface_hub knows the second only, which is the repository's own.
         const auto wait = [&](int pid) { monitor.waiting(file, pid); };
-        const BlobLock content_lock(cache.root() / ".locks" / "content" / (file.entry.etag() + ".lock"),
-                                    settings, wait);
+        const BlobLock content_lock(cache.content_lock_path(file.entry.etag()), settings, wait);
         const BlobLock lock(cache.lock_path(file.repo, file.entry.etag()), settings, wait);
         // Another process may have brought it meanwhile.
         if (!has_size(blob, file.entry) || !is_right(blob)) {

@@ -105,6 +105,20 @@ class Prune(CacheTest):
         self.assertIn("0 B freed", self.expect(0, "cache", "prune").out)
         self.assertEqual(self.files(), before)
 
+    def test_locks_on_content_go_unless_they_are_held(self):
+        folder = self.cache / ".locks" / "content"
+        left = sorted(folder.iterdir())
+        self.assertGreater(len(left), 2)
+        self.expect(0, "cache", "prune", "--dry-run")
+        self.assertEqual(sorted(folder.iterdir()), left)
+        with open(left[0]) as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            self.expect(0, "cache", "prune")
+            self.assertEqual(list(folder.iterdir()), left[:1])
+            self.assertEqual(os.fstat(held.fileno()).st_nlink, 1)
+        self.expect(0, "cache", "prune")
+        self.assertEqual(list(folder.iterdir()), [])
+
     def test_what_no_lock_uses_goes(self):
         old = self.hub.commit_of("demo/one", "v1")
         new = self.hub.publish("demo/one", "v1", {**build(VARIANT, size=5000), **build(OTHER, size=100)})

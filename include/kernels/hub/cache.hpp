@@ -26,6 +26,8 @@ class Cache {
     std::filesystem::path repo_folder(const RepoId& repo) const;
     std::filesystem::path blob_path(const RepoId& repo, const std::string& etag) const;
     std::filesystem::path lock_path(const RepoId& repo, const std::string& etag) const;
+    /// The lock on bytes that several repositories may want; huggingface_hub knows lock_path() only.
+    std::filesystem::path content_lock_path(const std::string& etag) const;
     std::filesystem::path snapshot_folder(const RepoId& repo, const Commit& commit) const;
 
     /// The commit that a version, branch or tag had when it was last looked up.

@@ -48,8 +48,8 @@ struct PrunedRepository {
 };
 
 /// Removes every snapshot that is not in `keep`, with the refs that name it and the blobs that no other
-/// snapshot needs. A snapshot goes as a whole before its blobs do. With `dry_run` it only says what would go.
-/// Throws Error(failed) when the cache cannot be written.
+/// snapshot needs, and the locks on content that nobody holds. A snapshot goes as a whole before its blobs
+/// do. With `dry_run` it only says what would go. Throws Error(failed) when the cache cannot be written.
 std::vector<PrunedRepository> prune(const Cache& cache, const std::set<std::pair<RepoId, Commit>>& keep,
                                     bool dry_run);
 
