@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import json
+import os
+import unittest
 
 import harness
 from harness import TARGET, VARIANT
@@ -92,6 +94,24 @@ class AddAndRemove(Base):
         self.assertEqual((elsewhere / "file.toml").stat().st_mode & 0o7777, 0o640)
         self.assertIn("demo/one", (elsewhere / "lock").read_text())
         self.assertEqual(sorted(p.name for p in elsewhere.iterdir()), ["file.toml", "lock"])
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root may give files away")
+    def test_another_owner_stays(self):
+        self.publish_demo()
+        self.hub.publish("demo/three", "v1", build(VARIANT, name="three"))
+        self.write_project('"demo/two" = 1')
+        self.expect(0, "lock")
+        files = {self.project / name: mode for name, mode in (("kernels.toml", 0o640), ("kernels.lock", 0o664), ("kernels.sum", 0o600))}
+        for path, mode in files.items():
+            os.chown(path, 4321, 4322)
+            path.chmod(mode)
+        before = {path: path.read_bytes() for path in files}
+        for command in ("add", "remove"):
+            self.expect(0, command, "demo/three")
+            for path, mode in files.items():
+                status = path.stat()
+                self.assertEqual((status.st_uid, status.st_gid, status.st_mode & 0o7777), (4321, 4322, mode), (command, path))
+                self.assertEqual(path.read_bytes() == before[path], command == "remove", (command, path))
 
     def test_remove_drops_what_nothing_else_needs(self):
         self.publish_demo()
