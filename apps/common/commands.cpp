@@ -72,7 +72,10 @@ constexpr std::array download_options = {
                "put the builds into DIR/org/name/build/VARIANT instead of the cache (LOCAL_KERNELS can name "
                "DIR/org/name)"},
     OptionSpec{"--no-sum", "", "", "do not check the builds against kernels.sum"},
-    OptionSpec{"--locked", "", "", "fail with status 3 when the lock does not cover the project file"},
+    OptionSpec{
+        "--locked", "", "",
+        "fail with status 3 unless the lock has all that the project file needs, through all levels, and "
+        "nothing more; without it the lock is used as it is"},
 };
 constexpr std::array info_options = {
     OptionSpec{"--revision", "", "REVISION", "a branch, tag or commit; the default is the newest version"},
@@ -153,11 +156,14 @@ constexpr std::array commands = {
                 "and writes "
                 "kernels.lock beside the project file.",
                 lock_options},
-    CommandSpec{"download", Group::project, "[DIR]", 0, 1, "download and verify the locked builds",
-                "Downloads the build of every locked kernel that fits this machine into the Hugging Face "
-                "cache. Every file "
-                "is checked against its hash before it gets its name. What is complete costs no request.",
-                download_options},
+    CommandSpec{
+        "download", Group::project, "[DIR]", 0, 1, "download and verify the locked builds",
+        "Downloads the build of every locked kernel that fits this machine into the Hugging Face "
+        "cache. Every file "
+        "is checked against its hash before it gets its name. What is complete costs no request; before "
+        "anything else is fetched, its publisher has to be a trusted one or named by trust-remote-code in "
+        "the project file, whoever wrote the lock.",
+        download_options},
     CommandSpec{
         "add", Group::project, "REPO[@VERSION|@REVISION]...", 1, 1000,
         "add kernels to the project file and lock them",
