@@ -45,6 +45,16 @@ class EntryReader {
         }
         return Commit::parse(value);
     }
+    // The text made into something that refuses wrong ones.
+    template <typename Make>
+    auto checked(const char* key, Make make) const {
+        auto value = text(key);
+        try {
+            return make(std::move(value));
+        } catch (const Error& error) {
+            fail("`" + std::string(key) + "`: " + error.what());
+        }
+    }
     RepoId repo(const char* key) const {
         return checked(key, [](std::string value) { return RepoId::parse(value); });
     }
@@ -57,15 +67,6 @@ class EntryReader {
     }
 
   private:
-    template <typename Make>
-    auto checked(const char* key, Make make) const {
-        try {
-            return make(text(key));
-        } catch (const Error& error) {
-            fail("`" + std::string(key) + "`: " + error.what());
-        }
-    }
-
     const Json& m_json;
     std::string m_where;
 };
