@@ -101,7 +101,7 @@ class Look(CacheTest):
 
 class Prune(CacheTest):
     def test_what_a_lock_uses_stays(self):
-        before = self.files()
+        before = {name: data for name, data in self.files().items() if not name.startswith(".locks/content/")}
         self.assertIn("0 B freed", self.expect(0, "cache", "prune").out)
         self.assertEqual(self.files(), before)
 
