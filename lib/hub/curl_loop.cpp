@@ -135,6 +135,8 @@ void CurlLoop::configure(CURL* easy, Job& job) {
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(m_settings.stall_timeout.count()));
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 512L * 1024L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    // The system's look-up of a name cannot be ended; a transfer that is ended leaves it to itself.
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     if (!m_ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, m_ca_file.c_str());
     if (!m_ca_folder.empty()) curl_easy_setopt(easy, CURLOPT_CAPATH, m_ca_folder.c_str());
     if (const auto proxy = proxy_for(transfer.url)) curl_easy_setopt(easy, CURLOPT_PROXY, proxy->c_str());

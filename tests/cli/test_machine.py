@@ -1,6 +1,8 @@
 """The machine is at fault: the disk, the file system, the clock, the user who presses Ctrl-C. The outcome is that of
 test_faults.py: success, or one clear line and the documented status, and a sound cache."""
 
+import fcntl
+import hashlib
 import os
 import resource
 import shutil
@@ -11,9 +13,10 @@ import time
 import unittest
 
 import harness
-from fault_world import FAILED, NETWORK, REPO, FaultTest
+from fault_world import FAILED, LIBRARY, NETWORK, REPO, FaultTest
 from harness import BINARY, TARGET, VARIANT
 
+import preload
 import syscalls
 
 
@@ -179,25 +182,33 @@ class Machine(FaultTest):
         self.assertIn(f"this machine's clock ({datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}", done.stderr)
         self.assertIn(str(certificate), done.stderr)
 
+    def interrupt(self, process):
+        """Presses Ctrl-C: the end comes within a second, with its status and one line. Gives what was said."""
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        self.assertLess(time.monotonic() - begin, 1)
+        self.assertEqual((process.returncode, err.count("error: ")), (130, 1), err)
+        return err
+
+    def start(self, command, *more, **environment):
+        return subprocess.Popen([BINARY, command, str(self.project), *more], env={**self.environment, **environment}, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
     def test_interrupted_within_a_second_and_resumed(self):
-        """Whatever it is doing: a body, an answer that does not come, a pause before a retry, a wait for a lock."""
+        """Whatever the network does: a body, an answer that does not come, a pause before a retry."""
         for fault in ("slow=200000:/_cdn/*", "stall=30:*/tree/*", "retry-after=50:*/tree/*"):
             with self.subTest(fault):
                 self.forget()
                 hub = self.serve(fault)
-                process = subprocess.Popen([BINARY, "download", str(self.project), *TARGET], env=self.environment, text=True,
-                                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                process = self.start("download", *TARGET)
                 if fault.startswith("slow"):
                     self.wait_for(lambda: any(p.stat().st_size > 100_000 for p in self.cache.glob("*/blobs/*.incomplete")), "a part")
                 elif fault.startswith("stall"):
                     time.sleep(1)  # the request is out, the answer is not
                 else:
                     self.wait_for(lambda: hub.requests(), "an answer")
-                begin = time.monotonic()
-                process.send_signal(signal.SIGINT)
-                out, err = process.communicate(timeout=30)
-                self.assertLess(time.monotonic() - begin, 1)
-                self.assertEqual((process.returncode, err.count("error: ")), (130, 1), err)
+                self.interrupt(process)
                 self.assert_sound()
                 kept = sum(p.stat().st_size for p in self.cache.glob("*/blobs/*.incomplete"))
                 hub = self.serve()
@@ -205,6 +216,32 @@ class Machine(FaultTest):
                 self.assert_complete()
                 if fault.startswith("slow"):
                     self.assertIn(f"bytes={kept}-", [r["range"] for r in hub.requests()])
+
+    def test_interrupted_while_it_waits_for_a_lock(self):
+        self.forget()
+        sha256 = hashlib.sha256(LIBRARY).hexdigest()
+        held = self.cache / ".locks" / f"kernels--{REPO.replace('/', '--')}" / f"{sha256}.lock"
+        held.parent.mkdir(parents=True)
+        with held.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            process = self.start("download", *TARGET)
+            said = process.stderr.readline()
+            self.assertIn(f"waiting for process {os.getpid()}", said)
+            self.interrupt(process)
+        self.kernels("download")
+        self.assert_complete()
+
+    @unittest.skipUnless(preload.supported(), "no compiler for a slow look-up of names")
+    def test_interrupted_while_a_name_is_looked_up(self):
+        slow = preload.slow_lookup(self.folder, 8)
+        for more in ([], ["--jobs", "1"]):
+            process = self.start("lock", "--endpoint", "http://slow.invalid:1", "--cache", str(self.folder / "new"), "-vv", *more, **slow)
+            for line in process.stderr:
+                if "GET " in line:
+                    break
+            time.sleep(0.5)
+            self.assertIsNone(process.poll())  # the look-up is slow indeed
+            self.interrupt(process)
 
 
 if __name__ == "__main__":
