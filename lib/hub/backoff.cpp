@@ -4,20 +4,12 @@
 #include <random>
 #include <thread>
 
-#include "kernels/core/error.hpp"
+#include "kernels/core/cancel.hpp"
 #include "kernels/core/log.hpp"
 
 namespace kernels::hub {
 
 using std::chrono::milliseconds;
-
-bool is_cancelled(const std::atomic<bool>* cancel) noexcept {
-    return cancel != nullptr && cancel->load();
-}
-
-void check_cancelled(const std::atomic<bool>* cancel) {
-    if (is_cancelled(cancel)) throw Error(ErrorCode::interrupted, "interrupted", "run it again to go on");
-}
 
 void pause_before_retry(const Settings& settings, int attempt, const std::optional<milliseconds>& wanted,
                         const std::string& why) {

@@ -1,7 +1,6 @@
-// Pauses between attempts, and the user's wish to stop.
+// Pauses between attempts.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -12,11 +11,6 @@ namespace kernels::hub {
 
 /// No pause is longer, whoever asks for it.
 constexpr std::chrono::milliseconds longest_pause{60'000};
-
-/// Whether the user stopped it; nullptr is never stopped.
-bool is_cancelled(const std::atomic<bool>* cancel) noexcept;
-/// Throws Error(interrupted) when the user stopped it.
-void check_cancelled(const std::atomic<bool>* cancel);
 
 /// Sleeps before attempt `attempt + 1`: settings.retry_delay, doubled with each attempt, plus up to half of
 /// it by chance, or exactly `wanted`. `why` is logged. A cancel ends it with Error(interrupted).

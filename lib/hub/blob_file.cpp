@@ -1,66 +1,21 @@
 #include "blob_file.hpp"
 
 #include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
 #include <cerrno>
-#include <charconv>
-#include <cstdio>
 #include <cstring>
-#include <fstream>
-#include <sstream>
-#include <thread>
 #include <vector>
 
-#include "backoff.hpp"
+#include "kernels/core/cancel.hpp"
 #include "kernels/core/text.hpp"
 
 namespace kernels::hub {
-namespace {
-
 namespace fs = std::filesystem;
 
-std::string device_name(unsigned major, unsigned minor) {
-    std::array<char, 32> text{};
-    std::snprintf(text.data(), text.size(), "%02x:%02x", major, minor);
-    return text.data();
-}
+namespace {
 
-// The value of a line `name:<blank>value` of /proc/self/fdinfo.
-std::string fd_info(int fd, const std::string& name) {
-    std::ifstream info("/proc/self/fdinfo/" + std::to_string(fd));
-    for (std::string line; std::getline(info, line);) {
-        if (line.starts_with(name + ":")) return std::string(trimmed(line.substr(name.size() + 1)));
-    }
-    return {};
-}
-
-// Who holds the lock on the open file, as the system lists it; 0 when it does not say.
-int holder_of(int fd) {
-    struct stat status {};
-    if (::fstat(fd, &status) != 0) return 0;
-    // Some file systems (btrfs, overlays) show files another device than the list of locks, which has that
-    // of the mount.
-    std::vector<std::string> devices{device_name(major(status.st_dev), minor(status.st_dev))};
-    const std::string mount = fd_info(fd, "mnt_id");
-    std::ifstream mounts("/proc/self/mountinfo");
-    for (std::string line; std::getline(mounts, line);) {
-        // 36 35 98:0 / /mnt …
-        std::istringstream fields(line);
-        std::string id, parent;
-        unsigned major_number = 0, minor_number = 0;
-        char colon = 0;
-        fields >> id >> parent >> major_number >> colon >> minor_number;
-        if (id == mount) devices.push_back(device_name(major_number, minor_number));
-    }
-    std::ifstream locks("/proc/locks");
-    return lock_holder(locks, devices, status.st_ino);
-}
+constexpr const char* writable_cache_hint = "choose a cache that can be written with --cache or HF_HUB_CACHE";
 
 }  // namespace
 
@@ -68,73 +23,13 @@ std::string name_of(const FileRequest& file) {
     return file.repo.to_string() + ": " + file.entry.path;
 }
 
-int lock_holder(std::istream& locks, const std::vector<std::string>& devices, std::uint64_t inode) {
-    for (std::string line; std::getline(locks, line);) {
-        // 1: FLOCK  ADVISORY  WRITE 4242 08:01:131090 0 EOF
-        std::istringstream fields(line);
-        std::string number, type, advice, access, pid, place;
-        fields >> number >> type >> advice >> access >> pid >> place;
-        const bool is_it = std::any_of(devices.begin(), devices.end(), [&](const std::string& device) {
-            return place == device + ":" + std::to_string(inode);
-        });
-        if (type != "FLOCK" || !is_it) continue;
-        int holder = 0;
-        std::from_chars(pid.data(), pid.data() + pid.size(), holder);
-        return holder;
-    }
-    return 0;
-}
-
 Error disk_error(const fs::path& path, const char* what, int error) {
     return {ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
-            error == ENOSPC ? "free some room, or choose another cache with --cache"
-                            : "choose a cache that can be written with --cache or HF_HUB_CACHE"};
+            error == ENOSPC ? "free some room, or choose another cache with --cache" : writable_cache_hint};
 }
 
-BlobLock::BlobLock(const fs::path& path, const Settings& settings, const std::function<void(int)>& waiting) {
-    std::error_code error;
-    fs::create_directories(path.parent_path(), error);
-    const auto open_file = [&] {
-        m_fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0664);
-        if (m_fd < 0) throw disk_error(path, "cannot be made", errno);
-    };
-    open_file();
-    const auto until = std::chrono::steady_clock::now() + settings.lock_timeout;
-    bool told = false;
-    for (;;) {
-        if (::flock(m_fd, LOCK_EX | LOCK_NB) == 0) {
-            struct stat status {};
-            if (::fstat(m_fd, &status) != 0 || status.st_nlink > 0) return;
-            // Removed between open and lock: this lock guards no name, and another process may hold the new
-            // file.
-            ::close(m_fd);
-            open_file();
-            continue;
-        }
-        const int reason = errno;
-        const bool cancelled = is_cancelled(settings.cancel);
-        if (cancelled || (reason != EWOULDBLOCK && reason != EINTR) ||
-            std::chrono::steady_clock::now() > until) {
-            const int holder = holder_of(m_fd);
-            ::close(m_fd);
-            check_cancelled(settings.cancel);
-            if (reason == EWOULDBLOCK) {
-                throw Error(ErrorCode::failed,
-                            path.string() + ": still locked by process " +
-                                (holder > 0 ? std::to_string(holder) : "(unknown)") + " after " +
-                                std::to_string(settings.lock_timeout.count()) + " s",
-                            "wait for that process, or end it");
-            }
-            throw disk_error(path, "cannot be locked", reason);
-        }
-        if (!told) waiting(holder_of(m_fd));
-        told = true;
-        std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    }
-}
-
-BlobLock::~BlobLock() {
-    ::close(m_fd);  // lets go of the lock as well
+FileLockOptions lock_options(const Settings& settings, std::function<void(int)> waiting) {
+    return {settings.lock_timeout, settings.cancel, std::move(waiting), writable_cache_hint, false};
 }
 
 IncompleteBlob::IncompleteBlob(const FileRequest& file, const fs::path& blob,

@@ -4,13 +4,12 @@
 #include <atomic>
 #include <filesystem>
 #include <functional>
-#include <istream>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "hashing_writer.hpp"
 #include "kernels/core/error.hpp"
+#include "kernels/core/file_lock.hpp"
 #include "kernels/hub/fetch.hpp"
 
 namespace kernels::hub {
@@ -18,26 +17,12 @@ namespace kernels::hub {
 /// "org/name: path", as messages name a file.
 std::string name_of(const FileRequest& file);
 
-/// Who holds a flock on the inode on one of the devices (in the form `major:minor` of /proc/locks), by a text
-/// like that file; 0 when it does not say.
-int lock_holder(std::istream& locks, const std::vector<std::string>& devices, std::uint64_t inode);
-
 /// What to say when the cache's disk refuses, by errno.
 Error disk_error(const std::filesystem::path& path, const char* what, int error);
 
-/// The cache's lock on one blob, compatible with huggingface_hub's (flock on `<cache>/.locks/…/<etag>.lock`).
-class BlobLock {
-  public:
-    /// Waits up to settings.lock_timeout; `waiting` is told once, with the holder's pid (0: unknown).
-    BlobLock(const std::filesystem::path& path, const Settings& settings,
-             const std::function<void(int)>& waiting);
-    ~BlobLock();
-    BlobLock(const BlobLock&) = delete;
-    BlobLock& operator=(const BlobLock&) = delete;
-
-  private:
-    int m_fd = -1;
-};
+/// For the cache's locks, which are compatible with huggingface_hub's (flock on
+/// `<cache>/.locks/…/<etag>.lock`). `waiting`: see FileLockOptions.
+FileLockOptions lock_options(const Settings& settings, std::function<void(int)> waiting);
 
 /// `blobs/<etag>.incomplete`: takes the body, hashes it, and becomes the blob when it is right.
 class IncompleteBlob final : public BodySink {

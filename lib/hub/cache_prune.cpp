@@ -3,6 +3,7 @@
 
 #include "blob_file.hpp"
 #include "kernels/core/error.hpp"
+#include "kernels/core/file_lock.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/hub/cache_care.hpp"
 #include "snapshots.hpp"
@@ -15,11 +16,11 @@ namespace fs = std::filesystem;
 constexpr const char* condemned_prefix = ".pruned-";
 
 // The lock when nobody holds it, else nothing.
-std::unique_ptr<BlobLock> lock_at_once(const fs::path& path) {
-    Settings at_once;
-    at_once.lock_timeout = std::chrono::seconds(0);
+std::unique_ptr<FileLock> lock_at_once(const fs::path& path) {
+    FileLockOptions at_once;
+    at_once.timeout = std::chrono::seconds(0);
     try {
-        return std::make_unique<BlobLock>(path, at_once, [](int) {});
+        return std::make_unique<FileLock>(path, at_once);
     } catch (const Error& failure) {
         log::debug(failure.what());
         return nullptr;
@@ -32,7 +33,7 @@ void remove_content_locks(const Cache& cache) {
     for (const auto& name : files_below(folder)) {
         std::error_code ignored;
         if (const auto held = lock_at_once(folder / name))
-            fs::remove(folder / name, ignored);  // see BlobLock
+            fs::remove(folder / name, ignored);  // see FileLock
     }
 }
 
@@ -152,7 +153,7 @@ class Pruner {
                 continue;
             }
             remove(blob, true);
-            if (!m_dry_run) fs::remove(lock, error);  // while it is held: see BlobLock
+            if (!m_dry_run) fs::remove(lock, error);  // while it is held: see FileLock
         }
     }
 

@@ -5,7 +5,7 @@
 #include <charconv>
 #include <csignal>
 
-#include "backoff.hpp"
+#include "kernels/core/cancel.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
 

@@ -10,6 +10,7 @@
 
 #include "backoff.hpp"
 #include "blob_file.hpp"
+#include "kernels/core/cancel.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/hub/hub.hpp"
@@ -186,10 +187,10 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
         monitor.started(file);
         // Another process may want the same bytes for another repository: a lock on the content comes first.
         // huggingface_hub knows the second only, which is the repository's own.
-        const auto wait = [&](int pid) { monitor.waiting(file, pid); };
-        const BlobLock content_lock(cache.content_lock_path(file.entry.etag()), settings, wait);
-        const BlobLock lock(cache.lock_path(file.repo, file.entry.etag()), settings, wait);
-        // Another process may have brought it meanwhile.
+        const auto how = lock_options(settings, [&](int pid) { monitor.waiting(file, pid); });
+        const FileLock content_lock(cache.content_lock_path(file.entry.etag()), how);
+        const FileLock lock(cache.lock_path(file.repo, file.entry.etag()), how);
+        // Another process, or another thread of this one, may have brought it meanwhile.
         if (!has_size(blob, file.entry) || !is_right(blob)) {
             IncompleteBlob incomplete(
                 file, blob, [&](std::uint64_t bytes) { monitor.progressed(file, bytes); }, settings.cancel);

@@ -10,6 +10,7 @@
 
 #include "backoff.hpp"
 #include "curl_loop.hpp"
+#include "kernels/core/cancel.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <fstream>
 
-#include "backoff.hpp"
+#include "kernels/core/cancel.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"

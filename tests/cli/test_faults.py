@@ -224,6 +224,16 @@ class Faults(FaultTest):
         self.assertEqual([copy.read_bytes() for copy in copies], [LIBRARY, LIBRARY])
         self.assertIn("waiting for process", "".join(said))
 
+    def test_equal_metadata_of_two_kernels_is_fetched_once(self):
+        """The threads of one process do not take each other for another process."""
+        self.publish("demo/twin", "v1", files())
+        self.write_project(f'"{REPO}" = 1\n"demo/twin" = 1')
+        self.forget()
+        hub = self.serve("stall=2:*/metadata.json")
+        done = self.kernels("lock", "--lock-timeout", "1")
+        self.assertNotIn("waiting", done.stderr)
+        self.assertEqual(len([r for r in hub.requests() if r["path"].endswith("metadata.json")]), 1)
+
     def test_what_was_downloaded_is_not_read_again(self):
         """By what the system counts: read() of files, not what comes from sockets."""
         contents = files("one")

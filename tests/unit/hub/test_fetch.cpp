@@ -132,22 +132,6 @@ TEST_CASE_FIXTURE(Fixture, "equal bytes in another repository's folder are taken
     check_right();
 }
 
-TEST_CASE("the holder of a lock is known by device and inode") {
-    const std::string text =
-        "1: POSIX  ADVISORY  WRITE 1 08:01:99 0 EOF\n"
-        "2: FLOCK  ADVISORY  WRITE 2 00:1a:99 0 EOF\n"
-        "3: FLOCK  ADVISORY  WRITE 3 08:01:99 0 EOF\n"
-        "3: -> FLOCK  ADVISORY  WRITE 4 08:01:99 0 EOF\n";
-    const auto holder = [&](const std::vector<std::string>& devices, std::uint64_t inode) {
-        std::istringstream locks(text);
-        return lock_holder(locks, devices, inode);
-    };
-    CHECK(holder({"08:01"}, 99) == 3);
-    CHECK(holder({"00:33", "00:1a"}, 99) == 2);
-    CHECK(holder({"08:02"}, 99) == 0);
-    CHECK(holder({"08:01"}, 9) == 0);
-}
-
 TEST_CASE_FIXTURE(Fixture, "an empty file") {
     file.entry = entry_of("empty", "", false);
     const FaultServer server([](const std::string&, std::size_t) { return answer("200 OK"); });
