@@ -4,6 +4,8 @@
 #include <map>
 #include <system_error>
 
+#include "kernels/core/file_lock.hpp"
+#include "kernels/core/log.hpp"
 #include "kernels/hub/cache.hpp"
 
 namespace kernels::lock {
@@ -12,6 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* staging_name = ".kernels-download";
+constexpr const char* lock_name = ".kernels-download.lock";
 
 Error disk_error(const fs::path& path, const std::error_code& error) {
     return {ErrorCode::failed, path.string() + ": cannot be written: " + error.message(),
@@ -32,9 +35,10 @@ void make_folders(const fs::path& path) {
 using Uses = std::map<fs::path, std::size_t>;
 
 void place_file(const fs::path& staged, const fs::path& file, Uses& uses) {
-    const fs::path blob = fs::canonical(staged);
-    make_folders(file.parent_path());
     std::error_code error;
+    const fs::path blob = fs::canonical(staged, error);
+    if (error) throw disk_error(staged, error);
+    make_folders(file.parent_path());
     if (--uses.at(blob) == 0) {
         fs::rename(blob, file, error);
     } else {
@@ -60,7 +64,8 @@ void place_build(const fs::path& folder, DownloadedBuild& build, Uses& uses) {
         file.path = place / below;
     }
     const bool replaces = fs::exists(place, error);
-    if (replaces) fs::rename(place, old);
+    if (replaces) fs::rename(place, old, error);
+    if (error) throw disk_error(place, error);
     fs::rename(fresh, place, error);
     if (error) {
         std::error_code ignored;
@@ -71,14 +76,27 @@ void place_build(const fs::path& folder, DownloadedBuild& build, Uses& uses) {
     build.folder = place;
 }
 
-}  // namespace
+// Staging and places have fixed names, so that a later run goes on where this one ends: one process at a
+// time.
+FileLockOptions lock_options(const fs::path& folder, const hub::Settings& settings) {
+    FileLockOptions options;
+    options.timeout = settings.lock_timeout;
+    options.cancel = settings.cancel;
+    options.waiting = [folder](int pid) {
+        log::warning("waiting for " +
+                     (pid > 0 ? "process " + std::to_string(pid) : std::string("another process")) +
+                     ", which writes to " + folder.string());
+    };
+    options.hint = "choose another folder with --output";
+    options.removed_at_end = true;
+    return options;
+}
 
-DownloadResult download_into(const fs::path& folder, const Lock& lock, const DownloadOptions& options,
-                             const hub::Hub& hub, hub::Monitor* monitor) {
+DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOptions& options,
+                    const hub::Hub& hub, hub::Monitor* monitor) {
+    const FileLock held(folder / lock_name, lock_options(folder, hub.settings()));
     const hub::Cache& shared = hub.cache();
     const hub::Cache staging(folder / staging_name);
-    std::error_code ignored;
-    const bool is_new = !fs::exists(folder, ignored);
     make_folders(staging.root());
     for (const auto& kernel : lock.kernels()) {
         const RepoId& repo = kernel.dependency.repo;
@@ -100,7 +118,7 @@ DownloadResult download_into(const fs::path& folder, const Lock& lock, const Dow
     Uses uses;
     for (const auto& build : result.builds) {
         for (const auto& file : build.files)
-            ++uses[fs::canonical(file.path)];
+            ++uses[fs::canonical(file.path)];  // there, or download() would have failed
     }
     for (auto& build : result.builds)
         place_build(folder, build, uses);
@@ -108,11 +126,25 @@ DownloadResult download_into(const fs::path& folder, const Lock& lock, const Dow
     const bool can_resume =
         std::any_of(result.failures.begin(), result.failures.end(),
                     [](const auto& failure) { return failure.second.code() != ErrorCode::no_build; });
-    if (!can_resume) {
-        fs::remove_all(staging.root(), ignored);
-        if (is_new && fs::is_empty(folder, ignored)) fs::remove(folder, ignored);
-    }
+    std::error_code ignored;
+    if (!can_resume) fs::remove_all(staging.root(), ignored);
     return result;
+}
+
+}  // namespace
+
+DownloadResult download_into(const fs::path& folder, const Lock& lock, const DownloadOptions& options,
+                             const hub::Hub& hub, hub::Monitor* monitor) {
+    std::error_code ignored;
+    const bool is_new = !fs::exists(folder, ignored);
+    make_folders(folder);
+    try {
+        auto result = fill(folder, lock, options, hub, monitor);
+        if (is_new && result.builds.empty()) fs::remove(folder, ignored);  // unless something is in it
+        return result;
+    } catch (const fs::filesystem_error& error) {
+        throw disk_error(error.path1(), error.code());
+    }
 }
 
 }  // namespace kernels::lock

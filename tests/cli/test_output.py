@@ -1,8 +1,10 @@
 """download --output: plain folders, no cache."""
 
+import fcntl
 import hashlib
 import os
 import pathlib
+import subprocess
 
 import harness
 from harness import TARGET, VARIANT
@@ -69,6 +71,32 @@ class Output(harness.CliTest):
         self.expect_error(6, "do not match their hash", "download", "-o", self.out, *TARGET)
         after = {path: data for path, data in self.tree().items() if not path.startswith(".kernels-download")}
         self.assertEqual(after, before)
+
+    def start(self):
+        return subprocess.Popen([harness.BINARY, "download", "-o", str(self.out), *TARGET], cwd=self.project, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment)
+
+    def test_several_processes_at_once(self):
+        self.hub.slow = 0.1
+        for turn in range(3):  # a new folder, and one that has the builds
+            processes = [self.start() for _ in range(3)]
+            ends = [(*process.communicate(timeout=60), process.returncode) for process in processes]
+            self.assertEqual([status for _, _, status in ends], [0, 0, 0], ends)
+            self.assertEqual(self.tree(), self.expected())
+            self.assertEqual(sorted(os.listdir(self.out)), ["demo"])
+            said = "".join(err for _, err, _ in ends)
+            if turn == 0:
+                self.assertRegex(said, rf"waiting for process ({'|'.join(str(p.pid) for p in processes)}), which writes to {self.out}")
+        self.assertEqual(len([path for path in self.hub.requests if path.startswith("/cdn/")]), 2)
+
+    def test_the_wait_for_another_process_ends(self):
+        self.out.mkdir()
+        with (self.out / ".kernels-download.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.expect_error(1, f"still locked by process {os.getpid()} after 1 s", "download", "-o", self.out, "--lock-timeout", 1,
+                              *TARGET)
+        self.expect(0, "download", "-o", self.out, *TARGET)
+        self.assertEqual(sorted(os.listdir(self.out)), ["demo"])
 
     def test_an_output_that_cannot_be_written(self):
         (self.folder / "file").write_text("")

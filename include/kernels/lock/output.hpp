@@ -13,7 +13,8 @@ namespace kernels::lock {
 /// when all of it is there; one that was there before is replaced as a whole.
 ///
 /// What is not finished stays in `folder/.kernels-download`, where the next run goes on; it is removed at the
-/// end. Throws Error(failed) when `folder` cannot be written.
+/// end. Processes that write to the same folder wait for each other, as on the cache. Throws Error(failed)
+/// when `folder` cannot be written.
 DownloadResult download_into(const std::filesystem::path& folder, const Lock& lock,
                              const DownloadOptions& options, const hub::Hub& hub,
                              hub::Monitor* monitor = nullptr);
