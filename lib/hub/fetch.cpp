@@ -62,7 +62,7 @@ void transfer(const FileRequest& file, IncompleteBlob& blob, const Settings& set
                 blob.restart();
                 why = name + ": " + url_origin(response.url) + " has no such part of it";
             } else if (response.status != 200 && response.status != 206) {
-                throw answer_error(response, name, settings.token.has_value());
+                throw answer_error(response, name, settings);
             } else if (blob.offset() == file.entry.size) {
                 return;
             } else {

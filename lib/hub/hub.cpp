@@ -55,9 +55,33 @@ std::vector<std::string> version_list(const std::map<std::int64_t, Ref>& version
     return list;
 }
 
+// Where 401 or 403 is about who asks and not about what was asked for.
+std::optional<Error> refused_credentials(const Response& response, const Settings& settings) {
+    if (response.status != 401 && response.status != 403) return std::nullopt;
+    const std::string host = url_origin(response.url);
+    const std::string status = " (" + std::to_string(response.status) + ")";
+    if (host != url_origin(settings.endpoint)) {
+        return Error(ErrorCode::network,
+                     host + " refuses what " + url_origin(settings.endpoint) + " redirects to it" + status,
+                     "ask who runs " + url_origin(settings.endpoint) +
+                         "; a token is never sent to another host, so it is not at fault");
+    }
+    // A token that may not see a repository is told that there is none.
+    const bool is_unknown =
+        response.header("x-error-code") == "RepoNotFound" &&
+        response.header("x-error-message") != "Invalid credentials in Authorization header";
+    if (response.status != 401 || !settings.token || is_unknown) return std::nullopt;
+    return Error(ErrorCode::network,
+                 host + " refuses the token" +
+                     (settings.token_origin.empty() ? "" : " from " + settings.token_origin) + status,
+                 "renew it, or unset it: what is public needs none");
+}
+
 }  // namespace
 
-Error answer_error(const Response& response, const std::string& what, bool has_token) {
+Error answer_error(const Response& response, const std::string& what, const Settings& settings) {
+    if (auto error = refused_credentials(response, settings)) return std::move(*error);
+    const bool has_token = settings.token.has_value();
     const std::string code = response.header("x-error-code").value_or("");
     const std::string message = response.header("x-error-message").value_or("");
     const std::string host = url_origin(response.url);
@@ -76,7 +100,8 @@ Error answer_error(const Response& response, const std::string& what, bool has_t
     if (response.status == 404)
         return {ErrorCode::not_found, what + ": not found on " + host, "check the name"};
     if (response.status == 403) {
-        return {ErrorCode::not_found, what + ": access refused by " + host, "check what the token may read"};
+        return {ErrorCode::not_found, what + ": access refused by " + host,
+                has_token ? "check what the token may read" : "it may need a token: set HF_TOKEN"};
     }
     const auto wait = retry_after(response);
     const std::string later =
@@ -102,7 +127,7 @@ Response Hub::get(const std::string& url, const std::string& what) const {
     Request request;
     request.url = url;
     Response response = m_http.send(request);
-    if (response.status != 200) throw answer_error(response, what, m_settings.token.has_value());
+    if (response.status != 200) throw answer_error(response, what, m_settings);
     return response;
 }
 
@@ -245,8 +270,14 @@ bool Hub::trusted_publisher(const std::string& org) const {
     request.url = m_settings.endpoint + "/api/organizations/" + url_quoted(org) + "/overview";
     const Response response = m_http.send(request);
     if (response.status == 404) return false;
-    if (response.status != 200)
-        throw answer_error(response, "the publisher " + org, m_settings.token.has_value());
+    if (response.status == 401 || response.status == 403) {
+        if (const auto error = refused_credentials(response, m_settings)) throw Error(*error);
+        throw Error(ErrorCode::network,
+                    "the publisher " + org + ": " + url_origin(response.url) +
+                        " does not say whether it is trusted (" + std::to_string(response.status) + ")",
+                    m_settings.token ? "check what the token may read" : "it may need a token: set HF_TOKEN");
+    }
+    if (response.status != 200) throw answer_error(response, "the publisher " + org, m_settings);
     return read_json(response, org, [](const Json& json) {
         const auto flag = json.find("trustedKernelPublisher");
         return flag != json.end() && flag->is_boolean() && flag->get<bool>();

@@ -62,7 +62,8 @@ class Hub {
     const Cache& m_cache;
 };
 
-/// The error for an unsuccessful answer about `what` ("kernels-community/activation", say).
-Error answer_error(const Response& response, const std::string& what, bool has_token);
+/// The error for an unsuccessful answer about `what` ("kernels-community/activation", say). A token that is
+/// refused, and another host that wants one, are told as such and without `what`.
+Error answer_error(const Response& response, const std::string& what, const Settings& settings);
 
 }  // namespace kernels::hub

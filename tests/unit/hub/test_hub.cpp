@@ -189,15 +189,41 @@ TEST_CASE_FIXTURE(Fixture, "malformed answers are the hub's fault") {
 }
 
 TEST_CASE_FIXTURE(Fixture, "what to do about a refusal") {
-    const auto of = [](int status, const std::string& code, bool token) {
-        return answer_error({status, {{"x-error-code", code}}, "", "http://h/"}, "org/name", token);
+    const auto of = [](int status, const std::string& code, bool token, const std::string& message = {},
+                       const std::string& url = "http://h/") {
+        Settings asked;
+        asked.endpoint = "http://h";
+        asked.token_origin = "HF_TOKEN";
+        if (token) asked.token = Secret("hf_x");
+        return answer_error({status, {{"x-error-code", code}, {"x-error-message", message}}, "", url},
+                            "org/name", asked);
+    };
+    const auto says = [](const Error& error, const std::string& what, const std::string& hint) {
+        CHECK(std::string(error.what()).find(what) != std::string::npos);
+        CHECK(error.hint().find(hint) != std::string::npos);
     };
     CHECK(of(401, "", false).code() == ErrorCode::not_found);
-    CHECK(of(401, "", false).hint().find("HF_TOKEN") != std::string::npos);
+    says(of(401, "", false), "org/name: no such kernel repository", "a private one needs HF_TOKEN");
+    says(of(401, "RepoNotFound", true), "org/name: no such kernel repository", "that the token may read it");
+    says(of(403, "", false), "org/name: access refused", "set HF_TOKEN");
+    says(of(403, "", true), "org/name: access refused", "what the token may read");
     CHECK(of(403, "GatedRepo", false).hint().find("HF_TOKEN") != std::string::npos);
     CHECK(of(403, "GatedRepo", true).hint().find("HF_TOKEN") == std::string::npos);
     CHECK(of(404, "RevisionNotFound", false).code() == ErrorCode::not_found);
     CHECK(of(500, "", false).code() == ErrorCode::network);
+
+    // The token itself, in the Hub's two ways to say it.
+    for (const auto& error :
+         {of(401, "", true), of(401, "RepoNotFound", true, "Invalid credentials in Authorization header")}) {
+        CHECK(error.code() == ErrorCode::network);
+        says(error, "http://h:80 refuses the token from HF_TOKEN (401)", "unset it");
+    }
+    // A host that never got the token.
+    for (const bool token : {false, true}) {
+        const Error error = of(401, "", token, "", "https://cdn/x");
+        CHECK(error.code() == ErrorCode::network);
+        says(error, "https://cdn:443 refuses what http://h:80 redirects to it (401)", "not at fault");
+    }
 }
 
 TEST_CASE_FIXTURE(Fixture, "offline nothing is asked") {
