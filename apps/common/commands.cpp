@@ -153,8 +153,8 @@ constexpr std::array run_options = {
 constexpr std::array commands = {
     CommandSpec{"lock", Group::project, "[DIR]", 0, 1, "resolve the project's dependencies to commits",
                 "Resolves the dependencies of the project file, and the kernels that these need, to commits, "
-                "and writes "
-                "kernels.lock beside the project file.",
+                "and writes kernels.lock and kernels.sum beside the project file. One of them that cannot be "
+                "read, as after a merge, is written anew with a warning.",
                 lock_options},
     CommandSpec{
         "download", Group::project, "[DIR]", 0, 1, "download and verify the locked builds",

@@ -81,7 +81,8 @@ int run_add(const Context& context) {
         named.push_back(dependency.repo);
     }
     const auto project = project::parse(text, before.file);
-    finish(context, before, text, plan_lock(context, project, keep_others(named), session.hub()), said);
+    finish(context, before, text,
+           plan_lock(context, project, keep_others(named), session.hub(), Present::readable), said);
     return 0;
 }
 
@@ -106,7 +107,7 @@ int run_remove(const Context& context) {
     auto project = project::parse(text, before.file);
     if (!project.dependencies) project.dependencies.emplace();
     const auto keep = [](const lock::Lock& lock) { return lock; };
-    finish(context, before, text, plan_lock(context, project, keep, session.hub()), said);
+    finish(context, before, text, plan_lock(context, project, keep, session.hub(), Present::readable), said);
     return 0;
 }
 

@@ -8,12 +8,18 @@
 namespace kernels::app {
 namespace {
 
+// REPO of --upgrade REPO. A flag without a value arrives as "true".
+std::optional<std::string> upgraded_repo(const Context& context) {
+    auto name = context.arguments.value("--upgrade");
+    if (name && name->find('/') == std::string::npos) name.reset();
+    return name;
+}
+
 // The entries of the lock file that may stay as they are.
 lock::Lock entries_to_keep(const lock::Lock& before, const Context& context) {
     if (!context.arguments.has("--upgrade")) return before;
-    const auto name = context.arguments.value("--upgrade");
-    // A flag without a value arrives as "true".
-    if (!name || name->find('/') == std::string::npos) return {};
+    const auto name = upgraded_repo(context);
+    if (!name) return {};
     const RepoId repo = RepoId::parse(*name);
     if (before.find(repo) == nullptr) {
         std::vector<std::string> names;
@@ -36,7 +42,11 @@ int run_lock(const Context& context) {
     const bool check = context.arguments.has("--check");
     const Session session(context);
     const auto keep = [&](const lock::Lock& before) { return entries_to_keep(before, context); };
-    auto plan = plan_lock(context, project, keep, session.hub(), check);
+    // Where one repository is to move, the others may not.
+    const Present present = check                                ? Present::complete
+                            : upgraded_repo(context).has_value() ? Present::readable
+                                                                 : Present::anything;
+    auto plan = plan_lock(context, project, keep, session.hub(), present);
     if (check && plan.differs) {
         if (plan.changes.empty()) plan.changes.emplace_back("the same commits, written differently");
         throw Error(ErrorCode::lock_stale, plan.file.string() + ": out of date", "run `kernels lock`",

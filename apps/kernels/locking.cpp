@@ -13,6 +13,32 @@
 namespace kernels::app {
 namespace {
 
+// The lock that is there, none when it may be written anew and cannot be read.
+lock::Lock lock_before(const std::optional<std::string>& text, const std::filesystem::path& file,
+                       Present present) {
+    if (!text) return {};
+    try {
+        return lock::Lock::parse(*text, file.string());
+    } catch (const Error& error) {
+        if (present != Present::anything) throw;
+        log::warning(std::string(error.what()) + "; it is written anew, with what every version is now");
+        return {};
+    }
+}
+
+// The sums that are there. Of a damaged file the lines that can be read still pin their builds.
+std::optional<lock::SumFile> sums_in(const std::optional<std::string>& text,
+                                     const std::filesystem::path& file, Present present) {
+    if (!text) return std::nullopt;
+    try {
+        return lock::SumFile::parse(*text, file.string());
+    } catch (const Error& error) {
+        if (present != Present::anything) throw;
+        log::warning(std::string(error.what()) + "; it is written anew");
+        return lock::SumFile::readable_part(*text, file.string());
+    }
+}
+
 // What kernels.sum becomes. Lines of commits that stay may not change: a commit's files never do.
 std::string new_sums(const lock::Lock& lock, const std::optional<lock::SumFile>& before,
                      const std::filesystem::path& file, const hub::Hub& hub) {
@@ -74,27 +100,29 @@ nlohmann::ordered_json to_json(const lock::LockedKernel& kernel) {
 
 LockPlan plan_lock(const Context& context, const project::Project& project,
                    const std::function<lock::Lock(const lock::Lock&)>& keep, const hub::Hub& hub,
-                   bool check) {
+                   Present present) {
     LockPlan plan;
     plan.file = project.lock_file();
     plan.sum_file = project.sum_file();
+    const bool check = present == Present::complete;
+    const bool no_sum = context.arguments.has("--no-sum");
     const auto text = read_file_if_exists(plan.file);
     // With --check a missing lock is the answer; load() says so.
-    const lock::Lock before = check  ? lock::Lock::load(plan.file)
-                              : text ? lock::Lock::parse(*text, plan.file.string())
-                                     : lock::Lock();
-    const auto sums_before = lock::SumFile::load(plan.sum_file);
+    const lock::Lock before = check ? lock::Lock::load(plan.file) : lock_before(text, plan.file, present);
+    const auto sums_text = no_sum ? std::nullopt : read_file_if_exists(plan.sum_file);
+    const auto sums_before = sums_in(sums_text, plan.sum_file, present);
     plan.lock = lock::resolve({*project.dependencies, project.lock_trust(), keep(before)}, hub);
     require_legacy_hashes(before, plan.lock, hub);
     plan.bytes = plan.lock.to_json();
     plan.differs = text != plan.bytes;
     plan.changes = lock::describe_difference(before, plan.lock);
-    if (context.arguments.has("--no-sum")) {
-        plan.drops_sums = !check && sums_before.has_value();
+    if (no_sum) {
+        std::error_code unreadable;
+        plan.drops_sums = !check && std::filesystem::exists(plan.sum_file, unreadable);
     } else if (!check || sums_before) {
         // The Python client writes no kernels.sum, so a project without one is not out of date.
         plan.sums = new_sums(plan.lock, sums_before, plan.sum_file, hub);
-        plan.sums_differ = !sums_before || sums_before->to_text() != *plan.sums;
+        plan.sums_differ = sums_text != plan.sums;
     }
     require_builds(plan.lock, context, project.folder, hub);
     return plan;
@@ -105,7 +133,9 @@ void LockPlan::write() const {
     if (sums_differ) rewrite_file(sum_file, *sums);
     if (differs) rewrite_file(file, bytes);
     if (!drops_sums) return;
-    std::filesystem::remove(sum_file);
+    std::error_code error;
+    std::filesystem::remove(sum_file, error);
+    if (error) throw Error(ErrorCode::failed, sum_file.string() + ": " + error.message());
     log::info(sum_file.string() + ": removed, as --no-sum says");
 }
 

@@ -28,12 +28,19 @@ struct LockPlan {
     void write() const;
 };
 
+/// What a command needs of the kernels.lock and kernels.sum that are there.
+enum class Present {
+    complete,  ///< a lock, and sums only where there are some: to compare with
+    readable,  ///< or absent: entries that stay are taken from it
+    anything,  ///< what cannot be read is written anew, with a warning
+};
+
 /// Resolves the project's dependencies. `keep` picks the entries of the present lock that may stay as they
-/// are. With --target or --torch every locked kernel must have a build for them. Options: --no-sum, --target,
-/// --torch; `check` asks for a lock that is there, and for sums only where there are some.
+/// are. With --target or --torch every locked kernel must have a build for them. Options: --no-sum (the
+/// present sums are then not looked at), --target, --torch.
 LockPlan plan_lock(const Context& context, const project::Project& project,
                    const std::function<lock::Lock(const lock::Lock&)>& keep, const hub::Hub& hub,
-                   bool check = false);
+                   Present present);
 
 /// Prints the outcome: a line a change, or one document with `more` in it.
 void report_lock(const Context& context, const LockPlan& plan, const nlohmann::ordered_json& more = {});

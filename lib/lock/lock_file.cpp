@@ -143,6 +143,10 @@ Lock Lock::parse(std::string_view text, const std::string& origin) {
     try {
         json = Json::parse(text);
     } catch (const Json::exception& error) {
+        if (text.find("<<<<<<< ") != std::string_view::npos) {
+            throw Error(ErrorCode::failed, origin + ": it holds a merge that is not finished",
+                        "finish it, or write the file anew with `kernels lock`");
+        }
         throw Error(ErrorCode::failed, origin + ": not JSON: " + error.what(),
                     "write the file anew with `kernels lock`");
     }

@@ -93,39 +93,65 @@ BuildSum sum_of(const hub::Tree& tree, const build::BuildVariant& variant) {
     return sum;
 }
 
+std::pair<SumFile::Key, BuildSum> SumFile::parse_line(std::string_view line, const std::string& origin,
+                                                      std::size_t number) {
+    const auto fields = split(line, ' ');
+    if (fields.size() < 4) fail_line(origin, number, "not `repository commit build digest file=mark …`");
+    std::optional<Key> key;
+    try {
+        key = Key{RepoId::parse(fields[0]), Commit::parse(fields[1]), build::BuildVariant::parse(fields[2])};
+    } catch (const Error& error) {
+        fail_line(origin, number, error.what());
+    }
+    BuildSum sum;
+    if (!fields[3].starts_with(digest_prefix) || !is_hex(fields[3].substr(digest_prefix.size()), 64)) {
+        fail_line(origin, number, backquoted(fields[3]) + " is no digest of the form sha256:…");
+    }
+    sum.digest = fields[3].substr(digest_prefix.size());
+    for (std::size_t i = 4; i < fields.size(); ++i) {
+        const auto equals = fields[i].rfind('=');
+        const auto path = unescaped(fields[i].substr(0, equals));
+        if (equals == std::string_view::npos || equals == 0 || !path ||
+            !is_hex(fields[i].substr(equals + 1), mark_length)) {
+            fail_line(origin, number, backquoted(fields[i]) + " is no file and mark");
+        }
+        if (!sum.marks.emplace(*path, fields[i].substr(equals + 1)).second) {
+            fail_line(origin, number, backquoted(*path) + " is there twice");
+        }
+    }
+    return {std::move(*key), std::move(sum)};
+}
+
 SumFile SumFile::parse(std::string_view text, const std::string& origin) {
     SumFile file;
     const auto lines = split(text, '\n');
     for (std::size_t i = 0; i < lines.size(); ++i) {
         if (lines[i].empty() && i + 1 == lines.size()) break;  // behind the last line's end
-        const auto fields = split(lines[i], ' ');
-        if (fields.size() < 4) fail_line(origin, i + 1, "not `repository commit build digest file=mark …`");
-        std::optional<Key> key;
-        try {
-            key = Key{RepoId::parse(fields[0]), Commit::parse(fields[1]),
-                      build::BuildVariant::parse(fields[2])};
-        } catch (const Error& error) {
-            fail_line(origin, i + 1, error.what());
-        }
-        BuildSum sum;
-        if (!fields[3].starts_with(digest_prefix) || !is_hex(fields[3].substr(digest_prefix.size()), 64)) {
-            fail_line(origin, i + 1, backquoted(fields[3]) + " is no digest of the form sha256:…");
-        }
-        sum.digest = fields[3].substr(digest_prefix.size());
-        for (std::size_t j = 4; j < fields.size(); ++j) {
-            const auto equals = fields[j].rfind('=');
-            const auto path = unescaped(fields[j].substr(0, equals));
-            if (equals == std::string_view::npos || equals == 0 || !path ||
-                !is_hex(fields[j].substr(equals + 1), mark_length)) {
-                fail_line(origin, i + 1, backquoted(fields[j]) + " is no file and mark");
-            }
-            if (!sum.marks.emplace(*path, fields[j].substr(equals + 1)).second) {
-                fail_line(origin, i + 1, backquoted(*path) + " is there twice");
-            }
-        }
-        if (!file.m_sums.emplace(std::move(*key), std::move(sum)).second) {
+        if (!file.m_sums.insert(parse_line(lines[i], origin, i + 1)).second) {
             fail_line(origin, i + 1, "the build has a line already");
         }
+    }
+    return file;
+}
+
+SumFile SumFile::readable_part(std::string_view text, const std::string& origin) {
+    SumFile file;
+    const auto lines = split(text, '\n');
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+        std::optional<std::pair<Key, BuildSum>> line;
+        try {
+            line = parse_line(lines[i], origin, i + 1);
+        } catch (const Error&) {
+            continue;
+        }
+        const auto [known, is_new] = file.m_sums.insert(*line);
+        if (is_new || known->second.digest == line->second.digest) continue;
+        throw Error(ErrorCode::verification,
+                    origin + ":" + std::to_string(i + 1) + ": another line has another digest for " +
+                        line->first.repo.to_string() + "@" + line->first.commit.to_string().substr(0, 12) +
+                        ": " + line->first.variant.to_string(),
+                    "a commit's files never change; find out which line is true and remove the other",
+                    differences(known->second, line->second));
     }
     return file;
 }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "kernels/build/build_variant.hpp"
@@ -36,6 +37,9 @@ class SumFile {
   public:
     /// Throws Error(failed) that names `origin` and the line at fault.
     static SumFile parse(std::string_view text, const std::string& origin);
+    /// The lines of a damaged file that can be read. Throws Error(verification) when two of them name
+    /// different files for the same build, as after a merge that went wrong.
+    static SumFile readable_part(std::string_view text, const std::string& origin);
     /// Reads the file; nothing when there is none.
     static std::optional<SumFile> load(const std::filesystem::path& file);
     std::string to_text() const;
@@ -62,6 +66,9 @@ class SumFile {
         build::BuildVariant variant;
         friend auto operator<=>(const Key&, const Key&) = default;
     };
+    static std::pair<Key, BuildSum> parse_line(std::string_view line, const std::string& origin,
+                                               std::size_t number);
+
     std::map<Key, BuildSum> m_sums;
 };
 
