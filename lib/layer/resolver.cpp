@@ -14,13 +14,16 @@
 namespace kernels::layer {
 namespace {
 
-// The locked kernels that `first` needs, itself included: those that the lock knows.
-lock::Lock part_of(const lock::Lock& whole, const lock::LockedKernel& first, const hub::Hub& hub) {
+// The locked kernels that `first` needs, itself included: those that the lock knows. Each has to pass
+// `before_fetch` first: a lock may have been written by hand.
+lock::Lock part_of(const lock::Lock& whole, const lock::LockedKernel& first,
+                   const lock::BeforeFetch& before_fetch, const hub::Hub& hub) {
     std::set<Dependency> seen{first.dependency};
     std::vector<lock::LockedKernel> kernels{first};
     for (std::size_t at = 0; at < kernels.size(); ++at) {
         const RepoId repo = kernels[at].dependency.repo;
         const Commit commit = kernels[at].commit;
+        before_fetch(repo);
         std::vector<Dependency> needed;
         if (const auto redirect = lock::redirect_of(repo, commit, hub)) {
             needed.push_back(*redirect);
@@ -93,12 +96,15 @@ struct Resolver::State {
         const RepoId* repo = repo_of(repository);
         if (hub == nullptr || repo == nullptr || local_kernel_folder(*repo))
             return layer::resolve(repository, target, cache, check);
-        publishers->require_trusted(*repo, trust_of(repository));
+        const lock::BeforeFetch require_trusted = [&](const RepoId& one) {
+            publishers->require_trusted(one, trust_of(repository));
+        };
+        require_trusted(*repo);
         if (hub->settings().offline) return layer::resolve(repository, target, cache, check);
         if (const auto* reference = reference_of(repository)) {
             const auto lock = std::make_shared<const lock::Lock>(
                 lock::resolve({{Dependency{*repo, *reference}}, trust_of(repository), {}}, *hub));
-            download(*lock);
+            download(*lock, require_trusted);
             return layer::resolve(locked_to(lock, repository), target, cache, check);
         }
         try {
@@ -109,13 +115,14 @@ struct Resolver::State {
             if (!absent) throw;
         }
         const auto& lock = *lock_of(repository);
-        download(part_of(lock, *lock.find(*repo), *hub));
+        download(part_of(lock, *lock.find(*repo), require_trusted, *hub), require_trusted);
         return layer::resolve(repository, target, cache, check);
     }
 
     // What is complete costs no request.
-    void download(const lock::Lock& lock) const {
+    void download(const lock::Lock& lock, const lock::BeforeFetch& before_fetch) const {
         lock::DownloadOptions options;
+        options.before_fetch = before_fetch;
         options.targets = {target};
         options.check_device = check == DeviceCheck::yes;
         const auto result = lock::download(lock, options, *hub);

@@ -107,6 +107,17 @@ class Resolving(unittest.TestCase):
         self.assertEqual(refused["code"], "verification")
         self.assertEqual(allowed["commit"], commit)
 
+    def test_trust_of_what_a_locked_kernel_needs(self):
+        self.hub.publish("demo/needy", "v1", build(VARIANT, name="needy", depends=[("shady/one", 1)]))
+        lock = Path(self.folder.name) / "kernels.lock"
+        lock.write_text(json.dumps([{"dependency": {"repo-id": repo, "version": 1}, "lock": {"commit": self.hub.commit_of(repo, "v1")}}
+                                    for repo in ("demo/needy", "shady/one")]))
+        (refused,) = self.resolve(layer("demo/needy", lock=str(lock)))
+        self.assertEqual(refused["code"], "verification", refused)
+        self.assertFalse([path for path in self.hub.requests if "shady/one" in path])
+        (allowed,) = self.resolve(layer("demo/needy", trust=["shady/one"], lock=str(lock)))
+        self.assertIn("commit", allowed)
+
     def test_local_kernels_ask_nothing(self):
         builds = Path(self.folder.name) / "mine" / VARIANT
         builds.mkdir(parents=True)
