@@ -1,6 +1,5 @@
 // Loading kernel libraries, and curing their schemas for TorchScript.
 #include <ATen/core/dispatch/Dispatcher.h>
-#include <dlfcn.h>
 #include <torch/csrc/jit/runtime/operator.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <stdexcept>
 
 #include "kernels/runtime/runtime.hpp"
+#include "open_library.hpp"
 
 // Kernel libraries import this for Python's import only. Where symbols are bound at once (LD_BIND_NOW, -z
 // now) and there is no Python, this stand-in lets the library load; nobody calls it.
@@ -70,23 +70,33 @@ void cure_schemas(const std::string& op_namespace) {
 void load_library(const std::string& library, const std::string& op_namespace) {
     static std::mutex mutex;
     static std::map<std::string, std::string> loaded;  // library by op namespace
+    static std::map<std::string, std::string> broken;  // why, by op namespace
     const std::lock_guard lock(mutex);
     if (loaded.contains(op_namespace)) return;
+    if (const auto known = broken.find(op_namespace); known != broken.end())
+        throw std::runtime_error(known->second);
     // In a Python process the kernel may have been imported already; its operators are there then.
     if (!has_operators(op_namespace)) {
-        // Not RTLD_NOW: the symbols that only Python's import needs are absent without Python.
-        if (::dlopen(library.c_str(), RTLD_LAZY | RTLD_LOCAL) == nullptr) {
-            const char* reason = ::dlerror();
-            throw std::runtime_error("the kernel library cannot be loaded: " +
-                                     std::string(reason != nullptr ? reason : library.c_str()) +
-                                     " (is it built for this torch?)");
+        try {
+            open_library(library);
+        } catch (const std::runtime_error& failure) {
+            // Some of its operators may be there for good.
+            if (has_operators(op_namespace)) broken.emplace(op_namespace, failure.what());
+            throw;
         }
         if (!has_operators(op_namespace)) {
             throw std::runtime_error(library + ": the kernel library registers no operators in `" +
                                      op_namespace + "`");
         }
     }
-    cure_schemas(op_namespace);
+    try {
+        cure_schemas(op_namespace);
+    } catch (const std::exception& failure) {
+        throw std::runtime_error(library +
+                                 ": the operators of the kernel library cannot be used from "
+                                 "TorchScript: " +
+                                 one_line(failure));
+    }
     loaded.emplace(op_namespace, library);
 }
 
