@@ -74,8 +74,9 @@ void warn_of_idle_bindings(const Module& model, const std::vector<LayerBinding>&
     std::vector<bool> used(bindings.size(), false);
     for (const auto& item : model.named_modules()) {
         if (!item.value.find_method("forward")) continue;
+        const std::string class_name = class_of(item.value);
         for (std::size_t i = 0; i < bindings.size(); ++i)
-            used[i] = used[i] || names_module(bindings[i], class_of(item.value), item.name);
+            used[i] = used[i] || names_module(bindings[i], class_name, item.name);
     }
     for (std::size_t i = 0; i < bindings.size(); ++i) {
         const auto& binding = bindings[i];

@@ -2,11 +2,12 @@
 // that it builds without a CUDA toolkit. Models can be rewritten for it on any machine; calling it says what
 // it is.
 #include <ATen/core/Tensor.h>
-#include <Python.h>
 #include <torch/library.h>
 
 #include <cstdint>
 #include <optional>
+
+#include "python_module.hpp"
 
 namespace {
 
@@ -73,22 +74,4 @@ TORCH_LIBRARY_IMPL(KERNEL_NAMESPACE, CUDA, ops) {
     ops.impl("gemma_rms_norm", &gemma_rms_norm);
     ops.impl("layer_norm", &layer_norm);
     ops.impl("silu", &silu);
-}
-
-#define KERNEL_CONCAT_(a, b) a##b
-#define KERNEL_CONCAT(a, b) KERNEL_CONCAT_(a, b)
-#define KERNEL_STRING_(a) #a
-#define KERNEL_STRING(a) KERNEL_STRING_(a)
-
-PyMODINIT_FUNC KERNEL_CONCAT(PyInit_, KERNEL_NAMESPACE)() {
-    static PyModuleDef module = {PyModuleDef_HEAD_INIT,
-                                 KERNEL_STRING(KERNEL_NAMESPACE),
-                                 nullptr,
-                                 0,
-                                 nullptr,
-                                 nullptr,
-                                 nullptr,
-                                 nullptr,
-                                 nullptr};
-    return PyModule_Create(&module);
 }

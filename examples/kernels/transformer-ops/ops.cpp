@@ -1,11 +1,11 @@
 // Compute kernels for the CPU (version 2 has one more than version 1), registered as published kernels are:
 // out-variants with `Tensor! out` schemas in an op namespace of the build's own, and a module initializer
 // that only Python's import calls.
-#include <Python.h>
 #include <torch/library.h>
 
 #include "activations.hpp"
 #include "norms.hpp"
+#include "python_module.hpp"
 
 namespace {
 
@@ -40,23 +40,4 @@ TORCH_LIBRARY_IMPL(KERNEL_NAMESPACE, CPU, ops) {
 #if KERNEL_VERSION >= 2
     ops.impl("silu", &silu);
 #endif
-}
-
-#define KERNEL_CONCAT_(a, b) a##b
-#define KERNEL_CONCAT(a, b) KERNEL_CONCAT_(a, b)
-#define KERNEL_STRING_(a) #a
-#define KERNEL_STRING(a) KERNEL_STRING_(a)
-
-// Python imports the library for its registrations; the module itself is empty.
-PyMODINIT_FUNC KERNEL_CONCAT(PyInit_, KERNEL_NAMESPACE)() {
-    static PyModuleDef module = {PyModuleDef_HEAD_INIT,
-                                 KERNEL_STRING(KERNEL_NAMESPACE),
-                                 nullptr,
-                                 0,
-                                 nullptr,
-                                 nullptr,
-                                 nullptr,
-                                 nullptr,
-                                 nullptr};
-    return PyModule_Create(&module);
 }

@@ -1,12 +1,11 @@
 // Activations, right and wrong ones; and the module initializer that only Python's import calls.
-#include <Python.h>
-
 #include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <limits>
 #include <vector>
 
+#include "python_module.hpp"
 #include "rows.hpp"
 
 namespace {
@@ -226,22 +225,4 @@ TORCH_LIBRARY_FRAGMENT(KERNEL_NAMESPACE, ops) {
 #undef OP
     ops.def("buffer_like(Tensor input) -> Tensor");
     ops.impl("buffer_like", c10::DispatchKey::CPU, &buffer_like);
-}
-
-#define KERNEL_CONCAT_(a, b) a##b
-#define KERNEL_CONCAT(a, b) KERNEL_CONCAT_(a, b)
-#define KERNEL_STRING_(a) #a
-#define KERNEL_STRING(a) KERNEL_STRING_(a)
-
-PyMODINIT_FUNC KERNEL_CONCAT(PyInit_, KERNEL_NAMESPACE)() {
-    static PyModuleDef module = {PyModuleDef_HEAD_INIT,
-                                 KERNEL_STRING(KERNEL_NAMESPACE),
-                                 nullptr,
-                                 0,
-                                 nullptr,
-                                 nullptr,
-                                 nullptr,
-                                 nullptr,
-                                 nullptr};
-    return PyModule_Create(&module);
 }
