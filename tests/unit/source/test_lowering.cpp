@@ -1,0 +1,102 @@
+// What a forward becomes for TorchScript.
+#include <doctest/doctest.h>
+
+#include "layer_text.hpp"
+
+using namespace kernels;
+using kernels::testing::TemporaryFolder;
+using namespace kernels::source;
+
+TEST_CASE("Statements stand on the lines on which they stand in the file") {
+    CHECK(
+        lowered(
+            "import torch\n\n\nclass L(torch.nn.Module):\n    def forward(self, x):\n        \"\"\"A\n       "
+            " B\"\"\"\n\n"
+            "        y = torch.add(\n            x,\n            1,\n        )\n        return y; pass\n") ==
+        "def f(self, x):\n\n\n\n  y = torch.add(x, 1)\n\n\n\n  return y\n");
+}
+
+TEST_CASE("What TorchScript reads otherwise than Python is spelled out") {
+    CHECK(body("    return not input_x\n") == "  return (not (hub_truth(input_x)))\n");
+    CHECK(body("    return x not in y\n") == "  return (not ((x in (y))))\n");
+    CHECK(body("    return 1 < x <= 3\n") == "  return ((1 < (x)) and (x <= (3)))\n");
+    CHECK(body("    return -x ** 2\n") == "  return (-(x ** 2))\n");
+    CHECK(body("    return 0x1F + 1_000 + 2 ** -1\n") == "  return ((31 + 1000) + (2 ** (-1)))\n");
+    CHECK(body("    return f'{x.shape!r}: {x:>3} {{' 'it'\n") ==
+          "  return \"{}: {} {it\".format(x.shape, x)\n");
+    CHECK(body("    return x.view(*x.shape[:-1], 2)\n") ==
+          "  return x.view(hub_join(x.shape[:(-1)], (2,)))\n");
+    CHECK(body("    a, *b = x\n    return b\n") ==
+          "  hub_value_0 = x\n  a = hub_value_0[0]\n  b = hub_value_0[1:]\n  return b\n");
+    CHECK(body("    a = b = x\n    return a\n") ==
+          "  hub_value_0 = x\n  a = hub_value_0\n  b = hub_value_0\n  return a\n");
+    CHECK(body("    return x[..., None, :2, ::3]\n") == "  return x[..., None, :2, ::3]\n");
+    CHECK(body("    return r'\\d' \"\\u00e9\\\"\"\n") == "  return \"\\\\d\u00e9\\\"\"\n");
+    // A name of the module hides a builtin's.
+    CHECK(lowered("def max(x): return x\n" + head + "    return max(x)\n").find("hub_global_max(x)") !=
+          std::string::npos);
+    // A local variable hides the module's.
+    CHECK(lowered("def max(x): return x\n" + head + "    max = x\n    return max\n").find("hub_global") ==
+          std::string::npos);
+}
+
+TEST_CASE("Branches for torch.compile and TorchScript are dead") {
+    const std::string source = "import torch\nfrom typing import TYPE_CHECKING\nFAST = False\n" + head;
+    CHECK(
+        lowered(source + "    if torch.compiler.is_compiling() or FAST:\n      return x.a\n    return x\n") ==
+        "def f(self, x):\n\n\n  return x\n");
+    CHECK(lowered(source + "    return 1 if not torch.jit.is_scripting() else x.a\n") ==
+          "def f(self, x):\n  return 1\n");
+}
+
+TEST_CASE("Type annotations as TorchScript spells them") {
+    const auto type = [](const std::string& annotation) {
+        const auto layer = layer_of(
+            "import torch\nimport typing as t\nfrom torch import nn, Tensor\nfrom typing import *\n"
+            "class L(nn.Module):\n  def forward(self, x: " +
+            annotation + "): pass\n");
+        const auto& forward = layer.forward;
+        return type_name(*forward.package, *forward.module, *forward.definition->parameters[1].annotation);
+    };
+    CHECK(type("torch.Tensor") == "Tensor");
+    CHECK(type("'Tensor'") == "Tensor");
+    CHECK(type("Tensor | None") == "Optional[Tensor]");
+    CHECK(type("None | int") == "Optional[int]");
+    CHECK(type("t.Optional[Tensor]") == "Optional[Tensor]");
+    CHECK(type("Union[float, None]") == "Optional[float]");
+    CHECK(type("tuple[torch.Tensor, int]") == "Tuple[Tensor, int]");
+    CHECK(type("list[dict[str, nn.Parameter]]") == "List[Dict[str, Tensor]]");
+    CHECK(type("torch.dtype") == "int");
+    CHECK(type("torch.Size") == "List[int]");
+    for (const auto* none :
+         {"Tuple", "List[Tuple]", "int | float", "tuple[int, ...]", "Callable", "Any", "lambda: 1"})
+        CHECK(type(none).empty());
+}
+
+TEST_CASE("What TorchScript has not is named with its line") {
+    CHECK(body("    return lambda: x\n") == "layers.py:3: TorchScript has not: a lambda");
+    CHECK(body("    y = 1\n    return (y := x)\n") ==
+          "layers.py:4: TorchScript has not: an assignment within an expression");
+    CHECK(body("    def g(): pass\n    return x\n") ==
+          "layers.py:3: TorchScript has not: a function within a function");
+    CHECK(body("    try:\n      y = x\n    except: pass\n    return y\n") ==
+          "layers.py:3: TorchScript has not: try");
+    CHECK(body("    return sum(y for y in x)\n") == "layers.py:3: TorchScript has not: a generator");
+    CHECK(body("    return [y for y in x if y]\n") ==
+          "layers.py:3: TorchScript has not: a list comprehension with a condition or several loops");
+    CHECK(body("    return {1, 2}\n") == "layers.py:3: TorchScript has not: a set");
+    CHECK(body("    global y\n    return x\n") == "layers.py:3: TorchScript has not: global");
+    CHECK(body("    match x:\n      case 1: pass\n    return x\n") ==
+          "layers.py:3: TorchScript has not: match");
+    CHECK(body("    with open(x):\n      pass\n    return x\n") ==
+          "layers.py:3: TorchScript has not: with open");
+    CHECK(body("    self.cache = x\n    return x\n") ==
+          "layers.py:3: it changes self.cache, and a kernel's layer has no state");
+    CHECK(body("    while x:\n      x = x.a\n    else:\n      pass\n    return x\n") ==
+          "layers.py:3: while … else");
+    CHECK(body("    return x.f(**x.g)\n") == "layers.py:3: ** of a dictionary");
+    CHECK(body("    return 1 < x.size() < 3\n") ==
+          "layers.py:3: TorchScript has not: a chained comparison with more than a name in its middle");
+    CHECK(lowered("class L(nn.Module):\n  @cached\n  def forward(self, x):\n    return x\n") ==
+          "layers.py:2: the decorator @cached of `forward` may change what it does");
+}

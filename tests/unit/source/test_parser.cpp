@@ -1,0 +1,44 @@
+// What is no Python, or more of it than a stack holds.
+#include <doctest/doctest.h>
+
+#include "layer_text.hpp"
+
+using namespace kernels;
+using kernels::testing::TemporaryFolder;
+using namespace kernels::source;
+
+TEST_CASE("What is no Python is named with its line") {
+    CHECK(body("    return (x\n") == "layers.py:3: the bracket ( is never closed");
+    CHECK(body("    return x]\n") == "layers.py:3: the bracket ] closes none");
+    CHECK(body("    return 'x\n") == "layers.py:3: the string is never closed");
+    CHECK(body("    return x $ 1\n") == "layers.py:3: the character $ is no Python");
+    CHECK(body("      y = 1\n    return x\n") == "layers.py:4: the indentation fits no block");
+    CHECK(body("    return x x\n") == "layers.py:3: unexpected `x`");
+    CHECK(body("    if x:\n    return x\n") == "layers.py:4: an indented block is missing");
+    CHECK(body("    return 99999999999999999999\n") ==
+          "layers.py:3: `99999999999999999999` is no number that TorchScript has");
+    CHECK(body(std::string("    return x\0\n", 14)) == "layers.py:3: a NUL byte");
+    CHECK(body("    return '\xff'\n") == "layers.py:3: the file is not UTF-8");
+}
+
+TEST_CASE("Source that would exhaust a stack is refused") {
+    CHECK(body("    return " + repeated("(", 10000) + "x\n") ==
+          "layers.py:3: more than 100 brackets are open");
+    CHECK(body("    return " + repeated("- ", 100000) + "x\n") ==
+          "layers.py:3: the expression is nested too deeply");
+    CHECK(body("    return " + repeated("x + ", 100000) + "x\n") ==
+          "layers.py:3: the expression is nested too deeply");
+    CHECK(body("    return self" + repeated(".self", 100000) + "\n") ==
+          "layers.py:3: the expression is nested too deeply");
+    CHECK(body(repeated("    y = x\n", 20000) + "    return x\n").find("too large") != std::string::npos);
+    std::string nested;
+    for (std::size_t i = 0; i < 60; ++i)
+        nested += std::string(4 + i, ' ') + "if x:\n";
+    CHECK(body(nested + std::string(64, ' ') + "y = 1\n").find("too deeply") != std::string::npos);
+    CHECK(body("    if x: y = 1\n" + repeated("    elif x: y = 1\n", 1000)).find("too deeply") !=
+          std::string::npos);
+    const std::string quotes = "f'''{f\"{f'{x}'}\"}'''";
+    CHECK(body("    return " + quotes + "\n") == "  return \"{}\".format(\"{}\".format(\"{}\".format(x)))\n");
+    CHECK(body(repeated("# a comment\n", 500000) + "    return x\n") ==
+          "layers.py:1: the file is larger than 4 MiB");
+}
