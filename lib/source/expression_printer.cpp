@@ -77,6 +77,20 @@ class Printer {
         refuse_at(e, "unexpected expression");
     }
 
+    // TorchScript takes bools, numbers and tensors for conditions.
+    std::string condition(const Expression& e) const {
+        switch (e.kind) {
+            case Kind::boolean:
+                return "(" + condition(e.part(0)) + " " + e.text + " " + condition(e.part(1)) + ")";
+            case Kind::name:
+            case Kind::attribute:
+            case Kind::subscript:
+                return "hub_truth(" + print(e) + ")";
+            default:
+                return print(e);
+        }
+    }
+
   private:
     [[noreturn]] void refuse_at(const Expression& e, const std::string& why) const {
         refuse(m_scope.function.file(), e.line, why);
@@ -128,7 +142,8 @@ class Printer {
     // Behind `not` and `is`, TorchScript's lexer takes the beginning of a name for a word.
     std::string unary(const Expression& e) const {
         if (e.text == "+") return print(e.part(0));
-        return e.text == "not" ? "(not (" + print(e.part(0)) + "))" : "(" + e.text + print(e.part(0)) + ")";
+        return e.text == "not" ? "(not (" + condition(e.part(0)) + "))"
+                               : "(" + e.text + print(e.part(0)) + ")";
     }
 
     std::string compare(const Expression& e) const {
@@ -140,7 +155,7 @@ class Printer {
 
     std::string conditional(const Expression& e) const {
         if (const auto truth = known_truth(e.part(1), m_scope)) return print(e.part(*truth ? 0 : 2));
-        return "(" + print(e.part(0)) + " if " + print(e.part(1)) + " else " + print(e.part(2)) + ")";
+        return "(" + print(e.part(0)) + " if " + condition(e.part(1)) + " else " + print(e.part(2)) + ")";
     }
 
     std::string format(const Expression& e) const {
@@ -199,6 +214,7 @@ class Printer {
         }
         if (callee.is(Kind::name, "isinstance") && e.parts.size() == 3) return is_instance(e);
         std::string text = base(callee) + "(";
+        if (is_attention_choice(e)) return text + print(e.part(1)) + ")";
         bool first = true;
         const auto append = [&](const std::string& argument) {
             text += (first ? "" : ", ") + argument;
@@ -220,6 +236,13 @@ class Printer {
             }
         }
         return text + ")";
+    }
+
+    // ALL_ATTENTION_FUNCTIONS.get_interface(name, default): which functions have names is known, so that the
+    // default, a function of the model's own source, is never taken.
+    bool is_attention_choice(const Expression& e) const {
+        return e.parts.size() == 3 && e.part(2).kind != Kind::keyword &&
+               m_scope.path(e.part(0)).ends_with(".ALL_ATTENTION_FUNCTIONS.get_interface");
     }
 
     std::string is_instance(const Expression& e) const {
@@ -270,6 +293,10 @@ std::string context_variable(const std::string& name) {
 
 std::string print(const Expression& expression, const Scope& scope) {
     return Printer(scope).print(expression);
+}
+
+std::string print_condition(const Expression& expression, const Scope& scope) {
+    return Printer(scope).condition(expression);
 }
 
 std::optional<bool> known_truth(const Expression& condition, const Scope& scope) {

@@ -27,6 +27,9 @@ std::string context_variable(const std::string& name);
 /// Throws Error(kernelize) with file and line for what TorchScript has not.
 std::string print(const Expression& expression, const Scope& scope);
 
+/// The same where only its truth counts: of a list or a text, that it is not empty.
+std::string print_condition(const Expression& expression, const Scope& scope);
+
 /// What a condition is known to be: constants, and whether torch.compile or TorchScript is at work (no: the
 /// layer does what it does in eager mode).
 std::optional<bool> known_truth(const Expression& condition, const Scope& scope);

@@ -88,12 +88,4 @@ bool replaces_none(const FunctionSource& function, const std::string& name) {
     });
 }
 
-bool runs_without_grad(const FunctionSource& function) {
-    const auto& decorators = function.definition->decorators;
-    return std::any_of(decorators.begin(), decorators.end(), [](const auto& decorator) {
-        const std::string name = dotted(decorator->kind == Expr::call ? decorator->part(0) : *decorator);
-        return name.ends_with("no_grad") || name.ends_with("inference_mode");
-    });
-}
-
 }  // namespace kernels::source

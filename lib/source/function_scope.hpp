@@ -23,4 +23,11 @@ void for_each_target(const Block& body, const Visit& visit) {
 /// The names that the body of the function binds. Throws Error(kernelize) when it is too large.
 Scope scope_of(const FunctionSource& function);
 
+/// Whether the body gives `name` another value.
+bool assigns(const FunctionSource& function, const std::string& name);
+
+/// Whether the body begins with `if name is None: name = …` or the like: for each call it is known then which
+/// value the name has.
+bool replaces_none(const FunctionSource& function, const std::string& name);
+
 }  // namespace kernels::source

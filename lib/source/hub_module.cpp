@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "decorators.hpp"
 #include "finished_class.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
@@ -324,22 +325,6 @@ std::optional<FunctionSource> autograd_forward(const FunctionSource& from, const
     return FunctionSource{
         from.package, symbol.module, forward, false, method(*symbol.statement, "setup_context") == nullptr,
         true};
-}
-
-std::string kernel_language(const FunctionSource& function) {
-    for (const auto& decorator : function.definition->decorators) {
-        const Expression& callee =
-            decorator->kind == Expression::Kind::call ? decorator->part(0) : *decorator;
-        std::string path = external_path(*function.package, *function.module, callee);
-        if (path.empty()) path = dotted(callee);
-        const std::string root = path.substr(0, path.find('.'));
-        if (root == "triton") return path.find("gluon") == std::string::npos ? "Triton" : "Gluon";
-        if (root == "gluon") return "Gluon";
-        if (root == "tilelang" || root == "T") return "TileLang";
-        if (root == "cute" || root == "cutlass") return "CuTe DSL";
-        if (root == "numba" || root == "tinygrad") return root;
-    }
-    return {};
 }
 
 std::string python_kernel_behind(const FunctionSource& function) {

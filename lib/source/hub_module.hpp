@@ -81,10 +81,6 @@ std::string external_path(const Package& package, const Module& module, const Ex
 /// The forward of an autograd function; nothing when the class is none.
 std::optional<FunctionSource> autograd_forward(const FunctionSource& from, const Symbol& symbol);
 
-/// The language of a kernel that is written in Python ("Triton"), by the decorators of a function; else
-/// empty.
-std::string kernel_language(const FunctionSource& function);
-
 /// A kernel written in Python that the function leads to: "the Triton kernel _fwd (rope.py:12)"; else empty.
 std::string python_kernel_behind(const FunctionSource& function);
 

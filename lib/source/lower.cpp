@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "decorators.hpp"
 #include "expression_printer.hpp"
 #include "function_scope.hpp"
 #include "kernels/core/text.hpp"
@@ -33,11 +34,11 @@ class Writer {
 
 class Lowering {
   public:
-    explicit Lowering(const FunctionSource& function)
-        : m_function(function), m_scope(scope_of(function)), m_out(function.line()) {}
+    Lowering(const FunctionSource& function, const Declared& declared)
+        : m_function(function), m_scope(scope_of(function)), m_declared(declared), m_out(function.line()) {}
 
     LoweredFunction run(const std::string& name, const std::vector<ParameterPlan>& parameters) {
-        check_decorators();
+        require_harmless_decorators(m_function, m_scope);
         const int line = m_function.line();
         std::string head = "def " + name + "(";
         bool first = true;
@@ -53,7 +54,8 @@ class Lowering {
                 head += first ? "*" : ", *";
                 first = false;
             }
-            head += (first ? "" : ", ") + (parameter.module ? "hub_given_" : std::string()) + parameter.name;
+            head +=
+                (first ? "" : ", ") + (renamed(parameter) ? "hub_given_" : std::string()) + parameter.name;
             if (!parameter.type.empty()) head += ": " + parameter.type;
             if (parameter.optional) head += " = " + default_of(parameter);
             first = false;
@@ -61,9 +63,15 @@ class Lowering {
         m_out.put(line, 0, head + "):");
         ++m_indent;
         for (const auto& parameter : parameters) {
-            if (parameter.module)
+            const auto declaration = m_declared.find(parameter.name);
+            if (parameter.module) {
                 put(line, parameter.name + " = hub_module(hub_given_" + parameter.name + ")");
-            if (!parameter.given) give_default(parameter);
+            } else if (renamed(parameter)) {
+                put(line, parameter.name + ": " + declaration->second + " = hub_given_" + parameter.name);
+            } else if (!parameter.given) {
+                give_default(parameter);
+            }
+            m_declared.erase(parameter.name);
         }
         --m_indent;
         block(m_function.definition->body, line);
@@ -77,43 +85,9 @@ class Lowering {
         refuse(m_function.file(), line, why);
     }
 
-    void check_decorators() const {
-        static const std::set<std::string> harmless = {"staticmethod",
-                                                       "compile",
-                                                       "disable",
-                                                       "allow_in_graph",
-                                                       "ignore",
-                                                       "unused",
-                                                       "lru_cache",
-                                                       "cache",
-                                                       "custom_fwd",
-                                                       "once_differentiable",
-                                                       "override",
-                                                       "final",
-                                                       "custom_op",
-                                                       "triton_op",
-                                                       "no_grad",
-                                                       "inference_mode",
-                                                       "overload",
-                                                       "use_kernel_forward_from_hub",
-                                                       "use_kernel_func_from_hub",
-                                                       "no_type_check",
-                                                       "deprecated",
-                                                       "nonstrict_trace"};
-        for (const auto& decorator : m_function.definition->decorators) {
-            const bool called = decorator->kind == Expr::call;
-            const Expression& callee = called ? decorator->part(0) : *decorator;
-            std::string path = m_scope.path(callee);
-            if (path.empty()) path = dotted(callee);
-            const std::string last = path.substr(path.rfind('.') + 1);
-            const bool casts = called && last == "custom_fwd" &&
-                               std::any_of(decorator->parts.begin() + 1, decorator->parts.end(),
-                                           [](const auto& part) { return part->text == "cast_inputs"; });
-            if (!harmless.contains(last) || casts) {
-                refuse_at(decorator->line, "the decorator @" + (path.empty() ? "…" : path) + " of " +
-                                               backquoted(m_function.name()) + " may change what it does");
-            }
-        }
+    // A parameter that is given under another name, and gets its own at the head of the body.
+    bool renamed(const ParameterPlan& parameter) const {
+        return parameter.given && (parameter.module || m_declared.contains(parameter.name));
     }
 
     std::string default_of(const ParameterPlan& plan) const {
@@ -129,8 +103,9 @@ class Lowering {
     }
 
     void give_default(const ParameterPlan& plan) {
-        put(m_function.line(),
-            plan.name + (plan.type.empty() ? "" : ": " + plan.type) + " = " + default_of(plan));
+        const auto declaration = m_declared.find(plan.name);
+        const std::string& type = declaration == m_declared.end() ? plan.type : declaration->second;
+        put(m_function.line(), plan.name + (type.empty() ? "" : ": " + type) + " = " + default_of(plan));
     }
 
     // A block may not be empty.
@@ -161,12 +136,12 @@ class Lowering {
             case Kind::continue_:
                 return write(s.line, "continue");
             case Kind::return_:
-                return write(s.line, s.values.empty() ? "return" : "return " + print(s.value(0)));
+                return leave(s);
             case Kind::raise:
                 if (s.values.empty()) refuse_at(s.line, "raise without an exception");
                 return write(s.line, "raise " + print(s.value(0)));
             case Kind::assert_:
-                return write(s.line, "assert " + print(s.value(0)) +
+                return write(s.line, "assert " + print_condition(s.value(0), m_scope) +
                                          (s.values.size() > 1 ? ", " + print(s.value(1)) : ""));
             case Kind::expression:
                 return expression(s);
@@ -180,7 +155,7 @@ class Lowering {
                 return conditional(s);
             case Kind::while_:
                 if (!s.otherwise.empty()) refuse_at(s.line, "while … else");
-                write(s.line, "while " + print(s.value(0)) + ":");
+                write(s.line, "while " + print_condition(s.value(0), m_scope) + ":");
                 return block(s.body, s.line);
             case Kind::for_:
                 if (!s.otherwise.empty()) refuse_at(s.line, "for … else");
@@ -274,12 +249,13 @@ class Lowering {
     void assign_to(const Expression& target, const std::string& value, int line) {
         switch (target.kind) {
             case Expr::name:
-                return write(line, print(target) + " = " + value);
+                return write(line, print(target) + declaration_of(target.text) + " = " + value);
             case Expr::subscript:
                 return write(line, print(target) + " = " + value);
             case Expr::attribute:
                 if (!is_context_value(target)) refuse_attribute(target);
-                return write(line, context_variable(target.text) + " = " + value);
+                return write(line, context_variable(target.text) +
+                                       declaration_of(context_variable(target.text)) + " = " + value);
             case Expr::tuple:
             case Expr::list:
                 return unpack(target, value, line);
@@ -288,12 +264,22 @@ class Lowering {
         }
     }
 
+    // Only where the variable is first assigned to: TorchScript takes no second one.
+    std::string declaration_of(const std::string& name) {
+        const auto known = m_declared.find(name);
+        if (known == m_declared.end()) return {};
+        const std::string text = ": " + known->second;
+        m_declared.erase(known);
+        return text;
+    }
+
     void unpack(const Expression& target, const std::string& value, int line) {
         const auto star = std::find_if(target.parts.begin(), target.parts.end(),
                                        [](const auto& part) { return part->kind == Expr::star; });
         if (star == target.parts.end()) {
-            const bool plain = std::all_of(target.parts.begin(), target.parts.end(),
-                                           [](const auto& part) { return part->kind == Expr::name; });
+            const bool plain = std::all_of(target.parts.begin(), target.parts.end(), [&](const auto& part) {
+                return part->kind == Expr::name && !m_declared.contains(part->text);
+            });
             std::string names;
             std::vector<std::string> given;
             for (const auto& part : target.parts) {
@@ -331,7 +317,7 @@ class Lowering {
                 statement(*one);
             return;
         }
-        write(s.line, "if " + print(s.value(0)) + ":");
+        write(s.line, "if " + print_condition(s.value(0), m_scope) + ":");
         block(s.body, s.line);
         if (s.otherwise.empty()) return;
         put(s.otherwise.front()->line, "else:");
@@ -347,23 +333,46 @@ class Lowering {
         if (!no_grad || s.values.size() != 1 || !s.text.empty()) {
             refuse_at(s.line, "TorchScript has not: with " + (path.empty() ? dotted(callee) : path));
         }
-        for_each_statement(s.body, [&](const Statement& inner) {
-            if (inner.kind == Kind::return_ || inner.kind == Kind::break_ || inner.kind == Kind::continue_)
-                refuse_at(inner.line, "the block of " + path + " is left before its end");
-        });
+        require_no_jump(s.body, path);
         const std::string before = temporary();
         write(s.line, before + " = hub_torch.is_grad_enabled()");
         write(s.line, "hub_torch.set_grad_enabled(False)");
+        m_grad_before.push_back(before);
         for (const auto& one : s.body)
             statement(*one);
-        write(s.line, "hub_torch.set_grad_enabled(" + before + ")");
+        m_grad_before.pop_back();
+        if (s.body.empty() || s.body.back()->kind != Kind::return_)
+            write(s.line, "hub_torch.set_grad_enabled(" + before + ")");
+    }
+
+    // break and continue must not lead out of a block at whose end something is to be done.
+    void require_no_jump(const Block& block, const std::string& path) const {
+        for (const auto& inner : block) {
+            if (inner->kind == Kind::break_ || inner->kind == Kind::continue_)
+                refuse_at(inner->line, "the block of " + path + " is left before its end");
+            if (inner->kind == Kind::for_ || inner->kind == Kind::while_) continue;
+            require_no_jump(inner->body, path);
+            require_no_jump(inner->otherwise, path);
+        }
+    }
+
+    // What a block without gradients returns is computed without them; behind it they are as before.
+    void leave(const Statement& s) {
+        if (m_grad_before.empty())
+            return write(s.line, s.values.empty() ? "return" : "return " + print(s.value(0)));
+        const std::string result = temporary();
+        if (!s.values.empty()) write(s.line, result + " = " + print(s.value(0)));
+        write(s.line, "hub_torch.set_grad_enabled(" + m_grad_before.front() + ")");
+        write(s.line, s.values.empty() ? "return" : "return " + result);
     }
 
     std::string temporary() { return "hub_value_" + std::to_string(m_temporaries++); }
 
     const FunctionSource& m_function;
     Scope m_scope;
+    Declared m_declared;  // those whose assignment is still to come
     Writer m_out;
+    std::vector<std::string> m_grad_before;  // of the blocks without gradients around, outermost first
     int m_indent = 0;
     int m_temporaries = 0;
     bool m_wrote = false;
@@ -372,8 +381,8 @@ class Lowering {
 }  // namespace
 
 LoweredFunction lower(const FunctionSource& function, const std::string& name,
-                      const std::vector<ParameterPlan>& parameters) {
-    return Lowering(function).run(name, parameters);
+                      const std::vector<ParameterPlan>& parameters, const Declared& declared) {
+    return Lowering(function, declared).run(name, parameters);
 }
 
 LoweredFunction lower_constant(const FunctionSource& from, const Expression& value, const std::string& name) {

@@ -9,6 +9,9 @@
 
 namespace kernels::source {
 
+/// The types that variables are declared with at their first assignment, as TorchScript spells them.
+using Declared = std::map<std::string, std::string>;
+
 /// How a parameter of the lowered function gets its value.
 struct ParameterPlan {
     std::string name;
@@ -30,22 +33,12 @@ struct LoweredFunction {
 /// of torch.compile go; what TorchScript's own parser would read otherwise than Python is spelled out. Throws
 /// Error(kernelize) "file:line: …" for what TorchScript has no words for.
 LoweredFunction lower(const FunctionSource& function, const std::string& name,
-                      const std::vector<ParameterPlan>& parameters);
+                      const std::vector<ParameterPlan>& parameters, const Declared& declared = {});
 
 /// An expression at the top of a module, as a function `name` without parameters.
 LoweredFunction lower_constant(const FunctionSource& from, const Expression& value, const std::string& name);
 
 /// TorchScript's spelling of a type annotation; empty when it has none.
 std::string type_name(const Package& package, const Module& module, const Expression& annotation);
-
-/// Whether the body gives `name` another value.
-bool assigns(const FunctionSource& function, const std::string& name);
-
-/// Whether the body begins with `if name is None: name = …` or the like: for each call it is known then which
-/// value the name has.
-bool replaces_none(const FunctionSource& function, const std::string& name);
-
-/// Decorators that turn gradients off while the function runs.
-bool runs_without_grad(const FunctionSource& function);
 
 }  // namespace kernels::source

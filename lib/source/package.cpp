@@ -126,6 +126,33 @@ std::optional<std::string> absolute(const Module& module, const std::string& rel
     return base.empty() ? rest : rest.empty() ? base : base + "." + rest;
 }
 
+// The last line of a statement, as far as it holds words.
+int end_of(const Statement& statement) {
+    int end = statement.line;
+    const auto reach = [&](const auto& part) { end = std::max(end, part.line); };
+    for (const auto& value : statement.values)
+        for_each_expression(*value, reach);
+    for (const auto* block : {&statement.body, &statement.otherwise, &statement.handlers}) {
+        for_each_statement(*block, reach);
+        for_each_expression(*block, reach);
+    }
+    return end;
+}
+
+// "outer.inner" of the definitions around the line; a class is no function, and only part of a name.
+std::string function_around(const Block& block, int line) {
+    for (const auto& statement : block) {
+        if (statement->line > line || end_of(*statement) < line) continue;
+        for (const auto* inner : {&statement->body, &statement->otherwise, &statement->handlers}) {
+            const std::string name = function_around(*inner, line);
+            const bool named = statement->kind == Kind::function || statement->kind == Kind::class_;
+            if (!name.empty()) return named ? statement->text + "." + name : name;
+        }
+        return statement->kind == Kind::function ? statement->text : "";
+    }
+    return {};
+}
+
 bool is_ops_module(const std::string& name) {
     return name == "_ops" || name.ends_with("._ops");
 }
@@ -276,6 +303,13 @@ Symbol Package::attribute(const Symbol& of, const std::string& name) const {
         default:
             return {};
     }
+}
+
+std::string Package::function_at(const std::string& file, int line) const {
+    for (const auto& [name, module] : m_modules) {
+        if (module && module->file == file) return function_around(module->body, line);
+    }
+    return {};
 }
 
 }  // namespace kernels::source

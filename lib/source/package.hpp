@@ -76,6 +76,10 @@ class Package {
     /// What `symbol.name` stands for, where symbol is a module.
     Symbol attribute(const Symbol& symbol, const std::string& name) const;
 
+    /// The innermost function around a line of a file that was read, as "Class.method" or "function"; empty
+    /// when the line is in none.
+    std::string function_at(const std::string& file, int line) const;
+
   private:
     Symbol lookup(const Module& module, const std::string& name, int depth) const;
     Symbol imported(const Module& module, const Statement& import, std::size_t alias, int depth) const;

@@ -5,7 +5,8 @@
 
 namespace kernels::torchscript {
 
-/// `text`, the first paragraph of the compiler's message, or `text` itself where it says enough.
-std::string in_our_words(const std::string& text);
+/// The reason in the compiler's message, a page of which the first paragraph says it, as one line without the
+/// place.
+std::string compile_reason(const std::string& message);
 
 }  // namespace kernels::torchscript

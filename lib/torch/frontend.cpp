@@ -8,9 +8,14 @@
 #include <regex>
 
 #include "compile_reason.hpp"
-#include "hub_values.hpp"
+#include "graph_calls.hpp"
+#include "hub_compilation.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
+#include "module_values.hpp"
+#include "source/decorators.hpp"
+#include "source/function_scope.hpp"
+#include "variable_types.hpp"
 
 namespace kernels::torchscript {
 namespace {
@@ -18,28 +23,29 @@ namespace {
 using namespace torch::jit;
 using source::ParameterPlan;
 
-// TorchScript's message is a page; its first paragraph says it, and "File …, line …" says where.
+// "File …, line …" in TorchScript's message says where.
 std::string reason(const std::string& message, const FunctionSource& function) {
     static const std::regex where(R"re(File "([^"\n]*)", line (\d+))re");
-    std::string text;
-    for (const auto line : split(message, '\n')) {
-        const auto part = trimmed(line);
-        if (part.empty() || part.starts_with("File \"")) {
-            if (!text.empty()) break;
-            continue;
-        }
-        // The schema of an op is long, and what does not fit it follows.
-        if (text.empty() && part.find("::") != std::string_view::npos && part.ends_with(':')) continue;
-        text += (text.empty() ? "" : " ") + std::string(part);
-        if (text.size() > 300) break;
-    }
-    while (text.ends_with(':') || text.ends_with('.'))
-        text.pop_back();
-    text = in_our_words(text);
+    const std::string text = compile_reason(message);
     std::smatch match;
     const std::string head = message.substr(0, 4000);
     if (std::regex_search(head, match, where)) return match[1].str() + ":" + match[2].str() + ": " + text;
     return function.file() + ":" + std::to_string(function.line()) + ": " + text;
+}
+
+// "file:line: why" with the function that the line is in.
+std::string with_function(const std::string& why, const FunctionSource& function) {
+    const auto colon = why.find(':');
+    const auto space = why.find(": ", colon + 1);
+    if (colon == std::string::npos || space == std::string::npos) return why;
+    const std::string line = why.substr(colon + 1, space - colon - 1);
+    if (line.empty() || line.size() > 8 || line.find_first_not_of("0123456789") != std::string::npos)
+        return why;
+    const std::string name = function.package->function_at(why.substr(0, colon), std::stoi(line));
+    // Who was named need not be named again.
+    if (name.empty() || why.find(backquoted(name.substr(name.rfind('.') + 1))) != std::string::npos)
+        return why;
+    return why.substr(0, space) + ": in " + backquoted(name) + why.substr(space);
 }
 
 [[noreturn]] void rethrow(const std::exception& failure, const FunctionSource& function) {
@@ -48,7 +54,7 @@ std::string reason(const std::string& message, const FunctionSource& function) {
     if (const std::string kernel = source::python_kernel_behind(function);
         !kernel.empty() && why.find(kernel) == std::string::npos)
         why += "; it leads to " + kernel;
-    throw Error(ErrorCode::kernelize, why, own != nullptr ? own->hint() : "");
+    throw Error(ErrorCode::kernelize, with_function(why, function), own != nullptr ? own->hint() : "");
 }
 
 // The type of a parameter without annotation that goes to an op of the kernel as it is: what the op takes.
@@ -146,18 +152,26 @@ void compile_method(const Module& owner, const c10::ClassTypePtr& type, const st
     const auto unit = owner._ivalue()->compilation_unit();
     auto compilation =
         std::make_shared<HubCompilation>(options.op_namespace, options.constants, options.renamed);
+    compilation->set_layer(type);
     try {
         refuse_python_kernel(function);
         auto parameters = plan(*compilation, function, options.arguments);
         // A function stands for a layer that ignores self.
         if (!function.method) parameters.insert(parameters.begin(), ParameterPlan{"hub_self"});
-        const auto lowered = source::lower(function, method, parameters);
         const auto self = layer_self(type, *compilation);
-        const auto defined = unit->define(type->name(), {}, {}, {parse(lowered, function, true)},
-                                          {compilation->resolver(function, lowered.imports)}, self.get());
-        finish(*defined.front());
+        with_variable_types(*compilation, function, [&](const source::Declared& declared) {
+            const auto lowered = source::lower(function, method, parameters, declared);
+            try {
+                const auto defined =
+                    unit->define(type->name(), {}, {}, {parse(lowered, function, true)},
+                                 {compilation->resolver(function, lowered.imports)}, self.get());
+                finish(*defined.front());
+            } catch (...) {
+                if (type->findMethod(method) != nullptr) remove_method(owner, type, method);
+                throw;
+            }
+        });
     } catch (const std::exception& failure) {
-        if (type->findMethod(method) != nullptr) remove_method(owner, type, method);
         rethrow(failure, function);
     }
 }
@@ -168,14 +182,23 @@ Function& compile_function(CompilationUnit& unit, const std::string& name, const
         std::make_shared<HubCompilation>(options.op_namespace, options.constants, options.renamed);
     try {
         refuse_python_kernel(function);
-        const auto lowered = source::lower(function, name, plan(*compilation, function, options.arguments));
-        const auto defined = unit.define(std::nullopt, {}, {}, {parse(lowered, function, false)},
-                                         {compilation->resolver(function, lowered.imports)}, nullptr);
-        finish(*defined.front());
-        return *defined.front();
+        const auto parameters = plan(*compilation, function, options.arguments);
+        return with_variable_types(
+            *compilation, function, [&](const source::Declared& declared) -> Function& {
+                const auto lowered = source::lower(function, name, parameters, declared);
+                try {
+                    const auto defined =
+                        unit.define(std::nullopt, {}, {}, {parse(lowered, function, false)},
+                                    {compilation->resolver(function, lowered.imports)}, nullptr);
+                    finish(*defined.front());
+                    return *defined.front();
+                } catch (...) {
+                    if (unit.find_function(c10::QualifiedName(name)) != nullptr)
+                        unit.unsafeRemoveMethod(c10::QualifiedName(name));
+                    throw;
+                }
+            });
     } catch (const std::exception& failure) {
-        if (unit.find_function(c10::QualifiedName(name)) != nullptr)
-            unit.unsafeRemoveMethod(c10::QualifiedName(name));
         rethrow(failure, function);
     }
 }

@@ -101,11 +101,19 @@ Missing missing_attributes(const Module& layer, const std::set<std::string>& rea
             missing.constants.emplace(name, *found.begin()->constant);
         } else if (found.size() == 1) {
             missing.renamed.emplace(name, found.begin()->attribute);
-        } else {
-            refuse("the kernel's layer needs the attribute " + name + ", which this layer does not have" +
-                   (found.empty() ? "" : " and which of its numbers it is cannot be told") +
-                   "; give it as attributes = { " + name + " = … } in the binding");
+        } else if (!found.empty()) {
+            refuse("the kernel's layer needs the attribute " + name +
+                   ", which this layer does not have and which of its numbers it is cannot be told; give it "
+                   "as attributes = { " +
+                   name + " = … } in the binding");
         }
+        // What else is not there may be read where this layer never comes; the compiler says so if not.
+    }
+    // Also what is below an attribute ("config.hidden_act"), and what only the functions that get self read.
+    for (const auto& [name, value] : given) {
+        const std::string root = name.substr(0, name.find('.'));
+        if (!type->hasAttribute(root) && !type->hasConstant(root) && type->findMethod(root) == nullptr)
+            missing.constants.emplace(name, value);
     }
     return missing;
 }

@@ -9,7 +9,9 @@
 #include <map>
 #include <set>
 
-#include "hub_values.hpp"
+#include "attention_functions.hpp"
+#include "graph_calls.hpp"
+#include "hub_compilation.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
 
@@ -17,10 +19,6 @@ namespace kernels::torchscript {
 namespace {
 
 using namespace torch::jit;
-
-[[noreturn]] void refuse(const SourceRange& where, const std::string& why) {
-    throw Error(ErrorCode::kernelize, place(where) + ": " + why);
-}
 
 void adapt(const c10::FunctionSchema& schema, std::vector<NamedValue>& given, std::vector<NamedValue>& named,
            Graph& graph, const SourceRange& where) {
@@ -245,6 +243,7 @@ std::shared_ptr<SugaredValue> external_value(const std::string& path, HubCompila
         if (auto op = operator_value(name)) return op;
     }
     if (owner == "builtins") return nullptr;
+    if (auto functions = attention_functions(path, compilation)) return functions;
     refuse(where, path + " is Python code outside the kernel, which TorchScript cannot call");
 }
 

@@ -103,7 +103,12 @@ json survey_layer(const HubModule& module, const std::string& name, const json& 
             }
         }
         auto like = layer_like(name, description);
+        for (const auto& method : description.value("methods", json::array()))
+            like.define(method.get<std::string>());
         CompileOptions options{op_namespace, {}, {}, std::nullopt};
+        const json given = description.value("given", json::object());
+        for (const auto& [attribute, text] : given.items())
+            options.constants.emplace(attribute, text.get<std::string>());
         if (description.contains("arguments")) {
             options.arguments.emplace();
             for (const auto& type : description["arguments"])

@@ -5,7 +5,7 @@ usage: survey.py PROGRAM CHECKOUT [--commit COMMIT] [--date DATE] > kernels-comm
 PROGRAM is the target kernels_survey; CHECKOUT holds a folder a kernel, each with torch-ext/PACKAGE/__init__.py, as
 huggingface/kernels-community has. The schemas of ops come from the strings of ops.def("…") in the C++ sources. What the
 replaced layers look like, where the published class does not declare it, is in replaced.json: attributes, child modules,
-and types of arguments.
+methods, types of arguments, and what a binding would give.
 """
 
 import argparse

@@ -1,101 +1,9 @@
 // Sources in the ways in which kernels are published, compiled and run beside what they mean.
-#include <torch/library.h>
-#include <torch/script.h>
-
-// libtorch's logging has a CHECK of its own.
-#undef CHECK
-#include <doctest/doctest.h>
-
-#include "kernels/core/error.hpp"
-#include "kernels/core/files.hpp"
-#include "kernels/runtime/runtime.hpp"
-#include "temporary_folder.hpp"
-#include "torch/frontend.hpp"
+#include "package_layer.hpp"
 
 using namespace kernels;
 using namespace kernels::torchscript;
 using kernels::testing::TemporaryFolder;
-
-namespace {
-
-const std::string op_namespace = "front_test";
-
-// The ops of the kernel that these sources call.
-void with_ops() {
-    static torch::Library* const library = [] {
-        auto* made = new torch::Library(torch::Library::DEF, op_namespace, std::nullopt, __FILE__, __LINE__);
-        made->def("relu(Tensor! out, Tensor input) -> ()",
-                  [](at::Tensor& out, const at::Tensor& input) { out.copy_(at::relu(input)); });
-        made->def("both(Tensor x) -> (Tensor, Tensor)",
-                  [](const at::Tensor& x) { return std::make_tuple(x + 1, x * 2); });
-        made->def("all(Tensor x) -> Tensor[]", [](const at::Tensor& x) {
-            return std::vector<at::Tensor>{x + 1, x * 2};
-        });
-        made->def("scale(Tensor x, *, float factor=2.0, Tensor? bias=None) -> Tensor",
-                  [](const at::Tensor& x, double factor, const std::optional<at::Tensor>& bias) {
-                      return bias ? x * factor + *bias : x * factor;
-                  });
-        runtime::load_library("", op_namespace);
-        return made;
-    }();
-    (void)library;
-}
-
-using Files = std::map<std::string, std::string>;
-
-void write_package(const TemporaryFolder& folder, const Files& files) {
-    write_file(folder / "__init__.py", "");
-    for (const auto& [name, text] : files)
-        write_file(folder / name, text);
-}
-
-// A layer to be replaced: a weight, an epsilon, a child.
-torch::jit::Module plain_layer() {
-    torch::jit::Module layer("Layer");
-    layer.register_parameter("weight", torch::full({4}, 3.0), false);
-    layer.register_attribute("eps", c10::FloatType::get(), 0.5);
-    torch::jit::Module child("Child");
-    child.register_parameter("weight", torch::full({4}, 10.0), false);
-    child.define("def forward(self, x):\n    return x + self.weight\n");
-    layer.register_module("child", child);
-    return layer;
-}
-
-// Compiles the layer L of these files and calls it.
-c10::IValue run(const Files& files, const std::vector<c10::IValue>& inputs) {
-    with_ops();
-    const TemporaryFolder folder;
-    write_package(folder, files);
-    auto layer = plain_layer();
-    CompileOptions options{op_namespace, {{"given", 7.0}}, {}, std::vector<c10::TypePtr>{}};
-    for (const auto& input : inputs)
-        options.arguments->push_back(input.isTensor() ? c10::TensorType::get() : input.type());
-    compile_method(layer, layer.type(), "hub_forward",
-                   HubModule::load(folder.path(), false).layer("L").forward, options);
-    return layer.get_method("hub_forward")(inputs);
-}
-
-const std::string imports =
-    "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\nfrom ._ops import ops\n";
-const std::string head =
-    imports + "class L(nn.Module):\n  def forward(self, x):\n";  // the body begins on line 7
-
-at::Tensor body(const std::string& statements, const at::Tensor& x) {
-    return run({{"layers.py", head + statements}}, {x}).toTensor();
-}
-
-std::string refused(const Files& files) {
-    try {
-        run(files, {torch::ones({4})});
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "nothing was refused";
-}
-
-const auto x = torch::tensor({-1.0, 0.0, 2.0, 3.0});
-
-}  // namespace
 
 TEST_CASE("Ops in every spelling, with what Python converts") {
     CHECK(
@@ -264,18 +172,21 @@ TEST_CASE("What cannot be compiled is named with its place") {
         return refused({{"layers.py", head + statements}});
     };
     CHECK(why("    return ops.rleu(x)\n") ==
-          "layers.py:7: the kernel's library has no op `rleu`: did you mean `relu`?");
+          "layers.py:7: in `L.forward`: the kernel's library has no op `rleu`: did you mean `relu`?");
     CHECK(why("    y = x\n    return self.nothing\n") ==
-          "layers.py:8: the kernel's layer needs the attribute nothing, which this layer does not have; give "
+          "layers.py:8: in `L.forward`: the kernel's layer needs the attribute nothing, which this layer "
+          "does not have; give "
           "it as "
           "attributes = { nothing = … } in the binding");
     CHECK(why("    import numpy as np\n    return np.abs(x)\n") ==
-          "layers.py:8: numpy is Python code outside the kernel, which TorchScript cannot call");
+          "layers.py:8: in `L.forward`: numpy is Python code outside the kernel, which TorchScript cannot "
+          "call");
     CHECK(why("    return F.nothing(x)\n") ==
-          "layers.py:7: torch.nn.functional.nothing is none of the functions that can be compiled");
-    CHECK(why("\n    return unknown(x)\n") == "layers.py:8: undefined value unknown");
+          "layers.py:7: in `L.forward`: torch.nn.functional.nothing is none of the functions that can be "
+          "compiled");
+    CHECK(why("\n    return unknown(x)\n") == "layers.py:8: in `L.forward`: undefined value unknown");
     CHECK(why("    return ops.scale(x, factor=x.shape)\n")
-              .find("layers.py:7: the argument factor is of type ") == 0);
+              .find("layers.py:7: in `L.forward`: the argument factor of scale is of type ") == 0);
     CHECK(refused({{"layers.py",
                     imports + "CACHE = {}\n" + head.substr(imports.size()) + "    return CACHE['x']\n"}}) ==
           "layers.py:5: a list or dictionary of the module, which Python code may change");
@@ -286,11 +197,13 @@ TEST_CASE("What cannot be compiled is named with its place") {
                                      "    return f(x)\n"}}) == "layers.py:5: the function `f` calls itself");
     CHECK(refused({{"layers.py", imports + "import triton\n@triton.jit\ndef k(x): pass\n" +
                                      head.substr(imports.size()) + "    k[(1,)](x)\n    return x\n"}}) ==
-          "layers.py:10: it calls the Triton kernel k; it leads to the Triton kernel k (layers.py:7)");
-    CHECK(refused({{"helpers.py", "def f(x):\n  y = 1\n  return [z for z in x if z]\n"},
-                   {"layers.py", imports + "from .helpers import f\n" + head.substr(imports.size()) +
-                                     "    return f(x)\n"}}) ==
-          "helpers.py:3: TorchScript has not: a list comprehension with a condition or several loops");
+          "layers.py:10: in `L.forward`: it calls the Triton kernel k; it leads to the Triton kernel k "
+          "(layers.py:7)");
+    CHECK(
+        refused({{"helpers.py", "def f(x):\n  y = 1\n  return [z for z in x if z]\n"},
+                 {"layers.py", imports + "from .helpers import f\n" + head.substr(imports.size()) +
+                                   "    return f(x)\n"}}) ==
+        "helpers.py:3: in `f`: TorchScript has not: a list comprehension with a condition or several loops");
 }
 
 TEST_CASE("Functions of a package") {

@@ -1,12 +1,12 @@
-// What the names in a hub function's source are to TorchScript's compiler.
+// The compilation of a hub layer: types by name, and the functions of the package that it calls.
 #pragma once
 
 #include <torch/csrc/jit/frontend/resolver.h>
-#include <torch/csrc/jit/frontend/sugared_value.h>
 #include <torch/script.h>
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -15,6 +15,25 @@
 #include "source/lower.hpp"
 
 namespace kernels::torchscript {
+
+/// What is being compiled or followed, as long as this lives.
+class Active {
+  public:
+    Active(std::set<const void*>& all, const void* one)
+        : m_all(all), m_one(one), m_is_new(all.insert(one).second) {}
+    ~Active() {
+        if (m_is_new) m_all.erase(m_one);
+    }
+    Active(const Active&) = delete;
+    Active& operator=(const Active&) = delete;
+    /// False in a circle.
+    bool is_new() const noexcept { return m_is_new; }
+
+  private:
+    std::set<const void*>& m_all;
+    const void* m_one;
+    bool m_is_new;
+};
 
 /// One compilation: the functions of the package that were compiled on the way, and their types.
 class HubCompilation : public std::enable_shared_from_this<HubCompilation> {
@@ -27,6 +46,9 @@ class HubCompilation : public std::enable_shared_from_this<HubCompilation> {
 
     const std::string& op_namespace() const noexcept { return m_op_namespace; }
     const std::map<std::string, project::AttributeValue>& constants() const noexcept { return m_constants; }
+    /// Whether a value of the type is the layer itself, for which the constants stand in.
+    bool is_layer(const c10::TypePtr& type) const { return m_layer != nullptr && *m_layer == *type; }
+    void set_layer(c10::ClassTypePtr type) { m_layer = std::move(type); }
     /// The class's name of an attribute of the hub layer.
     const std::string& attribute_name(const std::string& name) const {
         const auto known = m_renamed.find(name);
@@ -44,10 +66,14 @@ class HubCompilation : public std::enable_shared_from_this<HubCompilation> {
     /// A function of the package for arguments of these types, compiled once for each list of plans.
     torch::jit::Function& function(const source::FunctionSource& function,
                                    const std::vector<source::ParameterPlan>& parameters);
+    /// What a function gives whatever it is given, such as a test of what a module has; nothing for others.
+    static std::optional<bool> constant_result(torch::jit::Function& compiled);
     /// A constant of a module, as a function without parameters.
     torch::jit::Function& constant(const source::FunctionSource& from, const source::Symbol& symbol);
     /// One of torch.nn.functional's functions that are written in Python; nullptr for others.
     torch::jit::Function* functional(const std::string& name);
+
+    Active activate(const void* one) { return Active(m_active, one); }
 
     torch::jit::ResolverPtr resolver(const source::FunctionSource& function,
                                      std::map<std::string, source::Symbol> imports);
@@ -62,6 +88,7 @@ class HubCompilation : public std::enable_shared_from_this<HubCompilation> {
     std::shared_ptr<torch::jit::CompilationUnit> m_unit = std::make_shared<torch::jit::CompilationUnit>();
     std::shared_ptr<torch::jit::CompilationUnit> m_functional;
     std::vector<c10::TypePtr> m_types;
+    c10::ClassTypePtr m_layer;
     std::map<std::string, torch::jit::Function*> m_compiled;
     std::set<const void*> m_active;
 };
@@ -70,16 +97,5 @@ class HubCompilation : public std::enable_shared_from_this<HubCompilation> {
 /// where the default stands. Parameters that the plan leaves out are not in the function.
 source::ParameterPlan plan_parameter(HubCompilation& compilation, const source::FunctionSource& function,
                                      const source::Parameter& parameter, const c10::TypePtr& given);
-
-/// `self` of a layer. Throws for attributes that it lacks and that no constant stands in for.
-std::shared_ptr<torch::jit::Self> layer_self(const c10::ClassTypePtr& type,
-                                             const HubCompilation& compilation);
-
-/// Puts the bodies of called functions (not methods) in the place of their calls. Throws Error(kernelize)
-/// when that makes the graph too large.
-void inline_functions(torch::jit::Graph& graph);
-
-/// "file:line" of the source.
-std::string place(const torch::jit::SourceRange& where);
 
 }  // namespace kernels::torchscript

@@ -1,0 +1,55 @@
+#include "graph_calls.hpp"
+
+#include "kernels/core/error.hpp"
+
+namespace kernels::torchscript {
+
+using namespace torch::jit;
+
+std::string place(const SourceRange& where) {
+    if (const auto known = where.file_line_col())
+        return std::get<0>(*known) + ":" + std::to_string(std::get<1>(*known));
+    return "the kernel's source";
+}
+
+void refuse(const SourceRange& where, const std::string& why) {
+    throw Error(ErrorCode::kernelize, place(where) + ": " + why);
+}
+
+Value* call_compiled(Graph& graph, Function& compiled, const std::vector<Value*>& values) {
+    const auto& schema = compiled.getSchema();
+    return graph.insertFunctionCall(
+        &compiled, MatchedSchema{values, {schema.returns().at(0).type()}, {}, schema.name()});
+}
+
+void inline_functions(Graph& graph) {
+    constexpr std::size_t largest_graph = 50000;
+    std::size_t size = 0;
+    std::vector<Block*> waiting{graph.block()};
+    std::vector<Node*> calls;
+    while (!waiting.empty()) {
+        Block* block = waiting.back();
+        waiting.pop_back();
+        for (Node* node : block->nodes()) {
+            ++size;
+            for (Block* inner : node->blocks())
+                waiting.push_back(inner);
+            if (node->kind() == prim::CallFunction) calls.push_back(node);
+        }
+    }
+    for (Node* call : calls) {
+        Node* callee = call->input(0)->node();
+        auto* function =
+            tryToGraphFunction(*callee->output()->type()->expect<c10::FunctionType>()->function());
+        if (function == nullptr) continue;
+        for (const Node* node : function->graph()->nodes())
+            size += node->blocks().empty() ? 1 : 10;
+        if (size > largest_graph)
+            throw Error(ErrorCode::kernelize, place(call->sourceRange()) + ": the layer becomes too large");
+        call->removeInput(0);
+        inlineCallTo(call, function);
+        if (callee->output()->uses().empty()) callee->destroy();
+    }
+}
+
+}  // namespace kernels::torchscript

@@ -1,0 +1,25 @@
+// Calls of compiled functions in graphs, and where in a kernel's source a node comes from.
+#pragma once
+
+#include <torch/script.h>
+
+#include <string>
+#include <vector>
+
+namespace kernels::torchscript {
+
+/// "file:line" of the source.
+std::string place(const torch::jit::SourceRange& where);
+
+/// Throws Error(kernelize) "file:line: why".
+[[noreturn]] void refuse(const torch::jit::SourceRange& where, const std::string& why);
+
+/// Calls a function that was compiled for values of these types.
+torch::jit::Value* call_compiled(torch::jit::Graph& graph, torch::jit::Function& compiled,
+                                 const std::vector<torch::jit::Value*>& values);
+
+/// Puts the bodies of called functions (not methods) in the place of their calls. Throws Error(kernelize)
+/// when that makes the graph too large.
+void inline_functions(torch::jit::Graph& graph);
+
+}  // namespace kernels::torchscript
