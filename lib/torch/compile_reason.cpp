@@ -26,7 +26,8 @@ std::string callee_in(const std::string& message) {
         if (!is_schema(schema)) continue;
         std::string name(schema.substr(0, schema.find('(')));
         if (const auto colon = name.rfind(':'); colon != std::string::npos) name.erase(0, colon + 1);
-        return name.substr(0, name.find('.'));
+        name = name.substr(0, name.find('.'));
+        return name == "__contains__" ? "`in`" : name;
     }
     return {};
 }
