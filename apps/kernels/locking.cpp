@@ -6,6 +6,7 @@
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/lock/download.hpp"
+#include "kernels/lock/failures.hpp"
 #include "kernels/lock/resolve.hpp"
 #include "kernels/lock/sum_file.hpp"
 #include "targets.hpp"
@@ -59,9 +60,13 @@ void require_legacy_hashes(const lock::Lock& before, const lock::Lock& after, co
     for (const auto& kernel : before.kernels()) {
         // A kernel that is no longer wanted is neither fetched nor was its publisher checked.
         if (kernel.legacy_hashes.empty() || after.find(kernel.dependency.repo) == nullptr) continue;
-        const auto tree = hub.tree(kernel.dependency.repo, kernel.commit);
-        for (const auto& [name, hash] : kernel.legacy_hashes)
-            lock::require_legacy_hash(kernel, build::BuildVariant::parse(name), tree);
+        try {
+            const auto tree = hub.tree(kernel.dependency.repo, kernel.commit);
+            for (const auto& [name, hash] : kernel.legacy_hashes)
+                lock::require_legacy_hash(kernel, build::BuildVariant::parse(name), tree);
+        } catch (const Error& error) {
+            throw lock::explained(error, kernel, hub);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 #include "commands.hpp"
 #include "kernels/core/text.hpp"
+#include "kernels/lock/failures.hpp"
 #include "kernels/lock/redirect.hpp"
 #include "kernels/lock/resolve.hpp"
 #include "kernels/project/project.hpp"
@@ -21,8 +22,13 @@ class LockTree {
     LockTree(const lock::Lock& lock, const hub::Hub& hub) : m_hub(hub) {
         for (const auto& kernel : lock.kernels())
             m_kernels.emplace(kernel.dependency, kernel.commit);
-        for (const auto& [dependency, commit] : m_kernels)
-            m_needs.emplace(dependency, needs_of(dependency.repo, commit));
+        for (const auto& kernel : lock.kernels()) {
+            try {
+                m_needs.emplace(kernel.dependency, needs_of(kernel.dependency.repo, kernel.commit));
+            } catch (const Error& error) {
+                throw lock::explained(error, kernel, hub);
+            }
+        }
     }
 
     /// The kernels that no other one needs.

@@ -205,6 +205,17 @@ Commit Hub::resolve(const RepoId& repo, const Reference& reference) const {
     });
 }
 
+bool Hub::has_commit(const RepoId& repo, const Commit& commit) const {
+    const std::string what = repo.to_string() + "@" + commit.to_string();
+    if (m_settings.offline) throw offline_error(what, "whether the Hub has it");
+    Request request;
+    request.url = api(repo, "revision/" + commit.to_string());
+    const Response response = m_http.send(request);
+    if (response.status == 200) return true;
+    if (response.header("x-error-code") == "RevisionNotFound") return false;
+    throw answer_error(response, what, m_settings);
+}
+
 Tree Hub::tree(const RepoId& repo, const Commit& commit) const {
     if (auto listing = m_cache.read_listing(repo, commit)) return std::move(*listing);
     const std::string what = repo.to_string() + "@" + commit.to_string();

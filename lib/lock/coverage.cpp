@@ -4,6 +4,7 @@
 
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
+#include "kernels/lock/failures.hpp"
 #include "kernels/lock/publishers.hpp"
 #include "kernels/lock/redirect.hpp"
 #include "kernels/lock/resolve.hpp"
@@ -25,13 +26,15 @@ bool is_known(const LockedKernel& kernel, const hub::Cache& cache) {
     });
 }
 
-std::vector<Dependency> needs_of(const LockedKernel& kernel, const hub::Hub& hub) {
+std::vector<Dependency> needs_of(const LockedKernel& kernel, const hub::Hub& hub) try {
     const RepoId& repo = kernel.dependency.repo;
     if (const auto redirect = redirect_of(repo, kernel.commit, hub)) return {*redirect};
     std::vector<Dependency> needs;
     for (const auto& [needed, variants] : kernel_depends(repo, kernel.commit, hub))
         needs.push_back(needed);
     return needs;
+} catch (const Error& error) {
+    throw explained(error, kernel, hub);
 }
 
 }  // namespace

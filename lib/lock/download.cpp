@@ -10,6 +10,7 @@
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
+#include "kernels/lock/failures.hpp"
 #include "kernels/lock/redirect.hpp"
 #include "kernels/lock/sum_file.hpp"
 #include "kernels/verify/digest.hpp"
@@ -180,7 +181,7 @@ DownloadResult download(const Lock& lock, const DownloadOptions& options, const 
             plans.push_back(plan.get());
         } catch (const Error& error) {
             if (error.code() == ErrorCode::interrupted) throw;
-            result.failures.emplace_back(*kernel, error);
+            result.failures.emplace_back(*kernel, explained(error, *kernel, hub));
         }
     }
 
@@ -201,7 +202,7 @@ DownloadResult download(const Lock& lock, const DownloadOptions& options, const 
             std::move(builds.begin(), builds.end(), std::back_inserter(result.builds));
         } catch (const Error& error) {
             if (error.code() == ErrorCode::interrupted) throw;
-            result.failures.emplace_back(plan.kernel, error);
+            result.failures.emplace_back(plan.kernel, explained(error, plan.kernel, hub));
         }
         next = end;
     }

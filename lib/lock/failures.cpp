@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 
 namespace kernels::lock {
@@ -30,6 +31,30 @@ std::vector<Failure> grouped(std::span<const std::pair<Dependency, Error>> failu
         group.error = group.error.reworded(join(names, ", ") + ": " + message);
     }
     return groups;
+}
+
+Error explained(const Error& error, const LockedKernel& kernel, const hub::Hub& hub) {
+    const RepoId& repo = kernel.dependency.repo;
+    if (error.code() != ErrorCode::not_found || hub.settings().offline) return error;
+    try {
+        if (hub.has_commit(repo, kernel.commit)) return error;
+    } catch (const Error& unanswered) {
+        log::debug(unanswered.what());
+        return error;
+    }
+    const std::string& reference = kernel.dependency.reference.to_string();
+    std::string hint;
+    if (!kernel.legacy_hashes.empty()) {
+        hint = "find out why; without its kernels.lock the project can be locked anew";
+    } else if (reference == kernel.commit.to_string()) {
+        hint = "find out why; whoever needs this commit has to name another revision";
+    } else {
+        hint = "its publisher may have rewritten " + reference + "; `kernels lock --upgrade " +
+               repo.to_string() + "` locks what that is now";
+    }
+    return error.reworded(kernel.dependency.to_string() + ": the Hub no longer has the locked commit " +
+                              kernel.commit.to_string(),
+                          std::move(hint));
 }
 
 }  // namespace kernels::lock

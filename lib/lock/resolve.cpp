@@ -115,8 +115,15 @@ class Resolver {
 
     Node look_at(const Dependency& dependency) const {
         const auto* kept = m_options.keep.find(dependency);
-        const Commit commit =
-            kept != nullptr ? kept->commit : m_hub.resolve(dependency.repo, dependency.reference);
+        if (kept == nullptr) return look_at(dependency, m_hub.resolve(dependency.repo, dependency.reference));
+        try {
+            return look_at(dependency, kept->commit);
+        } catch (const Error& error) {
+            throw explained(error, *kept, m_hub);
+        }
+    }
+
+    Node look_at(const Dependency& dependency, const Commit& commit) const {
         Node node{commit, {}};
         if (const auto redirect = redirect_of(dependency.repo, commit, m_hub)) {
             // Its own builds are no longer the ones to use; the lock gets the entry of the new place too.

@@ -1,6 +1,5 @@
 """A kernels.lock or kernels.sum that cannot be used: what is said of it, and that the way out which is named leads out."""
 
-import json
 import shutil
 
 import harness
@@ -64,6 +63,60 @@ class Unreadable(harness.CliTest):
             self.sums.write_text(MERGE)
             self.expect(0, *command, "--no-sum")
             self.assertFalse(self.sums.exists())
+
+
+class Gone(harness.CliTest):
+    """A branch was rewritten, and the Hub has forgotten the commit that is locked."""
+
+    def rewrite(self, repo, branch="v1"):
+        old = self.hub.commit_of(repo, branch)
+        new = self.hub.publish(repo, branch, build(VARIANT, name="new"))
+        del self.hub.repos[repo]["commits"][old]
+        return old, new
+
+    def expect_gone(self, commit, *arguments, hint):
+        result = self.expect_error(4, f"the Hub no longer has the locked commit {commit}", *arguments, hint=hint)
+        self.assertEqual(result.err.count("no longer has"), 1, result)
+        return result
+
+    def test_the_way_out_is_named_and_leads_out(self):
+        self.publish_demo()
+        self.write_project('"demo/two" = 1')
+        self.expect(0, "lock")
+        old, new = self.rewrite("demo/one")
+        elsewhere = ["--cache", self.folder / "other"]
+        way = "`kernels lock --upgrade demo/one`"
+        self.expect(0, "lock")  # the cache knows all that a lock is made of
+        self.expect_gone(old, "download", *TARGET, hint=way)  # a listing, and not the files
+        for command in (["download", *TARGET], ["download", "--locked", *TARGET], ["tree"]):
+            self.expect_gone(old, *command, *elsewhere, hint=way)
+        for command in (["lock"], ["lock", "--check"], ["lock", "--upgrade", "demo/two"]):
+            result = self.expect_gone(old, *command, *elsewhere, hint=way)
+            self.assertIn("(needed by demo/two@v1 -> demo/one@v1)", result.err)
+        self.expect(0, "lock", "--upgrade", "demo/one", *elsewhere)
+        self.assertIn(new, (self.project / "kernels.lock").read_text())
+        self.expect(0, "download", "--locked", *TARGET, *elsewhere)
+
+    def test_a_commit_that_was_asked_for_by_itself(self):
+        commit = self.hub.publish("demo/one", "main", build(VARIANT))
+        self.write_project(f'"demo/one" = {{ revision = "{commit}" }}')
+        self.expect(0, "lock")
+        self.rewrite("demo/one", "main")
+        shutil.rmtree(self.cache)
+        self.expect_gone(commit, "download", *TARGET, hint="name another revision")
+
+    def test_a_repository_that_is_gone_is_no_rewritten_branch(self):
+        self.publish_demo()
+        self.write_project()
+        self.expect(0, "lock")
+        shutil.rmtree(self.cache)
+        del self.hub.repos["demo/one"]
+        self.expect_error(4, "no such kernel repository", "download", *TARGET)
+        self.hub.publish("demo/one", "v1", {f"build/{VARIANT}/__init__.py": b""})
+        self.write_project('"demo/one" = 1')
+        (self.project / "kernels.lock").unlink()
+        (self.project / "kernels.sum").unlink()
+        self.expect_error(4, "there is no build/", "lock")
 
 
 if __name__ == "__main__":

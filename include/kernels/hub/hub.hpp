@@ -41,6 +41,8 @@ class Hub {
     std::map<std::int64_t, Ref> versions(const RepoId& repo) const;
     /// The commit that a version or revision means now. An older version than the newest is warned about.
     Commit resolve(const RepoId& repo, const Reference& reference) const;
+    /// Whether the Hub still has a commit of a repository that it knows. The cache is not looked at.
+    bool has_commit(const RepoId& repo, const Commit& commit) const;
     /// The files of a commit: from the cache's listing, else one listing asked of the Hub and remembered.
     Tree tree(const RepoId& repo, const Commit& commit) const;
     /// A small file through the cache, checked against the tree; nothing when the commit has no such file.

@@ -7,6 +7,8 @@
 
 #include "kernels/core/error.hpp"
 #include "kernels/core/reference.hpp"
+#include "kernels/hub/hub.hpp"
+#include "kernels/lock/lock_file.hpp"
 
 namespace kernels::lock {
 
@@ -19,5 +21,10 @@ struct Failure {
 /// the first of each. A message that does not name its kernel gets the names of all: "org/a@v1, org/b@v2:
 /// cannot reach …".
 std::vector<Failure> grouped(std::span<const std::pair<Dependency, Error>> failures);
+
+/// What went wrong with a locked kernel, where the reason is that the Hub no longer has the commit (a
+/// publisher may rewrite a branch): then the error says so, and the hint how to lock another one. Any other
+/// error is given back as it is. Only for Error(not_found) the Hub is asked.
+Error explained(const Error& error, const LockedKernel& kernel, const hub::Hub& hub);
 
 }  // namespace kernels::lock
