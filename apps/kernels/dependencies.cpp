@@ -1,5 +1,6 @@
 // kernels add and kernels remove: the project file's dependencies, changed in its text, and the lock with
 // them.
+#include <algorithm>
 #include <filesystem>
 
 #include "commands.hpp"
@@ -17,16 +18,20 @@ namespace fs = std::filesystem;
 struct ProjectText {
     fs::path file;
     std::string text;
+    std::vector<Dependency> dependencies;
 };
 
 // The project file to add to. A folder without one gets its section in pyproject.toml, else a kernels.toml.
 ProjectText open_project(const Context& context) {
     const fs::path folder = context.arguments.value("--project").value_or(".");
-    if (const auto project = project::find(folder)) return {project->file, read_file(project->file)};
-    for (const char* name : {"pyproject.toml", "kernels.toml"}) {
-        if (auto text = read_file_if_exists(folder / name)) return {folder / name, std::move(*text)};
+    if (const auto project = project::find(folder)) {
+        return {project->file, read_file(project->file),
+                project->dependencies.value_or(std::vector<Dependency>{})};
     }
-    return {folder / "kernels.toml", ""};
+    for (const char* name : {"pyproject.toml", "kernels.toml"}) {
+        if (auto text = read_file_if_exists(folder / name)) return {folder / name, std::move(*text), {}};
+    }
+    return {folder / "kernels.toml", "", {}};
 }
 
 // "org/name", "org/name@3", "org/name@v3" or "org/name@main"; without a reference the newest version.
@@ -42,6 +47,25 @@ Dependency wanted(const std::string& argument, const hub::Hub& hub) {
     return {repo, KernelVersion{versions.rbegin()->first}};
 }
 
+// What is to be added, each repository once.
+std::vector<Dependency> all_wanted(const std::vector<std::string>& arguments, const hub::Hub& hub) {
+    std::vector<Dependency> all;
+    for (const auto& argument : arguments) {
+        auto dependency = wanted(argument, hub);
+        const auto same = std::find_if(
+            all.begin(), all.end(), [&](const Dependency& other) { return other.repo == dependency.repo; });
+        if (same == all.end()) {
+            all.push_back(std::move(dependency));
+        } else if (*same != dependency) {
+            throw Error(ErrorCode::usage,
+                        dependency.repo.to_string() + " is named twice, as " + same->reference.to_string() +
+                            " and as " + dependency.reference.to_string(),
+                        "a project depends on one state of a repository; name that one");
+        }
+    }
+    return all;
+}
+
 // Entries stay locked as they are, but for the repositories that were just named.
 auto keep_others(const std::vector<RepoId>& named) {
     return [named](const lock::Lock& before) {
@@ -54,14 +78,17 @@ auto keep_others(const std::vector<RepoId>& named) {
     };
 }
 
-// The lock first: the project file only says what could be locked.
+// The lock first: the project file only says what could be locked. `said` is what changed in the project
+// file, `unchanged` what was to be changed and is so already.
 void finish(const Context& context, const ProjectText& before, const std::string& after, const LockPlan& plan,
-            const std::vector<std::string>& said) {
+            const std::vector<std::string>& said, const std::vector<std::string>& unchanged = {}) {
     plan.write();
     if (after != before.text) rewrite_file(before.file, after);
     if (!context.json && !context.quiet) {
-        for (const auto& line : said)
-            std::printf("%s: %s\n", before.file.c_str(), line.c_str());
+        for (const auto* lines : {&said, &unchanged}) {
+            for (const auto& line : *lines)
+                std::printf("%s: %s\n", before.file.c_str(), line.c_str());
+        }
     }
     report_lock(context, plan, {{"project", before.file.string()}, {"project_changes", said}});
 }
@@ -73,23 +100,34 @@ int run_add(const Context& context) {
     const auto before = open_project(context);
     std::string text = before.text;
     std::vector<std::string> said;
+    std::vector<std::string> unchanged;
     std::vector<RepoId> named;
-    for (const auto& argument : context.arguments.positional()) {
-        const Dependency dependency = wanted(argument, session.hub());
-        text = project::with_dependency(text, before.file, dependency);
-        said.push_back("added " + dependency.to_string());
+    for (const auto& dependency : all_wanted(context.arguments.positional(), session.hub())) {
         named.push_back(dependency.repo);
+        const auto old = std::find_if(before.dependencies.begin(), before.dependencies.end(),
+                                      [&](const Dependency& other) { return other.repo == dependency.repo; });
+        if (old == before.dependencies.end()) {
+            said.push_back("added " + dependency.to_string());
+        } else if (*old != dependency) {
+            said.push_back("changed " + dependency.repo.to_string() + " from " + old->reference.to_string() +
+                           " to " + dependency.reference.to_string());
+        } else {
+            unchanged.push_back(dependency.to_string() + " is a dependency already");
+            continue;
+        }
+        text = project::with_dependency(text, before.file, dependency);
     }
     const auto project = project::parse(text, before.file);
     finish(context, before, text,
-           plan_lock(context, project, keep_others(named), session.hub(), Present::readable), said);
+           plan_lock(context, project, keep_others(named), session.hub(), Present::readable), said,
+           unchanged);
     return 0;
 }
 
 int run_remove(const Context& context) {
     const Session session(context);
     const auto project_before = project::load(context.arguments.value("--project").value_or("."));
-    const ProjectText before{project_before.file, read_file(project_before.file)};
+    const ProjectText before{project_before.file, read_file(project_before.file), {}};
     std::string text = before.text;
     std::vector<std::string> said;
     for (const auto& argument : context.arguments.positional()) {
@@ -104,8 +142,7 @@ int run_remove(const Context& context) {
             }
         }
     }
-    auto project = project::parse(text, before.file);
-    if (!project.dependencies) project.dependencies.emplace();
+    const auto project = project::parse(text, before.file);
     const auto keep = [](const lock::Lock& lock) { return lock; };
     finish(context, before, text, plan_lock(context, project, keep, session.hub(), Present::readable), said);
     return 0;

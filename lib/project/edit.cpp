@@ -160,6 +160,14 @@ std::string with_line_behind(const Text& text, std::size_t at, const std::string
     return text.replaced(end, end, (open ? text.newline() : "") + line + text.newline());
 }
 
+// With the dependencies' table, empty, at the end.
+std::string with_header(const Text& text, const fs::path& file) {
+    const std::string header = "[" + join(path_of_table(file), ".") + "]";
+    const std::string& all = text.text();
+    const std::string gap = all.empty() ? "" : (all.ends_with('\n') ? "" : text.newline()) + text.newline();
+    return all + gap + header + text.newline();
+}
+
 std::string with_new_entry(const Text& text, const fs::path& file, const Dependencies& dependencies,
                            const std::string& entry) {
     if (dependencies.table != nullptr && dependencies.table->is_inline()) {
@@ -181,10 +189,7 @@ std::string with_new_entry(const Text& text, const fs::path& file, const Depende
     }
     if (dependencies.table != nullptr && has_header(text, dependencies))
         return with_line_behind(text, text.offset(dependencies.table->source().begin), entry);
-    const std::string header = "[" + join(path_of_table(file), ".") + "]";
-    const std::string& all = text.text();
-    const std::string gap = all.empty() ? "" : (all.ends_with('\n') ? "" : text.newline()) + text.newline();
-    return all + gap + header + text.newline() + entry + text.newline();
+    return with_header(text, file) + entry + text.newline();
 }
 
 std::string without_entry(const Text& text, const Dependencies& dependencies, const Entry& entry) {
@@ -297,7 +302,12 @@ std::string without_dependency(std::string_view text, const fs::path& file, cons
         throw Error(ErrorCode::not_found, file.string() + ": " + repo.to_string() + " is no dependency of it",
                     did_you_mean(repo.to_string(), names));
     }
-    return checked(before, without_entry(before, dependencies, *entry), file, repo, std::nullopt);
+    auto after = checked(before, without_entry(before, dependencies, *entry), file, repo, std::nullopt);
+    const Text rest(after, file);
+    if (dependencies_in(rest, file).table != nullptr) return after;
+    // Written as "dependencies.entry", the table went with its last entry; without it the project would not
+    // say that it needs nothing.
+    return checked(before, with_header(rest, file), file, repo, std::nullopt);
 }
 
 }  // namespace kernels::project

@@ -230,10 +230,6 @@ const std::vector<Dependency>& Project::require_dependencies() const {
                     file.string() + ": there is no table [" + prefix + "dependencies]",
                     "add it, with a line such as \"kernels-community/activation\" = 1");
     }
-    if (dependencies->empty()) {
-        throw Error(ErrorCode::project_file, file.string() + ": [" + prefix + "dependencies] is empty",
-                    "add a line such as \"kernels-community/activation\" = 1");
-    }
     return *dependencies;
 }
 

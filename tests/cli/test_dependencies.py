@@ -1,4 +1,4 @@
-"""add, remove, outdated, tree; kernels that have moved, circles, and what a lock before 0.17 holds."""
+"""add, remove, tree; kernels that have moved, circles, and what a lock before 0.17 holds."""
 
 import base64
 import hashlib
@@ -60,6 +60,28 @@ class AddAndRemove(Base):
         (self.project / "pyproject.toml").write_text('[project]\nname = "x"\n')
         self.expect(0, "add", "demo/one")
         self.assertIn('\n[tool.kernels.dependencies]\n"demo/one" = 1\n', (self.project / "pyproject.toml").read_text())
+
+    def test_what_is_said_is_what_changed(self):
+        self.publish_demo()
+        self.hub.publish("demo/one", "v2", build(VARIANT, version=2))
+        self.assertIn("kernels.toml: added demo/one@v1\n", self.expect(0, "add", "demo/one@1").out)
+        before = (self.project / "kernels.toml").read_bytes()
+        result = self.expect(0, "add", "demo/one@v1", "demo/one@1")
+        self.assertIn("kernels.toml: demo/one@v1 is a dependency already\n", result.out)
+        self.assertNotIn("added", result.out)
+        self.assertEqual(self.expect(0, "add", "demo/one@1", "--json").json["project_changes"], [])
+        self.assertEqual((self.project / "kernels.toml").read_bytes(), before)
+        result = self.expect(0, "add", "demo/one", "demo/two", "--json")
+        self.assertEqual(result.json["project_changes"], ["changed demo/one from v1 to v2", "added demo/two@v1"])
+
+    def test_a_repository_named_twice(self):
+        self.publish_demo()
+        self.hub.publish("demo/one", "v2", build(VARIANT, version=2))
+        for one, other in (("@1", "@2"), ("@v2", "@main"), ("", "@1")):
+            self.expect_error(2, f"demo/one is named twice, as {one[1:].replace('1', 'v1') if one == '@1' else 'v2'} and as ",
+                              "add", f"demo/one{one}", f"demo/one{other}", hint="name that one")
+        self.assertEqual(list(self.project.iterdir()), [])
+        self.expect(0, "add", "demo/one", "demo/one@2")
 
     def test_what_cannot_be_locked_changes_nothing(self):
         self.publish_demo()
@@ -124,32 +146,24 @@ class AddAndRemove(Base):
         self.assertEqual(self.lock(), [])
         self.assertIn("[dependencies]\n", (self.project / "kernels.toml").read_text())
         self.assertEqual((self.project / "kernels.sum").read_text(), "")
+        self.assertIn("kernels.lock: 0 kernels, up to date", self.expect(0, "lock").out)
         self.expect_error(2, "no project file", "remove", "demo/one", "--project", self.home)
 
-
-class Outdated(Base):
-    def test_moved_commits_and_newer_versions(self):
+    def test_a_project_without_its_last_dependency_can_be_locked(self):
         self.publish_demo()
-        self.hub.publish("demo/one", "main", build(VARIANT))
-        self.write_project('"demo/one" = { revision = "main" }\n"demo/two" = 1')
-        self.expect(0, "lock")
-        self.assertIn("3 kernels, all up to date", self.expect(0, "outdated").out)
-        self.expect(0, "outdated", "--check")
-        new = self.hub.publish("demo/one", "main", build(VARIANT, size=9))
-        self.hub.publish("demo/two", "v3", build(VARIANT, name="two", version=3))
-        out = self.expect(0, "outdated").out
-        self.assertIn("demo/one@main: moved from", out)
-        self.assertIn("demo/two@v1: v3 is the newest version", out)
-        self.assertNotIn("demo/one@v1", out)
-        self.assertEqual(self.run_kernels("outdated", "--check").status, 3)
-        found = {(k["repo"], k["outdated"], k["newest_version"]) for k in self.expect(0, "outdated", "--json").json["kernels"]}
-        self.assertEqual(found, {("demo/one", False, None), ("demo/one", True, None), ("demo/two", True, 3)})
-        self.assertIn(new, self.expect(0, "outdated", "--json").out)
-
-    def test_without_a_lock(self):
-        self.write_project()
-        self.expect_error(3, "kernels.lock", "outdated")
-        self.expect_error(3, "kernels.lock", "tree")
+        for name, text in (("kernels.toml", '[dependencies]\n"demo/one" = 1\n'), ("kernels.toml", 'dependencies."demo/one".version = 1\n'),
+                           ("pyproject.toml", '[tool.kernels.dependencies."demo/one"]\nversion = 1\n'),
+                           ("pyproject.toml", '[tool]\nkernels = { dependencies = { "demo/one" = 1 } }\n')):
+            with self.subTest(text):
+                (self.project / name).write_text(text)
+                self.expect(0, "remove", "demo/one")
+                self.assertNotIn("demo/one", (self.project / name).read_text())
+                self.assertEqual(self.lock(), [])
+                for command in (["lock"], ["lock", "--check"], ["download", "--locked", *TARGET], ["outdated"], ["tree"]):
+                    self.expect(0, *command)
+                self.expect(0, "add", "demo/one")
+                (self.project / name).unlink()
+                (self.project / "kernels.lock").unlink()
 
 
 class Tree(Base):

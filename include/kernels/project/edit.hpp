@@ -19,8 +19,8 @@ namespace kernels::project {
 std::string with_dependency(std::string_view text, const std::filesystem::path& file,
                             const Dependency& dependency);
 
-/// The text without the repository's entry; a comment on its line goes too. Throws Error(not_found) when
-/// there is none, and as with_dependency.
+/// The text without the repository's entry; a comment on its line goes too. The table stays, be it empty.
+/// Throws Error(not_found) when there is none, and as with_dependency.
 std::string without_dependency(std::string_view text, const std::filesystem::path& file, const RepoId& repo);
 
 }  // namespace kernels::project

@@ -89,7 +89,7 @@ struct Project {
     /// Whom locking trusts: what `trust` says, and the repositories of layers that are locked by the project
     /// and whose own trust-remote-code allows them.
     TrustPolicy lock_trust() const;
-    /// The dependencies; throws Error(project_file) when there is no such table, or an empty one.
+    /// The dependencies; throws Error(project_file) when there is no such table.
     const std::vector<Dependency>& require_dependencies() const;
 };
 
