@@ -41,6 +41,7 @@ int run_lock(const Context& context) {
     project.require_dependencies();
     const bool check = context.arguments.has("--check");
     const Session session(context);
+    if (context.arguments.has("--upgrade") && session.hub().settings().offline) warn_of_offline();
     const auto keep = [&](const lock::Lock& before) { return entries_to_keep(before, context); };
     // Where one repository is to move, the others may not.
     const Present present = check                                ? Present::complete

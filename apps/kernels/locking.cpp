@@ -144,6 +144,10 @@ void LockPlan::write() const {
     log::info(sum_file.string() + ": removed, as --no-sum says");
 }
 
+void warn_of_offline() {
+    log::warning("offline: the Hub was not asked; the newest is what the cache last saw");
+}
+
 void report_lock(const Context& context, const LockPlan& plan, const nlohmann::ordered_json& more) {
     if (context.json) {
         nlohmann::ordered_json kernels = nlohmann::ordered_json::array();

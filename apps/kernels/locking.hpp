@@ -42,6 +42,9 @@ LockPlan plan_lock(const Context& context, const project::Project& project,
                    const std::function<lock::Lock(const lock::Lock&)>& keep, const hub::Hub& hub,
                    Present present);
 
+/// For commands that tell what is newest: offline they know what the cache last saw, no more.
+void warn_of_offline();
+
 /// Prints the outcome: a line a change, or one document with `more` in it.
 void report_lock(const Context& context, const LockPlan& plan, const nlohmann::ordered_json& more = {});
 

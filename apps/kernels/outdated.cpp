@@ -1,9 +1,12 @@
 // kernels outdated: which locked kernels have something newer.
+#include <algorithm>
 #include <cstdio>
 #include <future>
 
 #include "commands.hpp"
+#include "kernels/core/text.hpp"
 #include "kernels/project/project.hpp"
+#include "locking.hpp"
 
 namespace kernels::app {
 namespace {
@@ -13,13 +16,15 @@ struct Newer {
     Commit now;                           ///< what the locked reference means now
     std::optional<std::int64_t> version;  ///< a newer version than the locked one
 
+    bool is_direct;  ///< the project names it itself
+
     bool moved() const { return now != locked.commit; }
     bool any() const { return moved() || version.has_value(); }
 };
 
-Newer look_up(const lock::LockedKernel& kernel, const hub::Hub& hub) {
+Newer look_up(const lock::LockedKernel& kernel, bool is_direct, const hub::Hub& hub) {
     const RepoId& repo = kernel.dependency.repo;
-    Newer newer{kernel, kernel.commit, std::nullopt};
+    Newer newer{kernel, kernel.commit, std::nullopt, is_direct};
     if (const auto* version = kernel.dependency.reference.version()) {
         const auto versions = hub.versions(repo);
         const auto same = versions.find(version->number);
@@ -41,8 +46,22 @@ void print(const Newer& newer) {
     if (newer.version) {
         text += (newer.moved() ? "; " : ": ") + std::string("v") + std::to_string(*newer.version) +
                 " is the newest version";
+        if (!newer.is_direct) text += ", but another kernel asks for this one";
     }
     std::puts(text.c_str());
+}
+
+// What would bring the newer ones. A version that a kernel asks for is its publisher's to change.
+std::string advice(const std::vector<Newer>& all) {
+    const bool any_moved =
+        std::any_of(all.begin(), all.end(), [](const Newer& newer) { return newer.moved(); });
+    const bool any_to_add = std::any_of(all.begin(), all.end(), [](const Newer& newer) {
+        return newer.is_direct && newer.version.has_value();
+    });
+    std::vector<std::string> ways;
+    if (any_moved) ways.emplace_back("`kernels lock --upgrade` takes what moved");
+    if (any_to_add) ways.emplace_back("`kernels add REPO` takes the newest version");
+    return ways.empty() ? "" : join(ways, ", ") + ".";
 }
 
 }  // namespace
@@ -51,9 +70,15 @@ int run_outdated(const Context& context) {
     const auto project = project::load(context.project_folder());
     const auto lock = lock::Lock::load(project.lock_file());
     const Session session(context);
+    const bool offline = session.hub().settings().offline;
+    if (offline) warn_of_offline();
+    const auto direct = project.dependencies.value_or(std::vector<Dependency>{});
     std::vector<std::future<Newer>> pending;
     for (const auto& kernel : lock.kernels()) {
-        pending.push_back(std::async(std::launch::async, [&] { return look_up(kernel, session.hub()); }));
+        const bool is_direct = std::find(direct.begin(), direct.end(), kernel.dependency) != direct.end();
+        pending.push_back(std::async(std::launch::async, [&kernel, &session, is_direct] {
+            return look_up(kernel, is_direct, session.hub());
+        }));
     }
     std::vector<Newer> all;
     for (auto& newer : pending)
@@ -66,17 +91,20 @@ int run_outdated(const Context& context) {
         document["newest_version"] =
             newer.version ? nlohmann::ordered_json(*newer.version) : nlohmann::ordered_json(nullptr);
         document["outdated"] = newer.any();
+        document["direct"] = newer.is_direct;
         list.push_back(std::move(document));
         if (!newer.any()) continue;
         ++outdated;
         if (!context.json) print(newer);
     }
     if (context.json) {
-        print_json({{"file", project.lock_file().string()}, {"kernels", list}});
+        print_json({{"file", project.lock_file().string()}, {"offline", offline}, {"kernels", list}});
     } else if (outdated == 0 && !context.quiet) {
-        std::printf("%s: %zu kernels, all up to date\n", project.lock_file().c_str(), all.size());
-    } else if (!context.quiet) {
-        std::puts("`kernels lock --upgrade` takes what moved, `kernels add REPO` the newest version.");
+        std::printf("%s: %zu %s, %s\n", project.lock_file().c_str(), all.size(),
+                    all.size() == 1 ? "kernel" : "kernels",
+                    offline ? "nothing newer in the cache" : "all up to date");
+    } else if (const auto text = advice(all); !text.empty() && !context.quiet) {
+        std::puts(text.c_str());
     }
     return context.arguments.has("--check") && outdated > 0 ? exit_status(ErrorCode::lock_stale) : 0;
 }
