@@ -154,13 +154,12 @@ int run_program(int argc, const char* const* argv, Run run) {
         context.colour_out = colour_for(when, STDOUT_FILENO);
         context.colour_err = colour = colour_for(when, STDERR_FILENO);
         const int verbosity = arguments.count("--verbose");
-        if (!context.quiet) {
-            const auto least = verbosity == 0   ? log::Level::warning
-                               : verbosity == 1 ? log::Level::info
-                                                : log::Level::debug;
-            context.log_sink = log::stderr_sink(least, colour);
-            log::set_sink(context.log_sink);
-        }
+        const auto least = context.quiet    ? log::Level::notice
+                           : verbosity == 0 ? log::Level::warning
+                           : verbosity == 1 ? log::Level::info
+                                            : log::Level::debug;
+        context.log_sink = log::stderr_sink(least, colour);
+        log::set_sink(context.log_sink);
         const int status = run(context);
         if (std::fflush(stdout) != 0)
             throw Error(ErrorCode::failed, "stdout: " + std::string(std::strerror(errno)));

@@ -39,7 +39,6 @@ class Lines : public hub::Monitor {
             human_size(file.entry.size) + ")");
     }
     void waiting(const hub::FileRequest& file, int pid) override {
-        if (m_quiet) return;
         say("waiting for " + (pid > 0 ? "process " + std::to_string(pid) : std::string("another process")) +
             ", which downloads " + file.entry.path);
     }

@@ -3,6 +3,7 @@
 #include <spdlog/sinks/ansicolor_sink.h>
 #include <spdlog/spdlog.h>
 
+#include <cstdio>
 #include <memory>
 #include <mutex>
 
@@ -41,6 +42,10 @@ Sink stderr_sink(Level least, bool colour) {
     logger->set_level(spdlog::level::debug);
     return [logger, least](Level level, const std::string& text) {
         if (level < least) return;
+        if (level == Level::notice) {
+            std::fprintf(stderr, "%s\n", text.c_str());
+            return;
+        }
         logger->log(level == Level::debug  ? spdlog::level::debug
                     : level == Level::info ? spdlog::level::info
                                            : spdlog::level::warn,
@@ -58,6 +63,10 @@ void info(const std::string& text) {
 
 void warning(const std::string& text) {
     emit(Level::warning, text);
+}
+
+void notice(const std::string& text) {
+    emit(Level::notice, text);
 }
 
 }  // namespace kernels::log

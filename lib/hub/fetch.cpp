@@ -28,9 +28,9 @@ class Silent final : public Monitor {
     void progressed(const FileRequest&, std::uint64_t) override {}
     void finished(const FileRequest&) override {}
     void waiting(const FileRequest& file, int pid) override {
-        log::warning("waiting for " +
-                     (pid > 0 ? "process " + std::to_string(pid) : std::string("another process")) +
-                     ", which downloads " + file.entry.path);
+        log::notice("waiting for " +
+                    (pid > 0 ? "process " + std::to_string(pid) : std::string("another process")) +
+                    ", which downloads " + file.entry.path);
     }
 };
 

@@ -83,9 +83,9 @@ FileLockOptions lock_options(const fs::path& folder, const hub::Settings& settin
     options.timeout = settings.lock_timeout;
     options.cancel = settings.cancel;
     options.waiting = [folder](int pid) {
-        log::warning("waiting for " +
-                     (pid > 0 ? "process " + std::to_string(pid) : std::string("another process")) +
-                     ", which writes to " + folder.string());
+        log::notice("waiting for " +
+                    (pid > 0 ? "process " + std::to_string(pid) : std::string("another process")) +
+                    ", which writes to " + folder.string());
     };
     options.hint = "choose another folder with --output";
     options.removed_at_end = true;

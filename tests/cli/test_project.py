@@ -190,9 +190,11 @@ class Download(harness.CliTest):
         lock.parent.mkdir(parents=True, exist_ok=True)
         with open(lock, "w") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
-            result = self.expect(1, "download", "--lock-timeout", "1", *TARGET)
-        self.assertIn(f"waiting for process {os.getpid()}, which downloads", result.err)
-        self.assertIn(f"still locked by process {os.getpid()}", result.err)
+            for quiet in ([], ["--quiet"], ["--json"]):
+                result = self.run_kernels("download", "--lock-timeout", "1", *quiet, *TARGET)
+                self.assertEqual(result.status, 1, result)
+                self.assertIn(f"waiting for process {os.getpid()}, which downloads", result.err)
+                self.assertIn(f"still locked by process {os.getpid()}", result.err + result.out)
         self.expect(0, "download", *TARGET)
 
     def test_lock_says_it_too(self):
@@ -203,8 +205,9 @@ class Download(harness.CliTest):
         lock.parent.mkdir(parents=True)
         with open(lock, "w") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
-            result = self.expect_error(1, f"still locked by process {os.getpid()} after 1 s", "lock", "--lock-timeout", "1")
-        self.assertIn(f"waiting for process {os.getpid()}, which downloads build/{VARIANT}/metadata.json", result.err)
+            for quiet in ([], ["--quiet"]):
+                result = self.expect_error(1, f"still locked by process {os.getpid()} after 1 s", "lock", "--lock-timeout", "1", *quiet)
+                self.assertIn(f"waiting for process {os.getpid()}, which downloads build/{VARIANT}/metadata.json", result.err)
         self.assertFalse((self.project / "kernels.lock").exists())
 
     def test_contradicting_options(self):
