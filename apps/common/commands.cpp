@@ -254,10 +254,12 @@ constexpr std::array commands = {
                 "reason. Of a library file, --archs prints the device code.",
                 info_options},
     CommandSpec{
-        "versions", Group::kernel, "REPO", 1, 1, "list a kernel's versions and which builds fit",
+        "versions", Group::kernel, "REPO|DIR", 1, 1, "list a kernel's versions and which builds fit",
         "Prints every version of a kernel with its builds: the ones that fit this machine first, the "
         "others with "
-        "the reason. From two targets on it prints a row for each version and a column for each target.",
+        "the reason. From two targets on it prints a row for each version and a column for each target. Of a "
+        "local folder with builds (also one that LOCAL_KERNELS names) it lists the builds by the version "
+        "that their metadata states.",
         versions_options},
     CommandSpec{"env", Group::kernel, "", 0, 0, "show what this machine is and where each fact came from",
                 "Prints the torch that builds are chosen for, the backend, cache, endpoint and whether there "

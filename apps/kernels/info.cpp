@@ -8,9 +8,9 @@
 #include "kernels/build/metadata.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
-#include "kernels/core/places.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/lock/download.hpp"
+#include "local_builds.hpp"
 #include "targets.hpp"
 
 namespace kernels::app {
@@ -18,41 +18,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Build {
-    build::BuildVariant variant;
-    std::optional<build::Metadata> metadata;
-    fs::path folder;  ///< where its files are, as far as they are on this machine
-};
-
 struct Kernel {
     nlohmann::ordered_json names;  ///< what it is called: repo_id and revision, or path
-    std::vector<Build> builds;
+    std::vector<LocalBuild> builds;
 };
 
-// As the Python client prints a path: without `.` and doubled slashes, but `..` stays.
-std::string printed_path(const fs::path& given) {
-    fs::path folder;
-    for (const auto& part : given) {
-        if (!part.empty() && part != ".") folder /= part;
-    }
-    return folder.empty() ? "." : folder.string();
-}
-
 Kernel local_kernel(const fs::path& folder) {
-    Kernel kernel{{{"path", printed_path(folder)}}, {}};
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(folder / "build", error)) {
-        auto variant = build::BuildVariant::try_parse(entry.path().filename().string());
-        if (!entry.is_directory(error) || !variant) continue;
-        Build build{std::move(*variant), {}, entry.path()};
-        const auto file = entry.path() / "metadata.json";
-        if (const auto text = read_file_if_exists(file))
-            build.metadata = build::Metadata::parse(*text, file.string());
-        kernel.builds.push_back(std::move(build));
-    }
-    std::sort(kernel.builds.begin(), kernel.builds.end(),
-              [](const Build& a, const Build& b) { return a.variant < b.variant; });
-    return kernel;
+    return {{{"path", printed_path(folder)}}, local_builds(folder)};
 }
 
 // The newest version, unless one is named.
@@ -85,7 +57,7 @@ Kernel hub_kernel(const Context& context, const std::string& name, bool all_meta
     bool is_described = false;
     for (auto& variant : lock::variants_of(hub.tree(repo, commit), name)) {
         const std::string folder = "build/" + variant.to_string();
-        Build build{std::move(variant), {}, hub.cache().snapshot_folder(repo, commit) / folder};
+        LocalBuild build{std::move(variant), {}, hub.cache().snapshot_folder(repo, commit) / folder};
         // What describes the kernel is the same in every build, so one is read; all when each is shown.
         if (!is_described || all_metadata)
             build.metadata = readable_metadata(repo, commit, folder + "/metadata.json", hub);
@@ -96,26 +68,13 @@ Kernel hub_kernel(const Context& context, const std::string& name, bool all_meta
 }
 
 // The device code of the libraries, as far as the build is on this machine.
-build::DeviceCode code_of(const Build& build) {
+build::DeviceCode code_of(const LocalBuild& build) {
     std::error_code ignored;
     if (!fs::is_directory(build.folder, ignored)) return {};
     auto code = build::merged(build::read_build_code(build.folder));
     for (const auto& problem : code.problems)
         log::warning(build.variant.to_string() + ": " + problem);
     return code;
-}
-
-// By all that is here of a build, as a download judges it.
-build::DeviceFitOf fit_of(const Kernel& kernel) {
-    return [&kernel](const build::BuildVariant& variant, const build::Target& target) {
-        const auto build = std::find_if(kernel.builds.begin(), kernel.builds.end(),
-                                        [&](const Build& one) { return one.variant == variant; });
-        if (build == kernel.builds.end() || !build->metadata) return build::DeviceFit{};
-        std::error_code ignored;
-        return fs::is_directory(build->folder, ignored)
-                   ? build::device_fit(*build->metadata, build->folder, target)
-                   : build::device_fit(*build->metadata, target);
-    };
 }
 
 nlohmann::ordered_json or_null(const std::optional<std::string>& text) {
@@ -126,7 +85,7 @@ nlohmann::ordered_json or_null(const std::optional<std::string>& text) {
 nlohmann::ordered_json to_json(const Kernel& kernel, bool archs, const std::vector<build::Target>& targets) {
     auto document = kernel.names;
     const auto described = std::find_if(kernel.builds.begin(), kernel.builds.end(),
-                                        [](const Build& build) { return build.metadata.has_value(); });
+                                        [](const LocalBuild& build) { return build.metadata.has_value(); });
     if (described != kernel.builds.end()) {
         const auto& metadata = *described->metadata;
         document["name"] = metadata.name;
@@ -145,7 +104,7 @@ nlohmann::ordered_json to_json(const Kernel& kernel, bool archs, const std::vect
         std::vector<build::BuildVariant> variants;
         for (const auto& build : kernel.builds)
             variants.push_back(build.variant);
-        document["targets"] = targets_to_json(variants, targets, fit_of(kernel));
+        document["targets"] = targets_to_json(variants, targets, fit_of(kernel.builds));
     }
     if (!archs) return document;
     auto& list = document["archs"] = nlohmann::ordered_json::array();
@@ -280,16 +239,12 @@ int run_info(const Context& context) {
     }
     Kernel kernel;
     // As everywhere, LOCAL_KERNELS stands in for the repository; a revision asks for the repository's own.
+    if (fs::is_directory(name, ignored) && (by_revision || by_version))
+        throw Error(ErrorCode::usage, name + ": a local folder has no --revision and no --version");
     std::optional<fs::path> local;
-    if (!by_revision && !by_version && !fs::is_directory(name, ignored))
-        local = local_kernel_folder(RepoId::parse(name));
+    if (!by_revision && !by_version) local = local_folder(name);
     if (local) {
         kernel = local_kernel(*local);
-    } else if (fs::is_directory(name, ignored)) {
-        if (by_revision || by_version) {
-            throw Error(ErrorCode::usage, name + ": a local folder has no --revision and no --version");
-        }
-        kernel = local_kernel(name);
     } else {
         const Session session(context);
         const bool all_metadata = context.arguments.has("--archs") ||

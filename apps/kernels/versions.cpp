@@ -2,23 +2,42 @@
 #include <algorithm>
 #include <cstdio>
 #include <future>
+#include <map>
+#include <optional>
 
 #include "commands.hpp"
 #include "common/table.hpp"
 #include "kernels/build/selection.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/lock/download.hpp"
+#include "local_builds.hpp"
 #include "targets.hpp"
 
 namespace kernels::app {
 namespace {
 
 struct VersionBuilds {
-    std::int64_t number;
-    Commit commit;
+    std::optional<std::int64_t> number;  ///< nothing for local builds whose metadata states none
+    std::optional<Commit> commit;        ///< nothing for local builds
     std::vector<build::BuildVariant> variants;
     build::DeviceFitOf device_fit;
 };
+
+// A folder has no branches: which version a build is, its metadata says.
+std::vector<VersionBuilds> versions_of(const std::vector<LocalBuild>& builds) {
+    std::map<std::optional<std::int64_t>, VersionBuilds> by_number;
+    for (const auto& build : builds) {
+        std::optional<std::int64_t> number;
+        if (build.metadata) number = build.metadata->version;
+        auto& version =
+            by_number.try_emplace(number, VersionBuilds{number, {}, {}, fit_of(builds)}).first->second;
+        version.variants.push_back(build.variant);
+    }
+    std::vector<VersionBuilds> versions;
+    for (auto& [number, version] : by_number)
+        versions.push_back(std::move(version));
+    return versions;
+}
 
 std::vector<VersionBuilds> look_up(const RepoId& repo, const hub::Hub& hub) {
     const auto versions = hub.versions(repo);
@@ -42,7 +61,8 @@ std::vector<VersionBuilds> look_up(const RepoId& repo, const hub::Hub& hub) {
 
 // The Python client's form: each build, the ones that fit first.
 void print_version(const VersionBuilds& version, const build::Target& target) {
-    std::printf("Version %lld:\n\n", static_cast<long long>(version.number));
+    std::printf("%s:\n\n", version.number ? ("Version " + std::to_string(*version.number)).c_str()
+                                          : "Without a version");
     const auto selection = decide(version.variants, target, version.device_fit);
     for (const auto& decision : selection.decisions) {
         const std::string& name = decision.variant.to_string();
@@ -70,7 +90,7 @@ void print_table(const std::vector<VersionBuilds>& versions, const std::vector<b
     for (const auto& target : targets)
         rows.front().push_back(target.to_string());
     for (const auto& version : versions) {
-        rows.push_back({"v" + std::to_string(version.number)});
+        rows.push_back({version.number ? "v" + std::to_string(*version.number) : "-"});
         for (const auto& target : targets) {
             const auto selection = decide(version.variants, target, version.device_fit);
             rows.back().push_back(cell(selection));
@@ -80,7 +100,9 @@ void print_table(const std::vector<VersionBuilds>& versions, const std::vector<b
 }
 
 nlohmann::ordered_json to_json(const VersionBuilds& version, const std::vector<build::Target>& targets) {
-    nlohmann::ordered_json document = {{"version", version.number}, {"commit", version.commit.to_string()}};
+    nlohmann::ordered_json document = {{"version", nullptr}, {"commit", nullptr}};
+    if (version.number) document["version"] = *version.number;
+    if (version.commit) document["commit"] = version.commit->to_string();
     document["targets"] = targets_to_json(version.variants, targets, version.device_fit);
     return document;
 }
@@ -88,17 +110,20 @@ nlohmann::ordered_json to_json(const VersionBuilds& version, const std::vector<b
 }  // namespace
 
 int run_versions(const Context& context) {
-    const RepoId repo = RepoId::parse(context.arguments.positional().front());
+    const std::string& name = context.arguments.positional().front();
+    const auto local = local_folder(name);
     const auto targets = targets_from(context, context.arguments.value("--project").value_or("."));
     const Session session(context);
-    const auto versions = look_up(repo, session.hub());
+    const std::vector<LocalBuild> builds = local ? local_builds(*local) : std::vector<LocalBuild>{};
+    if (local && builds.empty()) throw Error(ErrorCode::not_found, name + ": there are no builds in it");
+    const auto versions = local ? versions_of(builds) : look_up(RepoId::parse(name), session.hub());
     if (context.json) {
         nlohmann::ordered_json list = nlohmann::ordered_json::array();
         for (const auto& version : versions)
             list.push_back(to_json(version, targets));
-        print_json({{"repo", repo.to_string()}, {"versions", list}});
+        print_json({{local ? "path" : "repo", local ? printed_path(*local) : name}, {"versions", list}});
     } else if (versions.empty()) {
-        std::printf("Repository does not support kernel versions: %s\n", repo.to_string().c_str());
+        std::printf("Repository does not support kernel versions: %s\n", name.c_str());
     } else if (targets.size() > 1) {
         print_table(versions, targets);
     } else {

@@ -84,6 +84,24 @@ class Kernel(harness.CliTest):
         self.expect_error(4, "there are no builds in it", "info", "demo/one", LOCAL_KERNELS="demo/one=/nowhere")
         self.expect_error(2, "the entry `/b`: it has no =", "info", "demo/one", LOCAL_KERNELS=f"demo/one={local}:/b")
 
+    def test_versions_of_local_kernels(self):
+        local = self.write_local()
+        text = f"Version 1:\n\n{VARIANT} compatible, preferred ✅\n"
+        self.assertEqual(self.expect(0, "versions", "local", *TARGET).out, text)
+        self.assertEqual(self.expect(0, "versions", "demo/one", *TARGET, LOCAL_KERNELS=f"demo/one={local}").out, text)
+        self.assertEqual(self.hub.requests, [])
+        bare = local / "build" / CUDA
+        bare.mkdir()
+        document = self.expect(0, "versions", "./local", "--json", *TARGET).json
+        self.assertEqual(document["path"], "local")
+        self.assertEqual([(v["version"], v["commit"], v["targets"][0]["preferred"]) for v in document["versions"]],
+                         [(None, None, None), (1, None, VARIANT)])
+        out = self.expect(0, "versions", local, *TARGET).out
+        self.assertRegex(out, f"(?s)^Without a version:\n\n{CUDA}: [^\n]+\n" + re.escape(text) + "$")
+        self.assertIn("\nv1 ", self.expect(0, "versions", local, *TARGET, "--target", "torch=2.13,cuda=12.9").out)
+        self.expect_error(4, "there are no builds in it", "versions", self.home, *TARGET)
+        self.expect_error(4, "there are no builds in it", "versions", "demo/one", *TARGET, LOCAL_KERNELS="demo/one=/nowhere")
+
     def test_a_build_whose_metadata_is_none(self):
         broken = build(VARIANT, name="broken")
         broken[f"build/{VARIANT}/metadata.json"] = b"{"

@@ -1,0 +1,55 @@
+#include "local_builds.hpp"
+
+#include <algorithm>
+
+#include "kernels/core/files.hpp"
+#include "kernels/core/places.hpp"
+
+namespace kernels::app {
+
+namespace fs = std::filesystem;
+
+std::optional<fs::path> local_folder(const std::string& name) {
+    std::error_code ignored;
+    if (fs::is_directory(name, ignored)) return name;
+    return local_kernel_folder(RepoId::parse(name));
+}
+
+std::string printed_path(const fs::path& given) {
+    fs::path folder;
+    for (const auto& part : given) {
+        if (!part.empty() && part != ".") folder /= part;
+    }
+    return folder.empty() ? "." : folder.string();
+}
+
+std::vector<LocalBuild> local_builds(const fs::path& folder) {
+    std::vector<LocalBuild> builds;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(folder / "build", error)) {
+        auto variant = build::BuildVariant::try_parse(entry.path().filename().string());
+        if (!entry.is_directory(error) || !variant) continue;
+        LocalBuild build{std::move(*variant), {}, entry.path()};
+        const auto file = entry.path() / "metadata.json";
+        if (const auto text = read_file_if_exists(file))
+            build.metadata = build::Metadata::parse(*text, file.string());
+        builds.push_back(std::move(build));
+    }
+    std::sort(builds.begin(), builds.end(),
+              [](const LocalBuild& a, const LocalBuild& b) { return a.variant < b.variant; });
+    return builds;
+}
+
+build::DeviceFitOf fit_of(const std::vector<LocalBuild>& builds) {
+    return [&builds](const build::BuildVariant& variant, const build::Target& target) {
+        const auto build = std::find_if(builds.begin(), builds.end(),
+                                        [&](const LocalBuild& one) { return one.variant == variant; });
+        if (build == builds.end() || !build->metadata) return build::DeviceFit{};
+        std::error_code ignored;
+        return fs::is_directory(build->folder, ignored)
+                   ? build::device_fit(*build->metadata, build->folder, target)
+                   : build::device_fit(*build->metadata, target);
+    };
+}
+
+}  // namespace kernels::app
