@@ -55,6 +55,20 @@ class Surface(harness.CliTest):
         section = page.split(".SH EXIT STATUS")[1].split(".SH ")[0]
         self.assertEqual(re.findall(r"(?m)^\.B (\d+)$", section), [*map(str, range(9)), "130"])
 
+    def test_the_man_page_names_every_variable(self):
+        page = (SOURCE / "man" / "kernels.1").read_text().split(".SH ENVIRONMENT")[1].split(".SH ")[0]
+        named = set(re.findall(r"\b[A-Z][A-Z_]+\b", page))
+        read = set()
+        for folder in ("lib", "apps"):
+            for path in (SOURCE / folder).rglob("*.?pp"):
+                text = path.read_text()
+                read.update(re.findall(r'(?:environment_variable|environment_flag|getenv)\("([A-Z_]+)"', text))
+                for loop in re.findall(r"for \(const char\* \w+ :\s*\{([^}]*)\}\)([^;]*environment_\w+\(\w+\))?", text):
+                    if loop[1]:
+                        read.update(re.findall(r'"([A-Z_]+)"', loop[0]))
+        self.assertGreater(len(read), 20)
+        self.assertEqual(sorted(read - named), [])
+
     def test_completion_files_are_what_the_program_prints(self):
         for shell, name in (("bash", "kernels.bash"), ("zsh", "_kernels"), ("fish", "kernels.fish")):
             printed = self.expect(0, "completion", shell).out
