@@ -312,8 +312,8 @@ void ExpressionParser::arguments(Expression& call) {
         } else {
             auto argument = star_or_expression();
             if (at("for") || at("async")) {
-                comprehension(std::move(argument), "");
-                argument = unsupported("a generator");
+                argument = comprehension(std::move(argument), "a generator");
+                if (argument->kind == Kind::comprehension) argument->text = "a generator";
             }
             add(call, std::move(argument));
         }

@@ -63,7 +63,8 @@ class Printer {
             case Kind::dictionary:
                 return dictionary(e);
             case Kind::comprehension:
-                return "[" + print(e.part(0)) + " for " + print(e.part(1)) + " in " + print(e.part(2)) + "]";
+                if (!e.text.empty()) refuse_at(e, "TorchScript has not: " + e.text);
+                return comprehension(e);
             case Kind::unsupported:
                 refuse_at(e, "TorchScript has not: " + e.text);
             case Kind::star:
@@ -100,6 +101,8 @@ class Printer {
         if (e.text == m_scope.context)
             refuse_at(e, "the autograd context " + backquoted(e.text) + " is used as a value");
         if (e.text == m_scope.keywords) refuse_at(e, "** arguments are used as a dictionary");
+        if (const auto flag = m_scope.flags.find(e.text); flag != m_scope.flags.end())
+            return flag->second ? "True" : "False";
         if (m_scope.locals.contains(e.text) || !is_torchscript_name(e.text)) return e.text;
         const bool bound =
             m_scope.imports.contains(e.text) || m_scope.function.module->bindings.contains(e.text);
@@ -147,10 +150,40 @@ class Printer {
     }
 
     std::string compare(const Expression& e) const {
+        if (is_choice(e)) return choice(e);
         const std::string left = print(e.part(0));
         const std::string right = "(" + print(e.part(1)) + ")";
         if (e.text == "not in") return "(not ((" + left + " in " + right + ")))";
         return "(" + left + " " + e.text + " " + right + ")";
+    }
+
+    // x in [None, "silu"]: lists of None and something else, or for what may be None, are none that
+    // TorchScript looks into.
+    static bool is_choice(const Expression& e) {
+        const Expression& among = e.part(1);
+        return (e.text == "in" || e.text == "not in") && e.part(0).kind == Kind::name &&
+               (among.kind == Kind::list || among.kind == Kind::tuple) && !among.parts.empty() &&
+               std::all_of(among.parts.begin(), among.parts.end(), [](const auto& part) {
+                   return part->kind == Kind::string || part->is(Kind::constant, "None");
+               });
+    }
+
+    std::string choice(const Expression& e) const {
+        const std::string name = print(e.part(0));
+        bool none = false;
+        std::string equal;
+        for (const auto& part : e.part(1).parts) {
+            if (part->kind == Kind::constant) {
+                none = true;
+            } else {
+                const std::string one = "(" + name + " == " + print(*part) + ")";
+                equal = equal.empty() ? one : "(" + equal + " or " + one + ")";
+            }
+        }
+        std::string text = "(" + name + (none ? " is (None)" : " is not (None)");
+        if (!equal.empty()) text += (none ? " or " : " and ") + equal;
+        text += ")";
+        return e.text == "in" ? text : "(not (" + text + "))";
     }
 
     std::string conditional(const Expression& e) const {
@@ -164,6 +197,36 @@ class Printer {
         for (const auto& part : e.parts)
             text += (part == e.parts.front() ? "" : ", ") + print(*part);
         return text + ")";
+    }
+
+    // Over values that are written out it is written out as well.
+    std::string comprehension(const Expression& e) const {
+        const Expression& iterated = e.part(2);
+        const bool listed = iterated.kind == Kind::tuple || iterated.kind == Kind::list;
+        const bool plain = listed && e.part(1).kind == Kind::name &&
+                           std::all_of(iterated.parts.begin(), iterated.parts.end(), [](const auto& part) {
+                               return part->kind == Kind::name || part->kind == Kind::number ||
+                                      part->kind == Kind::constant || part->kind == Kind::string;
+                           });
+        if (!plain || iterated.parts.empty())
+            return "[" + print(e.part(0)) + " for " + print(e.part(1)) + " in " + print(iterated) + "]";
+        std::string text = "[";
+        for (const auto& part : iterated.parts) {
+            auto element = clone(e.part(0));
+            put_in_place(*element, e.part(1).text, *part);
+            text += (part == iterated.parts.front() ? "" : ", ") + print(*element);
+        }
+        return text + "]";
+    }
+
+    static void put_in_place(Expression& of, const std::string& name, const Expression& value) {
+        if (of.is(Kind::name, name)) {
+            of = std::move(*clone(value));
+            return;
+        }
+        for (auto& part : of.parts) {
+            if (part) put_in_place(*part, name, value);
+        }
     }
 
     std::string dictionary(const Expression& e) const {
@@ -215,6 +278,7 @@ class Printer {
         if (callee.is(Kind::name, "isinstance") && e.parts.size() == 3) return is_instance(e);
         std::string text = base(callee) + "(";
         if (is_attention_choice(e)) return text + print(e.part(1)) + ")";
+        if (takes_generator(e)) return text + comprehension(e.part(1)) + ")";
         bool first = true;
         const auto append = [&](const std::string& argument) {
             text += (first ? "" : ", ") + argument;
@@ -236,6 +300,13 @@ class Printer {
             }
         }
         return text + ")";
+    }
+
+    // What goes through all of it anyway takes a list as well.
+    static bool takes_generator(const Expression& e) {
+        static const std::set<std::string> names = {"any", "all", "sum", "max", "min", "sorted", "list"};
+        return e.parts.size() == 2 && e.part(1).kind == Kind::comprehension && !e.part(1).text.empty() &&
+               e.part(0).kind == Kind::name && names.contains(e.part(0).text);
     }
 
     // ALL_ATTENTION_FUNCTIONS.get_interface(name, default): which functions have names is known, so that the
@@ -274,84 +345,12 @@ class Printer {
 
 }  // namespace
 
-std::string Scope::path(const Expression& expression) const {
-    const std::string whole = dotted(expression);
-    if (whole.empty()) return {};
-    const auto dot = whole.find('.');
-    const std::string root = whole.substr(0, dot);
-    if (locals.contains(root)) return {};
-    const auto known = imports.find(root);
-    const Symbol symbol =
-        known != imports.end() ? known->second : function.package->lookup(*function.module, root);
-    if (symbol.kind != Symbol::Kind::external) return {};
-    return symbol.path + (dot == std::string::npos ? "" : whole.substr(dot));
-}
-
-std::string context_variable(const std::string& name) {
-    return "hub_context_" + name;
-}
-
 std::string print(const Expression& expression, const Scope& scope) {
     return Printer(scope).print(expression);
 }
 
 std::string print_condition(const Expression& expression, const Scope& scope) {
     return Printer(scope).condition(expression);
-}
-
-std::optional<bool> known_truth(const Expression& condition, const Scope& scope) {
-    if (condition.kind == Kind::constant) return condition.text == "True";
-    if (condition.is(Kind::unary, "not")) {
-        const auto inner = known_truth(condition.part(0), scope);
-        return inner ? std::optional(!*inner) : std::nullopt;
-    }
-    if (condition.kind == Kind::boolean) {
-        const bool decides = condition.text == "or";
-        const auto left = known_truth(condition.part(0), scope);
-        if (left == decides) return decides;
-        const auto right = known_truth(condition.part(1), scope);
-        if (left && right == decides) return decides;
-        return left && right ? std::optional(!decides) : std::nullopt;
-    }
-    if (condition.kind == Kind::call && condition.parts.size() == 1) {
-        static const std::set<std::string> never = {
-            "torch.compiler.is_compiling", "torch._dynamo.is_compiling", "torch.jit.is_scripting",
-            "torch.jit.is_tracing", "torch.compiler.is_dynamo_compiling"};
-        if (never.contains(scope.path(condition.part(0)))) return false;
-    }
-    if (condition.kind == Kind::name && !scope.locals.contains(condition.text)) {
-        const Symbol symbol = scope.function.package->lookup(*scope.function.module, condition.text);
-        if (symbol.kind == Symbol::Kind::value && symbol.value->kind == Kind::constant &&
-            symbol.value->text != "...")
-            return symbol.value->text == "True";
-    }
-    return std::nullopt;
-}
-
-std::string quoted(const std::string& text) {
-    std::string out = "\"";
-    for (const char c : text) {
-        switch (c) {
-            case '"':
-                out += "\\\"";
-                break;
-            case '\\':
-                out += "\\\\";
-                break;
-            case '\n':
-                out += "\\n";
-                break;
-            case '\r':
-                out += "\\r";
-                break;
-            case '\t':
-                out += "\\t";
-                break;
-            default:
-                out += static_cast<unsigned char>(c) < 0x20 ? '?' : c;
-        }
-    }
-    return out + "\"";
 }
 
 }  // namespace kernels::source

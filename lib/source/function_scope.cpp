@@ -88,4 +88,19 @@ bool replaces_none(const FunctionSource& function, const std::string& name) {
     });
 }
 
+std::map<std::string, bool> known_flags(const FunctionSource& function,
+                                        const std::vector<ParameterPlan>& parameters) {
+    std::map<std::string, bool> flags;
+    for (const auto& plan : parameters) {
+        if (plan.given || assigns(function, plan.name)) continue;
+        std::string value = plan.constant;
+        for (const auto& one : function.definition->parameters) {
+            if (value.empty() && one.name == plan.name && one.value && one.value->kind == Expr::constant)
+                value = one.value->text;
+        }
+        if (value == "True" || value == "False") flags.emplace(plan.name, value == "True");
+    }
+    return flags;
+}
+
 }  // namespace kernels::source

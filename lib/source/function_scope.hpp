@@ -30,4 +30,8 @@ bool assigns(const FunctionSource& function, const std::string& name);
 /// value the name has.
 bool replaces_none(const FunctionSource& function, const std::string& name);
 
+/// The parameters that are not given and keep one truth value: what they exclude is not compiled.
+std::map<std::string, bool> known_flags(const FunctionSource& function,
+                                        const std::vector<ParameterPlan>& parameters);
+
 }  // namespace kernels::source

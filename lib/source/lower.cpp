@@ -47,6 +47,7 @@ class Lowering {
             head += m_function.definition->parameters.front().name;
             first = false;
         }
+        m_scope.flags = known_flags(m_function, parameters);
         bool by_keyword = false;
         for (const auto& parameter : parameters) {
             if (!parameter.given) continue;
@@ -91,6 +92,7 @@ class Lowering {
     }
 
     std::string default_of(const ParameterPlan& plan) const {
+        if (!plan.constant.empty()) return plan.constant;
         const auto& all = m_function.definition->parameters;
         const auto found =
             std::find_if(all.begin(), all.end(), [&](const auto& one) { return one.name == plan.name; });

@@ -15,9 +15,10 @@ using Declared = std::map<std::string, std::string>;
 /// How a parameter of the lowered function gets its value.
 struct ParameterPlan {
     std::string name;
-    std::string type;     ///< as TorchScript spells it; empty: it stays without one
-    bool given = true;    ///< false: its default is computed at the head of the body
-    bool module = false;  ///< it holds a module, whose members and calls the body uses
+    std::string type;           ///< as TorchScript spells it; empty: it stays without one
+    bool given = true;          ///< false: its default is computed at the head of the body
+    std::string constant = {};  ///< not given: the value, which is known, in the place of the default
+    bool module = false;        ///< it holds a module, whose members and calls the body uses
     bool keyword_only = false;
     bool optional = false;  ///< given: callers may leave it out, its default stands in the signature
 };

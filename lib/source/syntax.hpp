@@ -33,7 +33,7 @@ struct Expression {
         tuple,
         list,
         dictionary,     ///< key, value, key, …
-        comprehension,  ///< [part for part in part]
+        comprehension,  ///< [part for part in part]; with a text it is no list, but what the text says
         unsupported,    ///< Python that TorchScript has not; text says what
     };
     Kind kind = Kind::name;

@@ -3,7 +3,6 @@
 #include <torch/csrc/jit/frontend/parser.h>
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
 #include <torch/csrc/jit/passes/lower_tuples.h>
-#include <torch/csrc/jit/runtime/operator.h>
 
 #include <regex>
 
@@ -13,6 +12,7 @@
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
 #include "module_values.hpp"
+#include "parameter_types.hpp"
 #include "source/decorators.hpp"
 #include "source/function_scope.hpp"
 #include "variable_types.hpp"
@@ -57,34 +57,6 @@ std::string with_function(const std::string& why, const FunctionSource& function
     throw Error(ErrorCode::kernelize, with_function(why, function), own != nullptr ? own->hint() : "");
 }
 
-// The type of a parameter without annotation that goes to an op of the kernel as it is: what the op takes.
-c10::TypePtr type_by_use(const FunctionSource& function, const std::string& parameter,
-                         const std::string& op_namespace) {
-    using Kind = source::Expression::Kind;
-    c10::TypePtr found;
-    if (source::assigns(function, parameter)) return found;
-    source::for_each_expression(function.definition->body, [&](const source::Expression& call) {
-        if (found || call.kind != Kind::call || call.part(0).kind != Kind::attribute) return;
-        const std::string owner = source::dotted(call.part(0).part(0));
-        if (owner.empty() ||
-            function.package->lookup(*function.module, owner).kind != source::Symbol::Kind::ops)
-            return;
-        const auto operators =
-            getAllOperatorsFor(c10::Symbol::fromQualString(op_namespace + "::" + call.part(0).text));
-        if (operators.size() != 1) return;
-        const auto& wanted = operators.front()->schema().arguments();
-        for (std::size_t i = 1; i < call.parts.size(); ++i) {
-            const auto& argument = call.part(i);
-            if (argument.is(Kind::name, parameter) && i <= wanted.size()) found = wanted[i - 1].type();
-            if (argument.kind != Kind::keyword || !argument.part(0).is(Kind::name, parameter)) continue;
-            for (const auto& one : wanted) {
-                if (one.name() == argument.text) found = one.type();
-            }
-        }
-    });
-    return found;
-}
-
 // The parameters without self, ctx and stars.
 std::vector<ParameterPlan> plan(HubCompilation& compilation, const FunctionSource& function,
                                 const std::optional<std::vector<c10::TypePtr>>& arguments) {
@@ -100,21 +72,10 @@ std::vector<ParameterPlan> plan(HubCompilation& compilation, const FunctionSourc
         const auto wanted = compilation.annotated(function, parameter.annotation.get());
         if (given != nullptr && wanted != nullptr && !given->isSubtypeOf(*wanted)) given = wanted;
         if (given == nullptr && !left_out) given = wanted;
-        if (given == nullptr && !left_out)
-            given = type_by_use(function, parameter.name, compilation.op_namespace());
         const bool none = parameter.value && parameter.value->is(source::Expression::Kind::constant, "None");
-        using Kind = source::Expression::Kind;
-        if (given == nullptr && !left_out) {
-            given = c10::TensorType::get();
-            if (parameter.value && parameter.value->kind == Kind::number) {
-                const bool whole = parameter.value->text.find_first_of(".eE") == std::string::npos;
-                given = whole ? c10::TypePtr(c10::IntType::get()) : c10::TypePtr(c10::FloatType::get());
-            } else if (parameter.value && parameter.value->kind == Kind::string) {
-                given = c10::StringType::get();
-            } else if (parameter.value && parameter.value->kind == Kind::constant && !none) {
-                given = c10::BoolType::get();
-            }
-        }
+        if (given == nullptr && !left_out) given = type_by_use(compilation, function, parameter);
+        if (given == nullptr && !left_out && parameter.value) given = type_of_literal(*parameter.value);
+        if (given == nullptr && !left_out) given = c10::TensorType::get();
         if (!arguments && none) given = c10::OptionalType::create(given);
         plans.push_back(plan_parameter(compilation, function, parameter, given));
         plans.back().keyword_only = parameter.keyword_only;

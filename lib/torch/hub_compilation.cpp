@@ -68,8 +68,15 @@ Function& HubCompilation::function(const source::FunctionSource& function,
                                    const std::vector<ParameterPlan>& parameters) {
     std::string key = std::to_string(reinterpret_cast<std::uintptr_t>(function.definition));
     for (const auto& parameter : parameters)
-        key += ";" + parameter.name + (parameter.given ? ":" : "=") + parameter.type;
+        key += ";" + parameter.name + (parameter.given ? ":" : "=") + parameter.type + parameter.constant;
     if (const auto known = m_compiled.find(key); known != m_compiled.end()) return *known->second;
+    // Each list of types and flags makes a function of its own.
+    constexpr std::size_t most_functions = 2000;
+    if (m_compiled.size() >= most_functions) {
+        throw Error(ErrorCode::kernelize, function.file() + ":" + std::to_string(function.line()) +
+                                              ": the layer becomes too large: it calls " +
+                                              backquoted(function.name()) + " in too many ways");
+    }
     const auto active = activate(function.definition);
     if (!active.is_new()) {
         throw Error(ErrorCode::kernelize, function.file() + ":" + std::to_string(function.line()) +

@@ -41,7 +41,14 @@ struct PackageFunction final : SugaredValue {
                                   parameters[i].name);
             plans.push_back(
                 plan_parameter(*compilation, function, parameters[i], value ? value->type() : nullptr));
-            if (value != nullptr) values.push_back(value);
+            if (value == nullptr) continue;
+            // Flags decide in Python which statements run, and so the types of variables and results.
+            if (const auto constant = toIValue(value); constant && constant->isBool()) {
+                plans.back().given = false;
+                plans.back().constant = constant->toBool() ? "True" : "False";
+            } else {
+                values.push_back(value);
+            }
         }
         Function& compiled = compilation->function(function, plans);
         if (const auto known = HubCompilation::constant_result(compiled))

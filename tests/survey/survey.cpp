@@ -121,12 +121,30 @@ json survey_layer(const HubModule& module, const std::string& name, const json& 
     return row;
 }
 
+std::optional<std::string> refusal_of(const FunctionSource& function,
+                                      const std::optional<std::vector<c10::TypePtr>>& arguments) {
+    try {
+        torch::jit::CompilationUnit unit;
+        compile_function(unit, "survey_function", function, {op_namespace, {}, {}, arguments});
+        return std::nullopt;
+    } catch (const Error& error) {
+        return one_line(error);
+    }
+}
+
+// With all of its arguments, and else for calls that leave those with a default at it.
 json survey_function(const HubModule& module, const std::string& name) {
     json row = {{"kind", "function"}, {"name", name}};
     try {
-        torch::jit::CompilationUnit unit;
-        compile_function(unit, "survey_function", *module.function(name),
-                         {op_namespace, {}, {}, std::nullopt});
+        const auto function = *module.function(name);
+        const auto refusal = refusal_of(function, std::nullopt);
+        if (!refusal) return row;
+        const auto& parameters = function.definition->parameters;
+        const auto required = std::count_if(parameters.begin(), parameters.end(), [](const auto& one) {
+            return one.stars == 0 && one.value == nullptr;
+        });
+        const std::vector<c10::TypePtr> untold(static_cast<std::size_t>(required));
+        row[refusal_of(function, untold) ? "refused" : "by_default"] = *refusal;
     } catch (const Error& error) {
         row["refused"] = one_line(error);
     }

@@ -52,6 +52,8 @@ def note(package: str, row: dict) -> str:
 def outcome(row: dict) -> str:
     if "refused" in row:
         text = row["refused"].replace("|", "\\|")
+    elif "by_default" in row:
+        text = "compiled for calls that leave arguments at their defaults; with all of them: " + row["by_default"].replace("|", "\\|")
     else:
         text = "compiled"
     if "rule" in row:
@@ -82,8 +84,9 @@ def main() -> None:
 
     print("# The front end over huggingface/kernels-community\n")
     print(f"Commit {given.commit} ({given.date}), {len(packages)} packages, by `tests/survey/survey.py`.")
-    print(f"Compiled: {count('layer')} layers, {count('function')} functions. Everything else is named with the place and the")
-    print("reason. `ops` is the number of op schemas in the kernel's C++ sources.\n")
+    defaults = sum("by_default" in row for _, _, row in rows)
+    print(f"Compiled: {count('layer')} layers, {count('function')} functions ({defaults} of them for calls that leave arguments at their")
+    print("defaults). Everything else is named with the place and the reason. `ops` is the number of op schemas in the kernel's C++ sources.\n")
     for kind, title in (("layer", "Layers"), ("function", "Functions of the packages")):
         print(f"## {title}\n")
         print("| kernel | ops | " + kind + " | outcome |\n| --- | --- | --- | --- |")

@@ -81,7 +81,9 @@ TEST_CASE("What TorchScript has not is named with its line") {
           "layers.py:3: TorchScript has not: a function within a function");
     CHECK(body("    try:\n      y = x\n    except: pass\n    return y\n") ==
           "layers.py:3: TorchScript has not: try");
-    CHECK(body("    return sum(y for y in x)\n") == "layers.py:3: TorchScript has not: a generator");
+    CHECK(body("    return tuple(y for y in x)\n") == "layers.py:3: TorchScript has not: a generator");
+    CHECK(body("    return sum(y for y in x)\n") == "  return sum([y for y in x])\n");
+    CHECK(body("    return [y + 1 for y in (x, 2)]\n") == "  return [(x + 1), (2 + 1)]\n");
     CHECK(body("    return [y for y in x if y]\n") ==
           "layers.py:3: TorchScript has not: a list comprehension with a condition or several loops");
     CHECK(body("    return {1, 2}\n") == "layers.py:3: TorchScript has not: a set");
