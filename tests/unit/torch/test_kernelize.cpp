@@ -7,18 +7,19 @@
 #undef CHECK
 #include <doctest/doctest.h>
 
+#include "kernelizing.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/torch/kernelize.hpp"
 #include "kernels/torch/model.hpp"
-#include "local_kernel.hpp"
 
 using namespace kernels;
 using namespace kernels::layer;
+using kernels::testing::contains;
 using kernels::testing::LocalKernel;
+using kernels::testing::options_with;
 using kernels::testing::TemporaryFolder;
 using torch::jit::Module;
-using torchscript::KernelizeOptions;
 
 namespace {
 
@@ -67,14 +68,6 @@ double result(Module& model) {
     return model.forward({torch::full({2}, 5.0)}).toTensor()[0].item<double>();
 }
 
-KernelizeOptions options_with(const KernelMapping& mapping, Mode mode = Mode::inference) {
-    KernelizeOptions options;
-    options.mapping = mapping;
-    options.mode = mode;
-    options.target = build::Target::parse("torch=2.13,cpu,cpu=x86_64,os=linux");
-    return options;
-}
-
 // The message of the error; empty when there was none.
 template <typename Call>
 std::string error_of(Call call) {
@@ -84,10 +77,6 @@ std::string error_of(Call call) {
         return error.what();
     }
     return {};
-}
-
-bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
 }
 
 }  // namespace

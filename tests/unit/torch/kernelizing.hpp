@@ -1,0 +1,24 @@
+// What the tests of kernelizing share.
+#pragma once
+
+#include <string>
+
+#include "kernels/torch/kernelize.hpp"
+#include "local_kernel.hpp"
+
+namespace kernels::testing {
+
+inline torchscript::KernelizeOptions options_with(const layer::KernelMapping& mapping,
+                                                  layer::Mode mode = layer::Mode::inference) {
+    torchscript::KernelizeOptions options;
+    options.mapping = mapping;
+    options.mode = mode;
+    options.target = build::Target::parse("torch=2.13,cpu,cpu=x86_64,os=linux");
+    return options;
+}
+
+inline bool contains(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
+}  // namespace kernels::testing

@@ -1,0 +1,162 @@
+#include <torch/torch.h>
+
+// libtorch's logging has a CHECK of its own.
+#undef CHECK
+#include <doctest/doctest.h>
+
+#include "kernelizing.hpp"
+#include "kernels/core/error.hpp"
+#include "kernels/torch/native.hpp"
+
+using namespace kernels;
+using namespace kernels::layer;
+using kernels::testing::contains;
+using kernels::testing::LocalKernel;
+using kernels::testing::options_with;
+
+namespace {
+
+const std::string relu_source =
+    "class Plus(nn.Module):\n    def forward(self, input):\n        return input + 10\n\n\n"
+    "class Minus(nn.Module):\n    def forward(self, input):\n        return input - 10\n";
+
+double first(torch::nn::Sequential& sequence) {
+    return sequence->forward(torch::ones({1})).item<double>();
+}
+
+template <typename Condition>
+native::TypeBinding relu(const std::string& name, Condition condition) {
+    return native::replace_kernel_forward_from_hub<torch::nn::ReLUImpl>(name, condition);
+}
+
+bool always(const torch::nn::ReLUImpl&) {
+    return true;
+}
+
+}  // namespace
+
+TEST_CASE("Layers of a type are found again: a second call begins with them as they were") {
+    const LocalKernel kernel(relu_source);
+    auto options =
+        options_with({{"Plus", "cpu", kernel.layer("Plus")}, {"Minus", "cpu", kernel.layer("Minus")}});
+    options.device = Device("cpu");
+    torch::nn::Sequential sequence{torch::nn::ReLU()};
+    native::kernelize(*sequence, options, {relu("Plus", always)});
+    CHECK(first(sequence) == 11);
+    // Another name.
+    auto report = native::kernelize(*sequence, options, {relu("Minus", always)});
+    REQUIRE(report.layers.size() == 1);
+    CHECK(report.layers.front().layer == "Minus");
+    CHECK(first(sequence) == -9);
+    // Its condition is asked, of the layer's own type.
+    int asked = 0;
+    report = native::kernelize(*sequence, options, {relu("Plus", [&](const torch::nn::ReLUImpl& layer) {
+        asked += typeid(layer) == typeid(torch::nn::ReLUImpl) ? 1 : 0;
+        return false;
+    })});
+    CHECK(asked == 1);
+    CHECK(contains(report.layers.at(0).reason, "condition"));
+    CHECK(first(sequence) == 1);
+    // Not bound any more.
+    native::kernelize(*sequence, options, {relu("Plus", always)});
+    CHECK(native::kernelize(*sequence, options).layers.empty());
+    CHECK(first(sequence) == 1);
+    // What has changed since is kept.
+    native::kernelize(*sequence, options, {relu("Plus", always)});
+    sequence->eval();
+    CHECK(native::unkernelize(*sequence));
+    CHECK(!native::unkernelize(*sequence));
+    CHECK(!sequence->at<torch::nn::ReLUImpl>(0).is_training());
+    CHECK(first(sequence) == 1);
+}
+
+TEST_CASE("A condition that throws leaves the model as it was") {
+    const LocalKernel kernel(relu_source);
+    auto options =
+        options_with({{"Plus", "cpu", kernel.layer("Plus")}, {"Minus", "cpu", kernel.layer("Minus")}});
+    options.device = Device("cpu");
+    torch::nn::Sequential sequence{torch::nn::ReLU(), torch::nn::ReLU()};
+    int asked = 0;
+    const auto throwing = relu("Minus", [&](const torch::nn::ReLUImpl&) -> bool {
+        if (++asked == 2) throw std::runtime_error("no");
+        return true;
+    });
+    CHECK_THROWS_WITH(native::kernelize(*sequence, options, {throwing}), "no");
+    CHECK(asked == 2);
+    CHECK_NOTHROW(sequence->at<torch::nn::ReLUImpl>(0));
+    CHECK(first(sequence) == 1);
+    native::kernelize(*sequence, options, {relu("Plus", always)});
+    CHECK(first(sequence) == 21);
+    asked = 0;
+    CHECK_THROWS_WITH(native::kernelize(*sequence, options, {throwing}), "no");
+    CHECK(first(sequence) == 21);
+    CHECK(native::unkernelize(*sequence));
+    CHECK(first(sequence) == 1);
+}
+
+TEST_CASE("A layer whose owner cannot be redirected is an error where it must not be kept") {
+    const LocalKernel kernel(relu_source);
+    struct OwnerImpl : torch::nn::Module {
+        torch::nn::ReLU act = register_module("act", torch::nn::ReLU());
+    };
+    OwnerImpl owner;
+    auto options = options_with({{"Plus", "cpu", kernel.layer("Plus")}});
+    options.device = Device("cpu");
+    const auto report = native::kernelize(owner, options, {relu("Plus", always)});
+    CHECK(contains(report.layers.at(0).reason, "which C++ cannot redirect"));
+    options.use_fallback = KernelizeFallback::none;
+    CHECK_THROWS_WITH_AS(native::kernelize(owner, options, {relu("Plus", always)}),
+                         doctest::Contains("act (Plus): no kernel: its owner calls it by its own type"),
+                         Error);
+    // Without the condition nothing was asked for.
+    const auto never = [](const torch::nn::ReLUImpl&) { return false; };
+    CHECK(native::kernelize(owner, options, {relu("Plus", never)}).layers.at(0).status == "kept");
+}
+
+TEST_CASE("The device to kernelize for") {
+    const LocalKernel kernel(relu_source);
+    torch::nn::Sequential sequence{torch::nn::ReLU()};
+    auto options = options_with({{"Plus", "cpu", kernel.layer("Plus")}});
+    options.device = torch::Device("cpu");
+    CHECK(native::kernelize(*sequence, options, {relu("Plus", always)}).device == "cpu");
+    CHECK(first(sequence) == 11);
+    CHECK(native::unkernelize(*sequence));
+    CHECK(*torchscript::KernelizeDevice(torch::Device("cuda:1")) == Device("cuda"));
+    CHECK_THROWS_WITH_AS(options.device = torch::Device("meta"), "`meta` is no device", Error);
+    options.device = Device("cuda", layer::CUDAProperties(75, 90));
+    CHECK_THROWS_WITH_AS(native::kernelize(*sequence, options, {relu("Plus", always)}),
+                         doctest::Contains("the device cuda[75..90]: properties are for the entries"), Error);
+    CHECK(first(sequence) == 1);
+}
+
+TEST_CASE("The report is in the order of the module tree, and names what could not be loaded") {
+    const LocalKernel kernel(relu_source);
+    struct OwnerImpl : torch::nn::Module {
+        OwnerImpl() {
+            register_module("first", torch::nn::ReLU());
+            register_module("second", torch::nn::Sequential(torch::nn::ReLU()));
+            register_module("third", torch::nn::ReLU());
+        }
+    };
+    OwnerImpl owner;
+    auto options =
+        options_with({{"Plus", "cpu", kernel.layer("Plus")}, {"Gone", "cpu", kernel.layer("Absent")}});
+    options.device = Device("cpu");
+    const auto modules = [](const runtime::Manifest& report) {
+        std::vector<std::string> names;
+        for (const auto& row : report.layers)
+            names.push_back(row.module + " " + row.status);
+        return names;
+    };
+    CHECK(modules(native::kernelize(owner, options, {relu("Plus", always)})) ==
+          std::vector<std::string>{"first kept", "second.0 replaced", "third kept"});
+    options.use_fallback = KernelizeFallback::all;
+    const auto report = native::kernelize(owner, options, {relu("Gone", always)});
+    REQUIRE(report.layers.size() == 3);
+    for (const auto& row : report.layers) {
+        CHECK(row.status == "kept");
+        CHECK(row.repo == kernel.layer("Absent").path().string());
+        CHECK(row.hub_layer == "Absent");
+        CHECK(contains(row.reason, "there is no layer `Absent`"));
+    }
+}
