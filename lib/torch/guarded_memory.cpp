@@ -4,6 +4,7 @@
 #include <c10/core/CPUAllocator.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -30,7 +31,8 @@ struct Block {
 
 struct Blocks {
     std::mutex mutex;
-    std::unordered_map<const void*, Block*> live;  // by what is given out
+    std::unordered_map<const void*, Block> live;  // by what is given out
+    std::atomic<bool> on = false;
     bool damaged = false;
 };
 
@@ -38,35 +40,6 @@ Blocks& blocks() {
     static Blocks all;
     return all;
 }
-
-void release(void* context) {
-    auto* block = static_cast<Block*>(context);
-    {
-        const std::lock_guard lock(blocks().mutex);
-        blocks().damaged = blocks().damaged || !block->whole();
-        blocks().live.erase(block->memory + margin);
-    }
-    std::free(block->memory);
-    delete block;
-}
-
-class GuardedAllocator final : public c10::Allocator {
-  public:
-    c10::DataPtr allocate(std::size_t size) override {
-        const std::size_t whole = (size + 2 * margin + margin - 1) / margin * margin;
-        auto* memory = static_cast<unsigned char*>(std::aligned_alloc(margin, whole));
-        if (memory == nullptr) throw std::bad_alloc();
-        std::memset(memory, nan_byte, margin);
-        std::memset(memory + margin + size, nan_byte, whole - margin - size);
-        auto* block = new Block{memory, size};
-        const std::lock_guard lock(blocks().mutex);
-        blocks().live.emplace(memory + margin, block);
-        return {memory + margin, block, &release, at::Device(at::kCPU)};
-    }
-    void copy_data(void* to, const void* from, std::size_t size) const override {
-        default_copy_data(to, from, size);
-    }
-};
 
 // torch takes another allocator of at least the present one's priority.
 constexpr unsigned char priority = 255;
@@ -76,32 +49,73 @@ c10::Allocator*& usual() {
     return allocator;
 }
 
+// Given out by the guarded allocator, or by the usual one while nothing is guarded.
+void release(void* data) {
+    std::unique_lock lock(blocks().mutex);
+    const auto found = blocks().live.find(data);
+    if (found == blocks().live.end()) {
+        lock.unlock();
+        usual()->raw_deleter()(data);
+        return;
+    }
+    blocks().damaged = blocks().damaged || !found->second.whole();
+    std::free(found->second.memory);
+    blocks().live.erase(found);
+}
+
+// Stays torch's allocator once it is: oneDNN keeps memory for longer than a call, and gives it back by what
+// is the allocator then.
+class GuardedAllocator final : public c10::Allocator {
+  public:
+    c10::DataPtr allocate(std::size_t size) override {
+        if (!blocks().on) return usual()->allocate(size);
+        const std::size_t whole = (size + 2 * margin + margin - 1) / margin * margin;
+        auto* memory = static_cast<unsigned char*>(std::aligned_alloc(margin, whole));
+        if (memory == nullptr) throw std::bad_alloc();
+        std::memset(memory, nan_byte, margin);
+        std::memset(memory + margin + size, nan_byte, whole - margin - size);
+        unsigned char* given = memory + margin;
+        const std::lock_guard lock(blocks().mutex);
+        blocks().live.emplace(given, Block{memory, size});
+        return {given, given, &release, at::Device(at::kCPU)};
+    }
+    c10::DeleterFnPtr raw_deleter() const override { return &release; }
+    void copy_data(void* to, const void* from, std::size_t size) const override {
+        default_copy_data(to, from, size);
+    }
+};
+
+void switch_guard(bool on) {
+    const std::lock_guard lock(blocks().mutex);
+    if (on) blocks().damaged = false;
+    blocks().on = on;
+}
+
 }  // namespace
 
 GuardedMemory::GuardedMemory() {
     static GuardedAllocator guarded;
-    {
-        const std::lock_guard lock(blocks().mutex);
-        blocks().damaged = false;
+    if (usual() == nullptr) {
+        usual() = c10::GetCPUAllocator();
+        c10::SetCPUAllocator(&guarded, priority);
     }
-    usual() = c10::GetCPUAllocator();
-    c10::SetCPUAllocator(&guarded, priority);
+    switch_guard(true);
 }
 
 GuardedMemory::~GuardedMemory() {
-    c10::SetCPUAllocator(usual(), priority);
+    switch_guard(false);
 }
 
 bool GuardedMemory::damaged() {
     const std::lock_guard lock(blocks().mutex);
     return blocks().damaged || !std::all_of(blocks().live.begin(), blocks().live.end(),
-                                            [](const auto& item) { return item.second->whole(); });
+                                            [](const auto& item) { return item.second.whole(); });
 }
 
 std::optional<std::size_t> GuardedMemory::size_of(const void* data) {
     const std::lock_guard lock(blocks().mutex);
     const auto found = blocks().live.find(data);
-    return found == blocks().live.end() ? std::nullopt : std::optional(found->second->size);
+    return found == blocks().live.end() ? std::nullopt : std::optional(found->second.size);
 }
 
 }  // namespace kernels::torchscript
