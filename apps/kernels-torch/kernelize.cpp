@@ -139,8 +139,8 @@ torchscript::KernelizeOptions read_options(const Context& context, const std::op
     return options;
 }
 
-runtime::Manifest rewrite(const fs::path& path, torch::jit::Module& module,
-                          const torchscript::KernelizeOptions& plan, bool json) {
+torchscript::KernelizeReport rewrite(const fs::path& path, torch::jit::Module& module,
+                                     const torchscript::KernelizeOptions& plan, bool json) {
     CrashGuard guard(ErrorCode::kernelize,
                      "libtorch or a kernel library crashed while the layers were replaced",
                      "nothing was written", json);
@@ -199,21 +199,20 @@ int run_kernelize(const Context& context) {
     }
     if (arguments.has("--verify") || by_pattern) original = torchscript::with_own_code(model.module);
     if (interrupted()) throw Error(ErrorCode::interrupted, "interrupted");
-    const auto manifest = rewrite(path, model.module, options, context.json);
+    auto manifest = rewrite(path, model.module, options, context.json);
     if (manifest.layers.empty()) {
         throw Error(ErrorCode::kernelize,
                     path.string() + ": none of its classes carries a registered layer name",
                     "see the classes with `kernels inspect`, and bind them with [[bindings]] or --bind");
     }
     std::optional<torchscript::Verification> verification;
-    const bool matched = std::any_of(manifest.layers.begin(), manifest.layers.end(), [](const auto& row) {
-        return row.status == "replaced" && row.reason == torchscript::by_pattern;
-    });
-    const bool check = arguments.has("--verify") || matched;
-    if (check) require_runnable(manifest);
-    if (check) verification = verify(path, *original, model.module, manifest, context);
-    original
-        .reset();  // torch writes what is used twice in another way, and equal inputs must give equal bytes
+    if (arguments.has("--verify") || !manifest.matches.empty()) {
+        require_runnable(manifest);
+        verification = verify(path, *original, model.module, manifest, context);
+    }
+    // torch writes what is used twice in another way, and equal inputs must give equal bytes.
+    original.reset();
+    manifest.matches.clear();
     const bool dry_run = arguments.has("--dry-run");
     if (!dry_run) {
         model.extra_files[runtime::manifest_name] = manifest.to_json();

@@ -11,6 +11,7 @@ namespace kernels::app {
 namespace {
 
 std::string name_of(const torchscript::Verdict& verdict) {
+    if (!verdict.method.empty()) return "the method " + verdict.method;
     return verdict.module.empty() ? "the whole model" : verdict.module + " (" + verdict.layer + ")";
 }
 
@@ -23,11 +24,12 @@ nlohmann::ordered_json to_json(const torchscript::Verdict& verdict) {
 }  // namespace
 
 torchscript::Verification verify(const std::filesystem::path& path, torch::jit::Module& original,
-                                 torch::jit::Module& kernelized, const runtime::Manifest& manifest,
+                                 torch::jit::Module& kernelized, const torchscript::KernelizeReport& report,
                                  const Context& context) {
     const Arguments& arguments = context.arguments;
     torchscript::VerifyOptions options;
     options.tolerance = read_tolerance(arguments);
+    options.archive = path;
     options.seed = static_cast<std::uint64_t>(arguments.number("--seed", 0).value_or(0));
     const std::string hint = "name them with --input, such as --input int64[1,16]; once for each argument";
     if (arguments.has("--input")) {
@@ -46,17 +48,19 @@ torchscript::Verification verify(const std::filesystem::path& path, torch::jit::
         if (interrupted()) throw Error(ErrorCode::interrupted, "interrupted");
         guard.about_to(path.string() + ": " + what);
     };
-    auto verification = torchscript::verify(original, kernelized, manifest, options);
+    auto verification = torchscript::verify(original, kernelized, report, options);
     if (verification.passed()) return verification;
 
     std::vector<std::string> problems;
-    bool differs = !verification.model.problem.empty();
-    for (const auto& verdict : verification.layers) {
-        if (!verdict.problem.empty()) problems.push_back(name_of(verdict) + ": " + verdict.problem);
-        differs = differs || (!verdict.problem.empty() && verdict.reached);
-    }
-    if (!verification.model.problem.empty())
-        problems.push_back(name_of(verification.model) + ": " + verification.model.problem);
+    bool differs = false;
+    const auto add = [&](const torchscript::Verdict& verdict) {
+        if (verdict.problem.empty()) return;
+        problems.push_back(name_of(verdict) + ": " + verdict.problem);
+        differs = differs || verdict.reached;
+    };
+    std::for_each(verification.layers.begin(), verification.layers.end(), add);
+    add(verification.model);
+    std::for_each(verification.methods.begin(), verification.methods.end(), add);
     const std::string first = problems.front();
     problems.erase(problems.begin());
     if (!differs) {
@@ -71,11 +75,17 @@ torchscript::Verification verify(const std::filesystem::path& path, torch::jit::
 nlohmann::ordered_json to_json(const torchscript::Verification& verification) {
     nlohmann::ordered_json json = to_json(verification.model);
     json["passed"] = verification.passed();
+    if (verification.layers.empty()) json["passed"] = nullptr;  // nothing was replaced
     json["layers"] = nlohmann::ordered_json::array();
     for (const auto& verdict : verification.layers) {
         nlohmann::ordered_json row = {{"module", verdict.module}, {"layer", verdict.layer}};
         row.update(to_json(verdict));
         json["layers"].push_back(std::move(row));
+    }
+    for (const auto& verdict : verification.methods) {
+        nlohmann::ordered_json row = {{"method", verdict.method}};
+        row.update(to_json(verdict));
+        json["methods"].push_back(std::move(row));
     }
     return json;
 }
@@ -85,7 +95,7 @@ void print(const torchscript::Verification& verification) {
     for (const auto& verdict : verification.layers)
         width = std::max(width, verdict.module.size());
     const auto row = [&](const std::string& name, const torchscript::Verdict& verdict) {
-        if (verdict.cases == 0) {
+        if (verdict.cases == 0 && !verdict.notes.empty()) {
             std::printf("%-*s  not verified: %s\n", static_cast<int>(width), name.c_str(),
                         join(verdict.notes, "; ").c_str());
             return;
@@ -96,6 +106,8 @@ void print(const torchscript::Verification& verification) {
     for (const auto& verdict : verification.layers)
         row(verdict.module, verdict);
     row("the whole model", verification.model);
+    for (const auto& verdict : verification.methods)
+        row("the method " + verdict.method, verdict);
 }
 
 }  // namespace kernels::app

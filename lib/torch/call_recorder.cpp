@@ -16,7 +16,7 @@ thread_local CallObserver* current = nullptr;
 
 void tell(Stack& stack) {
     const IValue arguments = pop(stack);
-    const IValue self = pop(stack);
+    const IValue who = pop(stack);
     CallObserver* observer = std::exchange(current, nullptr);
     if (observer == nullptr) return;
     struct Restore {
@@ -24,16 +24,21 @@ void tell(Stack& stack) {
         ~Restore() { current = observer; }
     } const restore{observer};
     const auto& elements = arguments.toTupleRef().elements();
-    (*observer)(Module(self.toObject()), std::vector<IValue>(elements.begin(), elements.end()));
+    (*observer)(who, std::vector<IValue>(elements.begin(), elements.end()));
 }
 
 void register_once() {
     static const bool done = [] {
-        registerOperator(Operator(std::string(saw) + "(Any self, Any arguments) -> ()", Operation(tell),
+        registerOperator(Operator(std::string(saw) + "(Any who, Any arguments) -> ()", Operation(tell),
                                   c10::AliasAnalysisKind::CONSERVATIVE));
         return true;
     }();
     static_cast<void>(done);
+}
+
+void insert_telling(Graph& graph, Value* who, at::ArrayRef<Value*> values) {
+    Node* arguments = graph.insertNode(graph.createTuple(values));
+    graph.insertNode(graph.create(c10::Symbol::fromQualString(saw), {who, arguments->output()}, 0));
 }
 
 }  // namespace
@@ -43,11 +48,16 @@ void watch_calls(const std::set<c10::ClassTypePtr>& classes) {
     for (const auto& type : classes) {
         auto& graph = *toGraphFunction(type->getMethod("forward")).graph();
         const auto inputs = graph.inputs();
-        Node* arguments = graph.createTuple(inputs.slice(1));
-        graph.prependNode(arguments);
-        Node* node = graph.create(c10::Symbol::fromQualString(saw), {inputs[0], arguments->output()}, 0);
-        node->insertAfter(arguments);
+        const WithInsertPoint at_the_beginning(*graph.nodes().begin());
+        insert_telling(graph, inputs[0], inputs.slice(1));
     }
+}
+
+void watch_values(Node* before, const std::vector<Value*>& values, int64_t number) {
+    register_once();
+    Graph& graph = *before->owningGraph();
+    const WithInsertPoint place(before);
+    insert_telling(graph, graph.insertConstant(number), values);
 }
 
 CallObservation::CallObservation(CallObserver observer) : m_observer(std::move(observer)) {

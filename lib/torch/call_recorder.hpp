@@ -1,6 +1,7 @@
 // Seeing what the modules of a model are called with.
 #pragma once
 
+#include <torch/csrc/jit/ir/ir.h>
 #include <torch/script.h>
 
 #include <functional>
@@ -9,14 +10,17 @@
 
 namespace kernels::torchscript {
 
-/// Called before the module's own code, inside of the model's run, with the module and its arguments.
-using CallObserver = std::function<void(const torch::jit::Module&, const std::vector<c10::IValue>&)>;
+/// Called inside of the model's run, before a module's own code, or at a place in a graph: with the module or
+/// the number of the place, and the arguments.
+using CallObserver = std::function<void(const c10::IValue&, const std::vector<c10::IValue>&)>;
 
 /// Makes the forward of these classes tell of each call. Nothing else of the graphs changes.
 void watch_calls(const std::set<c10::ClassTypePtr>& classes);
 
-/// While it lives, this thread's calls of watched modules go to `observer`; calls that the observer makes
-/// itself do not.
+/// Makes a graph tell of these values, under a number, each time before it comes to the node.
+void watch_values(torch::jit::Node* before, const std::vector<torch::jit::Value*>& values, int64_t number);
+
+/// While it lives, what this thread runs of that goes to `observer`; what the observer runs itself does not.
 class CallObservation {
   public:
     explicit CallObservation(CallObserver observer);

@@ -7,13 +7,12 @@
 #include <torch/csrc/jit/passes/inliner.h>
 
 #include <algorithm>
-#include <functional>
-#include <optional>
-#include <set>
 #include <sstream>
 
 #include "kernels/core/error.hpp"
+#include "kernels/torch/verify.hpp"
 #include "original_forwards.hpp"
+#include "pattern_matcher.hpp"
 
 namespace kernels::torchscript {
 namespace {
@@ -51,161 +50,6 @@ Module inlined(const Module& reference) {
     return module;
 }
 
-// A constant, also one that is printed as a list or tuple of constants.
-std::optional<IValue> constant_of(const Value* value) {
-    if (auto constant = toIValue(value)) return constant;
-    const Node* node = value->node();
-    if (node->kind() != prim::ListConstruct && node->kind() != prim::TupleConstruct) return std::nullopt;
-    std::vector<IValue> elements;
-    for (const Value* input : node->inputs()) {
-        auto element = constant_of(input);
-        if (!element) return std::nullopt;
-        elements.push_back(std::move(*element));
-    }
-    return c10::ivalue::Tuple::create(std::move(elements));
-}
-
-// Lists count as tuples of their elements.
-std::vector<IValue> elements_of(const IValue& value) {
-    if (value.isTuple()) return value.toTuple()->elements().vec();
-    const auto list = value.toListRef();
-    return list.vec();
-}
-
-bool equal_constants(const IValue& one, const IValue& other) {
-    if (one.isTensor() && other.isTensor()) {
-        const auto& a = one.toTensor();
-        const auto& b = other.toTensor();
-        return a.defined() == b.defined() && (!a.defined() || (a.scalar_type() == b.scalar_type() &&
-                                                               a.device() == b.device() && a.equal(b)));
-    }
-    const bool several = one.isTuple() || one.isList();
-    if (several != (other.isTuple() || other.isList())) return false;
-    if (!several) return one.tagKind() == other.tagKind() && one == other;
-    const auto a = elements_of(one);
-    const auto b = elements_of(other);
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(), equal_constants);
-}
-
-bool is_new_memory(const Value* value) {
-    static const std::set<std::string> makers{"aten::empty", "aten::empty_like", "aten::new_empty",
-                                              "aten::zeros", "aten::zeros_like"};
-    return makers.contains(value->node()->kind().toQualString());
-}
-
-// Whether a node before `last` may change values that are there already. New memory that nothing else has
-// seen is none of them: kernels write into such.
-bool changes_values(const Node& node, const Node& last) {
-    if (!node.blocks().empty() || node.kind() == prim::SetAttr || node.kind() == prim::CallMethod ||
-        node.kind() == prim::CallFunction || node.hasSideEffects())
-        return true;
-    const auto* schema = node.maybeSchema();
-    if (schema == nullptr || !schema->is_mutable()) return false;
-    for (std::size_t i = 0; i < schema->arguments().size(); ++i) {
-        const auto* alias = schema->arguments()[i].alias_info();
-        if (alias == nullptr || !alias->isWrite()) continue;
-        if (!is_new_memory(node.input(i))) return true;
-        for (const auto& use : node.input(i)->uses()) {
-            if (use.user != &node &&
-                (use.user->owningBlock() != last.owningBlock() || !last.isBefore(use.user)))
-                return true;
-        }
-    }
-    return false;
-}
-
-// The name below self of what is read there: "weight".
-std::optional<std::string> attribute_name(const Value* value, const Value* self) {
-    if (value == self) return "";
-    if (value->node()->kind() != prim::GetAttr) return std::nullopt;
-    const auto owner = attribute_name(value->node()->input(), self);
-    if (!owner) return std::nullopt;
-    return owner->empty() ? value->node()->s(attr::name) : *owner + "." + value->node()->s(attr::name);
-}
-
-struct Match {
-    std::map<const Value*, Value*> values;     // of the pattern, in the model
-    std::map<std::string, Value*> attributes;  // of the reference
-    std::set<Node*> nodes;
-};
-
-class Matcher {
-  public:
-    Matcher(const Module& reference, const Graph& pattern, const Value* result)
-        : m_reference(reference), m_self(pattern.inputs().at(0)), m_result(result) {}
-
-    std::optional<Match> match(Value* value) {
-        m_match = {};
-        m_block = value->node()->owningBlock();
-        if (!fits(m_result, value) || m_match.nodes.empty() || is_disturbed(value->node()))
-            return std::nullopt;
-        return std::move(m_match);
-    }
-
-  private:
-    bool fits(const Value* pattern, Value* value) {
-        if (const auto known = m_match.values.find(pattern); known != m_match.values.end())
-            return same(known->second, value);
-        const bool matches = fits_anew(pattern, value);
-        if (matches) m_match.values.emplace(pattern, value);
-        return matches;
-    }
-
-    static bool same(const Value* one, const Value* other) {
-        if (one == other) return true;
-        const auto a = constant_of(one);
-        const auto b = constant_of(other);
-        return a && b && equal_constants(*a, *b);
-    }
-
-    bool fits_anew(const Value* pattern, Value* value) {
-        const Node* node = pattern->node();
-        if (node->kind() == prim::Param) return value->type()->isSubtypeOf(*pattern->type());
-        if (const auto name = attribute_name(pattern, m_self)) return fits_attribute(*name, pattern, value);
-        if (const auto constant = constant_of(pattern)) {
-            const auto there = constant_of(value);
-            return there && equal_constants(*constant, *there);
-        }
-        Node* there = value->node();
-        if (there->kind() != node->kind() || there->owningBlock() != m_block ||
-            there->inputs().size() != node->inputs().size() ||
-            there->outputs().size() != node->outputs().size() || value->offset() != pattern->offset())
-            return false;
-        for (std::size_t i = 0; i < node->inputs().size(); ++i)
-            if (!fits(node->input(i), there->input(i))) return false;
-        m_match.nodes.insert(there);
-        return true;
-    }
-
-    bool fits_attribute(const std::string& name, const Value* pattern, Value* value) {
-        const auto constant = toIValue(value);
-        const bool is_attribute = value->node()->kind() == prim::GetAttr;
-        if (!constant && !is_attribute) return false;
-        if (!value->type()->isSubtypeOf(*pattern->type())) return false;
-        if (constant && constant->isTensor() && m_reference.hasattr(name)) {
-            const IValue own = m_reference.attr(name);
-            if (!own.isTensor() || own.toTensor().dim() != constant->toTensor().dim()) return false;
-        }
-        const auto [known, is_new] = m_match.attributes.emplace(name, value);
-        return is_new || same(known->second, value);
-    }
-
-    bool is_disturbed(Node* last) const {
-        const Node* first = last;
-        for (const Node* node : m_match.nodes)
-            if (node->isBefore(first)) first = node;
-        for (const Node* node = last; node != first; node = node->prev())
-            if (changes_values(*node, *last)) return true;
-        return changes_values(*first, *last);
-    }
-
-    const Module& m_reference;
-    const Value* m_self;
-    const Value* m_result;
-    const Block* m_block = nullptr;
-    Match m_match;
-};
-
 // The hub method's graph with what it reads from self as further inputs.
 struct OpenGraph {
     std::shared_ptr<Graph> graph;
@@ -229,9 +73,18 @@ OpenGraph opened(Graph& hub) {
     return open;
 }
 
-Value* put_in(Graph& graph, const Match& match, const Graph& pattern, Value* old, const OpenGraph& hub,
-              const Arguments& arguments, const Module& reference) {
-    const WithInsertPoint guard(old->node());
+// The pattern's values that the hub layer gives: the elements of a tuple, which is gone in frozen code.
+std::vector<Value*> results_of(Graph& pattern, const TypePtr& offered) {
+    Value* result = find_place(pattern, offered).result;
+    if (result->node()->kind() != prim::TupleConstruct) return {result};
+    const auto elements = result->node()->inputs();
+    return {elements.begin(), elements.end()};
+}
+
+// Gives the hub layer's results, which are to stand for those of the match.
+std::vector<Value*> put_in(Graph& graph, const Match& match, const Graph& pattern, const OpenGraph& hub,
+                           const Arguments& arguments, const Module& reference) {
+    const WithInsertPoint guard(match.last);
     std::vector<Value*> inputs;
     for (std::size_t i = 1; i < arguments.size(); ++i) {
         const auto* index = std::get_if<std::size_t>(&arguments[i]);
@@ -246,7 +99,8 @@ Value* put_in(Graph& graph, const Match& match, const Graph& pattern, Value* old
     for (const auto& name : hub.attributes) {
         const auto bound = match.attributes.find(name);
         if (bound != match.attributes.end()) {
-            inputs.push_back(bound->second);
+            Value* value = bound->second.value;
+            inputs.push_back(value != nullptr ? value : graph.insertConstant(bound->second.derived));
             continue;
         }
         const IValue own = reference.attr(name);
@@ -254,64 +108,156 @@ Value* put_in(Graph& graph, const Match& match, const Graph& pattern, Value* old
         inputs.push_back(graph.insertConstant(own));
     }
     Value* result = insertGraph(graph, *hub.graph, inputs).at(0);
-    old->replaceAllUsesWith(result);
-    return result;
+    if (match.results.size() == 1) return {result};
+    Node* unpacked = graph.insertNode(graph.createTupleUnpack(result));
+    return unpacked->outputs().vec();
 }
 
-void find_in(Block* block, Matcher& matcher, const Value* result,
-             const std::function<void(Value*, const Match&)>& found) {
-    for (auto node = block->nodes().begin(); node != block->nodes().end();) {
-        Node* here = *node;
-        ++node;
-        for (Block* inner : here->blocks())
-            find_in(inner, matcher, result, found);
-        if (here->kind() != result->node()->kind() || here->outputs().size() <= result->offset()) continue;
-        Value* value = here->output(result->offset());
-        if (!value->hasUses()) continue;
-        if (const auto match = matcher.match(value)) found(value, *match);
+// Where the reference's attributes are: constants, or a path below self.
+std::map<std::string, AttributeSource> sources_of(const Match& match, const Graph& graph) {
+    std::map<std::string, AttributeSource> sources;
+    for (const auto& [name, bound] : match.attributes) {
+        if (auto constant = bound.constant()) {
+            sources.emplace(name, *std::move(constant));
+        } else if (auto path = attribute_name(bound.value, graph.inputs().at(0))) {
+            sources.emplace(name, *std::move(path));
+        }
+    }
+    return sources;
+}
+
+std::shared_ptr<const MatchedLayer> matched_layer(const Module& reference, const LayerSource& hub_layer,
+                                                  const KernelLayer& kernel, const Given& given) {
+    auto layer = std::make_shared<MatchedLayer>();
+    layer->reference = reference;
+    layer->replaced = with_own_code(reference);
+    Graph& graph = *toGraphFunction(reference.get_method("forward").function()).graph();
+    {
+        const HubMethod hub(layer->replaced, layer->replaced, hub_layer, kernel, given);
+        const auto place = find_place(graph, hub.graph().outputs().at(0)->type());
+        if (place.tuple != nullptr) layer->element = place.index;
+    }
+    replace_forward(layer->replaced, layer->replaced, hub_layer, kernel, given);
+    return layer;
+}
+
+void number_in(Block* block, std::vector<Value*>& values) {
+    for (Node* node : block->nodes()) {
+        for (Value* output : node->outputs())
+            values.push_back(output);
+        for (Block* inner : node->blocks())
+            number_in(inner, values);
     }
 }
 
 }  // namespace
 
-std::vector<std::string> replace_matches(Module& model, const Module& reference, const LayerSource& hub_layer,
-                                         const KernelLayer& kernel, const Given& given) {
+std::vector<Value*> values_in(Graph& graph) {
+    std::vector<Value*> values(graph.inputs().begin(), graph.inputs().end());
+    number_in(graph.block(), values);
+    return values;
+}
+
+// Which value of the untouched graph each value is.
+class PatternSearch::Numbers {
+  public:
+    explicit Numbers(Graph& graph) {
+        for (Value* value : values_in(graph))
+            m_numbers.emplace(value, m_numbers.size());
+    }
+    std::optional<std::size_t> of(const Value* value) const {
+        const auto found = m_numbers.find(value);
+        return found == m_numbers.end() ? std::nullopt : std::optional(found->second);
+    }
+    void stands_for(const Value* now, const Value* before) {
+        if (const auto number = of(before)) m_numbers[now] = *number;
+    }
+    /// Values that are gone must not lend their numbers to new ones at the same address.
+    void keep_only_those_in(Graph& graph) {
+        std::map<const Value*, std::size_t> left;
+        for (const Value* value : values_in(graph))
+            if (const auto number = of(value)) left.emplace(value, *number);
+        m_numbers = std::move(left);
+    }
+
+  private:
+    std::map<const Value*, std::size_t> m_numbers;
+};
+
+PatternSearch::PatternSearch(const Module& model) : m_model(model) {
+    for (const auto& named : model.named_modules()) {
+        const auto type = named.value.type();
+        for (Function* function : type->methods()) {
+            if (!function->isGraphFunction() || is_original(function->name())) continue;
+            if (has_original(named.value, function->name())) continue;
+            auto* graph = toGraphFunction(*function).graph().get();
+            if (m_numbers.contains(graph)) continue;
+            m_places.push_back({named.name, named.value, function->name(), graph});
+            m_numbers.emplace(graph, std::make_unique<Numbers>(*graph));
+        }
+    }
+}
+
+PatternSearch::~PatternSearch() = default;
+
+std::vector<std::shared_ptr<const PatternMatch>> PatternSearch::replace(const Module& reference,
+                                                                        const LayerSource& hub_layer,
+                                                                        const KernelLayer& kernel,
+                                                                        const Given& given) {
+    const auto layer = matched_layer(reference, hub_layer, kernel, given);
     const HubMethod method(reference, reference, hub_layer, kernel, given);
     const Arguments arguments =
         arguments_for(reference.get_method("forward").function(), method.function(), given);
     const OpenGraph hub = opened(method.graph());
-    std::vector<std::string> places;
-    std::set<const c10::ClassType*> seen;
+    const auto offered = method.graph().outputs().at(0)->type();
+    std::vector<std::shared_ptr<const PatternMatch>> found;
     for (const auto& form : {frozen(reference), inlined(reference)}) {
         Graph& pattern = *toGraphFunction(form.get_method("forward").function()).graph();
-        const Value* result = find_place(pattern, method.graph().outputs().at(0)->type()).result;
-        if (result->node()->kind() == prim::Param || constant_of(result)) continue;
-        Matcher matcher(reference, pattern, result);
-        seen.clear();
-        for (const auto& named : model.named_modules()) {
-            if (!seen.insert(named.value.type().get()).second) continue;
-            const auto methods = named.value.type()->methods();
-            for (Function* function : methods) {
-                if (!function->isGraphFunction() || is_original(function->name())) continue;
-                auto& graph = *toGraphFunction(*function).graph();
-                // All are found before any is replaced: what the kernels write is no change to the model.
-                std::vector<std::pair<Value*, Match>> matches;
-                find_in(graph.block(), matcher, result,
-                        [&](Value* value, const Match& match) { matches.emplace_back(value, match); });
-                if (!matches.empty()) keep_original(named.value, function->name());
-                std::map<Value*, Value*> replaced;
-                for (auto& [value, match] : matches) {
-                    for (auto& [of_pattern, bound] : match.values)
-                        if (const auto now = replaced.find(bound); now != replaced.end()) bound = now->second;
-                    replaced[value] = put_in(graph, match, pattern, value, hub, arguments, reference);
-                    places.push_back((named.name.empty() ? "" : named.name + ".") + function->name() + "[" +
-                                     std::to_string(places.size()) + "]");
+        const auto results = results_of(pattern, offered);
+        const bool nothing_to_find = std::any_of(results.begin(), results.end(), [](const Value* result) {
+            return result->node()->kind() == prim::Param || constant_of(result);
+        });
+        if (nothing_to_find) continue;
+        Matcher matcher(reference, pattern, results);
+        for (const auto& place : m_places) {
+            // All are found before any is replaced: what the kernels write is no change to the model. Nor is
+            // it searched, so it has no numbers.
+            auto matches = matcher.find_in(*place.graph);
+            Numbers& numbers = *m_numbers.at(place.graph);
+            std::erase_if(matches, [&](const Match& match) { return !numbers.of(match.results.front()); });
+            if (matches.empty()) continue;
+            keep_original(place.module, place.method);
+            std::map<Value*, Value*> replaced;
+            for (auto& match : matches) {
+                for (auto& [of_pattern, bound] : match.values)
+                    if (const auto now = replaced.find(bound); now != replaced.end()) bound = now->second;
+                auto report = std::make_shared<PatternMatch>();
+                report->row = (place.path.empty() ? "" : place.path + ".") + place.method + "[" +
+                              std::to_string(m_count++) + "]";
+                report->module = place.path;
+                report->method = place.method;
+                report->layer = layer;
+                report->attributes = sources_of(match, *place.graph);
+                for (const Value* result : match.results)
+                    report->results.push_back(numbers.of(result).value());
+                for (const Value* argument : pattern.inputs().slice(1)) {
+                    const auto bound = match.values.find(argument);
+                    report->arguments.push_back(bound == match.values.end() ? std::nullopt
+                                                                            : numbers.of(bound->second));
                 }
-                if (!matches.empty()) EliminateDeadCode(graph.block());
+                const auto given_results = put_in(*place.graph, match, pattern, hub, arguments, reference);
+                for (std::size_t i = 0; i < given_results.size(); ++i) {
+                    match.results[i]->replaceAllUsesAfterNodeWith(match.last, given_results[i]);
+                    replaced[match.results[i]] = given_results[i];
+                    numbers.stands_for(given_results[i], match.results[i]);
+                }
+                found.push_back(std::move(report));
             }
+            EliminateDeadCode(place.graph->block());
+            numbers.keep_only_those_in(*place.graph);
         }
     }
-    return places;
+    return found;
 }
 
 }  // namespace kernels::torchscript

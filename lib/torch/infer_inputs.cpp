@@ -1,5 +1,7 @@
 // Arguments for a model that nobody gave any.
 #include <caffe2/serialize/inline_container.h>
+#include <torch/csrc/jit/api/function_impl.h>
+#include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/csrc/jit/serialization/import_read.h>
 
@@ -7,6 +9,7 @@
 #include <set>
 
 #include "input_cases.hpp"
+#include "kept_state.hpp"
 #include "kernels/torch/kernelize.hpp"
 #include "kernels/torch/verify.hpp"
 #include "tensors_in.hpp"
@@ -34,8 +37,35 @@ at::Tensor make(const Form& form) {
     return at::randn(form.sizes).to(form.dtype);
 }
 
+// What freezing made constants of, those that are looked up in first.
+struct Constants {
+    std::vector<at::Tensor> tables;
+    std::vector<at::Tensor> weights;
+};
+
+void collect_constants(const torch::jit::Block* block, Constants& found) {
+    for (const torch::jit::Node* node : block->nodes()) {
+        for (const torch::jit::Block* inner : node->blocks())
+            collect_constants(inner, found);
+        for (const torch::jit::Value* input : node->inputs()) {
+            const auto value = torch::jit::toIValue(input);
+            if (!value || !value->isTensor() || !value->toTensor().defined()) continue;
+            const bool table = node->kind() == c10::aten::embedding && input == node->input(0);
+            (table ? found.tables : found.weights).push_back(value->toTensor());
+        }
+    }
+}
+
+Constants constants_of(const Module& model, const std::string& method) {
+    Constants found;
+    const auto& function = model.get_method(method).function();
+    if (function.isGraphFunction())
+        collect_constants(torch::jit::toGraphFunction(function).graph()->block(), found);
+    return found;
+}
+
 // The numbers of rows of the model's embeddings, most first, and 2 for flags.
-std::vector<int64_t> bounds(const Module& model) {
+std::vector<int64_t> bounds(const Module& model, const std::string& method) {
     std::set<int64_t, std::greater<>> rows{2};
     for (const auto& module : model.modules()) {
         const auto name = module.type()->name();
@@ -44,18 +74,20 @@ std::vector<int64_t> bounds(const Module& model) {
         const auto weight = module.attr("weight");
         if (weight.isTensor() && weight.toTensor().dim() == 2) rows.insert(weight.toTensor().size(0));
     }
+    for (const auto& table : constants_of(model, method).tables)
+        if (table.dim() == 2) rows.insert(table.size(0));
     return {rows.begin(), rows.end()};
 }
 
 // What torch.jit.trace noted about its example: shapes and dtypes, no values.
-std::optional<Values> traced_inputs(const std::filesystem::path& archive) {
+std::optional<Values> traced_inputs(const std::filesystem::path& archive, const std::string& method) {
     try {
         caffe2::serialize::PyTorchStreamReader reader(archive.string());
         if (!reader.hasRecord("traced_inputs.pkl")) return std::nullopt;
         const auto inputs = torch::jit::readArchiveAndTensors(
             "traced_inputs", "", "traced_inputs/", std::nullopt, std::nullopt, std::nullopt, reader);
         const auto dict = inputs.toGenericDict();
-        const auto found = dict.find("forward");
+        const auto found = dict.find(method);
         if (found == dict.end()) return std::nullopt;
         return found->value().toListRef().vec();
     } catch (const std::exception&) {
@@ -72,10 +104,10 @@ bool all_finite(const c10::IValue& value) {
 
 enum class Answer { fails, runs, finite };
 
-Answer attempt(Module& model, const Values& inputs) {
+Answer attempt(Module& model, const std::string& method, const Values& inputs) {
     try {
         const torch::jit::GraphOptimizerEnabledGuard no_optimization(false);
-        return all_finite(run_forward(model, inputs)) ? Answer::finite : Answer::runs;
+        return all_finite(run_method(model, method, inputs)) ? Answer::finite : Answer::runs;
     } catch (const std::exception&) {
         return Answer::fails;
     }
@@ -84,11 +116,12 @@ Answer attempt(Module& model, const Values& inputs) {
 // The best inputs seen so far.
 class Search {
   public:
-    explicit Search(Module& model) : m_model(model) {}
+    Search(Module& model, std::string method) : m_model(model), m_method(std::move(method)), m_state(model) {}
     /// Whether the search is over.
     bool consider(Values inputs) {
         if (++m_tries > most_tries) return true;
-        const Answer answer = attempt(m_model, inputs);
+        const Answer answer = attempt(m_model, m_method, inputs);
+        m_state.restore();
         if (answer == Answer::fails || (answer == Answer::runs && m_best)) return false;
         m_best = std::move(inputs);
         return answer == Answer::finite;
@@ -97,6 +130,8 @@ class Search {
 
   private:
     Module& m_model;
+    std::string m_method;
+    KeptState m_state;
     std::optional<Values> m_best;
     std::size_t m_tries = 0;
 };
@@ -107,9 +142,9 @@ bool is_mask(const std::string& name) {
 
 // Tensors of the shapes that the trace noted, with values that suit: masks are all ones, indices are in
 // range.
-std::optional<Values> like_traced(Module& model, const Values& noted) {
-    const auto schema = model.get_method("forward").function().getSchema();
-    Search search(model);
+std::optional<Values> like_traced(Module& model, const std::string& method, const Values& noted) {
+    const auto schema = model.get_method(method).function().getSchema();
+    Search search(model, method);
     const auto with_bound = [&](int64_t bound) {
         Values inputs;
         for (std::size_t i = 0; i < noted.size(); ++i) {
@@ -125,7 +160,7 @@ std::optional<Values> like_traced(Module& model, const Values& noted) {
         return inputs;
     };
     try {
-        for (const auto bound : bounds(model)) {
+        for (const auto bound : bounds(model, method)) {
             if (search.consider(with_bound(bound))) break;
         }
     } catch (const std::length_error&) {
@@ -134,8 +169,8 @@ std::optional<Values> like_traced(Module& model, const Values& noted) {
     return std::move(search).best();
 }
 
-// Forms that the shapes of the model's parameters suggest, likely ones first.
-std::vector<Form> suggested_forms(const Module& model) {
+// Forms that the shapes of the model's weights suggest, likely ones first.
+std::vector<Form> suggested_forms(const Module& model, const std::string& method) {
     std::vector<Form> forms;
     const auto add = [&](Form form) {
         const bool known = std::any_of(forms.begin(), forms.end(), [&](const Form& other) {
@@ -144,9 +179,13 @@ std::vector<Form> suggested_forms(const Module& model) {
         if (!known) forms.push_back(std::move(form));
     };
     auto dtype = at::kFloat;
-    for (const auto& parameter : model.named_parameters()) {
-        const at::Tensor& weight = parameter.value;
-        if (!weight.is_floating_point()) continue;
+    std::vector<at::Tensor> weights;
+    for (const auto& parameter : model.named_parameters())
+        weights.push_back(parameter.value);
+    const auto constants = constants_of(model, method).weights;
+    weights.insert(weights.end(), constants.begin(), constants.end());
+    for (const auto& weight : weights) {
+        if (!weight.is_floating_point() || weight.dim() == 0) continue;
         dtype = weight.scalar_type();
         const int64_t width = weight.dim() > 0 ? weight.size(-1) : 1;
         if (weight.dim() == 4) {
@@ -161,7 +200,7 @@ std::vector<Form> suggested_forms(const Module& model) {
         }
     }
     std::vector<Form> all;
-    for (const auto bound : bounds(model)) {
+    for (const auto bound : bounds(model, method)) {
         if (bound > 2 || forms.empty()) all.push_back({{2, 16}, at::kLong, bound});
     }
     all.insert(all.end(), forms.begin(), forms.end());
@@ -170,8 +209,8 @@ std::vector<Form> suggested_forms(const Module& model) {
     return all;
 }
 
-std::optional<Values> by_trying(Module& model) {
-    const auto schema = model.get_method("forward").function().getSchema();
+std::optional<Values> by_trying(Module& model, const std::string& method) {
+    const auto schema = model.get_method(method).function().getSchema();
     Values inputs;
     std::vector<std::size_t> tensors;
     for (std::size_t i = 1; i < schema.arguments().size(); ++i) {
@@ -194,8 +233,8 @@ std::optional<Values> by_trying(Module& model) {
             return std::nullopt;
         }
     }
-    const auto forms = suggested_forms(model);
-    Search search(model);
+    const auto forms = suggested_forms(model, method);
+    Search search(model, method);
     const auto try_forms = [&](const std::vector<std::size_t>& choice) {
         for (std::size_t i = 0; i < tensors.size(); ++i)
             inputs[tensors[i]] = make(forms[choice[i]]);
@@ -219,15 +258,15 @@ std::optional<Values> by_trying(Module& model) {
 }  // namespace
 
 std::optional<Values> infer_inputs(const Module& given, const std::filesystem::path& archive,
-                                   std::uint64_t seed) {
+                                   std::uint64_t seed, const std::string& method) {
     at::manual_seed(seed);
     // Running a model keeps compiled copies of its graphs: those of the given one must still be free to
     // change.
     Module model = with_own_code(given);
-    if (const auto noted = traced_inputs(archive)) {
-        if (auto inputs = like_traced(model, *noted)) return inputs;
+    if (const auto noted = traced_inputs(archive, method)) {
+        if (auto inputs = like_traced(model, method, *noted)) return inputs;
     }
-    return by_trying(model);
+    return by_trying(model, method);
 }
 
 }  // namespace kernels::torchscript

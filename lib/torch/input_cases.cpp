@@ -217,11 +217,10 @@ std::vector<InputCase> layer_cases(const Values& arguments) {
     return cases;
 }
 
-std::vector<InputCase> model_cases(const Values& arguments, bool dtypes, bool values) {
+std::vector<InputCase> model_cases(const Values& arguments, bool dtypes) {
     std::vector<InputCase> cases;
     const auto tensors = tensors_in(arguments);
     if (tensors.empty()) return cases;
-    if (values && floating_dtype(arguments)) add_values(arguments, cases);
     const at::Tensor& first = tensors.front();
     if (first.dim() >= 1) {
         const bool is_last = first.dim() == 1;

@@ -36,9 +36,8 @@ std::optional<at::ScalarType> floating_dtype(const std::vector<c10::IValue>& arg
 /// What a layer must compute as its original does, made from arguments that it was called with.
 std::vector<InputCase> layer_cases(const std::vector<c10::IValue>& arguments);
 
-/// The same for whole models: sizes, a layout and, with `dtypes`, other dtypes; values stay of the kind
-/// given, or with `values` become those of layers.
-std::vector<InputCase> model_cases(const std::vector<c10::IValue>& arguments, bool dtypes, bool values);
+/// The same for whole models: sizes, layouts and, with `dtypes`, other dtypes; values stay of the kind given.
+std::vector<InputCase> model_cases(const std::vector<c10::IValue>& arguments, bool dtypes);
 
 /// Whether the original's result for a case is of the shape and dtype that its result for the known inputs
 /// lets expect. It is not where tracing fixed a size or dtype in the graph; such a case tells nothing.

@@ -214,9 +214,14 @@ class Rewriter {
              const Obstacles& obstacles)
         : m_found(found), m_options(options), m_chooser(chooser), m_obstacles(obstacles) {}
 
-    runtime::Manifest run() {
-        runtime::Manifest manifest{
-            TORCH_VERSION, m_chooser.device().type(), m_options.mode.to_string(), {}, {}, m_chooser.target()};
+    KernelizeReport run() {
+        KernelizeReport manifest{{TORCH_VERSION,
+                                  m_chooser.device().type(),
+                                  m_options.mode.to_string(),
+                                  {},
+                                  {},
+                                  m_chooser.target()},
+                                 {}};
         std::optional<std::string>
             inside;  // a module that was replaced: what it holds is not called any more
         for (const auto& one : m_found) {
@@ -262,8 +267,8 @@ class Rewriter {
 };
 
 // Replaces what has the form of the binding's reference layers.
-void replace_by_pattern(Module& model, const project::Binding& binding, const KernelizeOptions& options,
-                        KernelChooser& chooser, runtime::Manifest& manifest) {
+void replace_by_pattern(PatternSearch& search, const project::Binding& binding,
+                        const KernelizeOptions& options, KernelChooser& chooser, KernelizeReport& manifest) {
     const KernelChoice& choice = chooser.choose(binding.layer);
     auto row = row_for("", binding.layer, choice);
     if (choice.kernel == nullptr) {
@@ -280,12 +285,12 @@ void replace_by_pattern(Module& model, const project::Binding& binding, const Ke
         reason = "nothing in the model has the form of a layer of " + binding.pattern->string();
         for (const auto& reference : reference_layers(binding)) {
             try {
-                for (auto& place :
-                     replace_matches(model, reference, kernel.layer, kernel.plan, given_by(&binding))) {
-                    auto matched = row_for(place, binding.layer, choice);
+                for (auto& match : search.replace(reference, kernel.layer, kernel.plan, given_by(&binding))) {
+                    auto matched = row_for(match->row, binding.layer, choice);
                     replaced(matched, kernel, manifest);
                     matched.reason = by_pattern;
                     manifest.layers.push_back(std::move(matched));
+                    manifest.matches.push_back(std::move(match));
                     found = true;
                 }
             } catch (const Error& error) {
@@ -349,7 +354,7 @@ bool unkernelize(Module& model) {
     return restored;
 }
 
-runtime::Manifest kernelize(Module& model, const KernelizeOptions& options) {
+KernelizeReport kernelize(Module& model, const KernelizeOptions& options) {
     require_no_conditions_on_patterns(options.bindings);
     KernelChooser chooser(options, device_of(parameters_of(model), options));
     warn_of_idle_bindings(model, options.bindings);
@@ -362,8 +367,9 @@ runtime::Manifest kernelize(Module& model, const KernelizeOptions& options) {
     found = find_layers(model, options, chooser.mapping());
     try {
         auto manifest = Rewriter(found, options, chooser, obstacles).run();
+        PatternSearch search(model);
         for (const auto& binding : options.bindings)
-            if (binding.pattern) replace_by_pattern(model, binding, options, chooser, manifest);
+            if (binding.pattern) replace_by_pattern(search, binding, options, chooser, manifest);
         const bool rewritten = std::any_of(manifest.layers.begin(), manifest.layers.end(),
                                            [](const auto& row) { return row.status == "replaced"; });
         if (restored || rewritten) renew_methods(model);

@@ -22,6 +22,27 @@ void copy_method(const Module& module, const Function& from, const std::string& 
     type->addMethod(made);
 }
 
+bool calls_replaced(const Block* block, std::set<const Function*>& seen);
+
+bool calls_replaced(const ClassTypePtr& type, const std::string& method, std::set<const Function*>& seen) {
+    if (type->findMethod(std::string(original_prefix) + method) != nullptr) return true;
+    const Function* function = type->findMethod(method);
+    if (function == nullptr || !function->isGraphFunction() || !seen.insert(function).second) return false;
+    return calls_replaced(toGraphFunction(*function).graph()->block(), seen);
+}
+
+bool calls_replaced(const Block* block, std::set<const Function*>& seen) {
+    for (const Node* node : block->nodes()) {
+        for (const Block* inner : node->blocks())
+            if (calls_replaced(inner, seen)) return true;
+        if (node->kind() != prim::CallMethod) continue;
+        const auto type = node->input(0)->type()->cast<ClassType>();
+        // Of an interface nothing is known.
+        if (!type || calls_replaced(type, node->s(attr::name), seen)) return true;
+    }
+    return false;
+}
+
 // One module of each class of the model.
 std::vector<Module> one_of_each_class(const Module& model) {
     std::set<const c10::ClassType*> seen;
@@ -39,9 +60,17 @@ bool is_original(std::string_view method) {
 }
 
 void keep_original(const Module& module, const std::string& method) {
-    const std::string kept = std::string(original_prefix) + method;
-    if (module.type()->findMethod(kept) != nullptr) return;
-    copy_method(module, module.type()->getMethod(method), kept);
+    if (has_original(module, method)) return;
+    copy_method(module, module.type()->getMethod(method), std::string(original_prefix) + method);
+}
+
+bool has_original(const Module& module, const std::string& method) {
+    return module.type()->findMethod(std::string(original_prefix) + method) != nullptr;
+}
+
+bool calls_replaced(const Module& module, const std::string& method) {
+    std::set<const Function*> seen;
+    return calls_replaced(module.type(), method, seen);
 }
 
 bool restore_original_forward(const Module& module) {

@@ -16,6 +16,12 @@ bool is_original(std::string_view method);
 /// already.
 void keep_original(const torch::jit::Module& module, const std::string& method);
 
+/// Whether a method of the module's class is kept.
+bool has_original(const torch::jit::Module& module, const std::string& method);
+
+/// Whether a method of the module comes to one whose original is kept, itself or through what it calls.
+bool calls_replaced(const torch::jit::Module& module, const std::string& method);
+
 /// Gives the module's class its own methods back; false when none is kept.
 bool restore_original_forward(const torch::jit::Module& module);
 

@@ -3,7 +3,11 @@
 #include <ATen/Context.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
+#include <set>
+
 #include "guarded_memory.hpp"
+#include "kept_state.hpp"
 #include "kernels/core/text.hpp"
 #include "tensors_in.hpp"
 
@@ -40,9 +44,9 @@ class FilledMemory {
     bool m_fill = at::globalContext().deterministicFillUninitializedMemory();
 };
 
-c10::IValue call(Module& module, const Values& arguments, std::uint64_t seed) {
+c10::IValue call(Module& module, const std::string& method, const Values& arguments, std::uint64_t seed) {
     at::manual_seed(seed);  // for dropout and the like
-    return module.get_method("forward")(arguments);
+    return module.get_method(method)(arguments);
 }
 
 bool all_finite(const c10::IValue& value) {
@@ -65,10 +69,8 @@ bool any_shares(const at::Tensor& one, const std::vector<at::Tensor>& others) {
 }
 
 // What a result shares memory with where the original's result does not.
-std::string shared_memory(const Pair& pair, const c10::IValue& actual, const Values& arguments,
-                          const c10::IValue& expected, const Values& original_arguments) {
-    const auto results = tensors_in({actual});
-    const auto originals = tensors_in({expected});
+std::string shared_memory(const Pair& pair, const std::vector<at::Tensor>& results, const Values& arguments,
+                          const std::vector<at::Tensor>& originals, const Values& original_arguments) {
     const auto inputs = tensors_in(arguments);
     const auto original_inputs = tensors_in(original_arguments);
     const auto weights = weights_of(pair.replaced);
@@ -105,65 +107,71 @@ std::string changed_arguments(const Values& before, const Values& by_replaced, c
     return {};
 }
 
-// Weights as they were before a call.
-class Snapshot {
-  public:
-    explicit Snapshot(const Module& module) : m_module(module) {
-        for (const auto& item : module.named_attributes(true)) {
-            if (item.value.isTensor() && item.value.toTensor().defined())
-                m_before.emplace_back(item.name, exact_copy(item.value.toTensor()));
-        }
-    }
-    /// The name of the first that is another now; empty when none is.
-    std::string changed() const {
-        std::size_t i = 0;
-        for (const auto& item : m_module.named_attributes(true)) {
-            if (!item.value.isTensor() || !item.value.toTensor().defined()) continue;
-            if (i == m_before.size() || m_before[i].first != item.name) return item.name;
-            if (!same_bytes(m_before[i++].second, item.value.toTensor())) return item.name;
-        }
-        return {};
-    }
+using Changes = std::vector<KeptState::Change>;
 
-  private:
-    const Module& m_module;
-    std::vector<std::pair<std::string, at::Tensor>> m_before;
+// What the call of the original left.
+struct OriginalCall {
+    Values arguments;                 // after it
+    std::vector<at::Tensor> results;  // may share memory with the state, which is given back
+    Changes changes;                  // of its state
 };
 
 // What two calls of the replacement left.
 struct Calls {
-    Values arguments;  // of the first, after it
-    c10::IValue first;
-    c10::IValue first_as_given;  // a copy from before the second call
+    Values arguments;   // of the first, after it
+    c10::IValue first;  // copies from before any other call
     c10::IValue second;
-    std::string changed_weight;
+    std::vector<at::Tensor> first_results;  // what was given, as it is in the end
+    std::vector<at::Tensor> second_results;
+    std::string other_state;
     bool damage = false;
 };
 
+bool changes_parameters(const Changes& changes) {
+    return std::any_of(changes.begin(), changes.end(), [](const auto& change) { return change.parameter; });
+}
+
+// What the replacement's call made of the state, against what the original's call made of it.
+std::string other_state(const KeptState& replaced, const Changes& by_original,
+                        const CompareOptions& options) {
+    std::set<std::string> expected;
+    for (const auto& change : by_original) {
+        expected.insert(change.name);
+        const auto difference = compare(replaced.now(change.name), change.now, options);
+        if (!difference.within)
+            return "it leaves another " + change.name + " behind than the original: " + difference.problem;
+    }
+    for (const auto& change : replaced.changes()) {
+        if (!expected.contains(change.name))
+            return std::string("it changes its ") + (change.parameter ? "parameter " : "attribute ") +
+                   change.name + " in place";
+    }
+    return {};
+}
+
 // What is wrong although the result is right.
 std::string fault_beside_result(const Pair& pair, const InputCase& one, const Calls& calls,
-                                const c10::IValue& expected, const Values& for_original,
+                                const OriginalCall& original, const c10::IValue& expected,
                                 const CompareOptions& rules) {
     if (calls.damage) return "it writes outside of the memory of its tensors";
-    if (!calls.changed_weight.empty())
-        return "it changes its parameter " + calls.changed_weight + " in place";
-    if (auto shared = shared_memory(pair, calls.first, calls.arguments, expected, for_original);
+    if (!calls.other_state.empty()) return calls.other_state;
+    if (auto shared =
+            shared_memory(pair, calls.first_results, calls.arguments, original.results, original.arguments);
         !shared.empty())
         return shared;
-    if (auto changed = changed_arguments(one.arguments, calls.arguments, for_original, {rules.tolerance});
+    if (auto changed =
+            changed_arguments(one.arguments, calls.arguments, original.arguments, {rules.tolerance});
         !changed.empty()) {
         return changed;
     }
     if (const auto repeated = compare(calls.second, expected, rules); !repeated.within)
         return "its result differs when it is called again: " + repeated.problem;
-    const auto before = tensors_in({calls.first_as_given});
-    const auto after = tensors_in({calls.first});
-    const auto second = tensors_in({calls.second});
+    const auto before = tensors_in({calls.first});
+    const auto& after = calls.first_results;
     const auto original_weights = weights_of(pair.original);
-    const auto originals = tensors_in({expected});
     for (std::size_t i = 0; i < before.size(); ++i) {
-        const bool constant = any_shares(originals[i], original_weights);
-        if (!same_bytes(before[i], after[i]) || (!constant && share(after[i], second[i])))
+        const bool constant = any_shares(original.results[i], original_weights);
+        if (!same_bytes(before[i], after[i]) || (!constant && share(after[i], calls.second_results[i])))
             return "calling it again changes the result that it gave before";
     }
     return {};
@@ -189,16 +197,15 @@ Module copy_of(const Module& module, std::optional<at::ScalarType> dtype) {
 }
 
 Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options) {
-    const Values for_original = with_tensors(one.arguments, exact_copy);
+    using Parameters = KeptState::Parameters;
+    OriginalCall original{with_tensors(one.arguments, exact_copy), {}, {}};
     Outcome outcome;
-    std::optional<Snapshot> weights;
     try {
-        if (options.watch_weights) weights.emplace(pair.original);
-        outcome.expected = call(pair.original, for_original, options.seed);
-        // Where the original changes weights itself, as a cache does, a kernel may as well.
-        const bool constant = weights && weights->changed().empty();
-        weights.reset();
-        if (constant) weights.emplace(pair.replaced);
+        const KeptState state(pair.original, options.watch_weights ? Parameters::kept : Parameters::not_kept);
+        const auto result = call(pair.original, pair.method, original.arguments, options.seed);
+        original.results = tensors_in({result});
+        outcome.expected = with_tensors(result, exact_copy);
+        original.changes = state.changes();
     } catch (const std::exception& failure) {
         outcome.kind = Outcome::Kind::left_out;
         outcome.problem = cause_of(failure);
@@ -215,12 +222,17 @@ Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options) {
             const auto in_double = [](const at::Tensor& tensor) {
                 return tensor.is_floating_point() ? tensor.to(at::kDouble) : tensor.clone();
             };
-            exact = call(*pair.exact, with_tensors(one.arguments, in_double), options.seed);
+            const KeptState state(*pair.exact);
+            exact = call(*pair.exact, pair.method, with_tensors(one.arguments, in_double), options.seed);
+            exact = with_tensors(*exact, exact_copy);
         } catch (const std::exception&) {  // its code names a dtype; then there is nothing more exact
         }
     }
     const CompareOptions rules{options.tolerance, exact ? &*exact : nullptr, one.usual_layout,
                                options.whole_model};
+    // Where the original changes parameters itself, a kernel may as well.
+    const bool watch = options.watch_weights && !changes_parameters(original.changes);
+    KeptState state(pair.replaced, watch ? Parameters::kept : Parameters::not_kept);
     Calls calls;
     try {
         const GuardedMemory guarded;
@@ -228,22 +240,26 @@ Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options) {
         const Values again = with_tensors(one.arguments, exact_copy);
         {
             const FilledMemory filled;
-            calls.first = call(pair.replaced, calls.arguments, options.seed);
+            const auto result = call(pair.replaced, pair.method, calls.arguments, options.seed);
+            calls.first_results = tensors_in({result});
+            calls.first = with_tensors(result, exact_copy);
         }
-        calls.first_as_given = with_tensors(calls.first, exact_copy);
-        if (weights) calls.changed_weight = weights->changed();
-        calls.second = call(pair.replaced, again, options.seed);
+        calls.other_state =
+            other_state(state, original.changes, {options.tolerance, nullptr, false, options.whole_model});
+        state.restore();
+        const auto result = call(pair.replaced, pair.method, again, options.seed);
+        calls.second_results = tensors_in({result});
+        calls.second = with_tensors(result, exact_copy);
         calls.damage = GuardedMemory::damaged();
     } catch (const std::exception& failure) {
         outcome.kind = one.may_be_refused ? Outcome::Kind::refused : Outcome::Kind::differs;
         outcome.problem = "it fails where the original does not: " + cause_of(failure);
         return outcome;
     }
-    const auto found = compare(calls.first_as_given, outcome.expected, rules);
+    const auto found = compare(calls.first, outcome.expected, rules);
     outcome.largest = found.largest;
-    outcome.problem = found.within
-                          ? fault_beside_result(pair, one, calls, outcome.expected, for_original, rules)
-                          : "its result differs: " + found.problem;
+    outcome.problem = found.within ? fault_beside_result(pair, one, calls, original, outcome.expected, rules)
+                                   : "its result differs: " + found.problem;
     if (!outcome.problem.empty()) outcome.kind = Outcome::Kind::differs;
     return outcome;
 }

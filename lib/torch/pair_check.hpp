@@ -16,6 +16,7 @@ struct Pair {
     torch::jit::Module original;
     torch::jit::Module replaced;
     std::optional<torch::jit::Module> exact;  ///< the original in float64
+    std::string method = "forward";
 };
 
 struct Outcome {

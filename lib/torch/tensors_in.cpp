@@ -98,12 +98,20 @@ bool same_bytes(const at::Tensor& one, const at::Tensor& other) {
            (a.nbytes() == 0 || std::memcmp(a.data_ptr(), b.data_ptr(), a.nbytes()) == 0);
 }
 
+void give_bytes(const at::Tensor& tensor, const at::Tensor& copy) {
+    const bool strided = tensor.layout() == at::kStrided && tensor.has_storage();
+    if (tensor.sizes() != copy.sizes() || (strided && tensor.storage().nbytes() < copy.nbytes())) {
+        tensor.unsafeGetTensorImpl()->shallow_copy_from(exact_copy(copy).getIntrusivePtr());  // was resized
+    } else if (!same_bytes(tensor, copy)) {
+        const bool alike = copies_whole(tensor) && tensor.storage().nbytes() == copy.storage().nbytes();
+        alike ? bytes_of(tensor.detach()).copy_(bytes_of(copy)) : tensor.detach().copy_(copy);
+    }
+}
+
 std::vector<at::Tensor> weights_of(const torch::jit::Module& module) {
     std::vector<at::Tensor> weights;
-    for (const auto& attribute : module.named_attributes(true)) {
-        if (attribute.value.isTensor() && attribute.value.toTensor().defined())
-            weights.push_back(attribute.value.toTensor());
-    }
+    for (const auto& attribute : module.named_attributes(true))
+        collect(attribute.value, weights);
     return weights;
 }
 

@@ -23,7 +23,10 @@ at::Tensor exact_copy(const at::Tensor& tensor);
 /// Whether all bytes of the two tensors' storages are equal, those between the elements too.
 bool same_bytes(const at::Tensor& one, const at::Tensor& other);
 
-/// The parameters, buffers and tensor attributes of a module and all that are in it.
+/// Makes a tensor equal to `copy`, which exact_copy made of it before.
+void give_bytes(const at::Tensor& tensor, const at::Tensor& copy);
+
+/// The tensors in the parameters, buffers and attributes of a module and all that are in it.
 std::vector<at::Tensor> weights_of(const torch::jit::Module& module);
 
 /// Converts the floating tensors of a module (parameters, buffers, attributes) in place.

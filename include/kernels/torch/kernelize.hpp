@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -78,6 +79,14 @@ struct KernelizeOptions {
 /// The reason in the report of a layer that was replaced because a part of a graph has its form.
 inline constexpr const char* by_pattern = "matched by pattern";
 
+struct PatternMatch;
+
+/// What kernelize() did: the manifest to save with the model.
+struct KernelizeReport : runtime::Manifest {
+    /// What was matched by pattern, for verify().
+    std::vector<std::shared_ptr<const PatternMatch>> matches;
+};
+
 /// Rewrites `module` in place: the forward of every layer with a kernel becomes the kernel repository's own
 /// layer source, compiled by TorchScript. Scripted and traced models are both taken. Always begins with the
 /// original forwards: kernelizing again, for another mode say, does not build on the last time, and with
@@ -87,7 +96,7 @@ inline constexpr const char* by_pattern = "matched by pattern";
 /// where the mapping has that. The kernels' libraries are loaded into this process. Modules of one class that
 /// are bound differently get classes of their own. What the layers of a binding with a pattern compute is
 /// looked for in all graphs, and replaced wherever it is found; who does that should compare with the
-/// original.
+/// original: see verify().
 ///
 /// Returns a report, which is also the manifest to save with the model: every layer in the order of the
 /// module tree, those matched by a pattern last, with repository, commit, variant and mode, replaced or kept
@@ -96,7 +105,7 @@ inline constexpr const char* by_pattern = "matched by pattern";
 /// and what resolving and loading throw; the module then has its original forwards, or is as it was.
 ///
 /// Methods that were taken from the module before (torch::jit::Method) are invalid afterwards.
-runtime::Manifest kernelize(torch::jit::Module& module, const KernelizeOptions& options);
+KernelizeReport kernelize(torch::jit::Module& module, const KernelizeOptions& options);
 
 /// Gives every layer its original forward back; false when the model is not kernelized. Methods that were
 /// taken before are invalid afterwards.

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/runtime/manifest.hpp"
 #include "kernels/torch/compare.hpp"
+#include "kernels/torch/kernelize.hpp"
 
 namespace kernels::torchscript {
 
@@ -21,6 +21,8 @@ struct VerifyOptions {
     bool made_up = false;
     Tolerance tolerance;
     std::uint64_t seed = 0;
+    /// The model's file, where there is one: it may hold what the exported methods were traced with.
+    std::filesystem::path archive;
     /// Told what is about to run ("blocks.0.norm, large values"), for the message when a kernel crashes.
     std::function<void(const std::string&)> before;
 };
@@ -28,6 +30,7 @@ struct VerifyOptions {
 /// What was found about the model (module is empty) or one of its replaced layers.
 struct Verdict {
     std::string module;
+    std::string method;  ///< of the model, besides forward
     std::string layer;
     double largest = 0;              ///< difference on the model's own inputs
     std::string problem;             ///< what is wrong; empty when nothing is
@@ -38,39 +41,47 @@ struct Verdict {
 
 struct Verification {
     Verdict model;
-    std::vector<Verdict> layers;  ///< replaced layers, in the manifest's order
+    std::vector<Verdict> layers;  ///< replaced layers, in the manifest's order; without any nothing was run
+    /// The model's exported methods besides forward that come to a replaced layer. One for which no inputs
+    /// can be made has a note that says so.
+    std::vector<Verdict> methods;
     bool passed() const;
 };
 
 /// Runs both models on the inputs, and every replaced layer beside its original on what the original layer
 /// gets there and on inputs made from that: other values (normal, large, small, zero, NaN and infinity),
 /// other sizes down to no rows, layouts that are not contiguous, float32 and bfloat16, other weights, and a
-/// second call. A layer that the model does not call there runs on inputs made for it alone; where none can
-/// be made, it does not pass. With layers that were found by pattern, the whole models run on other values
-/// and sizes.
+/// second call. What was matched by pattern is run likewise: the reference layer beside its replacement, with
+/// the weights and the inputs of the match. A layer that the model does not come to there runs on inputs made
+/// for it alone; where none can be made, it does not pass. With matches, the whole models run on other sizes
+/// as well. Exported methods run as forward does, on inputs of the forms that were traced or on ones found by
+/// trying. `original` is a copy from before kernelize().
 ///
 /// A result must be equal within the tolerance, with the same shape, dtype and strides and NaN and infinity
 /// at the same places; arguments and weights must not be changed, results must not share memory with them
 /// where the original's do not, memory that the kernel does not write must not be seen. What only the
-/// original refuses, or is fixed to by tracing, is left out. The models are not changed but for `original`,
-/// whose graphs tell of calls afterwards.
+/// original refuses, or is fixed to by tracing, is left out. Every call begins with the buffers and other
+/// state that the models came with, and must leave behind what the original's call leaves. The models are not
+/// changed but for `original`, whose graphs tell of calls afterwards.
 ///
 /// Throws Error(failed) when the original fails on the inputs.
 Verification verify(torch::jit::Module& original, torch::jit::Module& kernelized,
-                    const runtime::Manifest& manifest, const VerifyOptions& options);
+                    const KernelizeReport& report, const VerifyOptions& options);
 
 /// Runs forward on copies of the inputs, without gradients. Throws Error(failed) with the cause alone, not
 /// TorchScript's traceback.
 c10::IValue run_forward(torch::jit::Module& model, const std::vector<c10::IValue>& inputs);
+c10::IValue run_method(torch::jit::Module& model, const std::string& method,
+                       const std::vector<c10::IValue>& inputs);
 
 /// A copy of the model whose code can be changed apart; parameters are shared, not copied.
 torch::jit::Module with_own_code(const torch::jit::Module& model);
 
-/// Arguments for the model's forward: of the shapes and dtypes that tracing left in the archive, else found
-/// by trying what the parameters' shapes suggest. Whole numbers are indices that every embedding has. Nothing
-/// when none is found on which the model runs.
+/// Arguments for the model's forward, or another method: of the shapes and dtypes that tracing left in the
+/// archive, else found by trying what the parameters' shapes suggest. Whole numbers are indices that every
+/// embedding has. Nothing when none is found on which the model runs.
 std::optional<std::vector<c10::IValue>> infer_inputs(const torch::jit::Module& model,
-                                                     const std::filesystem::path& archive,
-                                                     std::uint64_t seed);
+                                                     const std::filesystem::path& archive, std::uint64_t seed,
+                                                     const std::string& method = "forward");
 
 }  // namespace kernels::torchscript

@@ -86,6 +86,33 @@ class ModelFamiliesTest(harness.WorldTest):
                     for layer, count in layers.items():
                         self.assertEqual(text.count(f"{namespaces[0]}::{OPS[layer]}("), count, layer)
 
+    def test_frozen(self):
+        """Without its classes each model has the same layers, found by the forms of those of the unfrozen model."""
+        torch.ops.load_library(RUNTIME)
+        tokens = torch.load(self.folder / "tokens.pt")
+        # The kernel's epsilon is an attribute of the layer, and in traced code a constant: by the binding's attributes.
+        patterns = {"llama": {"RMSNorm": "*RMSNorm", "SiLU": "*SiLUActivation"},
+                    "gemma": {"GemmaRMSNorm": "*RMSNorm", "GELUTanh": "*GELUTanh"},
+                    "bert": {"LayerNorm": "*.LayerNorm", "GELU": "*GELUActivation"}}
+        for family, layers in patterns.items():
+            for name, (_, tolerance) in DTYPES.items():
+                with self.subTest(family, dtype=name), torch.no_grad():
+                    model = f"{family}-{name}"
+                    torch.jit.freeze(torch.jit.load(self.folder / f"{model}.pt").eval()).save(self.folder / f"frozen-{model}.pt")
+                    options = [f"--pattern={layer}={self.folder / model}.pt:{glob}" for layer, glob in layers.items()]
+                    report = self.kernelize(f"frozen-{model}", *options, "--input", "tokens.pt")
+                    self.check_report(family, report["manifest"]["layers"])
+                    places = [row["module"] for row in report["manifest"]["layers"]]
+                    self.assertEqual(len(places), len(set(places)))
+                    self.assertEqual([row["module"] for row in report["verify"]["layers"]], places)
+                    for row in report["verify"]["layers"]:
+                        self.assertGreater(row["cases"], 0, row)
+                    with unittest.mock.patch.dict("os.environ", self.environment):
+                        torch.ops.kernels.load(str(self.folder / f"frozen-{model}.k.pt"))
+                    expected = torch.jit.load(self.folder / f"{model}.pt")(tokens)
+                    actual = torch.jit.load(self.folder / f"frozen-{model}.k.pt")(tokens)
+                    self.assertLess((actual - expected).abs().max().item() / expected.abs().max().item(), tolerance)
+
     def test_verified(self):
         for model in ("phi-float32", "bert-bfloat16"):
             with self.subTest(model):

@@ -7,6 +7,7 @@ say. `dtypes` are those that a model must have for the fault to show once tracin
 import dataclasses
 
 ALL = ("float32", "bfloat16")
+FROZEN = ("frozen", "traced-frozen")  # without classes, made of scripted and of traced models
 
 
 @dataclasses.dataclass
@@ -16,26 +17,28 @@ class Trial:
     source: str
     fault: str | None
     dtypes: tuple[str, ...] = ALL
+    frozen: bool = True  # whether its fault can be in a frozen model
 
 
 trials: list[Trial] = []
 
 
-def layer(original, name, body, fault, *, arguments=("x",), attributes=(), result="torch.Tensor", dtypes=ALL):
+def layer(original, name, body, fault, *, arguments=("x",), attributes=(), result="torch.Tensor", dtypes=ALL, frozen=True):
     parameters = ", ".join(f"{argument}: torch.Tensor" for argument in arguments)
     lines = [f"class {original}{name}(nn.Module):", *(f"    {attribute}" for attribute in attributes),
              f"    def forward(self, {parameters}) -> {result}:", *(f"        {line}" for line in body)]
-    trials.append(Trial(original + name, original, "\n".join(lines) + "\n", fault, dtypes))
+    trials.append(Trial(original + name, original, "\n".join(lines) + "\n", fault, dtypes, frozen))
 
 
 def norm(name, op, fault=None, *, original="RMSNorm", eps="self.variance_epsilon", memory="torch.empty_like(x)",
          result="out", **more):
     layer(original, name, [f"out = {memory}", f"ops.{op}(out, x, self.weight, {eps})", f"return {result}"], fault,
-          attributes=("weight: torch.Tensor", "variance_epsilon: float"), **more)
+          attributes=("weight: torch.Tensor", "variance_epsilon: float") +
+          (("calls: torch.Tensor",) if original == "CountingNorm" else ()), **more)
 
 
-def add_norm(name, result, fault=None, *, residual="residual"):
-    layer("AddRMSNorm", name,
+def add_norm(name, result, fault=None, *, residual="residual", original="AddRMSNorm"):
+    layer(original, name,
           ["out = torch.empty_like(x)", "total = torch.empty_like(x)",
            f"ops.add_rms_norm(out, total, x, {residual}, self.weight, self.variance_epsilon)", f"return {result}"], fault,
           arguments=("x", "residual"), attributes=("weight: torch.Tensor", "variance_epsilon: float"),
@@ -63,8 +66,10 @@ norm("InDouble", "rms_norm_in_double")
 norm("RoundedOnce", "rms_norm_rounded_once")
 norm("Threads", "rms_norm_threads")
 norm("ContiguousOnly", "rms_norm_contiguous_only", dtypes=("float32",))
+norm("", "rms_norm", original="CountingNorm")
 norm("", "gemma_norm", original="GemmaNorm")
 add_norm("", "out, total")
+add_norm("", "total, out", original="AddFirst")
 layer_norm("", "layer_norm")
 layer_norm("OnePass", "layer_norm_one_pass")
 activation("SiluAndMul", "", "silu_and_mul")
@@ -89,6 +94,7 @@ norm("Clamped", "rms_norm_clamped", differs)
 norm("WrongAxis", "rms_norm_wrong_axis", differs)
 norm("Without1", "rms_norm_rounded_once", differs, original="GemmaNorm")
 add_norm("Swapped", "total, out", differs)
+add_norm("Last", "out, total", differs, original="AddFirst")
 add_norm("WithoutResidual", "out, total", differs, residual="torch.zeros_like(x)")
 layer_norm("Unbiased", "layer_norm_unbiased", differs)
 layer_norm("BiasTwice", "layer_norm", differs, result="out + self.bias")
@@ -127,6 +133,10 @@ activation("ReLU", "FirstMatrix", "relu_first_matrix", "result differs")
 norm("IntoInput", "rms_norm_into_input", "changes its argument 1 in place")
 norm("IntoWeight", "rms_norm_into_weight", "changes its parameter weight in place")
 norm("IsItsInput", "rms_norm", "shares memory with its argument 1|changes its argument 1 in place", result="x.copy_(out)")
+norm("CountsTwice", "rms_norm", "leaves another calls behind than the original", original="CountingNorm",
+     result="out + 0 * self.calls.add_(1).to(x.dtype)", frozen=False)
+norm("IntoBuffer", "rms_norm", "leaves another calls behind than the original", original="CountingNorm",
+     result="out + 0 * self.calls.zero_().to(x.dtype)", frozen=False)
 activation("ReLU", "ReturnsTheInput", "relu", "shares memory with its argument 1",
            result="x if bool((x >= 0).all()) else out")
 add_norm("ReturnsTheInput", "out, x", differs)

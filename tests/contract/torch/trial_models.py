@@ -23,6 +23,21 @@ class RMSNorm(nn.Module):
         return self.weight * x.to(dtype)
 
 
+class CountingNorm(nn.Module):
+    """Counts its calls in a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(WIDTH))
+        self.register_buffer("calls", torch.zeros(1))
+        self.variance_epsilon = 1e-6
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls.add_(1)
+        wide = x.to(torch.float32)
+        return self.weight * (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)).to(x.dtype)
+
+
 class GemmaNorm(nn.Module):
     def __init__(self):
         super().__init__()
@@ -46,6 +61,16 @@ class AddRMSNorm(nn.Module):
         wide = total.to(torch.float32)
         wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
         return self.weight * wide.to(x.dtype), total
+
+
+class AddFirst(AddRMSNorm):
+    """The sum comes first: what is computed last is the second result."""
+
+    def forward(self, x: torch.Tensor, residual: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        total = x + residual
+        wide = total.to(torch.float32)
+        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
+        return total, self.weight * wide.to(x.dtype)
 
 
 class LayerNorm(nn.Module):
@@ -121,12 +146,12 @@ class Residual(nn.Module):
         self.layer = layer
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        normed, total = self.layer(self.up(x), x)
-        return normed + total
+        one, other = self.layer(self.up(x), x)
+        return one - other
 
 
 class Unreached(nn.Module):
-    """forward does not call the layer; another method of the same model does."""
+    """forward does not call the layer."""
 
     def __init__(self, layer):
         super().__init__()
@@ -136,9 +161,54 @@ class Unreached(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.up(x)
 
+
+class Features(Unreached):
+    """Another method does, which is traced as well."""
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(self.up(x))
+
+
+class Exported(Unreached):
+    """Other methods of the same model do: one with inputs that can be made, one without."""
+
     @torch.jit.export
     def features(self, x: torch.Tensor) -> torch.Tensor:
         return self.layer(self.up(x))
+
+    @torch.jit.export
+    def listed(self, x: list[torch.Tensor]) -> torch.Tensor:
+        return self.features(x[0])
+
+    @torch.jit.export
+    def plain(self, x: list[torch.Tensor]) -> torch.Tensor:
+        return self.up(x[0])
+
+
+class Remembers(nn.Module):
+    """Everything that a model can remember, and a result that shows it."""
+
+    seen: list[torch.Tensor]
+    named: dict[str, torch.Tensor]
+
+    def __init__(self, layer):
+        super().__init__()
+        self.up = nn.Linear(WIDTH, WIDTH)
+        self.layer = layer
+        self.register_buffer("calls", torch.zeros(1))
+        self.register_buffer("total", torch.zeros(()))
+        self.steps = 0
+        self.seen = [torch.zeros(1)]
+        self.named = {"largest": torch.zeros(())}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls.add_(1)
+        self.steps += 1
+        self.total = self.total + x.mean()
+        self.seen.append(x)
+        self.named["largest"] = torch.maximum(self.named["largest"], x.max())
+        y = x + self.layer(self.up(x)) * self.calls + self.total + self.named["largest"]
+        return y * (self.steps + len(self.seen))
 
 
 class NeedsItsModel(nn.Module):
@@ -174,18 +244,25 @@ def main(folder: pathlib.Path, *names: str) -> None:
     torch.manual_seed(0)
     torch.jit.script(ManyArguments()).save(folder / "many-arguments.pt")
     torch.jit.script(Unreached(RMSNorm())).save(folder / "unreached.pt")
+    torch.jit.script(Exported(RMSNorm())).save(folder / "exported.pt")
+    torch.jit.trace_module(Features(RMSNorm()), {"forward": torch.randn(2, WIDTH), "features": torch.randn(5, 7, WIDTH)}).save(
+        folder / "exported-traced.pt")
     torch.jit.script(Unreached(NeedsItsModel())).save(folder / "unreachable.pt")
+    torch.jit.script(Remembers(RMSNorm())).save(folder / "remembers.pt")
     torch.save((torch.randn(2, WIDTH), torch.randn(2, WIDTH)), folder / "pair.pt")
     torch.save({"x": torch.randn(2, WIDTH)}, folder / "more.pt")
-    for layer in (RMSNorm, GemmaNorm, AddRMSNorm, LayerNorm, SiluAndMul, Gelu, GeluTanh, ReLU, Softmax, RotateHalf):
+    for layer in (RMSNorm, CountingNorm, GemmaNorm, AddRMSNorm, AddFirst, LayerNorm, SiluAndMul, Gelu, GeluTanh, ReLU, Softmax, RotateHalf):
         if names and layer.__name__ not in names:
             continue
-        around = {SiluAndMul: Gated, AddRMSNorm: Residual}.get(layer, Model)
+        around = {SiluAndMul: Gated, AddRMSNorm: Residual, AddFirst: Residual}.get(layer, Model)
         for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
             model = around(layer()).to(dtype).eval()
-            torch.jit.script(model).save(folder / f"{layer.__name__}-{name}-scripted.pt")
+            scripted = torch.jit.script(model)
+            scripted.save(folder / f"{layer.__name__}-{name}-scripted.pt")
+            torch.jit.freeze(scripted).save(folder / f"{layer.__name__}-{name}-frozen.pt")
             traced = torch.jit.trace(model, torch.randn(2, 16, WIDTH, dtype=dtype))
             traced.save(folder / f"{layer.__name__}-{name}-traced.pt")
+            torch.jit.freeze(traced).save(folder / f"{layer.__name__}-{name}-traced-frozen.pt")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 // line of JSON for each, {"loaded": true}, {"error": message} or {"signal": number}.
 //
 // --verify on many models: verify_probe KERNEL_REPOSITORY < lines of JSON
-// {"model": file, "layer": its class, "hub-layer": class in the kernel, "seed": number}; one line of JSON for
-// each.
+// {"model": file, "layer": its class, "hub-layer": class in the kernel, "seed": number, "pattern": file with
+// the reference layer}; one line of JSON for each.
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <torch/script.h>
@@ -30,16 +30,19 @@ nlohmann::json answer(const nlohmann::json& question, const std::string& reposit
     auto model = torchscript::load_model(path);
     const std::string layer = question.at("layer");
     torchscript::KernelizeOptions plan;
+    plan.device = layer::Device("cpu");
     plan.mapping = layer::KernelMapping{
         {layer, "cpu", layer::LocalLayerRepository{repository, question.at("hub-layer").get<std::string>()}}};
-    if (const auto arguments = question.find("arguments"); arguments != question.end()) {
-        plan.bindings.push_back(torchscript::use_kernel_forward_from_hub(layer, "*" + layer));
-        plan.bindings.back().arguments = arguments->get<std::vector<std::string>>();
+    if (question.contains("arguments") || question.contains("pattern")) {
+        auto binding = torchscript::use_kernel_forward_from_hub(layer, "*" + layer);
+        binding.arguments = question.value("arguments", std::vector<std::string>());
+        if (question.contains("pattern")) binding.pattern = question.at("pattern").get<std::string>();
+        plan.bindings.push_back(std::move(binding));
     }
     auto original = torchscript::with_own_code(model.module);
-    const auto manifest = torchscript::kernelize(model.module, plan);
+    const auto report = torchscript::kernelize(model.module, plan);
     nlohmann::json reply = {{"layers", nlohmann::json::array()}};
-    for (const auto& row : manifest.layers) {
+    for (const auto& row : report.layers) {
         if (row.status != "replaced") reply["kept"] = row.reason;
     }
     torchscript::VerifyOptions options;
@@ -48,7 +51,7 @@ nlohmann::json answer(const nlohmann::json& question, const std::string& reposit
     if (!inputs) throw Error(ErrorCode::failed, "no inputs can be inferred");
     options.inputs = std::move(*inputs);
     options.made_up = true;
-    const auto verification = torchscript::verify(original, model.module, manifest, options);
+    const auto verification = torchscript::verify(original, model.module, report, options);
     reply["passed"] = verification.passed();
     reply["model"] = {{"problem", verification.model.problem}, {"largest", verification.model.largest}};
     for (const auto& verdict : verification.layers) {

@@ -1,0 +1,46 @@
+// Running one original and its replacement on many inputs.
+#pragma once
+
+#include <torch/script.h>
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "kernels/torch/verify.hpp"
+#include "pair_check.hpp"
+
+namespace kernels::torchscript {
+
+/// With the original in float64, where that is not too large.
+Pair pair_of(const torch::jit::Module& original, const torch::jit::Module& replaced,
+             const std::string& method = "forward");
+
+class Verifier {
+  public:
+    explicit Verifier(const VerifyOptions& options) : m_options(options) {}
+
+    /// On these inputs. Throws Error(failed) when the original fails on them.
+    void own_inputs(Verdict& verdict, Pair& pair, const std::vector<c10::IValue>& arguments,
+                    const std::string& name, bool whole_model);
+    /// On inputs made from those of own_inputs, which must come before it.
+    void cases(Verdict& verdict, const Pair& pair, const std::vector<c10::IValue>& arguments,
+               bool whole_model);
+    /// Both for a layer; the second for the first of its kind only.
+    void layer(Verdict& verdict, Pair& pair, const std::vector<c10::IValue>& arguments,
+               const std::string& name);
+
+  private:
+    void take(Verdict& verdict, const Outcome& outcome, const InputCase& one);
+    void tell(const Verdict& verdict, const std::string& what) const {
+        const std::string model = verdict.method.empty() ? "the whole model" : "the method " + verdict.method;
+        if (m_options.before)
+            m_options.before((verdict.module.empty() ? model : verdict.module) + ", " + what);
+    }
+
+    const VerifyOptions& m_options;
+    std::set<std::string> m_kinds;
+    c10::IValue m_known;
+};
+
+}  // namespace kernels::torchscript
