@@ -10,7 +10,7 @@
 #include <cstring>
 #include <exception>
 
-#include "kernels/build/environment.hpp"
+#include "common/remedies.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
@@ -35,9 +35,9 @@ bool colour_for(const std::optional<std::string>& when, int stream) {
     return ::isatty(stream) == 1 && environment_variable("TERM").value_or("") != "dumb";
 }
 
-nlohmann::ordered_json to_json(const Error& error) {
+nlohmann::ordered_json to_json(const Error& error, const Arguments& arguments) {
     nlohmann::ordered_json body = {
-        {"code", to_string(error.code())}, {"message", error.what()}, {"hint", error.hint()}};
+        {"code", to_string(error.code())}, {"message", error.what()}, {"hint", hint_of(error, arguments)}};
     if (!error.details().empty()) body["details"] = error.details();
     for (const auto& [variant, reason, text] : error.builds())
         body["builds"].push_back({{"variant", variant}, {"reason", reason}, {"text", text}});
@@ -46,13 +46,13 @@ nlohmann::ordered_json to_json(const Error& error) {
             {{"kind", kind}, {"value", value}, {"variant", variant}, {"text", text}});
     }
     for (const auto& cause : error.causes())
-        body["causes"].push_back(to_json(cause));
+        body["causes"].push_back(to_json(cause, arguments));
     return body;
 }
 
-void print_error(const Error& error, bool json, bool colour) {
+void print_error(const Error& error, const Arguments& arguments, bool json, bool colour) {
     if (json) {
-        print_json({{"error", to_json(error)}});
+        print_json({{"error", to_json(error, arguments)}});
         return;
     }
     const char* const red = colour ? "\033[1;31m" : "";
@@ -60,7 +60,8 @@ void print_error(const Error& error, bool json, bool colour) {
     std::fprintf(stderr, "%serror:%s %s\n", red, plain, error.what());
     for (const auto& line : error.details())
         std::fprintf(stderr, "  %s\n", line.c_str());
-    if (!error.hint().empty()) std::fprintf(stderr, "hint: %s\n", error.hint().c_str());
+    if (const auto hint = hint_of(error, arguments); !hint.empty())
+        std::fprintf(stderr, "hint: %s\n", hint.c_str());
 }
 
 // --json before anything could be parsed: an error must be a document all the same.
@@ -105,15 +106,19 @@ hub::Settings Context::settings() const {
         settings.lock_timeout = std::chrono::seconds(std::min(*seconds, 1'000'000LL));
     }
     settings.cancel = &stop_requested;
-    settings.user_agent = [torch = arguments.value("--torch"), folder = arguments.value("--project")] {
+    settings.user_agent = [options = detect_options(arguments.value("--project").value_or("."))] {
         try {
-            const auto found = build::detect({torch, folder.value_or(".")});
+            const auto found = build::detect(options);
             return hub::user_agent(found.torch ? found.torch->version : "", found.target.backend.to_string());
         } catch (const Error&) {
             return hub::user_agent();  // a torch that is not there is the command's to report
         }
     };
     return settings;
+}
+
+build::DetectOptions Context::detect_options(const std::filesystem::path& folder) const {
+    return {arguments.value("--torch"), folder, "--torch"};
 }
 
 std::string Context::project_folder() const {
@@ -136,13 +141,13 @@ Session::Session(const Context& context)
 int run_program(int argc, const char* const* argv, Run run) {
     bool json = asks_for_json(argc, argv);
     bool colour = false;
+    Context context;
     try {
         struct sigaction action {};
         action.sa_handler = on_interrupt;
         ::sigaction(SIGINT, &action, nullptr);
         ::sigaction(SIGTERM, &action, nullptr);
         std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error of the write, as a full disk is
-        Context context;
         context.arguments = Arguments::parse(argc, argv);
         context.command_line.assign(argv + 1, argv + argc);
         const Arguments& arguments = context.arguments;
@@ -165,10 +170,10 @@ int run_program(int argc, const char* const* argv, Run run) {
             throw Error(ErrorCode::failed, "stdout: " + std::string(std::strerror(errno)));
         return status;
     } catch (const Error& error) {
-        print_error(error, json, colour);
+        print_error(error, context.arguments, json, colour);
         return exit_status(error.code());
     } catch (const std::exception& error) {
-        print_error(Error(ErrorCode::failed, error.what()), json, colour);
+        print_error(Error(ErrorCode::failed, error.what()), context.arguments, json, colour);
         return exit_status(ErrorCode::failed);
     }
 }

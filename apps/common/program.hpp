@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/arguments.hpp"
+#include "kernels/build/environment.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/hub/hub.hpp"
@@ -30,6 +31,8 @@ struct Context {
     hub::Settings settings() const;
     /// The folder that a project command works on: the positional argument, --project, or the current one.
     std::string project_folder() const;
+    /// How to look at this machine: with the torch of --torch, or the one that `folder` (a project's) uses.
+    build::DetectOptions detect_options(const std::filesystem::path& folder) const;
 };
 
 /// A connection to the Hub (or only to its cache, when offline) for one command.

@@ -100,7 +100,7 @@ torchscript::KernelizeOptions read_options(const Context& context, const std::op
         try {
             options.device = layer::Device(*device);
         } catch (const Error& error) {
-            throw Error(error.code(), "--device: " + std::string(error.what()), error.hint());
+            throw error.reworded("--device: " + std::string(error.what()));
         }
     }
     options.mode = layer::Mode::parse(arguments.value("--mode").value_or("inference"));
@@ -110,7 +110,7 @@ torchscript::KernelizeOptions read_options(const Context& context, const std::op
     if (session) options.hub = &session->hub();
     options.target = named_target(arguments.values("--target"));
     const std::string folder = arguments.value("--project").value_or(".");
-    options.detect = {arguments.value("--torch"), folder};
+    options.detect = context.detect_options(folder);
     if (arguments.has("--no-device-check")) options.device_check = layer::DeviceCheck::no;
 
     const bool self_contained = !arguments.values("--layer").empty() && !arguments.has("--project");

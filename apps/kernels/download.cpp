@@ -5,6 +5,7 @@
 
 #include "commands.hpp"
 #include "common/progress.hpp"
+#include "common/remedies.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/lock/failures.hpp"
@@ -107,7 +108,7 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
     }
 }
 
-[[noreturn]] void fail(const lock::DownloadResult& result) {
+[[noreturn]] void fail(const lock::DownloadResult& result, const Arguments& arguments) {
     std::vector<std::pair<Dependency, Error>> failed;
     for (const auto& [kernel, error] : result.failures)
         failed.emplace_back(kernel.dependency, error);
@@ -122,7 +123,8 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
         causes.push_back(error);
         for (const auto& line : error.details())
             details.push_back("  " + line);
-        if (error.hint() != first.hint()) details.push_back("  hint: " + error.hint());
+        const auto hint = hint_of(error, arguments);
+        if (hint != hint_of(first, arguments)) details.push_back("  hint: " + hint);
         // A failed verification must not hide behind a hub that was down.
         if (gravest != ErrorCode::verification &&
             (error.code() == ErrorCode::verification || exit_status(error.code()) > exit_status(gravest))) {
@@ -133,6 +135,7 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
                 std::to_string(failed.size()) + " of " +
                     std::to_string(failed.size() + result.builds.size()) + " kernels could not be downloaded",
                 first.hint(), std::move(details))
+        .with_remedies(first.remedies())
         .with_causes(std::move(causes));
 }
 
@@ -160,7 +163,7 @@ int run_download(const Context& context) {
     }
     // A failure is a document of its own: what did arrive is then found by the next run.
     if (result.failures.empty() || !context.json) report(context, result, session.hub().settings());
-    if (!result.failures.empty()) fail(result);
+    if (!result.failures.empty()) fail(result, context.arguments);
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "commands.hpp"
+#include "common/remedies.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/project/project.hpp"
 
@@ -43,9 +44,12 @@ std::vector<Fact> hub_facts(const Context& context) {
 
 int run_env(const Context& context) {
     const std::filesystem::path folder = context.project_folder();
-    const auto environment = build::detect({context.arguments.value("--torch"), folder});
+    const auto environment = build::detect(context.detect_options(folder));
     std::vector<Fact> facts = {{"kernels", KERNELS_VERSION, "this program"}};
-    std::vector<std::string> missing = environment.missing;
+    std::vector<std::string> missing;
+    for (const auto& [text, remedy] : environment.missing) {
+        missing.push_back(remedy ? with_options(text, std::span(&*remedy, 1), context.arguments) : text);
+    }
     facts.insert(facts.end(), environment.facts.begin(), environment.facts.end());
     const auto hub = hub_facts(context);
     facts.insert(facts.end(), hub.begin(), hub.end());

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "commands.hpp"
+#include "common/remedies.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/lock/download.hpp"
@@ -82,7 +83,7 @@ void require_builds(const lock::Lock& lock, const Context& context, const std::f
         details.emplace_back(failure.what());
         for (const auto& line : failure.details())
             details.push_back("  " + line);
-        details.push_back("  hint: " + failure.hint());
+        details.push_back("  hint: " + hint_of(failure, context.arguments));
     }
     throw Error(ErrorCode::no_build, std::to_string(failures.size()) + " builds are missing", {},
                 std::move(details))

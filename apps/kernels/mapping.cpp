@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "commands.hpp"
+#include "common/remedies.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/layer/resolve.hpp"
 #include "kernels/layer/selection.hpp"
@@ -55,7 +56,7 @@ Place place_for(build::Target target, const Arguments& arguments) {
         try {
             place.device = layer::Device(*named);
         } catch (const Error& error) {
-            throw Error(error.code(), std::string("--device: ") + error.what(), error.hint());
+            throw error.reworded(std::string("--device: ") + error.what());
         }
     }
     const std::string& type = place.device.type();
@@ -186,7 +187,7 @@ Json entry_to_json(const std::string& name, const layer::Device& device, layer::
     return document;
 }
 
-Json to_json(const Outcome& outcome) {
+Json to_json(const Outcome& outcome, const Arguments& arguments) {
     Json document = {{"layer", outcome.layer}, {"state", state_of(outcome)}};
     if (outcome.selection) {
         const auto& chosen = *outcome.selection.chosen;
@@ -203,7 +204,7 @@ Json to_json(const Outcome& outcome) {
     if (outcome.unusable != nullptr) document["why"] = outcome.why_unusable;
     if (outcome.missing) {
         document["why"] = outcome.missing->what();
-        document["hint"] = outcome.missing->hint();
+        document["hint"] = hint_of(*outcome.missing, arguments);
     }
     return document;
 }
@@ -248,8 +249,8 @@ void print_outcome(const Outcome& outcome, std::size_t width, const Context& con
                     outcome.kernel->folder.c_str());
     } else if (outcome.missing) {
         std::printf("%s%s: %s\n", indent.c_str(), state_of(outcome), outcome.missing->what());
-        if (!outcome.missing->hint().empty())
-            std::printf("%s  hint: %s\n", indent.c_str(), outcome.missing->hint().c_str());
+        if (const auto hint = hint_of(*outcome.missing, context.arguments); !hint.empty())
+            std::printf("%s  hint: %s\n", indent.c_str(), hint.c_str());
     }
 }
 
@@ -316,7 +317,7 @@ int run_mapping_show(const Context& context) {
         for (const auto& name : names) {
             const auto outcome = outcome_for(name, mapping, place, mode, cache);
             if (context.json) {
-                choice["layers"].push_back(to_json(outcome));
+                choice["layers"].push_back(to_json(outcome, arguments));
             } else {
                 print_outcome(outcome, width, context);
             }

@@ -1,6 +1,5 @@
 #include "targets.hpp"
 
-#include "kernels/build/environment.hpp"
 #include "kernels/build/selection.hpp"
 #include "kernels/core/log.hpp"
 
@@ -11,7 +10,7 @@ std::vector<build::Target> targets_from(const Context& context, const std::files
     for (const auto& spec : context.arguments.values("--target"))
         targets.push_back(build::Target::parse(spec));
     if (targets.empty())
-        targets.push_back(build::detect({context.arguments.value("--torch"), folder}).target);
+        targets.push_back(build::detect(context.detect_options(folder)).target);
     return targets;
 }
 

@@ -45,7 +45,7 @@ TorchInstallation explicit_torch(const std::string& text, const std::string& ori
 }
 
 Found find_torch(const DetectOptions& options) {
-    if (options.torch) return {explicit_torch(*options.torch, "--torch"), {}};
+    if (options.torch) return {explicit_torch(*options.torch, options.torch_origin), {}};
     if (const auto named = environment_variable("KERNELS_TORCH"))
         return {explicit_torch(*named, "KERNELS_TORCH"), {}};
     Found found;
@@ -117,10 +117,10 @@ void detect_torch(Environment& out, const Found& found) {
         }
         return;
     }
-    out.missing.emplace_back(
-        "no torch was found in KERNELS_TORCH, a virtual or conda environment, .venv of the project, python3 "
-        "on "
-        "PATH, CMAKE_PREFIX_PATH or /usr; name one with --torch");
+    out.missing.push_back(
+        {"no torch was found in KERNELS_TORCH, a virtual or conda environment, .venv of the project, python3 "
+         "on PATH, CMAKE_PREFIX_PATH or /usr; name one",
+         Remedy::torch});
     if (const auto cuda = cuda_runtime_version()) {
         out.target.backend = {BackendKind::cuda, *cuda};
         out.facts.push_back({"backend", out.target.backend.to_string(), "the CUDA runtime library"});
@@ -135,15 +135,16 @@ void detect_device(Environment& out) {
             out.target.capability = std::stoi(answer->value);
             out.facts.push_back({"capability", answer->value, answer->origin});
         } else {
-            out.missing.emplace_back(
-                "no CUDA device answered, so builds are not checked against its capability");
+            out.missing.push_back(
+                {"no CUDA device answered, so builds are not checked against its capability", {}});
         }
     } else if (out.target.backend.kind == BackendKind::rocm) {
         if (const auto answer = rocm_arch()) {
             out.target.gpu_arch = answer->value;
             out.facts.push_back({"arch", answer->value, answer->origin});
         } else {
-            out.missing.emplace_back("no ROCm device answered, so builds are not checked against its arch");
+            out.missing.push_back(
+                {"no ROCm device answered, so builds are not checked against its arch", {}});
         }
     }
 }

@@ -209,13 +209,14 @@ Error no_build_error(const std::string& what, const Selection& selection, const 
         hint += (hint.empty() ? "its first launch would fail; choose another version of the kernel, or skip"
                               : "; or skip") +
                 std::string(
-                    " this check (--no-device-check) if the kernel is known to work (what a build "
+                    " this check if the kernel is known to work (what a build "
                     "states can be incomplete)");
     } else if (hint.empty()) {
         hint = "no version of torch makes one fit; see the reasons above";
     }
-    return Error(ErrorCode::no_build, message, std::move(hint), std::move(details))
-        .with_builds(std::move(builds), std::move(fields));
+    const auto error = Error(ErrorCode::no_build, message, std::move(hint), std::move(details))
+                           .with_builds(std::move(builds), std::move(fields));
+    return by_device ? error.with_remedies({Remedy::skip_device_check}) : error;
 }
 
 }  // namespace kernels::build

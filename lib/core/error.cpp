@@ -14,6 +14,12 @@ Error Error::with_builds(std::vector<Build> builds, std::vector<Suggestion> sugg
     return out;
 }
 
+Error Error::with_remedies(const std::vector<Remedy>& remedies) const {
+    Error out = *this;
+    out.m_remedies.insert(out.m_remedies.end(), remedies.begin(), remedies.end());
+    return out;
+}
+
 Error Error::with_causes(std::vector<Error> causes) const {
     Error out = *this;
     out.m_causes = std::move(causes);
@@ -21,9 +27,12 @@ Error Error::with_causes(std::vector<Error> causes) const {
 }
 
 Error Error::reworded(const std::string& message, std::string hint) const {
-    return Error(m_code, message, std::move(hint), m_details)
-        .with_builds(m_builds, m_suggestions)
-        .with_causes(m_causes);
+    Error out(m_code, message, std::move(hint), m_details);
+    out.m_remedies = m_remedies;
+    out.m_builds = m_builds;
+    out.m_suggestions = m_suggestions;
+    out.m_causes = m_causes;
+    return out;
 }
 
 int exit_status(ErrorCode code) noexcept {

@@ -146,7 +146,8 @@ void FileLock::open(const FileLockOptions& options) {
         if (errno != ENOENT) break;
     }
     throw Error(ErrorCode::failed, m_path.string() + ": cannot be made: " + std::strerror(errno),
-                options.hint);
+                options.hint)
+        .with_remedies(options.remedies);
 }
 
 void FileLock::acquire(const FileLockOptions& options) {
@@ -168,7 +169,8 @@ void FileLock::acquire(const FileLockOptions& options) {
         check_cancelled(options.cancel);
         if (reason != EWOULDBLOCK && reason != EINTR) {
             throw Error(ErrorCode::failed, m_path.string() + ": cannot be locked: " + std::strerror(reason),
-                        options.hint);
+                        options.hint)
+                .with_remedies(options.remedies);
         }
         if (std::chrono::steady_clock::now() > until) {
             const int holder = holder_of(m_fd);

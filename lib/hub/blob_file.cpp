@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* writable_cache_hint = "choose a cache that can be written with --cache or HF_HUB_CACHE";
+constexpr const char* writable_cache_hint = "choose a cache that can be written, by HF_HUB_CACHE say";
 
 }  // namespace
 
@@ -24,12 +24,15 @@ std::string name_of(const FileRequest& file) {
 }
 
 Error disk_error(const fs::path& path, const char* what, int error) {
-    return {ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
-            error == ENOSPC ? "free some room, or choose another cache with --cache" : writable_cache_hint};
+    return Error(ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
+                 error == ENOSPC ? "free some room, or choose another cache, by HF_HUB_CACHE say"
+                                 : writable_cache_hint)
+        .with_remedies({Remedy::cache});
 }
 
 FileLockOptions lock_options(const Settings& settings, std::function<void(int)> waiting) {
-    return {settings.lock_timeout, settings.cancel, std::move(waiting), writable_cache_hint, false};
+    return {settings.lock_timeout, settings.cancel, std::move(waiting),
+            writable_cache_hint,   {Remedy::cache}, false};
 }
 
 IncompleteBlob::IncompleteBlob(const FileRequest& file, const fs::path& blob,

@@ -44,7 +44,8 @@ void make_folders(const fs::path& folder) {
     fs::create_directories(folder, error);
     if (error) {
         throw Error(ErrorCode::failed, folder.string() + ": cannot be made: " + error.message(),
-                    "choose a cache that can be written with --cache or HF_HUB_CACHE");
+                    "choose a cache that can be written, by HF_HUB_CACHE say")
+            .with_remedies({Remedy::cache});
     }
 }
 

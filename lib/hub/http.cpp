@@ -86,7 +86,8 @@ class CurlClient final : public HttpClient {
     Response send(const Request& request) override {
         if (m_settings.offline) {
             throw Error(ErrorCode::network, printable_url(request.url) + ": not asked for, this is offline",
-                        "run it once online (without --offline and HF_HUB_OFFLINE)");
+                        "run it once online, without HF_HUB_OFFLINE")
+                .with_remedies({Remedy::online});
         }
         // curl costs milliseconds and a socket; what needs no request has neither.
         std::call_once(m_once, [this] { m_loop.emplace(m_settings); });

@@ -44,8 +44,9 @@ std::optional<std::string> next_page(const Response& response) {
 }
 
 Error offline_error(const std::string& what, const std::string& missing) {
-    return {ErrorCode::network, what + ": " + missing + " is not in the cache, and this is offline",
-            "run it once online (without --offline and HF_HUB_OFFLINE), or `kernels download` the project"};
+    return Error(ErrorCode::network, what + ": " + missing + " is not in the cache, and this is offline",
+                 "run it once online, without HF_HUB_OFFLINE, or `kernels download` the project")
+        .with_remedies({Remedy::online});
 }
 
 std::vector<std::string> version_list(const std::map<std::int64_t, Ref>& versions) {

@@ -28,7 +28,8 @@ Commit commit_of(const RepoId& repo, const Reference& reference, const hub::Cach
     if (Commit::is_commit(name)) return Commit::parse(name);
     if (const auto commit = cache.read_ref(repo, reference)) return *commit;
     throw Error(ErrorCode::not_found, repo.to_string() + "@" + name + ": not in the cache",
-                "add it to the dependencies, then `kernels lock` and `kernels download`");
+                "add it to the dependencies, then `kernels lock` and `kernels download`")
+        .with_remedies({Remedy::download});
 }
 
 // Follows a kernel that has moved, as far as the lock or the cache knows where to.
@@ -76,7 +77,8 @@ void require_complete(const RepoId& repo, const Commit& commit, const std::strin
     for (const auto& entry : listing->below("build/" + variant)) {
         if (lock::is_bytecode(entry.path) || cache.find_file(repo, commit, entry.path)) continue;
         throw Error(ErrorCode::not_found, what + ": " + variant + ": not downloaded",
-                    "run `kernels download` in the project");
+                    "run `kernels download` in the project")
+            .with_remedies({Remedy::download});
     }
 }
 
@@ -107,11 +109,12 @@ ResolvedKernel from_folder(const fs::path& builds, const std::string& what, cons
     const fs::path file = builds / variant / "metadata.json";
     const auto text = read_file_if_exists(file);
     if (!text) {
-        throw Error(ErrorCode::not_found, what + ": " + variant + " has no metadata.json",
-                    repo.empty()
-                        ? "a build needs its metadata.json, which names its operators and what it was "
-                          "built for; build the kernel again"
-                        : "run `kernels download` again");
+        const Error error(ErrorCode::not_found, what + ": " + variant + " has no metadata.json",
+                          repo.empty()
+                              ? "a build needs its metadata.json, which names its operators and what it was "
+                                "built for; build the kernel again"
+                              : "run `kernels download` again");
+        throw repo.empty() ? error : error.with_remedies({Remedy::download});
     }
     const auto metadata = build::Metadata::parse(*text, file.string());
     if (check == DeviceCheck::yes && build::names_device(target) &&
@@ -161,7 +164,8 @@ ResolvedKernel resolve(const Repository& repository, const build::Target& target
     const fs::path builds = cache.snapshot_folder(repo, commit) / "build";
     std::error_code error;
     if (!fs::is_directory(builds, error)) {
-        throw Error(ErrorCode::not_found, what + ": not downloaded", "run `kernels download` in the project");
+        throw Error(ErrorCode::not_found, what + ": not downloaded", "run `kernels download` in the project")
+            .with_remedies({Remedy::download});
     }
     auto resolved = from_folder(builds, what, repo.to_string(), target, check);
     require_complete(repo, commit, resolved.variant, cache, what);

@@ -114,7 +114,8 @@ Selection select(const KernelMapping& mapping, const std::string& layer, const D
 void require_covered(const Selection& selection, KernelizeFallback fallback) {
     if (selection || fallback.covers(selection.reason)) return;
     throw Error(ErrorCode::kernelize, selection.why,
-                "map a kernel to it, or allow the original forward with use_fallback (--use-fallback)");
+                "map a kernel to it, or allow the original forward with use_fallback")
+        .with_remedies({Remedy::fallback_default});
 }
 
 }  // namespace kernels::layer

@@ -17,8 +17,9 @@ constexpr const char* staging_name = ".kernels-download";
 constexpr const char* lock_name = ".kernels-download.lock";
 
 Error disk_error(const fs::path& path, const std::error_code& error) {
-    return {ErrorCode::failed, path.string() + ": cannot be written: " + error.message(),
-            "choose another folder with --output"};
+    return Error(ErrorCode::failed, path.string() + ": cannot be written: " + error.message(),
+                 "choose another folder")
+        .with_remedies({Remedy::output});
 }
 
 fs::path repo_folder(const fs::path& folder, const RepoId& repo) {
@@ -87,7 +88,8 @@ FileLockOptions lock_options(const fs::path& folder, const hub::Settings& settin
                     (pid > 0 ? "process " + std::to_string(pid) : std::string("another process")) +
                     ", which writes to " + folder.string());
     };
-    options.hint = "choose another folder with --output";
+    options.hint = "choose another folder";
+    options.remedies = {Remedy::output};
     options.removed_at_end = true;
     return options;
 }

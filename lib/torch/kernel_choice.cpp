@@ -103,15 +103,16 @@ KernelChoice KernelChooser::make_choice(const std::string& layer_name) {
     try {
         choice.kernel = load(layer_name, repository);
     } catch (const Error& error) {
-        const bool lacks =
-            m_options.hub == nullptr && error.hint().find("kernels download") != std::string::npos;
+        const auto& remedies = error.remedies();
+        const bool lacks = m_options.hub == nullptr &&
+                           std::find(remedies.begin(), remedies.end(), Remedy::download) != remedies.end();
         choice.refusal = {
             layer::NoKernel::cannot_load, error.what(),
-            error.reworded(error.what(), error.hint() + (lacks ? ", or kernelize with --download" : ""))};
+            error.reworded(error.what(), error.hint() + (lacks ? ", or kernelize with a Hub" : ""))};
         if (error.code() == ErrorCode::not_found && m_machine.is_named && m_options.hub == nullptr) {
             choice.refusal.error.emplace(
                 error.code(), error.what(),
-                "if it is not downloaded: kernels download --target " + m_machine.target.to_string());
+                "if it is not downloaded: `kernels download --target " + m_machine.target.to_string() + "`");
         }
     }
     return choice;
@@ -149,11 +150,12 @@ void keep(runtime::LayerEntry& row, const Refusal& refusal, layer::KernelizeFall
         (row.module.empty() ? std::string("the model") : row.module) + " (" + row.layer + ")";
     if (refusal.error) {
         const std::string hint = refusal.error->hint() + (refusal.error->hint().empty() ? "" : "; ") +
-                                 "with --use-fallback=all the layer would keep its original forward";
-        throw refusal.error->reworded(what + ": " + refusal.why, hint);
+                                 "with the fallback `all` the layer would keep its original forward";
+        throw refusal.error->reworded(what + ": " + refusal.why, hint).with_remedies({Remedy::fallback_all});
     }
     throw Error(ErrorCode::kernelize, what + ": no kernel: " + refusal.why,
-                "with --use-fallback=default it would keep its original forward");
+                "with the fallback `default` it would keep its original forward")
+        .with_remedies({Remedy::fallback_default});
 }
 
 void replaced(runtime::LayerEntry& row, const LoadedKernel& kernel, runtime::Manifest& manifest) {

@@ -33,11 +33,12 @@ build::Target foreign_target(const std::string& device, const build::Target& her
                                 : backend == "rocm" ? "6.4"
                                 : backend == "xpu"  ? "2025.2"
                                                     : "8.3";
-    throw Error(
-        ErrorCode::usage,
-        "--device " + device + ": the torch here computes on " + std::string(here.backend.name()) +
-            ", so the version of " + backend + " is not known",
-        "name it: --target " + torch + "," + backend + "=" + version + ",cpu=" + here.cpu + ",os=" + here.os);
+    throw Error(ErrorCode::usage,
+                "the device " + device + ": the torch here computes on " + std::string(here.backend.name()) +
+                    ", so the version of " + backend + " is not known",
+                "name it by a target: " + torch + "," + backend + "=" + version + ",cpu=" + here.cpu +
+                    ",os=" + here.os)
+        .with_remedies({Remedy::target});
 }
 
 }  // namespace
@@ -66,7 +67,8 @@ layer::Device device_of(const std::vector<at::Tensor>& parameters, const Kerneli
         throw Error(ErrorCode::usage,
                     names.empty() ? "the model has no parameters that would tell its device"
                                   : "the model's parameters are on several devices: " + list,
-                    "name the device with --device");
+                    "name the device")
+            .with_remedies({Remedy::device});
     }
     return *names.begin();
 }
@@ -74,7 +76,7 @@ layer::Device device_of(const std::vector<at::Tensor>& parameters, const Kerneli
 Machine machine_for(const layer::Device& device, const KernelizeOptions& options) {
     if (options.target) {
         if (const auto type = layer::device_type_of(*options.target); type != device.type()) {
-            throw Error(ErrorCode::usage, "--device " + device.type() + ": the target " +
+            throw Error(ErrorCode::usage, "the device " + device.type() + ": the target " +
                                               options.target->to_string() + " is for " + type);
         }
         return {*options.target, true};

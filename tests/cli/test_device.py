@@ -168,6 +168,10 @@ class DeviceChoice(harness.CliTest):
             error = self.expect(7, *command, "--json", "--target", BLACKWELL).json["error"]
             self.assertEqual([cause["builds"][0]["reason"] for cause in error["causes"]], ["device"] * 2)
             self.assertEqual([cause["code"] for cause in error["causes"]], ["no-build"] * 2)
+            # The way out is an option that only one of the two commands has.
+            for cause in error["causes"]:
+                self.assertEqual("(--no-device-check)" in cause["hint"], command == ("download",), cause)
+                self.assertIn("skip this check", cause["hint"])
 
 
 class LibraryFile(harness.CliTest):

@@ -281,5 +281,200 @@ class Faults(FaultTest):
         self.assertEqual(done.status, NETWORK, done.err)
 
 
+<<<<<<< HEAD
+=======
+class Machine(FaultTest):
+    """The machine is at fault: the disk, the file system, the clock, the user who presses Ctrl-C."""
+
+    def test_a_read_only_cache_is_used(self):
+        self.kernels("download")
+        for record in self.cache.glob("*/verified"):
+            record.unlink()
+        self.folder.chmod(0o755)
+        paths = [self.cache, *(p for p in self.cache.rglob("*") if not p.is_symlink())]
+        for path in paths:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        before = sorted(map(str, self.cache.rglob("*")))
+        try:
+            probe = subprocess.run(["touch", self.cache / "probe"], capture_output=True, preexec_fn=syscalls.as_nobody())
+            self.assertNotEqual(probe.returncode, 0)
+            hub = self.serve()
+            self.kernels("download", preexec_fn=syscalls.as_nobody())
+            self.assertEqual(hub.requests(), [])
+            self.kernels("download", "--offline", preexec_fn=syscalls.as_nobody())
+            self.assertEqual(sorted(map(str, self.cache.rglob("*"))), before)
+            (self.project / "kernels.lock").unlink()
+            self.publish(REPO, "v1", {f"build/{VARIANT}/more.py": b"# new\n"})
+            self.serve()
+            self.kernels("lock")  # as root, for a commit that the cache has not
+            for path in self.cache.rglob("*"):
+                if not path.is_symlink():
+                    path.chmod(0o555 if path.is_dir() else 0o444)
+            done = self.kernels("download", preexec_fn=syscalls.as_nobody(), status=FAILED)
+            self.assertIn("by HF_HUB_CACHE say (--cache DIR)", done.stderr)
+        finally:
+            for path in self.cache.rglob("*"):
+                if path.is_dir() and not path.is_symlink():
+                    path.chmod(0o755)
+
+    def full_disk(self):
+        """Something that makes the disk full behind the library's first half: (name, keyword arguments of `kernels`)."""
+        def limited():
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+
+        yield "a file size limit", "File too large", {"preexec_fn": limited}
+        mounts = ["unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o size=700k none {self.cache} && exec "$@"', "sh"]
+        if subprocess.run([*mounts, "true"], capture_output=True).returncode == 0:
+            yield "a small file system", "No space left on device", {"wrapper": mounts}
+        else:
+            print("no mount namespaces: a small file system is left out")
+        if syscalls.supported():
+            import errno
+
+            yield "a disk that is full at fsync", "No space left on device", {"preexec_fn": syscalls.without_sync(errno.ENOSPC)}
+
+    def test_a_full_disk(self):
+        for name, reason, how in self.full_disk():
+            with self.subTest(name):
+                self.forget()
+                self.cache.mkdir()
+                done = self.kernels("download", status=FAILED, **how)
+                self.assertIn(reason, done.stderr)
+                self.assertIn("hint: ", done.stderr)
+                self.assertEqual([*self.cache.glob(f"*/snapshots/*/build/{VARIANT}/*.so")], [])
+                self.kernels("download")
+                self.assert_complete()
+
+    @unittest.skipUnless(syscalls.supported(), "no seccomp filter for this machine")
+    def test_a_file_system_without_symlinks(self):
+        self.forget()
+        probe = subprocess.run(["ln", "-s", "x", self.folder / "link"], capture_output=True, preexec_fn=syscalls.without_symlinks())
+        self.assertNotEqual(probe.returncode, 0)
+        self.kernels("download", preexec_fn=syscalls.without_symlinks())
+        self.assertEqual([p for p in self.cache.rglob("*") if p.is_symlink()], [])
+        self.assert_complete()
+        hub = self.serve()
+        self.kernels("download", preexec_fn=syscalls.without_symlinks())
+        self.kernels("download")
+        self.assertEqual(hub.requests(), [])
+        self.kernels("download", "--offline")
+        self.expect(0, "cache", "verify")
+        [copy] = self.cache.glob(f"*/snapshots/*/build/{VARIANT}/layers.py")
+        copy.write_bytes(copy.read_bytes()[::-1])
+        self.assertIn(str(copy), self.expect(6, "cache", "verify").err)
+        os.utime(copy, (1, 1))
+        self.kernels("download", preexec_fn=syscalls.without_symlinks())
+        self.assert_complete()
+
+    @unittest.skipUnless(syscalls.supported(), "no seccomp filter for this machine")
+    def test_offline_opens_no_socket(self):
+        self.kernels("download")
+        closed = {"preexec_fn": syscalls.without_sockets()}
+        # The filter bites: with a network to ask, the process dies of it.
+        shutil.copytree(self.cache, self.folder / "kept")
+        self.forget()
+        self.kernels("download", status=syscalls.KILLED, **closed)
+        self.forget()
+        (self.folder / "kept").rename(self.cache)
+        for more, environment in ((["--offline"], {}), ([], {"HF_HUB_OFFLINE": "1"})):
+            self.kernels("download", *more, **closed, **environment)
+            self.kernels("lock", *more, **closed, **environment)
+            self.kernels("lock", "--check", *more, **closed, **environment)
+        # What is complete asks nobody either.
+        self.kernels("download", **closed)
+        for arguments in (["info", REPO, "--offline"], ["versions", REPO, "--offline"], ["tree", "--offline"], ["cache", "verify"],
+                          ["cache", "ls"], ["env"], ["outdated", "--offline"]):
+            done = subprocess.run([BINARY, *arguments], capture_output=True, text=True, cwd=self.project, env=self.environment, **closed)
+            self.assertEqual(done.returncode, 0, f"{arguments}: {done.stderr}")
+        # A cold cache says what is missing and how to get it.
+        self.forget()
+        done = self.kernels("download", "--offline", status=NETWORK, **closed)
+        self.assertIn("is not in the cache, and this is offline", done.stderr)
+        self.assertIn("kernels download", done.stderr)
+
+    def test_a_clock_that_is_far_off(self):
+        """Times of files and dates of servers are years away, in both directions."""
+        self.kernels("download")
+        for seconds in (0, 7_000_000_000):
+            for path in self.cache.rglob("*"):
+                if path.is_file() and not path.is_symlink():
+                    os.utime(path, (seconds, seconds))
+            hub = self.serve("retry-after-date=1:*:1")
+            self.kernels("download")
+            self.assertEqual(hub.requests(), [])
+            self.kernels("lock", "--upgrade")
+            self.assertEqual([r["status"] for r in hub.requests()][:1], [429])
+            self.kernels("download", "--offline")
+            self.assert_complete()
+
+    def test_a_clock_that_is_far_off_and_certificates(self):
+        """A certificate that is not valid yet, or no longer: the message shows this machine's date."""
+        if not shutil.which("openssl"):
+            self.skipTest("no openssl to make certificates")
+        import datetime
+        import http.server
+        import ssl
+
+        certificate, key = self.folder / "certificate.pem", self.folder / "key.pem"
+        (self.folder / "ca.conf").write_text(
+            "[ca]\ndefault_ca = own\n[own]\ndatabase = index.txt\nserial = serial.txt\nnew_certs_dir = .\ndefault_md = sha256\n"
+            "policy = any\nx509_extensions = names\n[any]\ncommonName = supplied\n[names]\nsubjectAltName = DNS:localhost\n")
+        (self.folder / "index.txt").touch()
+        (self.folder / "serial.txt").write_text("01\n")
+        for command in (["req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", "request.pem", "-subj", "/CN=localhost"],
+                        ["ca", "-batch", "-config", "ca.conf", "-selfsign", "-keyfile", key, "-in", "request.pem", "-out", certificate,
+                         "-notext", "-startdate", "20010101000000Z", "-enddate", "20020101000000Z"]):
+            subprocess.run(["openssl", *command], capture_output=True, check=True, cwd=self.folder)
+        server = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.handle_error = lambda *_: None
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        connections = []
+        accept = server.socket.accept
+        server.get_request = lambda: (connections.append(1), accept())[1]
+        try:
+            self.forget()
+            done = self.kernels("download", "--endpoint", f"https://localhost:{server.server_port}", status=NETWORK,
+                                CURL_CA_BUNDLE=str(certificate))
+        finally:
+            server.shutdown()
+            server.server_close()
+        self.assertEqual(len(connections), 1)  # trying again cannot help
+        self.assertIn("certificate", done.stderr)
+        self.assertIn(f"this machine's clock ({datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}", done.stderr)
+        self.assertIn(str(certificate), done.stderr)
+
+    def test_interrupted_within_a_second_and_resumed(self):
+        """Whatever it is doing: a body, an answer that does not come, a pause before a retry, a wait for a lock."""
+        for fault in ("slow=200000:/_cdn/*", "stall=30:*/tree/*", "retry-after=50:*/tree/*"):
+            with self.subTest(fault):
+                self.forget()
+                hub = self.serve(fault)
+                process = subprocess.Popen([BINARY, "download", str(self.project), *TARGET], env=self.environment, text=True,
+                                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                if fault.startswith("slow"):
+                    self.wait_for(lambda: any(p.stat().st_size > 100_000 for p in self.cache.glob("*/blobs/*.incomplete")), "a part")
+                elif fault.startswith("stall"):
+                    time.sleep(1)  # the request is out, the answer is not
+                else:
+                    self.wait_for(lambda: hub.requests(), "an answer")
+                begin = time.monotonic()
+                process.send_signal(signal.SIGINT)
+                out, err = process.communicate(timeout=30)
+                self.assertLess(time.monotonic() - begin, 1)
+                self.assertEqual((process.returncode, err.count("error: ")), (130, 1), err)
+                self.assert_sound()
+                kept = sum(p.stat().st_size for p in self.cache.glob("*/blobs/*.incomplete"))
+                hub = self.serve()
+                self.kernels("download")
+                self.assert_complete()
+                if fault.startswith("slow"):
+                    self.assertIn(f"bytes={kept}-", [r["range"] for r in hub.requests()])
+
+
+>>>>>>> 93a9a3e (Hints of the library name no options: programs add theirs from one table)
 if __name__ == "__main__":
     harness.main()

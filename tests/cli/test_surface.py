@@ -140,6 +140,25 @@ class Surface(harness.CliTest):
         offline = [fact for fact in first["facts"] if fact["name"] == "offline"][0]
         self.assertEqual((offline["value"], offline["origin"]), ("true", "--offline"))
 
+    def test_the_library_names_no_options(self):
+        """Whole commands may stand in its texts; what an option does it says in its own terms (Remedy)."""
+        files = [file for folder in ("lib", "include") for file in (SOURCE / folder).rglob("*.[ch]pp")]
+        self.assertGreater(len(files), 100)
+        for file in files:
+            code = re.sub(r"(?m)//[^\"\n]*$", "", file.read_text())
+            for statement in code.split(";"):
+                text = "".join(re.findall(r'"((?:[^"\\\n]|\\.)*)"', statement))
+                text = re.sub(r"`kernels [^`]*`", "", text)
+                self.assertNotRegex(text, r"(?<![\w-])--[a-z]", file.relative_to(SOURCE))
+
+    def test_hints_name_the_options_of_the_command(self):
+        empty = ("lock", "--cache", self.folder / "none")
+        self.write_project()
+        hint = "run it once online, without HF_HUB_OFFLINE, or `kernels download` the project"
+        self.assertTrue(self.expect(5, *empty, "--offline").err.endswith(f"{hint} (without --offline)\n"))
+        self.assertTrue(self.expect(5, *empty, HF_HUB_OFFLINE="1").err.endswith(f"{hint}\n"))
+        self.expect_error(2, "--torch `/nowhere`: no torch there", "env", "--torch", "/nowhere")
+
     def test_links_neither_libtorch_nor_python(self):
         # Names only: ldd prints load addresses too, and a random one may well hold "c10".
         printed = subprocess.run(["ldd", harness.BINARY], capture_output=True, text=True).stdout

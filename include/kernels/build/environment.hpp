@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/build/target.hpp"
+#include "kernels/core/error.hpp"
 
 namespace kernels::build {
 
@@ -18,11 +19,13 @@ struct Fact {
 };
 
 struct DetectOptions {
-    /// `--torch`: a libtorch or site-packages/torch folder, a Python environment (or its bin/python), or a
+    /// A libtorch or site-packages/torch folder, a Python environment (or its bin/python), or a
     /// version such as "2.13" or "2.13+cu128".
     std::optional<std::string> torch;
     /// Where a `.venv` may be.
     std::filesystem::path project = ".";
+    /// Who named `torch`, as facts and errors are to say: the name of an option, say.
+    std::string torch_origin = "the given torch";
 };
 
 /// A torch installation, as its own files describe it.
@@ -32,14 +35,20 @@ struct TorchInstallation {
     std::string version;  ///< in full, "2.13.0+cpu"
     bool cxx11_abi = true;
     Backend backend;
-    std::string origin;  ///< why this one: "--torch", "KERNELS_TORCH", "VIRTUAL_ENV", ...
+    std::string origin;  ///< why this one: torch_origin, "KERNELS_TORCH", "VIRTUAL_ENV", ...
+};
+
+/// Something that could not be found, and what that means, in a sentence.
+struct Missing {
+    std::string text;
+    std::optional<Remedy> remedy;
 };
 
 struct Environment {
     Target target;
     std::optional<TorchInstallation> torch;
     std::vector<Fact> facts;
-    std::vector<std::string> missing;  ///< what could not be found, and what that means; a sentence each
+    std::vector<Missing> missing;
 };
 
 /// Looks for torch in this order: options.torch, $KERNELS_TORCH, $VIRTUAL_ENV, $CONDA_PREFIX, `.venv` in the

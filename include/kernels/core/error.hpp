@@ -30,9 +30,25 @@ int exit_status(ErrorCode code) noexcept;
 /// The stable name of `code` in `--json` documents, such as "not-found".
 std::string_view to_string(ErrorCode code) noexcept;
 
+/// Something that a hint advises, and that programs have names of their own for: a hint says it in the
+/// library's terms, and `kernels` adds the option that does it.
+enum class Remedy {
+    cache,              ///< another cache folder
+    online,             ///< a connection to the Hub
+    output,             ///< another folder for the result
+    torch,              ///< a torch that is named
+    device,             ///< a device that is named
+    target,             ///< a target that is named
+    skip_device_check,  ///< DeviceCheck::no
+    download,           ///< to download what the cache lacks
+    fallback_default,   ///< KernelizeFallback::standard
+    fallback_all,       ///< KernelizeFallback::all
+};
+
 /// Every failure that this library reports.
 ///
 /// `message` is one line that names the thing at fault, "what: why"; `hint`, when not empty, says what to do.
+/// A hint may name a whole command (`kernels lock`), but no option: who reads it may be no user of `kernels`.
 /// `details` are further lines (one a rejected build variant, say), printed below the message.
 /// What programs want to know of a missing build is kept in fields beside its sentences.
 class Error : public std::runtime_error {
@@ -56,6 +72,8 @@ class Error : public std::runtime_error {
 
     /// The same error with these fields.
     Error with_builds(std::vector<Build> builds, std::vector<Suggestion> suggestions) const;
+    /// The same error, whose hint advises these things too.
+    Error with_remedies(const std::vector<Remedy>& remedies) const;
     /// The same error with the errors that it sums up.
     Error with_causes(std::vector<Error> causes) const;
     /// The same error, told differently; everything else stays.
@@ -64,6 +82,7 @@ class Error : public std::runtime_error {
 
     ErrorCode code() const noexcept { return m_code; }
     const std::string& hint() const noexcept { return m_hint; }
+    const std::vector<Remedy>& remedies() const noexcept { return m_remedies; }
     const std::vector<std::string>& details() const noexcept { return m_details; }
     const std::vector<Build>& builds() const noexcept { return m_builds; }
     const std::vector<Suggestion>& suggestions() const noexcept { return m_suggestions; }
@@ -72,6 +91,7 @@ class Error : public std::runtime_error {
   private:
     ErrorCode m_code;
     std::string m_hint;
+    std::vector<Remedy> m_remedies;
     std::vector<std::string> m_details;
     std::vector<Build> m_builds;
     std::vector<Suggestion> m_suggestions;

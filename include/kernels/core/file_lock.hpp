@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/core/error.hpp"
+
 namespace kernels {
 
 struct FileLockOptions {
@@ -20,6 +22,7 @@ struct FileLockOptions {
     std::function<void(int)> waiting;
     /// For the error when the lock cannot be had on this file system.
     std::string hint;
+    std::vector<Remedy> remedies;
     /// Whether the file is removed when the lock is let go of.
     bool removed_at_end = false;
 };

@@ -98,8 +98,9 @@ Json environment(const Json& question) {
     if (question.contains("torch")) options.torch = question.at("torch").get<std::string>();
     options.project = question.value("project", ".");
     const auto found = build::detect(options);
-    Json answer = {
-        {"target", found.target.to_string()}, {"facts", Json::object()}, {"missing", found.missing}};
+    Json answer = {{"target", found.target.to_string()}, {"facts", Json::object()}, {"missing", Json::array()}};
+    for (const auto& missing : found.missing)
+        answer["missing"].push_back(missing.text);
     for (const auto& fact : found.facts)
         answer["facts"][fact.name] = {fact.value, fact.origin};
     return answer;

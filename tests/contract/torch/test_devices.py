@@ -143,8 +143,8 @@ class DevicesTest(harness.WorldTest):
     def test_the_device_alone(self):
         version = f"torch={TORCH}"
         for device, backend in (("cuda", "cuda=12.8"), ("rocm", "rocm=6.4"), ("xpu", "xpu=2025.2"), ("npu", "cann=8.3")):
-            self.refused("--device", device, status=2, words=f"--device {device}: the torch here computes on cpu",
-                         hint=f"--target {version},{backend},cpu=")
+            self.refused("--device", device, status=2, words=f"the device {device}: the torch here computes on cpu",
+                         hint=f"by a target: {version},{backend},cpu=")
         # Metal has no version, so that its builds can be named.
         self.refused("--device", "mps", status=7, words=f"no build fits {version},metal,cpu=aarch64,os=darwin,macos=26.0")
         done = self.kernelize("scripted.pt", "-o", "k.pt", "--device", "cuda", "--torch", TORCH + "+cu128")

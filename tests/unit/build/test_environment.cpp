@@ -119,7 +119,7 @@ TEST_CASE_FIXTURE(Fixture, "the order in which torch is looked for") {
 
     variables.set("KERNELS_TORCH", "2.6.0");
     CHECK(version() == "2.6.0 by KERNELS_TORCH");
-    CHECK(version("2.7.0") == "2.7.0 by --torch");
+    CHECK(version("2.7.0") == "2.7.0 by the given torch");
 }
 
 TEST_CASE_FIXTURE(Fixture, "an environment without torch passes on to the next place") {
@@ -158,7 +158,7 @@ TEST_CASE_FIXTURE(Fixture, "--torch takes a folder of many kinds, a file inside,
     put(folder / "venv/bin/python", "");
     for (const auto& path : {folder / "venv", torch, torch.parent_path(), folder / "venv/bin/python"}) {
         CAPTURE(path);
-        CHECK(version(path.string()) == "2.9.0+cpu by --torch");
+        CHECK(version(path.string()) == "2.9.0+cpu by the given torch");
     }
     CHECK(found("2.12+cu128").target.backend == Backend{BackendKind::cuda, {12, 8}});
     CHECK(found("2.12.1+rocm6.4").target.backend == Backend{BackendKind::rocm, {6, 4}});
@@ -168,7 +168,7 @@ TEST_CASE_FIXTURE(Fixture, "--torch takes a folder of many kinds, a file inside,
         FAIL("accepted");
     } catch (const Error& error) {
         CHECK(error.code() == ErrorCode::usage);
-        CHECK(std::string(error.what()).starts_with("--torch `"));
+        CHECK(std::string(error.what()).starts_with("the given torch `"));
     }
     variables.set("KERNELS_TORCH", project.string());
     CHECK_THROWS_AS(found(), Error);
@@ -216,7 +216,7 @@ TEST_CASE_FIXTURE(Fixture, "a libtorch without Python: version, backend, C++ ABI
     const auto by_headers = folder / "usr";
     put(by_headers / "include/torch/csrc/api/include/torch/version.h",
         "#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION_MINOR 6\n#define TORCH_VERSION_PATCH 1\n");
-    CHECK(version(by_headers.string()) == "2.6.1 by --torch");
+    CHECK(version(by_headers.string()) == "2.6.1 by the given torch");
 }
 
 TEST_CASE_FIXTURE(Fixture, "tvm-ffi's version is found beside torch") {

@@ -246,6 +246,7 @@ TEST_CASE_FIXTURE(Fixture, "offline nothing is asked") {
         CHECK(error.code() == ErrorCode::network);
         CHECK(std::string(error.what()).find("offline") != std::string::npos);
         CHECK_FALSE(error.hint().empty());
+        if (&question != &questions.back()) CHECK(error.remedies() == std::vector{Remedy::online});
     }
     cache.write_ref(repo, KernelVersion{1}, commit_a);
     cache.write_ref(repo, Revision("main"), commit_a);

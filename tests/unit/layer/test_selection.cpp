@@ -110,6 +110,13 @@ TEST_CASE("Fallback: what is not covered is an error that names the layer") {
     CHECK_THROWS_WITH_AS(layer::require_covered(no_mode, KernelizeFallback::no_layer),
                          "L has no kernel for the mode inference|torch-compile", Error);
     CHECK_NOTHROW(layer::require_covered(no_device, KernelizeFallback::no_device));
+    try {
+        layer::require_covered(no_mode, KernelizeFallback::none);
+        FAIL("covered");
+    } catch (const Error& error) {
+        CHECK(error.hint() == "map a kernel to it, or allow the original forward with use_fallback");
+        CHECK(error.remedies() == std::vector{Remedy::fallback_default});
+    }
     CHECK_FALSE(KernelizeFallback(true).covers(NoKernel::cannot_load));
     CHECK(KernelizeFallback::all.covers(NoKernel::cannot_load));
     CHECK(KernelizeFallback::none.covers(NoKernel::disabled));
