@@ -13,7 +13,7 @@ namespace {
 struct RemedyOption {
     Remedy remedy;
     std::string_view option;
-    std::string_view value;     ///< behind the option: "=all"
+    std::string_view value;       ///< behind the option: "=all"
     bool by_leaving_out = false;  ///< the remedy is not to give the option
 };
 
@@ -36,7 +36,8 @@ std::optional<std::string> option_for(Remedy remedy, const Arguments& arguments)
                                      [&](const RemedyOption& entry) { return entry.remedy == remedy; });
     if (found == remedy_options.end()) return std::nullopt;
     const auto is_it = [&](const OptionSpec& spec) { return spec.name == found->option; };
-    const auto own = arguments.command() != nullptr ? arguments.command()->options : std::span<const OptionSpec>{};
+    const auto own =
+        arguments.command() != nullptr ? arguments.command()->options : std::span<const OptionSpec>{};
     const auto global = global_options();
     if (std::none_of(own.begin(), own.end(), is_it) && std::none_of(global.begin(), global.end(), is_it))
         return std::nullopt;

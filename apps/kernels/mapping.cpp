@@ -91,8 +91,7 @@ void judge(Outcome& outcome, layer::Mode mode) {
     try {
         const auto module = source::HubModule::load(outcome.kernel->folder, function);
         const auto found = function ? module.function_layer(name) : module.layer(name);
-        std::string why = found.broken_rules();
-        if (why.empty()) why = found.unfit_for(mode.is_training(), mode.is_torch_compile());
+        const auto why = found.unfit_for(mode.is_training(), mode.is_torch_compile());
         if (!why.empty()) refuse("refused", name + " " + why);
     } catch (const Error& error) {
         const bool absent = error.code() == ErrorCode::not_found;

@@ -9,8 +9,7 @@ std::vector<build::Target> targets_from(const Context& context, const std::files
     std::vector<build::Target> targets;
     for (const auto& spec : context.arguments.values("--target"))
         targets.push_back(build::Target::parse(spec));
-    if (targets.empty())
-        targets.push_back(build::detect(context.detect_options(folder)).target);
+    if (targets.empty()) targets.push_back(build::detect(context.detect_options(folder)).target);
     return targets;
 }
 

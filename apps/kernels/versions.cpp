@@ -78,10 +78,7 @@ void print_version(const VersionBuilds& version, const build::Target& target) {
 
 std::string cell(const build::Selection& selection) {
     if (selection.best() != nullptr) return selection.best()->to_string();
-    const auto* first = selection.decisions.empty() ? nullptr : &selection.decisions.front();
-    const bool by_device =
-        first != nullptr && first->rejection && first->rejection->reason == build::Reason::device;
-    return by_device ? "no device code" : "no build";
+    return selection.refused_for_device() ? "no device code" : "no build";
 }
 
 // Several targets: a row for each version, a column for each target, so that gaps show at a glance.

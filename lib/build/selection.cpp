@@ -4,8 +4,6 @@
 #include <cstdlib>
 #include <tuple>
 
-#include "kernels/build/suggestion.hpp"
-
 namespace kernels::build {
 namespace {
 
@@ -178,6 +176,12 @@ const BuildVariant* Selection::best() const noexcept {
     return !decisions.empty() && decisions.front().accepted() ? &decisions.front().variant : nullptr;
 }
 
+bool Selection::refused_for_device() const noexcept {
+    if (decisions.empty()) return false;
+    const auto& rejection = decisions.front().rejection;
+    return rejection && rejection->reason == Reason::device;
+}
+
 Selection select(std::span<const BuildVariant> variants, const Target& target) {
     Selection selection;
     selection.decisions.reserve(variants.size());
@@ -197,10 +201,6 @@ std::vector<Decision> nearest_first(const Selection& selection, const Target& ta
         return distance(a.variant, target) < distance(b.variant, target);
     });
     return refused;
-}
-
-Error no_build_error(const std::string& what, const Selection& selection, const Target& target) {
-    return no_build_error(what, selection, target, suggest(selection, target));
 }
 
 }  // namespace kernels::build

@@ -77,16 +77,10 @@ bool would_fit(const BuildVariant& variant, const Selection& selection, const Ta
     return then.best() != nullptr && *then.best() == variant && fit_of(variant, changed).fit != Fit::no;
 }
 
-// Whether the preferred build was accepted by its name and then refused for its device.
-bool is_refused_for_device(const Selection& selection) {
-    const auto& preferred = selection.decisions.front();
-    return preferred.rejection && preferred.rejection->reason == Reason::device;
-}
-
 // The builds in the order in which an error tells of them: the preferred one if its device code is the
 // trouble, those passed over for it, the others.
 std::vector<Error::Build> not_taken(const Selection& selection, const Target& target) {
-    const bool by_device = is_refused_for_device(selection);
+    const bool by_device = selection.refused_for_device();
     std::vector<Error::Build> out;
     const auto add = [&](const Decision& decision) {
         out.push_back({decision.variant.to_string(), std::string(to_string(decision.rejection->reason)),
@@ -192,7 +186,7 @@ Error no_build_error(const std::string& what, const Selection& selection, const 
     if (selection.decisions.empty()) {
         return {ErrorCode::no_build, what + ": it has no builds at all", "ask its publisher to build it"};
     }
-    const bool by_device = is_refused_for_device(selection);
+    const bool by_device = selection.refused_for_device();
     auto builds = not_taken(selection, target);
     std::vector<std::string> details;
     for (const auto& build : std::span(builds).subspan(by_device ? 1 : 0))

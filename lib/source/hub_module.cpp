@@ -164,11 +164,8 @@ bool calls_autograd_function(const FunctionSource& function) {
 
 }  // namespace
 
-std::string LayerSource::broken_rules() const {
-    return join(violations, ", ");
-}
-
 std::string LayerSource::unfit_for(bool training, bool torch_compile) const {
+    if (!violations.empty()) return join(violations, ", ");
     if (training && !has_backward) return "has no backward";
     if (training && python_backward)
         return "has its backward in a Python autograd function, which TorchScript does not run";

@@ -41,9 +41,8 @@ struct LayerSource {
     /// The attributes that forward reads from self without asking for them by hasattr or getattr first.
     std::set<std::string> attributes;
 
-    /// "has the further member size": what forbids the layer in any model. Empty when nothing does.
-    std::string broken_rules() const;
-    /// "has no backward": what its flags forbid. Empty when they fit the use.
+    /// What forbids the layer in such a use: "has the further member size" in any, "has no backward" by its
+    /// flags. Empty when nothing does.
     std::string unfit_for(bool training, bool torch_compile) const;
 };
 

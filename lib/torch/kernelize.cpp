@@ -252,8 +252,7 @@ class Rewriter {
         auto [known, is_new] = m_outcomes.try_emplace(type.get(), "");
         if (!is_new) return known->second;
         std::string& reason = known->second;
-        reason = broken_rule(kernel);
-        if (reason.empty()) reason = unfit_for(kernel, m_options.mode);
+        reason = unfit_for(kernel, m_options.mode);
         if (reason.empty() && m_obstacles.mixed.contains(type.get())) reason = m_obstacles.why_mixed;
         if (reason.empty()) reason = replace(one, kernel, m_options.mode);
         return reason;
@@ -277,8 +276,7 @@ void replace_by_pattern(PatternSearch& search, const project::Binding& binding,
         return;
     }
     const LoadedKernel& kernel = *choice.kernel;
-    std::string reason = broken_rule(kernel);
-    if (reason.empty()) reason = unfit_for(kernel, options.mode);
+    std::string reason = unfit_for(kernel, options.mode);
     if (reason.empty() && options.mode.is_training()) reason = "what is matched by pattern has no gradients";
     bool found = false;
     if (reason.empty()) {

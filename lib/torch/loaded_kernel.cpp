@@ -77,11 +77,6 @@ LoadedKernel load_kernel(KernelLayer kernel) {
     return loaded;
 }
 
-std::string broken_rule(const LoadedKernel& kernel) {
-    const auto why = kernel.layer.broken_rules();
-    return why.empty() ? why : "the kernel's layer " + kernel.plan.hub_layer + " " + why;
-}
-
 std::string unfit_for(const LoadedKernel& kernel, layer::Mode mode) {
     const auto why = kernel.layer.unfit_for(mode.is_training(), mode.is_torch_compile());
     if (why.empty()) return why;

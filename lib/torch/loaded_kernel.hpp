@@ -41,9 +41,7 @@ struct LoadedKernel {
 /// is Python alone, or registers its functions with tvm-ffi and not with torch.
 LoadedKernel load_kernel(KernelLayer kernel);
 
-/// What forbids the layer in any model: the rules for hub layers. Empty when nothing does.
-std::string broken_rule(const LoadedKernel& kernel);
-/// What forbids the layer in this mode by its own flags. Empty when nothing does.
+/// What forbids the layer in this mode: the rules for hub layers, or its own flags. Empty when nothing does.
 std::string unfit_for(const LoadedKernel& kernel, layer::Mode mode);
 
 }  // namespace kernels::torchscript

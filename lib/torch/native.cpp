@@ -153,8 +153,7 @@ std::shared_ptr<BoundForward> bind(const Item& one, const KernelizeOptions& opti
         keep(row, choice.refusal, options.use_fallback);
         return nullptr;
     }
-    std::string reason = broken_rule(*choice.kernel);
-    if (reason.empty()) reason = unfit_for(*choice.kernel, options.mode);
+    std::string reason = unfit_for(*choice.kernel, options.mode);
     if (reason.empty()) {
         try {
             auto bound = std::make_shared<BoundForward>(choice.kernel, *one.layer);

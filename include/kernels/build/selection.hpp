@@ -9,7 +9,6 @@
 
 #include "kernels/build/build_variant.hpp"
 #include "kernels/build/target.hpp"
-#include "kernels/core/error.hpp"
 
 namespace kernels::build {
 
@@ -38,6 +37,8 @@ struct Selection {
     std::vector<Decision> decisions;
     /// The build to use; nullptr when none fits, or when the preferred one has no code for the device.
     const BuildVariant* best() const noexcept;
+    /// Whether the preferred build fits by its name and has no code for the device (see refuse_for_device).
+    bool refused_for_device() const noexcept;
 };
 
 /// Decides every build. Preference among those that fit: stable-ABI builds (newest ABI first), torch builds
@@ -47,9 +48,5 @@ Selection select(std::span<const BuildVariant> variants, const Target& target);
 
 /// The refused builds, the ones first that need the least change of the target to fit.
 std::vector<Decision> nearest_first(const Selection& selection, const Target& target);
-
-/// The error when nothing fits: `what` names the kernel; each build follows with the reason, nearest first.
-/// What would help (see suggestion.hpp) is the hint.
-Error no_build_error(const std::string& what, const Selection& selection, const Target& target);
 
 }  // namespace kernels::build

@@ -7,6 +7,7 @@
 
 #include "kernels/build/device_fit.hpp"
 #include "kernels/build/selection.hpp"
+#include "kernels/core/error.hpp"
 
 namespace kernels::build {
 
@@ -32,9 +33,9 @@ struct Suggestion {
 std::vector<Suggestion> suggest(const Selection& selection, const Target& target,
                                 std::span<const OtherVersion> others = {}, const DeviceFitOf& fit_of = {});
 
-/// As no_build_error(what, selection, target), with the suggestions as its hint. Where the preferred build
-/// was refused for its device the message is about that build, and the others are told why they were not
-/// taken.
+/// The error when nothing fits: `what` names the kernel; each build follows with the reason, nearest first;
+/// the suggestions are the hint. Where the preferred build was refused for its device the message is about
+/// that build, and the others are told why they were not taken.
 Error no_build_error(const std::string& what, const Selection& selection, const Target& target,
                      std::span<const Suggestion> suggestions);
 

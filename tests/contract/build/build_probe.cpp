@@ -1,9 +1,10 @@
 // Answers questions about the build module, one JSON document a line in, one a line out, so that the contract
 // tests can put the same questions to the Python client.
-#include <exception>
-#include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "kernels/build/build_variant.hpp"
 #include "kernels/build/device_fit.hpp"
@@ -13,6 +14,7 @@
 #include "kernels/build/selection.hpp"
 #include "kernels/build/target.hpp"
 #include "kernels/core/error.hpp"
+#include "probe.hpp"
 
 namespace {
 
@@ -98,7 +100,8 @@ Json environment(const Json& question) {
     if (question.contains("torch")) options.torch = question.at("torch").get<std::string>();
     options.project = question.value("project", ".");
     const auto found = build::detect(options);
-    Json answer = {{"target", found.target.to_string()}, {"facts", Json::object()}, {"missing", Json::array()}};
+    Json answer = {
+        {"target", found.target.to_string()}, {"facts", Json::object()}, {"missing", Json::array()}};
     for (const auto& missing : found.missing)
         answer["missing"].push_back(missing.text);
     for (const auto& fact : found.facts)
@@ -121,13 +124,5 @@ Json answer(const Json& question) {
 }  // namespace
 
 int main() {
-    try {
-        std::ios::sync_with_stdio(false);
-        for (std::string line; std::getline(std::cin, line);)
-            std::cout << answer(Json::parse(line)).dump() << '\n';
-        return 0;
-    } catch (const std::exception& error) {
-        std::cerr << "build_probe: " << error.what() << '\n';
-        return 1;
-    }
+    return kernels::testing::answer_lines("build_probe", answer);
 }

@@ -3,7 +3,8 @@
 import itertools
 import random
 
-from probe import ask, peer
+from build_probe import ask
+from probe import peer
 
 archs_module = peer("kernels.archs")
 

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 
-from probe import SKIP, ask
+from build_probe import ask
+from kernels_hub import skip
 
 KERNEL = 'extern "C" __global__ void twice_NUMBER(float* x) { x[threadIdx.x] *= 2.f; }\n'
 # Targets in nvcc's words (virtual arch, code) with the arch as metadata states it.
@@ -72,8 +73,7 @@ def in_its_words(arch):
 def main():
     nvcc = shutil.which("nvcc")
     if not nvcc:
-        print("skipped: nvcc is not installed")
-        sys.exit(SKIP)
+        skip("nvcc is not installed")
     cuobjdump = os.environ.get("CUOBJDUMP") or shutil.which("cuobjdump")
     read = compared = 0
     with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,8 @@ The differences that are meant are named in STRICTER and LOOSER, with why.
 import json
 import random
 
-from probe import ask, peer
+from build_probe import ask
+from probe import peer
 
 rust = peer("kernels._rust")
 

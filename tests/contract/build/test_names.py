@@ -2,7 +2,8 @@
 
 import random
 
-from probe import ask, peer
+from build_probe import ask
+from probe import peer
 
 variants = peer("kernels.variants")
 

@@ -7,7 +7,8 @@ reference for the order of all builds and for the class and the words of every r
 import random
 from collections import Counter
 
-from probe import ask, peer
+from build_probe import ask
+from probe import peer
 
 variants = peer("kernels.variants")
 backends = peer("kernels.backends")

@@ -8,7 +8,6 @@
 #include <torch/script.h>
 
 #include <filesystem>
-#include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -16,6 +15,7 @@
 
 #include "kernels/core/error.hpp"
 #include "kernels/torch/kernelize.hpp"
+#include "probe.hpp"
 
 using namespace kernels;
 
@@ -66,19 +66,12 @@ Json answer(const Json& question) {
 }  // namespace
 
 int main() {
-    try {
-        // The kernels under test have no library of their own: they are found by their namespaces.
-        std::vector<torch::Library> libraries;
-        for (int i = 0; i < 8; ++i) {
-            libraries.emplace_back(torch::Library::DEF, "kernels_contract_" + std::to_string(i), std::nullopt,
-                                   __FILE__, __LINE__);
-            libraries.back().def("same(Tensor x) -> Tensor", [](const at::Tensor& x) { return x.clone(); });
-        }
-        for (std::string line; std::getline(std::cin, line);)
-            std::cout << answer(Json::parse(line)).dump() << '\n';
-        return 0;
-    } catch (const std::exception& error) {
-        std::cerr << "kernelize_probe: " << error.what() << '\n';
-        return 1;
+    // The kernels under test have no library of their own: they are found by their namespaces.
+    std::vector<torch::Library> libraries;
+    for (int i = 0; i < 8; ++i) {
+        libraries.emplace_back(torch::Library::DEF, "kernels_contract_" + std::to_string(i), std::nullopt,
+                               __FILE__, __LINE__);
+        libraries.back().def("same(Tensor x) -> Tensor", [](const at::Tensor& x) { return x.clone(); });
     }
+    return kernels::testing::answer_lines("kernelize_probe", answer);
 }

@@ -1,9 +1,8 @@
 // Answers questions about the layer module, one JSON document a line in, one a line out, so that the contract
 // tests can put the same questions to the Python client.
-#include <exception>
-#include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <stdexcept>
 #include <string>
 
 #include "kernels/core/error.hpp"
@@ -11,6 +10,7 @@
 #include "kernels/hub/hub.hpp"
 #include "kernels/layer/resolve.hpp"
 #include "kernels/layer/selection.hpp"
+#include "probe.hpp"
 
 namespace {
 
@@ -197,13 +197,5 @@ Json answer(const Json& question) {
 }  // namespace
 
 int main() {
-    try {
-        std::ios::sync_with_stdio(false);
-        for (std::string line; std::getline(std::cin, line);)
-            std::cout << answer(Json::parse(line)).dump() << '\n';
-        return 0;
-    } catch (const std::exception& error) {
-        std::cerr << "layer_probe: " << error.what() << '\n';
-        return 1;
-    }
+    return kernels::testing::answer_lines("layer_probe", answer);
 }

@@ -1,21 +1,19 @@
 """Asks the probe executable named by KERNELS_LAYER_PROBE, and makes the Python client's objects from the same documents."""
 
-import json
+import functools
 import logging
 import os
-import subprocess
-import sys
-from functools import reduce
 from pathlib import Path
 
-SKIP = 77
+import probe
+from kernels_hub import skip
+
 os.environ["HF_HUB_OFFLINE"] = "1"  # nothing here may ask the Hub
 try:
     import kernels
     from kernels import CUDAProperties, Device, Mode, ROCMProperties
 except ImportError as error:
-    print(f"skipped: the Python client is not installed ({error})")
-    sys.exit(SKIP)
+    skip(f"the Python client is not installed ({error})")
 logging.disable(logging.CRITICAL)  # its deprecation warnings, one for every function repository
 
 MODES = {
@@ -26,23 +24,11 @@ MODES = {
 }
 
 
-def ask(questions, variable="KERNELS_LAYER_PROBE"):
-    """The answers to `questions`, in order, of the probe that `variable` names."""
-    probe = os.environ.get(variable)
-    if not probe:
-        print(f"skipped: {variable} does not name the probe executable")
-        sys.exit(SKIP)
-    lines = "".join(json.dumps(question) + "\n" for question in questions)
-    done = subprocess.run([probe], input=lines, capture_output=True, text=True)
-    if done.returncode != 0:
-        sys.exit(f"the probe failed: {done.stderr}")
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(answers) == len(questions), (len(answers), len(questions))
-    return answers
+ask = functools.partial(probe.ask, variable="KERNELS_LAYER_PROBE")
 
 
 def mode(flags):
-    return reduce(lambda left, right: left | right, [MODES[flag] for flag in flags])
+    return functools.reduce(lambda left, right: left | right, [MODES[flag] for flag in flags])
 
 
 def mode_text(mode):

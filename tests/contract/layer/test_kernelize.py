@@ -254,7 +254,7 @@ def main():
             questions.append({"original": f"def forward({parameters}):\n    return {result}\n", "repository": kernel.repository,
                               "name": kernel.name, "mapped": mapped, "mode": use, "fallback": fallback,
                               "inputs": len(parameters.split(",")) - 1})
-        answers = ask(questions, "KERNELS_KERNELIZE_PROBE")
+        answers = ask(questions, variable="KERNELS_KERNELIZE_PROBE")
         for (kernel, case), ours in zip(cases, answers):
             compare(kernel, case, theirs(kernel, *case), ours, seen)
     for key, number in sorted(seen.items()):

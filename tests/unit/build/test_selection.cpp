@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "kernels/build/selection.hpp"
+#include "kernels/build/suggestion.hpp"
 
 using namespace kernels;
 using namespace kernels::build;
@@ -115,7 +116,7 @@ TEST_CASE("no fitting build: all of them with the reason, the nearest first") {
                                    "torch29-cu128-x86_64-linux", "torch212-cu128-x86_64-linux"},
                                   cuda);
     CHECK(selection.best() == nullptr);
-    const auto error = no_build_error("org/relu@v1", selection, cuda);
+    const auto error = no_build_error("org/relu@v1", selection, cuda, suggest(selection, cuda));
     CHECK(error.code() == ErrorCode::no_build);
     CHECK(std::string(error.what()).starts_with("org/relu@v1: no build fits torch=2.13,cuda=12.8"));
     REQUIRE(error.details().size() == 4);
@@ -132,7 +133,7 @@ TEST_CASE("no fitting build: all of them with the reason, the nearest first") {
 }
 
 TEST_CASE("a repository without builds says so") {
-    const auto error = no_build_error("org/relu@v1", select({}, cuda), cuda);
+    const auto error = no_build_error("org/relu@v1", select({}, cuda), cuda, {});
     CHECK(std::string(error.what()) == "org/relu@v1: it has no builds at all");
     CHECK(error.details().empty());
 }

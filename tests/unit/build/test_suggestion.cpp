@@ -69,6 +69,6 @@ TEST_CASE("nothing is suggested where something fits, or where only another mach
     CHECK(suggestions({"torch213-cu128-x86_64-linux", "torch212-cu128-x86_64-linux"}, target).empty());
     CHECK(suggestions({"torch213-cu128-aarch64-linux", "torch-rocm"}, target).empty());
     const auto selection = select(builds({"torch-rocm"}), target);
-    const auto error = no_build_error("org/x@v1", selection, target);
+    const auto error = no_build_error("org/x@v1", selection, target, {});
     CHECK_FALSE(error.hint().empty());
 }

@@ -1,19 +1,19 @@
-"""Asks the probe executable named by KERNELS_BUILD_PROBE."""
+"""Asks a probe: an executable, named by an environment variable, that answers lines of JSON (see probe.hpp)."""
 
+import importlib
 import json
 import os
 import subprocess
 import sys
 
-SKIP = 77
+from kernels_hub import skip
 
 
-def ask(questions):
-    """The answers to `questions`, in order."""
-    probe = os.environ.get("KERNELS_BUILD_PROBE")
+def ask(questions, variable):
+    """The answers to `questions`, in order, of the probe that `variable` names; without one the script is skipped."""
+    probe = os.environ.get(variable)
     if not probe:
-        print("skipped: KERNELS_BUILD_PROBE does not name the probe executable")
-        sys.exit(SKIP)
+        skip(f"{variable} does not name the probe executable")
     lines = "".join(json.dumps(question) + "\n" for question in questions)
     done = subprocess.run([probe], input=lines, capture_output=True, text=True)
     if done.returncode != 0:
@@ -25,10 +25,7 @@ def ask(questions):
 
 def peer(module):
     """A module of the Python client, or a skip that says why."""
-    import importlib
-
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        print(f"skipped: the Python client is not installed ({error})")
-        sys.exit(SKIP)
+        skip(f"the Python client is not installed ({error})")
