@@ -39,12 +39,7 @@ nlohmann::ordered_json to_json(const Error& error, const Arguments& arguments) {
     nlohmann::ordered_json body = {
         {"code", to_string(error.code())}, {"message", error.what()}, {"hint", hint_of(error, arguments)}};
     if (!error.details().empty()) body["details"] = error.details();
-    for (const auto& [variant, reason, text] : error.builds())
-        body["builds"].push_back({{"variant", variant}, {"reason", reason}, {"text", text}});
-    for (const auto& [kind, value, variant, text] : error.suggestions()) {
-        body["suggestions"].push_back(
-            {{"kind", kind}, {"value", value}, {"variant", variant}, {"text", text}});
-    }
+    add_builds(body, error);
     for (const auto& cause : error.causes())
         body["causes"].push_back(to_json(cause, arguments));
     return body;
@@ -76,6 +71,15 @@ bool asks_for_json(int argc, const char* const* argv) {
 
 const std::atomic<bool>& interrupted() {
     return stop_requested;
+}
+
+void add_builds(nlohmann::ordered_json& document, const Error& error) {
+    for (const auto& [variant, reason, text] : error.builds())
+        document["builds"].push_back({{"variant", variant}, {"reason", reason}, {"text", text}});
+    for (const auto& [kind, value, variant, text] : error.suggestions()) {
+        document["suggestions"].push_back(
+            {{"kind", kind}, {"value", value}, {"variant", variant}, {"text", text}});
+    }
 }
 
 void print_json(nlohmann::ordered_json document) {

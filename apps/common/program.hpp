@@ -53,6 +53,10 @@ using Run = int (*)(const Context&);
 /// Parses, sets up messages, runs `run`, prints what it throws, and gives the exit status.
 int run_program(int argc, const char* const* argv, Run run);
 
+/// The builds that an error tells of and its suggestions, as `builds` and `suggestions` of a document; not
+/// there where it has none.
+void add_builds(nlohmann::ordered_json& document, const Error& error);
+
 /// Prints a JSON document with its schema version, `{"schema": 1, …}`.
 void print_json(nlohmann::ordered_json document);
 

@@ -204,6 +204,7 @@ Json to_json(const Outcome& outcome, const Arguments& arguments) {
     if (outcome.missing) {
         document["why"] = outcome.missing->what();
         document["hint"] = hint_of(*outcome.missing, arguments);
+        add_builds(document, *outcome.missing);
     }
     return document;
 }

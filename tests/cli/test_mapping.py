@@ -192,6 +192,11 @@ class MappingShow(harness.CliTest):
         self.assertIn("no build fits torch=2.14,cpu", layer["why"])
         self.assertIn("would fit with torch 2.13; `kernels versions demo/one --target torch=2.14,cpu", layer["hint"])
         self.assertNotIn("no version of torch", layer["hint"])
+        builds = {build["variant"]: build["reason"] for build in layer["builds"]}
+        self.assertEqual(builds, {VARIANT: "torch-version", "torch213-cxx11-cu128-x86_64-linux": "torch-version"})
+        self.assertEqual([(one["kind"], one["value"], one["variant"]) for one in layer["suggestions"]],
+                         [("torch", "2.13", VARIANT)])
+        self.assertNotIn("builds", self.layers("--target", TARGET)["Norm"])
         command = layer["hint"].split("`")[1].split()[1:]
         self.assertIn("torch-stable-abi29-cpu-x86_64-linux compatible, preferred", self.expect(0, *command).out)
 
