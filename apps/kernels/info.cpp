@@ -36,19 +36,6 @@ Reference reference_from(const Context& context, const RepoId& repo, const hub::
     return KernelVersion{versions.rbegin()->first};
 }
 
-// A build whose metadata is no metadata still has a name and a backend to show.
-std::optional<build::Metadata> readable_metadata(const RepoId& repo, const Commit& commit,
-                                                 const std::string& path, const hub::Hub& hub) {
-    const auto text = hub.small_file(repo, commit, path);
-    if (!text) return std::nullopt;
-    try {
-        return build::Metadata::parse(*text, repo.to_string() + ": " + path);
-    } catch (const Error& error) {
-        log::warning(error.what());
-        return std::nullopt;
-    }
-}
-
 Kernel hub_kernel(const Context& context, const std::string& name, bool all_metadata, const hub::Hub& hub) {
     const RepoId repo = RepoId::parse(name);
     const Reference reference = reference_from(context, repo, hub);
@@ -59,8 +46,11 @@ Kernel hub_kernel(const Context& context, const std::string& name, bool all_meta
         const std::string folder = "build/" + variant.to_string();
         LocalBuild build{std::move(variant), {}, hub.cache().snapshot_folder(repo, commit) / folder};
         // What describes the kernel is the same in every build, so one is read; all when each is shown.
-        if (!is_described || all_metadata)
-            build.metadata = readable_metadata(repo, commit, folder + "/metadata.json", hub);
+        if (!is_described || all_metadata) {
+            const std::string path = folder + "/metadata.json";
+            if (const auto text = hub.small_file(repo, commit, path))
+                build.metadata = metadata_of(*text, repo.to_string() + ": " + path);
+        }
         is_described = is_described || build.metadata.has_value();
         kernel.builds.push_back(std::move(build));
     }

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
+#include "kernels/core/log.hpp"
 #include "kernels/core/places.hpp"
 
 namespace kernels::app {
@@ -23,6 +25,15 @@ std::string printed_path(const fs::path& given) {
     return folder.empty() ? "." : folder.string();
 }
 
+std::optional<build::Metadata> metadata_of(const std::string& text, const std::string& origin) {
+    try {
+        return build::Metadata::parse(text, origin);
+    } catch (const Error& error) {
+        log::warning(error.what());
+        return std::nullopt;
+    }
+}
+
 std::vector<LocalBuild> local_builds(const fs::path& folder) {
     std::vector<LocalBuild> builds;
     std::error_code error;
@@ -31,8 +42,7 @@ std::vector<LocalBuild> local_builds(const fs::path& folder) {
         if (!entry.is_directory(error) || !variant) continue;
         LocalBuild build{std::move(*variant), {}, entry.path()};
         const auto file = entry.path() / "metadata.json";
-        if (const auto text = read_file_if_exists(file))
-            build.metadata = build::Metadata::parse(*text, file.string());
+        if (const auto text = read_file_if_exists(file)) build.metadata = metadata_of(*text, file.string());
         builds.push_back(std::move(build));
     }
     std::sort(builds.begin(), builds.end(),

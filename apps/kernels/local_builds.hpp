@@ -25,7 +25,10 @@ std::optional<std::filesystem::path> local_folder(const std::string& name);
 /// A path as the Python client prints it: without `.` and doubled slashes, but `..` stays.
 std::string printed_path(const std::filesystem::path& given);
 
-/// The builds below a folder's `build`, by name. Throws Error(verification) for metadata that is none.
+/// A build whose metadata is no metadata still has a name and a backend to show: it is warned of, and has none.
+std::optional<build::Metadata> metadata_of(const std::string& text, const std::string& origin);
+
+/// The builds below a folder's `build`, by name.
 std::vector<LocalBuild> local_builds(const std::filesystem::path& folder);
 
 /// How builds fit a device by all that is here of them, as a download judges it. `builds` must outlive it.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "kernels/core/error.hpp"
+#include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 
 namespace kernels::build {
@@ -154,6 +155,18 @@ DeviceFit device_fit(const Metadata& metadata, const std::filesystem::path& buil
 
 bool names_device(const Target& target) {
     return target.capability.has_value() || target.gpu_arch.has_value();
+}
+
+DeviceFitOf if_known(DeviceFitOf fit_of) {
+    return [fit_of = std::move(fit_of)](const BuildVariant& variant, const Target& target) {
+        try {
+            return fit_of(variant, target);
+        } catch (const Error& error) {
+            if (error.code() == ErrorCode::interrupted) throw;
+            log::info(error.what());
+            return DeviceFit{Fit::no, "its metadata cannot be read"};
+        }
+    };
 }
 
 void refuse_for_device(Selection& selection, const Target& target, const DeviceFitOf& fit_of) {

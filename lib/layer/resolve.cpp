@@ -86,13 +86,14 @@ void require_complete(const RepoId& repo, const Commit& commit, const std::strin
 ResolvedKernel from_folder(const fs::path& builds, const std::string& what, const std::string& repo,
                            const build::Target& target, DeviceCheck check) {
     auto selection = build::select(variants_in(builds), target);
-    const build::DeviceFitOf fit_of = [&](const build::BuildVariant& variant, const build::Target& other) {
+    // The chosen build is read before this is asked, so that what cannot be read is another one.
+    const auto fit_of = build::if_known([&](const build::BuildVariant& variant, const build::Target& other) {
         const fs::path folder = builds / variant.to_string();
         const auto text = read_file_if_exists(folder / "metadata.json");
         if (!text) return build::device_fit(build::read_build_code(folder), other);
         return build::device_fit(build::Metadata::parse(*text, (folder / "metadata.json").string()), folder,
                                  other);
-    };
+    });
     const auto refusal = [&] {
         const auto suggestions = check == DeviceCheck::yes ? build::suggest(selection, target, {}, fit_of)
                                                            : build::suggest(selection, target);

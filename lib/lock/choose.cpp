@@ -11,19 +11,6 @@
 namespace kernels::lock {
 namespace {
 
-// For suggestions: a build whose metadata cannot be had is not suggested.
-build::DeviceFitOf if_known(build::DeviceFitOf fit_of) {
-    return [fit_of = std::move(fit_of)](const build::BuildVariant& variant, const build::Target& target) {
-        try {
-            return fit_of(variant, target);
-        } catch (const Error& error) {
-            if (error.code() == ErrorCode::interrupted) throw;
-            log::info(error.what());
-            return build::DeviceFit{build::Fit::no, "its metadata cannot be read"};
-        }
-    };
-}
-
 // The other versions of a kernel, newest first. They only serve a suggestion, so a hub that does not answer
 // (or may not be asked, or a publisher that is not trusted) costs the suggestion and nothing else.
 std::vector<build::OtherVersion> other_versions(const LockedKernel& kernel, bool check_device,
@@ -44,7 +31,7 @@ std::vector<build::OtherVersion> other_versions(const LockedKernel& kernel, bool
         for (auto& [ref, tree] : trees) {
             others.push_back(
                 {ref.name, variants_of(tree.get(), repo.to_string() + " " + ref.name),
-                 check_device ? if_known(stated_fit(repo, ref.commit, hub, before_fetch)) : nullptr});
+                 check_device ? build::if_known(stated_fit(repo, ref.commit, hub, before_fetch)) : nullptr});
         }
     } catch (const Error& error) {
         if (error.code() == ErrorCode::interrupted) throw;
@@ -89,7 +76,7 @@ std::vector<ChosenBuild> choose_builds(const LockedKernel& kernel, const hub::Tr
     for (const auto& target : options.targets) {
         const auto selection = build::select(present, target);
         const auto* best = selection.best();
-        const auto others = options.check_device ? if_known(stated) : build::DeviceFitOf();
+        const auto others = options.check_device ? build::if_known(stated) : build::DeviceFitOf();
         if (best == nullptr) throw no_build(kernel, selection, target, others, options.before_fetch, hub);
         if (options.check_device && build::names_device(target) &&
             stated(*best, target).fit == build::Fit::no)
@@ -128,7 +115,7 @@ void require_device_code(const LockedKernel& kernel, const ChosenBuild& chosen,
                          const build::Metadata& metadata, const std::filesystem::path& folder,
                          const BeforeFetch& before_fetch, const hub::Hub& hub) {
     const RepoId& repo = kernel.dependency.repo;
-    const auto stated = if_known(stated_fit(repo, kernel.commit, hub, before_fetch));
+    const auto stated = build::if_known(stated_fit(repo, kernel.commit, hub, before_fetch));
     for (const auto& target : chosen.targets) {
         if (!build::names_device(target)) continue;
         const auto held = build::device_fit(metadata, folder, target);

@@ -66,6 +66,10 @@ bool names_device(const Target& target);
 /// What is known of how a build of some version fits a target's device.
 using DeviceFitOf = std::function<DeviceFit(const BuildVariant&, const Target&)>;
 
+/// The same for suggestions: a build whose metadata or libraries cannot be read fits no device. What stood in
+/// the way is logged.
+DeviceFitOf if_known(DeviceFitOf fit_of);
+
 /// Where the target names its device: the builds that were accepted and have no code for it are refused, each
 /// with the reason. The check can be skipped by not calling this: the metadata of a kernel with a Triton
 /// fallback can be narrower than the truth.

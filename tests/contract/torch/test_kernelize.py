@@ -81,6 +81,15 @@ class KernelizeTest(harness.WorldTest):
         missing = {"LOCAL_KERNELS": f"{REPO}={self.folder / 'nowhere'}"}
         self.assertIn("nowhere", self.kernelize("-o", "out.pt", status=4, **missing).stderr)
         self.assertIn("nowhere", self.rows("-o", "out.pt", "--use-fallback", "all", **missing)[0]["reason"])
+        broken = shutil.copytree(local, self.folder / "broken")
+        for file in broken.rglob("metadata.json"):
+            file.write_text('{"name":')
+        unreadable = {"LOCAL_KERNELS": f"{REPO}={broken}"}
+        done = self.kernelize("-o", "broken.pt", status=6, **unreadable)
+        self.assertRegex(done.stderr, r"error: 1 \(SiluAndMul\): .*/metadata\.json: not JSON: wrong at byte 9\n")
+        self.assertIn("(--use-fallback=all)\n", done.stderr)
+        self.assertFalse((self.folder / "broken.pt").exists())
+        self.assertIn("metadata.json", self.rows("-o", "out.pt", "--use-fallback", "all", **unreadable)[0]["reason"])
         disabled = {**environment, "DISABLE_KERNEL_MAPPING": "1"}
         self.assertIn("DISABLE_KERNEL_MAPPING", self.rows("-o", "out.pt", "--use-fallback", "none", **disabled)[0]["reason"])
 
