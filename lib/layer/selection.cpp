@@ -9,18 +9,23 @@
 namespace kernels::layer {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, NoKernel>, 6> reason_names{{
+constexpr std::array<std::pair<std::string_view, NoKernel>, 7> reason_names{{
     {"no-layer", NoKernel::no_layer},
     {"no-device", NoKernel::no_device},
     {"no-properties", NoKernel::no_properties},
     {"no-mode", NoKernel::no_mode},
     {"cannot-load", NoKernel::cannot_load},
+    {"not-redirectable", NoKernel::not_redirectable},
     {"disabled", NoKernel::disabled},
 }};
 
-constexpr std::array<KernelizeFallback, 5> single_flags = {
-    KernelizeFallback::no_layer, KernelizeFallback::no_device, KernelizeFallback::no_compatible_properties,
-    KernelizeFallback::no_compatible_mode, KernelizeFallback::cannot_load};
+// In the order of their reasons.
+constexpr std::array<KernelizeFallback, 6> single_flags = {KernelizeFallback::no_layer,
+                                                           KernelizeFallback::no_device,
+                                                           KernelizeFallback::no_compatible_properties,
+                                                           KernelizeFallback::no_compatible_mode,
+                                                           KernelizeFallback::cannot_load,
+                                                           KernelizeFallback::not_redirectable};
 
 // Of equally small intervals the one with the greater least is for the newer devices; intervals come in the
 // order of their least.

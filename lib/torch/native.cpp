@@ -177,7 +177,7 @@ runtime::LayerEntry row_of_kept(const Adaptation::Kept& one, const KernelizeOpti
     }
     const KernelChoice& choice = chooser.choose(one.layer_name);
     auto row = row_for(one.path, one.layer_name, choice);
-    const Refusal by_owner{layer::NoKernel::no_mode,
+    const Refusal by_owner{layer::NoKernel::not_redirectable,
                            "its owner calls it by its own type, which C++ cannot redirect", std::nullopt};
     keep(row, choice.kernel != nullptr ? by_owner : choice.refusal, options.use_fallback);
     return row;

@@ -11,14 +11,16 @@ namespace kernels::layer {
 
 /// Why a layer keeps its original forward. The first four are looked at in this order.
 enum class NoKernel {
-    no_layer,       ///< the mapping does not name the layer
-    no_device,      ///< it has nothing for the device type
-    no_properties,  ///< no interval contains the device's capability
-    no_mode,        ///< no repository, or no loaded kernel, is for the mode
-    cannot_load,    ///< the kernel cannot be had or loaded
-    disabled,       ///< DISABLE_KERNEL_MAPPING
+    no_layer,          ///< the mapping does not name the layer
+    no_device,         ///< it has nothing for the device type
+    no_properties,     ///< no interval contains the device's capability
+    no_mode,           ///< no repository, or no loaded kernel, is for the mode
+    cannot_load,       ///< the kernel cannot be had or loaded
+    not_redirectable,  ///< a torch::nn::Module whose owner calls it by its own type
+    disabled,          ///< DISABLE_KERNEL_MAPPING
 };
-/// "no-layer", "no-device", "no-properties", "no-mode", "cannot-load" and "disabled", as in `--json`.
+/// "no-layer", "no-device", "no-properties", "no-mode", "cannot-load", "not-redirectable" and "disabled", as
+/// in `--json`.
 std::string_view to_string(NoKernel reason) noexcept;
 
 /// In which cases the original forward may stay: flags. What is not covered is an error.
@@ -30,6 +32,7 @@ class KernelizeFallback {
     static const KernelizeFallback no_compatible_properties;
     static const KernelizeFallback no_compatible_mode;
     static const KernelizeFallback cannot_load;
+    static const KernelizeFallback not_redirectable;
     static const KernelizeFallback standard;  ///< all but cannot_load: what `use_fallback = true` means
     static const KernelizeFallback all;
 
@@ -48,6 +51,8 @@ class KernelizeFallback {
 
   private:
     explicit constexpr KernelizeFallback(unsigned flags) : m_flags(flags) {}
+    /// What `use_fallback = true` means: all but 16, cannot_load.
+    static constexpr unsigned standard_flags = 15U | 32U;
     unsigned m_flags;
 };
 
@@ -57,9 +62,11 @@ inline constexpr KernelizeFallback KernelizeFallback::no_device{2U};
 inline constexpr KernelizeFallback KernelizeFallback::no_compatible_properties{4U};
 inline constexpr KernelizeFallback KernelizeFallback::no_compatible_mode{8U};
 inline constexpr KernelizeFallback KernelizeFallback::cannot_load{16U};
-inline constexpr KernelizeFallback KernelizeFallback::standard{15U};
-inline constexpr KernelizeFallback KernelizeFallback::all{31U};
-constexpr KernelizeFallback::KernelizeFallback(bool use_fallback) : m_flags(use_fallback ? 15U : 0U) {}
+inline constexpr KernelizeFallback KernelizeFallback::not_redirectable{32U};
+inline constexpr KernelizeFallback KernelizeFallback::standard{standard_flags};
+inline constexpr KernelizeFallback KernelizeFallback::all{63U};
+constexpr KernelizeFallback::KernelizeFallback(bool use_fallback)
+    : m_flags(use_fallback ? standard_flags : 0U) {}
 
 /// What a mapping holds for a layer.
 struct Chosen {

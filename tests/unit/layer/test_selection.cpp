@@ -118,6 +118,8 @@ TEST_CASE("Fallback: what is not covered is an error that names the layer") {
         CHECK(error.remedies() == std::vector{Remedy::fallback_default});
     }
     CHECK_FALSE(KernelizeFallback(true).covers(NoKernel::cannot_load));
+    CHECK(KernelizeFallback(true).covers(NoKernel::not_redirectable));
+    CHECK_FALSE(KernelizeFallback::no_compatible_mode.covers(NoKernel::not_redirectable));
     CHECK(KernelizeFallback::all.covers(NoKernel::cannot_load));
     CHECK(KernelizeFallback::none.covers(NoKernel::disabled));
 }
@@ -125,10 +127,10 @@ TEST_CASE("Fallback: what is not covered is an error that names the layer") {
 TEST_CASE("Fallback flags: their text is read back") {
     CHECK(KernelizeFallback(true) == KernelizeFallback::standard);
     CHECK(KernelizeFallback(false) == KernelizeFallback::none);
-    for (const char* text :
-         {"none", "default", "all", "no-layer", "no-device|no-mode", "no-layer|cannot-load"})
+    for (const char* text : {"none", "default", "all", "no-layer", "no-device|no-mode",
+                             "no-layer|cannot-load", "no-mode|not-redirectable"})
         CHECK(KernelizeFallback::parse(text).to_string() == text);
-    CHECK(KernelizeFallback::parse("no-layer|no-device|no-properties|no-mode") ==
+    CHECK(KernelizeFallback::parse("no-layer|no-device|no-properties|no-mode|not-redirectable") ==
           KernelizeFallback::standard);
     for (const char* bad : {"", "never", "disabled", "no-layer|", "all|no-layer"}) {
         CAPTURE(bad);

@@ -108,6 +108,13 @@ TEST_CASE("A layer whose owner cannot be redirected is an error where it must no
     CHECK_THROWS_WITH_AS(native::kernelize(owner, options, {relu("Plus", always)}),
                          doctest::Contains("act (Plus): no kernel: its owner calls it by its own type"),
                          Error);
+    // It is a case of its own: allowing the others does not allow it.
+    options.use_fallback = KernelizeFallback::no_layer | KernelizeFallback::no_device |
+                           KernelizeFallback::no_compatible_properties |
+                           KernelizeFallback::no_compatible_mode | KernelizeFallback::cannot_load;
+    CHECK_THROWS_AS(native::kernelize(owner, options, {relu("Plus", always)}), Error);
+    options.use_fallback = KernelizeFallback::not_redirectable;
+    CHECK(native::kernelize(owner, options, {relu("Plus", always)}).layers.at(0).status == "kept");
     // Without the condition nothing was asked for.
     const auto never = [](const torch::nn::ReLUImpl&) { return false; };
     CHECK(native::kernelize(owner, options, {relu("Plus", never)}).layers.at(0).status == "kept");
