@@ -80,10 +80,10 @@ std::optional<std::string> gfx_name(unsigned long target_version) {
     return "gfx" + std::to_string(target_version / 10000) + hexadecimal[minor] + hexadecimal[stepping];
 }
 
-std::set<std::string> archs_by_kernel() {
+std::set<std::string> archs_by_kernel(const fs::path& nodes) {
     std::set<std::string> found;
     std::error_code error;
-    for (const auto& node : fs::directory_iterator("/sys/class/kfd/kfd/topology/nodes", error)) {
+    for (const auto& node : fs::directory_iterator(nodes, error)) {
         const auto text = read_file_if_exists(node.path() / "properties");
         std::smatch match;
         if (text && std::regex_search(*text, match, std::regex(R"(gfx_target_version (\d{1,9}))"))) {
@@ -135,8 +135,8 @@ std::optional<DeviceAnswer> cuda_capability() {
     return std::nullopt;
 }
 
-std::optional<DeviceAnswer> rocm_arch() {
-    const auto by_kernel = archs_by_kernel();
+std::optional<DeviceAnswer> rocm_arch(const fs::path& nodes) {
+    const auto by_kernel = archs_by_kernel(nodes);
     if (by_kernel.size() == 1) return DeviceAnswer{*by_kernel.begin(), "the kernel's amdkfd driver"};
     if (auto name = arch_by_hip()) return DeviceAnswer{std::move(*name), "the HIP library"};
     return std::nullopt;

@@ -95,12 +95,9 @@ void detect_system(Environment& out) {
     out.facts.push_back({"os", out.target.os, "uname"});
     if (out.target.os != "darwin") return;
     const char* const list = "/System/Library/CoreServices/SystemVersion.plist";
-    const auto text = read_file_if_exists(list);
-    std::smatch match;
-    const std::regex entry(R"(<key>ProductVersion</key>\s*<string>(\d+(?:\.\d+)*))");
-    if (text && std::regex_search(*text, match, entry)) {
-        out.target.macos = Version::parse(match[1].str());
-        out.facts.push_back({"macos", match[1].str(), list});
+    if (const auto version = macos_version(list)) {
+        out.target.macos = version;
+        out.facts.push_back({"macos", version->to_string(), list});
     }
 }
 
@@ -111,6 +108,14 @@ void detect_torch(Environment& out, const Found& found) {
         out.target.backend = torch->backend;
         out.facts.push_back({"torch", torch->version, text_of(*torch)});
         out.facts.push_back({"backend", torch->backend.to_string(), text_of(*torch)});
+        std::error_code error;
+        if (torch->backend.kind == BackendKind::cpu && !torch->folder.empty() &&
+            fs::exists(torch->folder.parent_path() / "torch_npu", error)) {
+            out.missing.push_back(
+                {"torch_npu is installed, but no CANN toolkit was found by ASCEND_HOME_PATH or "
+                 "below /usr/local/Ascend, so its version, and with it the backend, is not known",
+                 {}});
+        }
         if (out.target.os == "linux") {
             out.target.cxx11_abi = torch->cxx11_abi;
             out.facts.push_back({"cxx11-abi", torch->cxx11_abi ? "true" : "false", text_of(*torch)});

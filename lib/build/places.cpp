@@ -137,6 +137,14 @@ std::optional<TorchInstallation> torch_below(const fs::path& prefix) {
     return std::nullopt;
 }
 
+std::optional<Version> macos_version(const fs::path& system_version_plist) {
+    const auto text = read_file_if_exists(system_version_plist);
+    std::smatch match;
+    const std::regex entry(R"(<key>ProductVersion</key>\s*<string>(\d+(?:\.\d+)*))");
+    if (!text || !std::regex_search(*text, match, entry)) return std::nullopt;
+    return Version::parse(match[1].str());
+}
+
 std::optional<Version> cann_version() {
     std::vector<fs::path> homes;
     for (const char* variable : {"ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME"}) {

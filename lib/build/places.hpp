@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/build/environment.hpp"
@@ -32,6 +33,12 @@ TorchInstallation torch_of_version(const std::string& version);
 /// What the tag at the end of a torch version says: "+cu128", "+rocm6.4" or "+cpu".
 std::optional<Backend> backend_of_tag(const std::string& version);
 
+/// As read_torch on an operating system, "linux" or "darwin": on the latter a torch computes by Metal.
+std::optional<TorchInstallation> read_torch_on(std::string_view os, const std::filesystem::path& folder);
+
+/// The version of macOS, from its own file.
+std::optional<Version> macos_version(const std::filesystem::path& system_version_plist);
+
 /// The version of the installed Ascend toolkit, from its own files.
 std::optional<Version> cann_version();
 
@@ -47,7 +54,9 @@ struct DeviceAnswer {
 /// Compute capability of the CUDA device ("90"), of NVML or the CUDA driver.
 std::optional<DeviceAnswer> cuda_capability();
 
-/// Arch of the ROCm device ("gfx942"), of the kernel's driver or HIP's library.
-std::optional<DeviceAnswer> rocm_arch();
+/// Arch of the ROCm device ("gfx942"), of the kernel's driver, which writes a folder for each node, or HIP's
+/// library.
+std::optional<DeviceAnswer> rocm_arch(
+    const std::filesystem::path& nodes = "/sys/class/kfd/kfd/topology/nodes");
 
 }  // namespace kernels::build

@@ -1,6 +1,7 @@
 // Reading one torch installation.
 #include <array>
 #include <regex>
+#include <string_view>
 
 #include "build/places.hpp"
 #include "kernels/build/environment.hpp"
@@ -55,7 +56,7 @@ std::optional<Backend> xpu_backend(const std::string& text) {
 
 // The backend that a torch with these version.py values and neighbours computes on; the order is the Python
 // client's. Extensions are known by their packages, which torch loads by itself.
-Backend backend_of_python(const fs::path& torch, const std::string& version_py) {
+Backend backend_of_python(const fs::path& torch, const std::string& version_py, std::string_view os) {
     const fs::path packages = torch.parent_path();
     if (is_there(packages / "torch_tpu")) return {BackendKind::tpu, {}};
     if (is_there(packages / "torch_neuronx") || is_there(packages / "torch_neuron"))
@@ -66,9 +67,7 @@ Backend backend_of_python(const fs::path& torch, const std::string& version_py) 
     if (const auto hip = assigned(version_py, "hip")) {
         if (const auto backend = versioned(BackendKind::rocm, *hip)) return *backend;
     }
-#ifdef __APPLE__
-    return {BackendKind::metal, {}};
-#else
+    if (os == "darwin") return {BackendKind::metal, {}};
     if (const auto xpu = assigned(version_py, "xpu")) {
         if (const auto backend = xpu_backend(*xpu)) return *backend;
     }
@@ -76,21 +75,16 @@ Backend backend_of_python(const fs::path& torch, const std::string& version_py) 
         if (const auto cann = cann_version()) return {BackendKind::cann, *cann};
     }
     return {BackendKind::cpu, {}};
-#endif
 }
 
 // A libtorch without Python has no version.py: its version's tag says it, else the libraries it holds.
-Backend backend_of_libtorch(const fs::path& folder, const std::string& version) {
+Backend backend_of_libtorch(const fs::path& folder, const std::string& version, std::string_view os) {
     if (const auto backend = backend_of_tag(version)) return *backend;
     for (const char* lib : {"lib", "lib64", "lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu"}) {
         if (!is_there(folder / lib / "libtorch_cuda.so")) continue;
         if (const auto cuda = cuda_runtime_version(folder / lib)) return {BackendKind::cuda, *cuda};
     }
-#ifdef __APPLE__
-    return {BackendKind::metal, {}};
-#else
-    return {BackendKind::cpu, {}};
-#endif
+    return {os == "darwin" ? BackendKind::metal : BackendKind::cpu, {}};
 }
 
 std::optional<std::string> version_of_headers(const fs::path& folder) {
@@ -124,6 +118,14 @@ std::optional<Backend> backend_of_tag(const std::string& version) {
 }
 
 std::optional<TorchInstallation> read_torch(const fs::path& folder) {
+#ifdef __APPLE__
+    return read_torch_on("darwin", folder);
+#else
+    return read_torch_on("linux", folder);
+#endif
+}
+
+std::optional<TorchInstallation> read_torch_on(std::string_view os, const fs::path& folder) {
     if (folder.empty()) return std::nullopt;
     std::error_code error;
     TorchInstallation torch;
@@ -131,13 +133,13 @@ std::optional<TorchInstallation> read_torch(const fs::path& folder) {
     if (const auto text = read_file_if_exists(folder / "version.py");
         text && is_there(folder / "__init__.py")) {
         torch.version = assigned(*text, "__version__").value_or("");
-        torch.backend = backend_of_python(torch.folder, *text);
+        torch.backend = backend_of_python(torch.folder, *text, os);
     } else if (const auto stated = read_file_if_exists(folder / "build-version")) {
         torch.version = trimmed(*stated);
-        torch.backend = backend_of_libtorch(torch.folder, torch.version);
+        torch.backend = backend_of_libtorch(torch.folder, torch.version, os);
     } else if (const auto headers = version_of_headers(folder)) {
         torch.version = *headers;
-        torch.backend = backend_of_libtorch(torch.folder, torch.version);
+        torch.backend = backend_of_libtorch(torch.folder, torch.version, os);
     }
     if (!version_of(torch.version)) return std::nullopt;
     torch.cxx11_abi = !states_old_abi(folder);

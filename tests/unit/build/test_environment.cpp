@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "build/places.hpp"
 #include "kernels/build/environment.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
@@ -195,6 +196,10 @@ TEST_CASE_FIXTURE(Fixture, "the backend is read from version.py, in the Python c
     variables.set("ASCEND_HOME_PATH", (folder / "ascend").string());
     CHECK(backend(none) == "cann83");
     CHECK(backend("cuda: Optional[str] = '12.8'\n") == "cu128");
+    variables.remove("ASCEND_HOME_PATH");
+    put(folder / "cann/version.cfg", "toolkit_installed_version=[8.2.0.1.200:8.2.RC2]\n");
+    variables.set("ASCEND_TOOLKIT_HOME", (folder / "cann").string());
+    CHECK(backend(none) == "cann82");
     put(packages / "torch_neuronx/__init__.py", "");
     CHECK(backend("cuda: Optional[str] = '12.8'\n") == "neuron");
     put(packages / "torch_tpu/__init__.py", "");
@@ -219,12 +224,67 @@ TEST_CASE_FIXTURE(Fixture, "a libtorch without Python: version, backend, C++ ABI
     CHECK(version(by_headers.string()) == "2.6.1 by the given torch");
 }
 
+TEST_CASE_FIXTURE(Fixture, "an npu whose CANN toolkit is not found is told of") {
+    python_environment(project / ".venv", "2.9.0");
+    put(project / ".venv/lib/python3.11/site-packages/torch_npu/__init__.py", "");
+    variables.set("ASCEND_HOME_PATH", (folder / "absent").string());
+    const auto environment = found();
+    if (cann_version()) return;  // this machine has one in its usual place
+    CHECK(environment.target.backend.to_string() == "cpu");
+    REQUIRE(environment.missing.size() == 1);
+    CHECK(environment.missing.front().text.starts_with("torch_npu is installed, but no CANN toolkit"));
+}
+
+TEST_CASE_FIXTURE(Fixture, "macOS: its version, and a torch that computes by Metal") {
+    const auto list = folder / "SystemVersion.plist";
+    put(list,
+        "<plist version=\"1.0\">\n<dict>\n\t<key>ProductBuildVersion</key>\n\t<string>25A354</string>\n"
+        "\t<key>ProductVersion</key>\n\t<string>26.0.1</string>\n</dict>\n</plist>\n");
+    CHECK(macos_version(list) == Version{26, 0});
+    put(list, "bplist00");
+    CHECK_FALSE(macos_version(list));
+    CHECK_FALSE(macos_version(folder / "absent"));
+
+    const auto torch = python_environment(project / ".venv", "2.9.0", "cuda = None\nxpu = '20250200'\n");
+    CHECK(read_torch_on("darwin", torch)->backend == Backend{BackendKind::metal, {}});
+    CHECK(read_torch_on("linux", torch)->backend.to_string() == "xpu20252");
+    put(folder / "libtorch/build-version", "2.9.0\n");
+    CHECK(read_torch_on("darwin", folder / "libtorch")->backend == Backend{BackendKind::metal, {}});
+    CHECK(read_torch_on("linux", folder / "libtorch")->backend == Backend{});
+}
+
+TEST_CASE_FIXTURE(Fixture, "the ROCm device that the kernel's driver tells of") {
+    const auto arch = [&](std::initializer_list<const char*> versions) {
+        const auto nodes = folder / "nodes";
+        fs::remove_all(nodes);
+        for (const char* version : versions) {
+            put(nodes / version / "properties",
+                "cpu_cores_count 0\ngfx_target_version " + std::string(version) + "\nvendor_id 4098\n");
+        }
+        const auto answer = rocm_arch(nodes);
+        return answer ? answer->value + " from " + answer->origin : "none";
+    };
+    CHECK(arch({"0", "90402"}) == "gfx942 from the kernel's amdkfd driver");
+    CHECK(arch({"90010"}) == "gfx90a from the kernel's amdkfd driver");
+    CHECK(arch({"120001"}) == "gfx1201 from the kernel's amdkfd driver");
+    // Which of several devices a program sees, HIP's library knows alone.
+    CHECK_FALSE(arch({"90402", "110000"}).ends_with("amdkfd driver"));
+    CHECK_FALSE(arch({"0"}).ends_with("amdkfd driver"));
+}
+
 TEST_CASE_FIXTURE(Fixture, "tvm-ffi's version is found beside torch") {
     python_environment(project / ".venv", "2.9.0");
     put(project / ".venv/lib/python3.11/site-packages/apache_tvm_ffi-0.1.7.dist-info/METADATA", "");
     const auto environment = found();
     CHECK(environment.target.tvm_ffi == Version{0, 1});
     CHECK(origin_of(environment, "tvm-ffi").find("apache_tvm_ffi-0.1.7.dist-info") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(Fixture, "tvm-ffi without torch") {
+    put(project / ".venv/lib/python3.12/site-packages/apache_tvm_ffi-0.2.0rc1.dist-info/METADATA", "");
+    const auto environment = found();
+    if (environment.torch) return;  // /usr has one
+    CHECK(environment.target.tvm_ffi == Version{0, 2});
 }
 
 TEST_CASE_FIXTURE(Fixture, "every fact says where it came from") {

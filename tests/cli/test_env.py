@@ -1,0 +1,139 @@
+"""`kernels env`: every source of a fact, by folders and small libraries made here."""
+
+import pathlib
+import platform
+import shutil
+import subprocess
+import unittest
+
+import harness
+from fake_drivers import CUDA_DRIVER, CUDA_RUNTIME, HIP, nvml
+
+COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+NONE = "cuda: Optional[str] = None\nhip: Optional[str] = None\nxpu: Optional[str] = None\n"
+
+
+class Env(harness.CliTest):
+    def env(self, *arguments, **environment):
+        """The facts by name, each (value, origin), the target, and what is missing."""
+        document = self.expect(0, "env", "--json", "--offline", *arguments, **environment).json
+        facts = {fact["name"]: (fact["value"], fact["origin"]) for fact in document["facts"]}
+        return facts, document["target"], document["missing"]
+
+    def python(self, prefix, version="2.13.0", more=NONE, packages=()):
+        """A Python environment with a torch and other packages; the folder of its packages."""
+        folder = pathlib.Path(prefix) / "lib/python3.12/site-packages"
+        for package in ("torch", *packages):
+            (folder / package).mkdir(parents=True, exist_ok=True)
+            (folder / package / "__init__.py").write_text("")
+        (folder / "torch" / "version.py").write_text(f"__version__ = '{version}'\n{more}")
+        return folder
+
+    def libraries(self, **sources):
+        """A folder for LD_LIBRARY_PATH with these libraries."""
+        folder = self.folder / "libraries"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for name, code in sources.items():
+            name = name.replace("_so", ".so").replace("_1", ".1").replace("_", "-")
+            subprocess.run([COMPILER, "-shared", "-fPIC", "-x", "c", "-", "-o", folder / name], input=code, text=True, check=True)
+        return str(folder)
+
+    def test_a_conda_environment(self):
+        conda = self.folder / "conda"
+        packages = self.python(conda, "2.12.1+cu126", "cuda: Optional[str] = '12.6'\n", ["apache_tvm_ffi-0.1.9.dist-info"])
+        facts, target, _ = self.env(CONDA_PREFIX=conda)
+        where = f"CONDA_PREFIX ({packages}/torch)"
+        self.assertEqual(facts["torch"], ("2.12.1+cu126", where))
+        self.assertEqual(facts["backend"], ("cu126", where))
+        self.assertEqual(facts["tvm-ffi"], ("0.1", f"{packages}/apache_tvm_ffi-0.1.9.dist-info"))
+        self.assertTrue(target.startswith("torch=2.12,cuda=12.6"), target)
+
+    def test_the_backends_of_a_torch(self):
+        ascend = self.folder / "ascend"
+        (ascend / "x86_64-linux").mkdir(parents=True)
+        (ascend / "x86_64-linux" / "ascend_toolkit_install.info").write_text("version=8.3.RC1\n")
+        cases = {
+            "cu128": ("cuda: Optional[str] = '12.8'\n", ()),
+            "rocm64": ("cuda: Optional[str] = None\nhip: Optional[str] = '6.4.43482-0f2d60242'\n", ()),
+            "xpu20252": ("cuda = None\nhip = None\nxpu: Optional[str] = '20250200'\n", ()),
+            "cann83": (NONE, ["torch_npu"]),
+            "neuron": (NONE, ["torch_neuronx"]),
+            "tpu": (NONE, ["torch_tpu"]),
+            "cpu": (NONE, ()),
+        }
+        for backend, (more, extensions) in cases.items():
+            prefix = self.folder / backend
+            packages = self.python(prefix, more=more, packages=extensions)
+            with self.subTest(backend):
+                facts, _, missing = self.env(VIRTUAL_ENV=prefix, ASCEND_HOME_PATH=ascend)
+                self.assertEqual(facts["backend"], (backend, f"VIRTUAL_ENV ({packages}/torch)"))
+                self.assertEqual(facts["torch"][0], "2.13.0")
+                self.assertEqual([text for text in missing if "CANN" in text], [])
+        # An npu without its toolkit computes on nothing that is known; the page says why.
+        facts, _, missing = self.env(VIRTUAL_ENV=self.folder / "cann83", ASCEND_HOME_PATH=self.folder / "nowhere")
+        if facts["backend"][0] == "cpu":
+            self.assertTrue(any("torch_npu is installed, but no CANN toolkit" in text for text in missing), missing)
+
+    def test_without_torch(self):
+        facts, _, missing = self.env()
+        if "torch" in facts:
+            self.skipTest("/usr has a torch")
+        hint = [text for text in missing if text.startswith("no torch was found")]
+        self.assertTrue(hint[0].endswith("name one (--torch PATH|VERSION)"), hint)
+
+    @unittest.skipUnless(COMPILER and platform.system() == "Linux", "no C compiler to imitate drivers with")
+    def test_drivers(self):
+        cuda = ("--torch", "2.13.0+cu128")
+
+        def capability(libraries, **environment):
+            return self.env(*cuda, LD_LIBRARY_PATH=libraries, **environment)[0].get("capability")
+
+        nvml_of = {"libnvidia_ml_so_1": nvml(2, 6)}
+        driver = {"libcuda_so_1": CUDA_DRIVER}
+        self.assertEqual(capability(self.libraries(**nvml_of, **driver)), ("86", "NVML"))
+        # Devices that differ, or a choice among them: only the driver knows which one comes first.
+        self.assertEqual(capability(self.libraries(**nvml_of, **driver), CUDA_VISIBLE_DEVICES="0"), ("90", "the CUDA driver"))
+        self.assertEqual(capability(self.libraries(libnvidia_ml_so_1=nvml(2, 9), **driver)), ("90", "the CUDA driver"))
+        facts, target, missing = self.env(*cuda, LD_LIBRARY_PATH=self.libraries(**driver))
+        self.assertEqual(facts["torch"], ("2.13.0+cu128", "--torch"))
+        self.assertIn("capability=90", target)
+        self.assertEqual([text for text in missing if "CUDA device" in text], [])
+        facts, _, missing = self.env(*cuda, LD_LIBRARY_PATH=self.libraries())
+        if "capability" not in facts:  # a machine without a GPU
+            self.assertTrue(any("no CUDA device answered" in text for text in missing), missing)
+        facts, target, _ = self.env("--torch", "2.13.0+rocm6.4", LD_LIBRARY_PATH=self.libraries(libamdhip64_so=HIP))
+        if not pathlib.Path("/sys/class/kfd").exists():
+            self.assertEqual(facts["arch"], ("gfx942", "the HIP library"))
+            self.assertIn("arch=gfx942", target)
+        facts, target, _ = self.env(LD_LIBRARY_PATH=self.libraries(libcudart_so=CUDA_RUNTIME))
+        if "torch" not in facts:
+            self.assertEqual(facts["backend"], ("cu126", "the CUDA runtime library"))
+            self.assertTrue(target.startswith("cuda=12.6"), target)
+
+    @unittest.skipUnless(COMPILER and platform.system() == "Linux", "no C compiler to imitate drivers with")
+    def test_a_libtorch_whose_version_has_no_tag_asks_the_runtime_library_beside_it(self):
+        libtorch = self.folder / "libtorch"
+        shutil.copytree(self.libraries(libcudart_so=CUDA_RUNTIME), libtorch / "lib")
+        (libtorch / "lib" / "libtorch_cuda.so").write_bytes(b"")
+        (libtorch / "build-version").write_text("2.13.0\n")
+        facts, _, _ = self.env(CMAKE_PREFIX_PATH=libtorch)
+        self.assertEqual(facts["backend"], ("cu126", f"CMAKE_PREFIX_PATH ({libtorch})"))
+
+    def test_the_hub_the_cache_and_the_token(self):
+        facts, _, _ = self.env()
+        self.assertEqual(facts["endpoint"], (self.hub.url, "HF_ENDPOINT"))
+        self.assertEqual(facts["cache"], (str(self.cache), "HF_HUB_CACHE"))
+        self.assertEqual(facts["token"], ("none", "neither HF_TOKEN nor a token file"))
+        facts, _, _ = self.env("--cache", self.folder / "other", HF_TOKEN="hf_secret")
+        self.assertEqual(facts["cache"], (str(self.folder / "other"), "--cache"))
+        self.assertEqual(facts["token"], ("present", "HF_TOKEN"))
+        file = self.home / ".cache/huggingface/token"
+        file.parent.mkdir(parents=True)
+        file.write_text("hf_secret")
+        facts, _, _ = self.env()
+        self.assertEqual(facts["token"], ("present", str(file)))
+
+
+if __name__ == "__main__":
+    harness.main()
