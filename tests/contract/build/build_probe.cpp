@@ -9,7 +9,6 @@
 #include "kernels/build/build_variant.hpp"
 #include "kernels/build/device_fit.hpp"
 #include "kernels/build/environment.hpp"
-#include "kernels/build/fatbin.hpp"
 #include "kernels/build/metadata.hpp"
 #include "kernels/build/selection.hpp"
 #include "kernels/build/target.hpp"
@@ -116,8 +115,6 @@ Json answer(const Json& question) {
     if (ask == "metadata") return metadata(question);
     if (ask == "environment") return environment(question);
     if (ask == "fits") return fits(question);
-    if (ask == "archs")
-        return build::arch_names(build::read_device_code(question.at("path").get<std::string>()));
     throw std::invalid_argument("no such question: " + ask);
 }
 

@@ -1,6 +1,9 @@
-"""Libraries made with nvcc for several targets: what we read out of them against what they were made for, and
-against cuobjdump where it is installed."""
+"""Libraries made with nvcc for several targets: what `kernels info --archs` reads out of them against what they were made
+for, and against cuobjdump where it is on PATH or named by CUOBJDUMP (the package nvidia-cuda-cuobjdump has it).
 
+KERNELS_CUDA_LIBRARIES names further libraries to compare, with blanks between them."""
+
+import json
 import os
 import re
 import shutil
@@ -8,9 +11,9 @@ import subprocess
 import sys
 import tempfile
 
-from build_probe import ask
-from kernels_hub import skip
+from kernels_hub import need, skip
 
+KERNELS = need("KERNELS_BIN")
 KERNEL = 'extern "C" __global__ void twice_NUMBER(float* x) { x[threadIdx.x] *= 2.f; }\n'
 # Targets in nvcc's words (virtual arch, code) with the arch as metadata states it.
 TARGETS = {
@@ -59,22 +62,41 @@ def compiled(nvcc, folder, name, targets, options, files):
     return library
 
 
+def by_kernels(library):
+    """What `kernels info --archs FILE` says: (archs as metadata states them, machine code, PTX)."""
+    done = subprocess.run([KERNELS, "info", "--archs", "--json", library], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"kernels failed: {done.stderr}")
+    document = json.loads(done.stdout)
+    assert document["problems"] == [], document
+    code = {part.split(" ")[0] for part in document["code"]}
+    return set(document["libraries"]), {c for c in code if c.startswith("sm_")}, {c for c in code if c.startswith("compute_")}
+
+
 def by_cuobjdump(cuobjdump, library):
-    """(machine code, PTX) targets; it drops the family mark of machine code."""
-    listing = subprocess.run([cuobjdump, "--list-elf", "--list-ptx", library], capture_output=True, text=True).stdout
-    return set(re.findall(r"\.(sm_\w+)\.cubin", listing)), set(re.findall(r"\.(sm_\w+)\.ptx", listing))
+    """(machine code, PTX); it drops the family mark of machine code."""
+    done = subprocess.run([cuobjdump, "--list-elf", "--list-ptx", library], capture_output=True, text=True, check=True)
+    machine = set(re.findall(r"\.(sm_\w+)\.cubin", done.stdout))
+    return machine, {f"compute_{target}" for target in re.findall(r"\.sm_(\w+)\.ptx", done.stdout)}
 
 
-def in_its_words(arch):
-    number = arch.removesuffix("+PTX").replace(".", "")
-    return "sm_" + number.removesuffix("f")
+def release_of(cuobjdump):
+    printed = subprocess.run([cuobjdump, "--version"], capture_output=True, text=True).stdout
+    return re.search(r"release \S+ \S+", printed)[0]
+
+
+def compare_with_cuobjdump(cuobjdump, library):
+    _, machine, ptx = by_kernels(library)
+    theirs = by_cuobjdump(cuobjdump, library)
+    assert ({target.removesuffix("f") for target in machine}, ptx) == theirs, (library, machine, ptx, theirs)
+    assert machine or ptx, library
 
 
 def main():
     nvcc = shutil.which("nvcc")
+    cuobjdump = os.environ.get("CUOBJDUMP") or shutil.which("cuobjdump")
     if not nvcc:
         skip("nvcc is not installed")
-    cuobjdump = os.environ.get("CUOBJDUMP") or shutil.which("cuobjdump")
     read = compared = 0
     with tempfile.TemporaryDirectory() as folder:
         for name, (targets, options) in LIBRARIES.items():
@@ -82,20 +104,22 @@ def main():
             if library is None:
                 print(f"{name}: not supported by this nvcc")
                 continue
-            (answer,) = ask([{"ask": "archs", "path": library}])
             expected = {TARGETS[target] for target in targets}
-            assert set(answer) == expected, f"{name}: made for {sorted(expected)}, read {sorted(answer)}"
+            archs, machine, ptx = by_kernels(library)
+            assert archs == expected, f"{name}: made for {sorted(expected)}, read {sorted(archs)}"
+            assert machine | ptx == {code for _, code in targets}, (name, machine, ptx)
             read += 1
             if cuobjdump:
-                machine, ptx = by_cuobjdump(cuobjdump, library)
-                ours_machine = {in_its_words(arch) for arch in answer if not arch.endswith("+PTX")}
-                ours_ptx = {in_its_words(arch) for arch in answer if arch.endswith("+PTX")}
-                ptx = {re.sub("f$", "", target) for target in ptx}
-                machine = {re.sub("f$", "", target) for target in machine}
-                assert (machine, ptx) == (ours_machine, ours_ptx), (name, machine, ptx, answer)
+                compare_with_cuobjdump(cuobjdump, library)
                 compared += 1
     assert read >= 5, read
-    print(f"{read} libraries read; {compared} compared with cuobjdump" + ("" if cuobjdump else " (not installed)"))
+    if not cuobjdump:
+        print(f"{read} libraries read; not compared: no cuobjdump on PATH, and CUOBJDUMP names none")
+        return
+    for library in os.environ.get("KERNELS_CUDA_LIBRARIES", "").split():
+        compare_with_cuobjdump(cuobjdump, library)
+        compared += 1
+    print(f"{read} libraries read; {compared} compared with cuobjdump, {release_of(cuobjdump)}")
 
 
 if __name__ == "__main__":
