@@ -13,6 +13,15 @@ set(CMAKE_CXX_VISIBILITY_PRESET hidden)
 set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
+# The options of KERNELS_SANITIZE, for compiling and linking alike.
+function(kernels_sanitizers out)
+    if(KERNELS_SANITIZE STREQUAL "THREAD")
+        set(${out} -fsanitize=thread PARENT_SCOPE)
+    elseif(KERNELS_SANITIZE)
+        set(${out} -fsanitize=address,undefined -fno-sanitize-recover=undefined PARENT_SCOPE)
+    endif()
+endfunction()
+
 # Options of our own code: language level, warnings, sanitizers, include root.
 function(kernels_compile_options target)
     target_compile_features(${target} PUBLIC cxx_std_20)
@@ -26,9 +35,9 @@ function(kernels_compile_options target)
         target_compile_options(${target} PRIVATE -Werror)
     endif()
     if(KERNELS_SANITIZE)
-        target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-sanitize-recover=undefined
-                                                 -fno-omit-frame-pointer)
-        target_link_options(${target} PUBLIC -fsanitize=address,undefined)
+        kernels_sanitizers(sanitizers)
+        target_compile_options(${target} PRIVATE ${sanitizers} -fno-omit-frame-pointer)
+        target_link_options(${target} PUBLIC ${sanitizers})
     endif()
     target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}/lib")
     target_compile_definitions(${target} PRIVATE KERNELS_VERSION="${PROJECT_VERSION}")

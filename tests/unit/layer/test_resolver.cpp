@@ -1,0 +1,50 @@
+// One Resolver for many threads. What it resolves is compared with the Python client's in tests/contract.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kernels/core/error.hpp"
+#include "kernels/hub/cache.hpp"
+#include "kernels/layer/resolve.hpp"
+#include "local_kernel.hpp"
+
+using namespace kernels;
+
+TEST_CASE("Threads that resolve the same repositories at once get the same builds and the same errors") {
+    const kernels::testing::LocalKernel first("");
+    const kernels::testing::LocalKernel second("");
+    const kernels::testing::TemporaryFolder folder;
+    const hub::Cache cache(folder / "cache");
+    layer::Resolver resolver(build::Target::parse("torch=2.13,cpu,cpu=x86_64,os=linux"), cache);
+    const std::vector<layer::Repository> there = {first.layer("A"), first.function("a"), second.layer("A")};
+    const layer::Repository absent = layer::LocalLayerRepository(folder / "absent", "A");
+
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> workers;
+    for (int worker = 0; worker < 8; ++worker) {
+        workers.emplace_back([&] {
+            for (int round = 0; round < 20; ++round) {
+                for (const auto& repository : there) {
+                    const auto found = resolver.resolve(repository);
+                    const bool is_first = &repository != &there.back();
+                    const auto builds = (is_first ? there.front() : there.back());
+                    const auto path = std::get<layer::LocalLayerRepository>(builds).path();
+                    if (found.folder != path / "build" / "torch-cpu" || found.id != "kernels_test") ++wrong;
+                }
+                try {
+                    resolver.resolve(absent);
+                    ++wrong;
+                } catch (const Error& error) {
+                    if (error.code() != ErrorCode::not_found) ++wrong;
+                }
+            }
+        });
+    }
+    for (auto& worker : workers)
+        worker.join();
+    CHECK(wrong == 0);
+}
