@@ -46,7 +46,7 @@ class Machine(FaultTest):
                 if not path.is_symlink():
                     path.chmod(0o555 if path.is_dir() else 0o444)
             done = self.kernels("download", preexec_fn=syscalls.as_nobody(), status=FAILED)
-            self.assertIn("--cache or HF_HUB_CACHE", done.stderr)
+            self.assertIn("by HF_HUB_CACHE say (--cache DIR)", done.stderr)
         finally:
             for path in self.cache.rglob("*"):
                 if path.is_dir() and not path.is_symlink():
