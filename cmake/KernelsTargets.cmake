@@ -43,6 +43,18 @@ function(kernels_compile_options target)
     target_compile_definitions(${target} PRIVATE KERNELS_VERSION="${PROJECT_VERSION}")
 endfunction()
 
+# What runs once in a test need not be optimized as far as what users run: it compiles in less time.
+function(kernels_compile_for_tests target)
+    target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+endfunction()
+
+# libtorch's headers are slow to compile: those of kernels_torch, compiled once, serve every target that needs them.
+# (gcc takes a precompiled header only from the same kind of code, so executables are compiled as libraries are.)
+function(kernels_reuse_torch_headers target)
+    target_compile_options(${target} PRIVATE -fPIC)
+    target_precompile_headers(${target} REUSE_FROM kernels_torch)
+endfunction()
+
 # kernels_module(NAME [LINK ...]): lib/NAME/*.cpp as an object library kernels_NAME.
 function(kernels_module name)
     cmake_parse_arguments(arg "" "" "LINK" ${ARGN})

@@ -16,10 +16,12 @@ git ls-files -co --exclude-standard '*.cpp' '*.hpp' | xargs -r "$root/.venv/bin/
 
 build release -DKERNELS_TORCH=ON -DCMAKE_PREFIX_PATH="$libtorch" -DKERNELS_PEER_PYTHON="$root/.venv/bin/python"
 build asan
+# Many tests wait for a server or a process of theirs, so more of them than cores keep the cores busy.
+jobs=$(($(nproc) + 2))
 status=0
 say "tests under ASan and UBSan"
-ctest --preset asan -j "$(nproc)" || status=1
+ctest --preset asan -j "$jobs" || status=1
 say "tests of the release build"
-ctest --preset release -j "$(nproc)" "$@" || status=1
+ctest --preset release -j "$jobs" "$@" || status=1
 [ $status = 0 ] || fail "tests failed"
 say "all tests passed"
