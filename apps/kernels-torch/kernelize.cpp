@@ -95,7 +95,8 @@ void require_runnable(const runtime::Manifest& manifest) {
 // What the project file and the command line say. `session` is the Hub to ask; nothing without --download.
 torchscript::KernelizeOptions read_options(const Context& context, const std::optional<Session>& session) {
     const Arguments& arguments = context.arguments;
-    torchscript::KernelizeOptions options;
+    torchscript::KernelizeOptions options{
+        .mode = layer::Mode::parse(arguments.value("--mode").value_or("inference"))};
     if (const auto device = arguments.value("--device")) {
         try {
             options.device = layer::Device(*device);
@@ -103,7 +104,6 @@ torchscript::KernelizeOptions read_options(const Context& context, const std::op
             throw error.reworded("--device: " + std::string(error.what()));
         }
     }
-    options.mode = layer::Mode::parse(arguments.value("--mode").value_or("inference"));
     options.use_fallback =
         layer::KernelizeFallback::parse(arguments.value("--use-fallback").value_or("default"));
     options.cache = context.settings().cache;

@@ -11,7 +11,7 @@ int main() {
     std::cout << by_version.describe() << '\n' << by_revision.describe() << '\n';
     expect(by_version != by_revision, "a version is another state than a branch");
     // Whose code may run without the Hub calling its publisher trusted: `true`, or a list of repositories.
-    const layer::TrustRemoteCode only_this{false, {RepoId::parse("someone/activation")}};
+    const layer::TrustRemoteCode only_this{"someone/activation"};
     const LayerRepository trusted("someone/activation", "SiluAndMul", KernelVersion{1}, only_this);
     expect(trusted.trust_remote_code().allows(trusted.repo()), "the list allows the repository");
     expect(!by_version.trust_remote_code().allows(by_version.repo()), "by default the publisher decides");

@@ -68,6 +68,12 @@ Revision::Revision(std::string name) : m_name(std::move(name)) {
         throw Error(ErrorCode::usage, backquoted(m_name) + ": no branch, tag or commit");
 }
 
+Reference::Reference(KernelVersion version) : m_value(version) {
+    if (version.number >= 0) return;
+    throw Error(ErrorCode::usage, std::to_string(version.number) + ": no kernel version",
+                "versions begin with 0; KernelVersion{1} is the branch v1");
+}
+
 Reference Reference::parse(std::string_view text) {
     std::string_view digits = text;
     if (!digits.empty() && digits.front() == 'v') digits.remove_prefix(1);

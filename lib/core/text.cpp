@@ -159,6 +159,12 @@ std::string did_you_mean(std::string_view word, std::span<const std::string> can
     return candidate ? "did you mean `" + *candidate + "`?" : std::string();
 }
 
+std::string instead_of(std::string_view word, std::string_view label,
+                       std::span<const std::string> candidates) {
+    const auto question = did_you_mean(word, candidates);
+    return question + (question.empty() ? "" : " ") + std::string(label) + ": " + join(candidates, ", ");
+}
+
 std::string human_size(unsigned long long bytes) {
     constexpr std::array units = {"B", "KiB", "MiB", "GiB", "TiB"};
     auto value = static_cast<double>(bytes);

@@ -1,7 +1,9 @@
 #include "kernels/layer/device.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <utility>
 
 #include "hash.hpp"
 #include "kernels/core/error.hpp"
@@ -9,6 +11,16 @@
 
 namespace kernels::layer {
 namespace {
+
+// What others call these devices. By the letters alone `gpu` is next to cpu.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 6> other_names{{
+    {"gpu", "`cuda` or `rocm`"},
+    {"nvidia", "`cuda`"},
+    {"hip", "`rocm`"},
+    {"metal", "`mps`"},
+    {"cann", "`npu`"},
+    {"ascend", "`npu`"},
+}};
 
 int parse_capability(std::string_view text, int absent, std::string_view whole) {
     if (text.empty()) return absent;
@@ -57,13 +69,16 @@ ROCMProperties::ROCMProperties(int min_capability, int max_capability)
 Device::Device(std::string_view type) : m_type(type) {
     const auto& known = device_types();
     if (std::find(known.begin(), known.end(), m_type) != known.end()) return;
-    auto hint = did_you_mean(m_type, known);
+    const auto alias = std::find_if(other_names.begin(), other_names.end(),
+                                    [&](const auto& names) { return names.first == m_type; });
+    auto hint = alias != other_names.end()
+                    ? "did you mean " + std::string(alias->second) + "? devices: " + join(known, ", ")
+                    : instead_of(m_type, "devices", known);
     const auto colon = m_type.find(':');
     if (const auto one = std::find(known.begin(), known.end(), m_type.substr(0, colon));
         colon != std::string::npos && one != known.end())
         hint = "kernels are chosen for a type of device: " + *one;
-    throw Error(ErrorCode::usage, backquoted(m_type) + " is no device",
-                hint.empty() ? "devices: " + join(known, ", ") : hint);
+    throw Error(ErrorCode::usage, backquoted(m_type) + " is no device", hint);
 }
 
 Device::Device(std::string_view type, CUDAProperties properties) : Device(type) {

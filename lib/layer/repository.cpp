@@ -165,7 +165,7 @@ TrustRemoteCode trust_of(const Repository& repository) {
             if constexpr (requires { one.trust_remote_code(); }) {
                 return one.trust_remote_code();
             } else {
-                return TrustRemoteCode{true, {}};
+                return TrustRemoteCode(true);
             }
         },
         repository);

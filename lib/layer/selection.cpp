@@ -69,10 +69,9 @@ KernelizeFallback KernelizeFallback::parse(std::string_view text) {
             found = true;
         }
         if (found) continue;
-        const auto hint = did_you_mean(name, known);
         throw Error(ErrorCode::usage,
                     backquoted(text) + ": " + backquoted(name) + " is no case to fall back in",
-                    hint.empty() ? "one of " + join(known, ", ") : hint);
+                    instead_of(name, "cases", known));
     }
     return flags;
 }

@@ -14,10 +14,10 @@ namespace fs = std::filesystem;
 Reference parse_reference(const TableReader& table) {
     const auto version = table.integer("version");
     const auto revision = table.text("revision");
-    if (version.has_value() == revision.has_value()) {
-        table.fail("", version ? "has both a version and a revision" : "needs a version or a revision",
-                   "write { version = 1 } or { revision = \"main\" }");
-    }
+    if (version && revision)
+        table.fail("revision", "stands beside a version, which names a commit too", "remove one of the two");
+    if (!version && !revision)
+        table.fail("", "needs a version or a revision", "write { version = 1 } or { revision = \"main\" }");
     if (version) {
         if (*version < 0) table.fail("version", "must not be negative");
         return KernelVersion{*version};
@@ -111,9 +111,13 @@ LayerEntry parse_layer(const TableReader& table, const fs::path& folder) {
     }
     entry.layer = table.text("layer").value_or("");
     entry.func = table.text("func").value_or("");
-    if (entry.layer.empty() == entry.func.empty()) {
-        table.fail("", "needs a layer or a func, and not both",
-                   "add layer = \"the class in the kernel repository\"");
+    if (!entry.layer.empty() && !entry.func.empty()) {
+        table.fail("func", "stands beside a layer: an entry is for a class or for a function",
+                   "remove one of the two");
+    }
+    if (entry.layer.empty() && entry.func.empty()) {
+        table.fail("", "needs a layer or a func",
+                   "add layer = \"the class in the kernel repository\", or func = \"the function\"");
     }
     entry.trust = parse_trust(table);
     if (entry.trust && path) {
@@ -198,6 +202,11 @@ std::optional<Project> find_in(const fs::path& folder) {
 }
 
 }  // namespace
+
+TrustPolicy::TrustPolicy(std::initializer_list<std::string_view> only_these) {
+    for (const auto name : only_these)
+        repositories.push_back(RepoId::parse(name));
+}
 
 bool TrustPolicy::allows(const RepoId& repo) const noexcept {
     return everyone || std::find(repositories.begin(), repositories.end(), repo) != repositories.end();

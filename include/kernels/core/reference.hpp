@@ -71,7 +71,8 @@ class Revision {
 /// Which state of a repository is meant: a version xor a revision. Versions sort before revisions.
 class Reference {
   public:
-    Reference(KernelVersion version) : m_value(version) {}          // NOLINT(google-explicit-constructor)
+    /// Throws Error(usage) for a negative version.
+    Reference(KernelVersion version);                               // NOLINT(google-explicit-constructor)
     Reference(Revision revision) : m_value(std::move(revision)) {}  // NOLINT(google-explicit-constructor)
 
     /// Parses `3` or `v3` as a version, anything else as a revision. Throws Error(usage) as Revision does.

@@ -38,6 +38,11 @@ std::optional<std::string> nearest(std::string_view word, std::span<const std::s
 /// "did you mean `x`?", or an empty text when nothing is near.
 std::string did_you_mean(std::string_view word, std::span<const std::string> candidates);
 
+/// What there is instead of `word`, for a hint: "did you mean `cuda`? devices: cpu, cuda", where the question
+/// is left out when nothing is near.
+std::string instead_of(std::string_view word, std::string_view label,
+                       std::span<const std::string> candidates);
+
 /// "1.5 MiB".
 std::string human_size(unsigned long long bytes);
 

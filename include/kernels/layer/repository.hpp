@@ -22,7 +22,8 @@
 
 namespace kernels::layer {
 
-/// Which repositories' code may be used without their publisher being trusted: `true`, `false` or a list.
+/// Which repositories' code may be used without their publisher being trusted: `true`, `false` or a list,
+/// `{"org/name", "org/other"}`.
 using TrustRemoteCode = project::TrustPolicy;
 
 enum class Member { layer, function };
@@ -68,7 +69,8 @@ class HubRepository : public NamedMember<member> {
     TrustRemoteCode m_trust;
 };
 
-/// A folder that holds builds, or a `build` folder with them. Equal when name and path, as written, are.
+/// A folder that holds builds, or a `build` folder with them. Equal when name and path are, the path as
+/// written but for what means nothing: `./a`, `a/.` and `a//` are `a`; `b/../a` is not.
 template <Member member>
 class LocalRepository : public NamedMember<member> {
   public:

@@ -1,9 +1,11 @@
 // Which repository of a mapping a layer gets on a device in a mode.
 #pragma once
 
+#include <concepts>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "kernels/layer/mapping.hpp"
 
@@ -37,7 +39,14 @@ class KernelizeFallback {
     static const KernelizeFallback all;
 
     /// `true` is standard, `false` is none.
-    constexpr KernelizeFallback(bool use_fallback);  // NOLINT(google-explicit-constructor)
+    template <std::same_as<bool> Flag>
+    constexpr KernelizeFallback(Flag use_fallback)  // NOLINT(google-explicit-constructor)
+        : m_flags(use_fallback ? standard_flags : 0U) {}
+    /// What parse() reads. Nothing else converts: a number and a null pointer name no case.
+    template <typename Text>
+    requires(std::convertible_to<const Text&, std::string_view> && !std::is_null_pointer_v<Text>)
+        KernelizeFallback(const Text& text)  // NOLINT(google-explicit-constructor)
+        : KernelizeFallback(parse(std::string_view(text))) {}
     /// "none", "default", "all", or the reasons' names with `|` between them. Throws Error(usage).
     static KernelizeFallback parse(std::string_view text);
     std::string to_string() const;
@@ -65,8 +74,6 @@ inline constexpr KernelizeFallback KernelizeFallback::cannot_load{16U};
 inline constexpr KernelizeFallback KernelizeFallback::not_redirectable{32U};
 inline constexpr KernelizeFallback KernelizeFallback::standard{standard_flags};
 inline constexpr KernelizeFallback KernelizeFallback::all{63U};
-constexpr KernelizeFallback::KernelizeFallback(bool use_fallback)
-    : m_flags(use_fallback ? standard_flags : 0U) {}
 
 /// What a mapping holds for a layer.
 struct Chosen {

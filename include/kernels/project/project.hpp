@@ -1,12 +1,15 @@
 // The project file: `[tool.kernels]` of pyproject.toml, or kernels.toml with the same keys at its top level.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <filesystem>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -14,10 +17,18 @@
 
 namespace kernels::project {
 
-/// Whose code may be used without being a trusted publisher's.
+/// Whose code may be used without being a trusted publisher's: everyone's (`true`), nobody's (`false`), or
+/// that of a list of repositories.
 struct TrustPolicy {
     bool everyone = false;
     std::vector<RepoId> repositories;
+
+    TrustPolicy() = default;
+    template <std::same_as<bool> Flag>
+    TrustPolicy(Flag all) : everyone(all) {}                                              // NOLINT
+    TrustPolicy(std::vector<RepoId> only_these) : repositories(std::move(only_these)) {}  // NOLINT
+    /// Throws Error(usage) for a text that is no `org/name`.
+    TrustPolicy(std::initializer_list<std::string_view> only_these);  // NOLINT
 
     bool allows(const RepoId& repo) const noexcept;
     friend bool operator==(const TrustPolicy&, const TrustPolicy&) = default;

@@ -49,10 +49,11 @@ class KernelizeDevice : public std::optional<layer::Device> {
     KernelizeDevice(torch::DeviceType type) : KernelizeDevice(torch::Device(type)) {}  // NOLINT
 };
 
-/// How a model is kernelized. The defaults are those of a process that computes with what is in the cache.
+/// How a model is kernelized: `{.mode = Mode::inference}`; what it is for has to be said. The defaults of the
+/// rest are those of a process that computes with what is in the cache.
 struct KernelizeOptions {
     /// What the model is for: inference or training, and either with torch_compile.
-    layer::Mode mode = layer::Mode::inference;
+    layer::Mode mode;
     /// Where it computes; taken from its parameters when not given. Properties are for entries of mappings,
     /// and refused here: the capability is that of the machine, or of `target`.
     KernelizeDevice device;

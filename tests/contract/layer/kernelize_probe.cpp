@@ -43,10 +43,10 @@ Json answer(const Json& question) {
             repositories.set(layer::Mode::parse(question.at("mapped").get<std::string>()),
                              repository(question));
         }
-        torchscript::KernelizeOptions options;
+        torchscript::KernelizeOptions options{.mode =
+                                                  layer::Mode::parse(question.at("mode").get<std::string>())};
         options.mapping.emplace();
         options.mapping->set("Layer", "cpu", std::move(repositories));
-        options.mode = layer::Mode::parse(question.at("mode").get<std::string>());
         options.use_fallback = layer::KernelizeFallback::parse(question.at("fallback").get<std::string>());
         options.target = build::Target::parse("torch=2.13,cpu,cpu=x86_64,os=linux");
         const auto report = torchscript::kernelize(model, options);

@@ -29,7 +29,7 @@ nlohmann::json answer(const nlohmann::json& question, const std::string& reposit
     const std::string path = question.at("model");
     auto model = torchscript::load_model(path);
     const std::string layer = question.at("layer");
-    torchscript::KernelizeOptions plan;
+    torchscript::KernelizeOptions plan{.mode = layer::Mode::inference};
     plan.device = layer::Device("cpu");
     plan.mapping = layer::KernelMapping{
         {layer, "cpu", layer::LocalLayerRepository{repository, question.at("hub-layer").get<std::string>()}}};

@@ -23,7 +23,8 @@ int main() {
     std::cout << row.layer << ": " << row.status << ": " << row.reason << "\n";
     const bool kept = row.status == "kept" && half(torch::ones({1})).item<float>() == 0.5F;
     try {
-        kernels::native::kernelize(*half, {.device = "cpu", .use_fallback = false});
+        kernels::native::kernelize(
+            *half, {.mode = kernels::layer::Mode::inference, .device = "cpu", .use_fallback = false});
         return 1;
     } catch (const kernels::Error& error) {
         std::cout << error.what() << "\n";

@@ -52,7 +52,7 @@ TEST_CASE("Only known devices exist, with the properties that fit them") {
         const Device device("cudaa");
     } catch (const Error& error) {
         CHECK(error.code() == ErrorCode::usage);
-        CHECK(error.hint() == "did you mean `cuda`?");
+        CHECK(error.hint() == "did you mean `cuda`? devices: cpu, cuda, mps, neuron, npu, rocm, tpu, xpu");
     }
 }
 
@@ -84,4 +84,19 @@ TEST_CASE("Devices are equal when type and properties are, and hash alike then")
     CHECK(devices.size() == 4);
     CHECK(std::hash<CUDAProperties>()({75, 90}) == std::hash<CUDAProperties>()({75, 90}));
     CHECK(std::hash<ROCMProperties>()({75, 90}) != std::hash<ROCMProperties>()({75, 91}));
+}
+
+TEST_CASE("What others call a device is told by its name here") {
+    const auto hint_for = [](const char* type) {
+        try {
+            Device{type};
+        } catch (const Error& error) {
+            return error.hint();
+        }
+        return std::string("accepted");
+    };
+    const std::string all = "? devices: cpu, cuda, mps, neuron, npu, rocm, tpu, xpu";
+    CHECK(hint_for("gpu") == "did you mean `cuda` or `rocm`" + all);
+    CHECK(hint_for("metal") == "did you mean `mps`" + all);
+    CHECK(hint_for("somewhere") == all.substr(2));
 }

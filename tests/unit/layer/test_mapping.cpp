@@ -104,7 +104,7 @@ TEST_CASE("A project's entries become the six kinds of repository") {
             project::parse("trust-remote-code = [\"a/k\"]\n" + head + source, "p/kernels.toml");
         return layer::mapping_of(project, nullptr).entries().at(0).repositories.all().at(Mode::fallback);
     };
-    const project::TrustPolicy trust{false, {RepoId::parse("a/k")}};
+    const project::TrustPolicy trust{"a/k"};
     CHECK(kind("repo = \"a/k\"\nversion = 2\nlayer = \"X\"") ==
           layer::Repository(layer::LayerRepository("a/k", "X", KernelVersion{2}, trust)));
     CHECK(kind("repo = \"a/k\"\nrevision = \"main\"\nfunc = \"f\"\ntrust-remote-code = true") ==

@@ -160,7 +160,7 @@ TEST_CASE("What any repository tells of itself") {
     CHECK_FALSE(layer::is_function(locked));
     CHECK(layer::repo_of(local) == nullptr);
     CHECK(layer::repo_of(locked)->to_string() == "a/k");
-    CHECK(layer::trust_of(hub) == TrustRemoteCode{true, {}});
+    CHECK(layer::trust_of(hub) == TrustRemoteCode(true));
     CHECK(layer::trust_of(local).everyone);
     CHECK_FALSE(layer::trust_of(locked).everyone);
     std::unordered_map<Repository, int> memo;
@@ -180,4 +180,30 @@ TEST_CASE("What any repository tells of itself") {
         std::get<LocalFuncRepository>(local)));
     CHECK(std::unordered_set<LockedFuncRepository>{std::get<LockedFuncRepository>(unlocked)}.contains(
         std::get<LockedFuncRepository>(unlocked)));
+}
+
+TEST_CASE("A reference that cannot be is refused where it is written") {
+    CHECK_THROWS_WITH_AS(LayerRepository("a/k", "X", KernelVersion{-3}), "-3: no kernel version", Error);
+    CHECK_THROWS_WITH_AS(FuncRepository("a/k", "f", KernelVersion{-1}), "-1: no kernel version", Error);
+    for (const char* name : {"", "x y", "../../x"}) {
+        CAPTURE(name);
+        CHECK(code_of([&] { LayerRepository("a/k", "X", Revision{name}); }) == ErrorCode::usage);
+    }
+    CHECK_NOTHROW(LayerRepository("a/k", "X", KernelVersion{0}));
+}
+
+TEST_CASE("Trust is a flag or a list") {
+    const auto trusts = [](const TrustRemoteCode& trust, const char* repo) {
+        return LayerRepository("a/k", "X", KernelVersion{1}, trust)
+            .trust_remote_code()
+            .allows(RepoId::parse(repo));
+    };
+    CHECK(trusts(true, "a/k"));
+    CHECK_FALSE(trusts(false, "a/k"));
+    CHECK_FALSE(trusts({}, "a/k"));
+    CHECK(trusts({"a/k", "a/l"}, "a/l"));
+    CHECK_FALSE(trusts({"a/k", "a/l"}, "a/m"));
+    CHECK(trusts(std::vector<RepoId>{RepoId::parse("a/k")}, "a/k"));
+    CHECK(code_of([&] { trusts({"nobody"}, "a/k"); }) == ErrorCode::usage);
+    static_assert(!std::is_convertible_v<int, TrustRemoteCode>);
 }

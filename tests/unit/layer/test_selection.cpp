@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <string>
+#include <type_traits>
 
 #include "kernels/core/error.hpp"
 #include "kernels/layer/selection.hpp"
@@ -135,5 +136,25 @@ TEST_CASE("Fallback flags: their text is read back") {
     for (const char* bad : {"", "never", "disabled", "no-layer|", "all|no-layer"}) {
         CAPTURE(bad);
         CHECK_THROWS_AS(KernelizeFallback::parse(bad), Error);
+    }
+}
+
+TEST_CASE("A fallback is a flag, one of the values, or their text; no number and no pointer") {
+    static_assert(std::is_convertible_v<bool, KernelizeFallback>);
+    static_assert(!std::is_constructible_v<KernelizeFallback, int>);
+    static_assert(!std::is_constructible_v<KernelizeFallback, std::nullptr_t>);
+    static_assert(!std::is_constructible_v<KernelizeFallback, const void*>);
+    const auto given = [](KernelizeFallback fallback) { return fallback; };
+    CHECK(given("none") == KernelizeFallback::none);
+    CHECK(given(std::string("no-layer|no-mode")) ==
+          (KernelizeFallback::no_layer | KernelizeFallback::no_compatible_mode));
+    CHECK(given(true) == KernelizeFallback::standard);
+    CHECK(given(false) == KernelizeFallback::none);
+    try {
+        given("nome");
+        FAIL("accepted");
+    } catch (const Error& error) {
+        const std::string hint = error.hint();
+        CHECK(hint.starts_with("did you mean `none`? cases: none, default, all, no-layer"));
     }
 }

@@ -131,3 +131,22 @@ TEST_CASE("The project is found in the folder or above; two files in one folder 
     write_file(folder / "kernels.toml", "[dependencies]\n\"a/b\" = 1\n");
     CHECK_THROWS_AS(project::load(folder.path()), Error);
 }
+
+TEST_CASE("Of two keys that exclude each other the second is named, and the hint leads on") {
+    const std::string head = "[[layers]]\nname = \"L\"\ndevice = \"cpu\"\nrepo = \"a/k\"\n";
+    const auto hint_of = [](const std::string& text) {
+        try {
+            project::parse(text, "kernels.toml");
+        } catch (const Error& error) {
+            return error.hint();
+        }
+        return std::string();
+    };
+    const std::string both = head + "layer = \"X\"\nversion = 1\nrevision = \"main\"\n";
+    CHECK(refused(both).starts_with("kernels.toml:7: layers[0].revision: stands beside a version"));
+    CHECK(hint_of(both) == "remove one of the two");
+    const std::string two = head + "layer = \"X\"\nfunc = \"f\"\nversion = 1\n";
+    CHECK(refused(two).starts_with("kernels.toml:6: layers[0].func: stands beside a layer"));
+    CHECK(hint_of(two) == "remove one of the two");
+    CHECK(refused(head + "version = 1\n").starts_with("kernels.toml:1: layers[0]: needs a layer or a func"));
+}

@@ -10,9 +10,8 @@ namespace kernels::testing {
 
 inline torchscript::KernelizeOptions options_with(const layer::KernelMapping& mapping,
                                                   layer::Mode mode = layer::Mode::inference) {
-    torchscript::KernelizeOptions options;
+    torchscript::KernelizeOptions options{.mode = mode};
     options.mapping = mapping;
-    options.mode = mode;
     options.target = build::Target::parse("torch=2.13,cpu,cpu=x86_64,os=linux");
     return options;
 }

@@ -77,7 +77,7 @@ fs::path kernel_folder(const fs::path& kernel, const std::string& variant, const
 }
 
 KernelizeOptions options_for(const std::string& target, const fs::path& kernel) {
-    KernelizeOptions options;
+    KernelizeOptions options{.mode = layer::Mode::inference};
     options.target = build::Target::parse("torch=" + torch_version + "," + target);
     options.mapping.emplace();
     for (const char* name : {"SiluAndMul", "ReLU"})

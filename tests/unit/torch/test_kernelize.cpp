@@ -89,7 +89,7 @@ TEST_CASE("The mapping of the process and one call kernelize a model that has ru
     CHECK(result(model) == 60);
     CHECK(result(model) == 60);
     twice_calls = 0;
-    const auto report = torchscript::kernelize(model, {});
+    const auto report = torchscript::kernelize(model, {.mode = Mode::inference});
     CHECK(result(model) == 100);
     CHECK(twice_calls == 1);
     REQUIRE(report.layers.size() == 1);
