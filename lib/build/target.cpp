@@ -37,6 +37,24 @@ std::string one_of(std::string_view text, std::string_view key, std::string_view
     return std::string(value);
 }
 
+// "cuda=12.8", as an example of what the key is given.
+std::string example_of(std::string_view key) {
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 7> versions{{{"torch", "2.13"},
+                                                                                     {"cuda", "12.8"},
+                                                                                     {"rocm", "6.4"},
+                                                                                     {"xpu", "2025.2"},
+                                                                                     {"cann", "8.3"},
+                                                                                     {"macos", "26.0"},
+                                                                                     {"tvm-ffi", "0.1"}}};
+    const auto* const found =
+        std::find_if(versions.begin(), versions.end(), [&](const auto& entry) { return entry.first == key; });
+    return std::string(key) + "=" + (found != versions.end() ? std::string(found->second) : "…");
+}
+
+constexpr const char* backends =
+    "one of cuda=12.8, rocm=6.4, xpu=2025.2, cann=8.3 (with the version), metal, neuron, tpu and cpu; the "
+    "processor is cpu=x86_64 or cpu=aarch64";
+
 int capability_number(std::string_view text, std::string_view value) {
     // 90 and 9.0 mean the same; a dot stands before the last digit.
     std::string digits(value);
@@ -48,8 +66,9 @@ int capability_number(std::string_view text, std::string_view value) {
     if (misplaced || status != std::errc() || end != digits.data() + digits.size() || number > 999) {
         refuse(text, "capability is a number such as 90, not " + backquoted(value));
     }
-    constexpr int oldest = 30;  // what is below is a major version without its minor
-    if (number < oldest) {
+    constexpr int oldest = 30;   // what is below is a major version without its minor
+    constexpr int newest = 199;  // what is above has a digit too many: 12.1 is the newest in 2026
+    if (number < oldest || number > newest) {
         refuse(text, "there is no capability " + backquoted(value), "10.0 is written 100, 9.0 is written 90");
     }
     return number;
@@ -60,13 +79,13 @@ Version version_value(std::string_view text, std::string_view key, std::string_v
     const auto number = key == "torch" ? value.substr(0, value.find('+')) : value;
     if (number.find_first_not_of("0123456789.") != std::string_view::npos || number.empty() ||
         number.front() == '.' || number.back() == '.' || number.find("..") != std::string_view::npos) {
-        refuse(text, std::string(key) + " is a version such as " + (key == "xpu" ? "2025.2" : "12.8") +
-                         ", not " + backquoted(value));
+        const auto example = example_of(key);
+        refuse(text, std::string(key) + " is a version such as " + example.substr(key.size() + 1) + ", not " +
+                         backquoted(value));
     }
-    if ((key == "cuda" || key == "torch") && number.find('.') == std::string_view::npos) {
-        refuse(text, std::string(key) + " needs a minor version: " + std::string(key) +
-                         (key == "cuda" ? "=12.8" : "=2.13") + ", say");
-    }
+    // Builds are named by it; macos=26 alone is enough to compare with.
+    if (key != "macos" && number.find('.') == std::string_view::npos)
+        refuse(text, std::string(key) + " needs a minor version: " + example_of(key) + ", say");
     try {
         return Version::parse(number);
     } catch (const Error&) {
@@ -92,7 +111,7 @@ struct Parser {
     bool has(std::string_view key) const { return given.find(key) != given.end(); }
 
     void backend(BackendKind kind, Version version) {
-        if (!given.insert("backend").second) refuse(text, "more than one backend");
+        if (!given.insert("backend").second) refuse(text, "more than one backend", backends);
         target.backend = Backend{kind, version};
     }
 
@@ -112,7 +131,8 @@ struct Parser {
         }
         for (const auto& [word, kind] : versioned) {
             if (name != word) continue;
-            if (value.empty()) refuse(text, std::string(name) + " needs a version: " + word + "=12.8, say");
+            if (value.empty())
+                refuse(text, std::string(name) + " needs a version: " + example_of(name) + ", say");
             backend(kind, version_value(text, name, value));
             return true;
         }
@@ -121,13 +141,16 @@ struct Parser {
 
     void key(std::string_view name, std::string_view value, bool has_value) {
         const auto& keys = known_keys();
-        if (std::find(keys.begin(), keys.end(), name) == keys.end()) {
-            const auto hint = did_you_mean(name, keys);
-            refuse(text, "there is no key " + backquoted(name),
-                   (hint.empty() ? "" : hint + " ") + "keys: " + join(keys, ", "));
+        if (name.empty()) {
+            refuse(
+                text,
+                has_value ? "a key is missing before =" : "there is nothing between two commas, or at an end",
+                "keys: " + join(keys, ", "));
         }
+        if (std::find(keys.begin(), keys.end(), name) == keys.end())
+            refuse(text, "there is no key " + backquoted(name), instead_of(name, "keys", keys));
         if (backend_key(name, value, has_value)) return;
-        if (value.empty()) refuse(text, std::string(name) + " needs a value: " + std::string(name) + "=…");
+        if (value.empty()) refuse(text, std::string(name) + " needs a value: " + example_of(name));
         if (!given.emplace(name).second) refuse(text, std::string(name) + " is given twice");
         if (name == "torch") {
             target.torch = version_value(text, name, value);
@@ -186,10 +209,9 @@ struct Parser {
 
     void check() const {
         const BackendKind kind = target.backend.kind;
-        const auto possible =
+        const auto* const possible =
             "cuda, rocm and xpu exist on linux and windows; cann, neuron and tpu on linux; metal on darwin; "
-            "cpu "
-            "everywhere";
+            "cpu everywhere";
         const bool gpu = kind == BackendKind::cuda || kind == BackendKind::rocm || kind == BackendKind::xpu;
         const bool linux_only =
             kind == BackendKind::cann || kind == BackendKind::neuron || kind == BackendKind::tpu;
@@ -197,10 +219,21 @@ struct Parser {
             (kind == BackendKind::metal && target.os != "darwin")) {
             refuse(text, std::string(target.backend.name()) + " does not exist on " + target.os, possible);
         }
-        if (target.capability && kind != BackendKind::cuda) refuse(text, "capability goes with cuda only");
-        if (target.gpu_arch && kind != BackendKind::rocm) refuse(text, "arch goes with rocm only");
-        if (target.macos && target.os != "darwin") refuse(text, "macos goes with os=darwin only");
-        if (target.cxx11_abi && target.os != "linux") refuse(text, "cxx11-abi goes with os=linux only");
+        if (target.capability && kind != BackendKind::cuda) {
+            refuse(text, "capability goes with cuda only",
+                   kind == BackendKind::rocm ? "a ROCm device is named by arch=gfx942, say"
+                                             : "add cuda=12.8, say, or leave capability out");
+        }
+        if (target.gpu_arch && kind != BackendKind::rocm) {
+            refuse(text, "arch goes with rocm only",
+                   kind == BackendKind::cuda ? "a CUDA device is named by capability=90, say"
+                                             : "add rocm=6.4, say, or leave arch out");
+        }
+        if (target.macos && target.os != "darwin")
+            refuse(text, "macos goes with os=darwin only", "leave macos or os out");
+        if (target.cxx11_abi && target.os != "linux") {
+            refuse(text, "cxx11-abi goes with os=linux only", "leave it out: other systems have one C++ ABI");
+        }
     }
 };
 

@@ -25,10 +25,12 @@ struct Target {
 
     /// Reads `torch=2.13,cuda=12.8,cpu=x86_64,os=linux,capability=90`; the other keys are rocm, arch, xpu,
     /// cann, macos, tvm-ffi and cxx11-abi, and the words cpu, metal, neuron and tpu choose those backends.
-    /// What is not given keeps the value it has in `base`; a backend that is not given is cpu, metal and
-    /// macos mean os=darwin, and torch on Linux means the C++11 ABI from 2.6 on. Throws Error(usage) for an
-    /// unknown key (with the list of keys), a key given twice, a bad value and pairs that cannot exist, such
-    /// as cuda with os=darwin (with the list of what exists) and torch=2.13.0+cu128 with cpu.
+    /// What is not given keeps the value it has in `base`; a backend that is not given is cpu, and torch on
+    /// Linux means the C++11 ABI from 2.6 on. metal means os=darwin and cpu=aarch64, and so does macos
+    /// without os, unless cpu is given; os=darwin alone leaves the processor as it is in `base`, as there are
+    /// both. Throws Error(usage) for an unknown key (with the list of keys), a key given twice, a bad value
+    /// and pairs that cannot exist, such as cuda with os=darwin (with the list of what exists) and
+    /// torch=2.13.0+cu128 with cpu.
     static Target parse(std::string_view text, const Target& base);
     static Target parse(std::string_view text) { return parse(text, Target{}); }
     /// The same form back: parse(to_string()) is the same target.

@@ -133,7 +133,21 @@ TEST_CASE("bad values are refused and named") {
     CHECK(contains(refusal("torch=2,cpu"), "torch=2.13, say"));
     CHECK(contains(refusal("rocm=6.4,arch=gfxZZZ"), "`gfxZZZ`"));
     CHECK(contains(refusal("metal=3"), "metal takes no value"));
-    CHECK(contains(refusal("torch=2.1,,cpu"), "there is no key"));
+    CHECK(contains(refusal("torch=2.1,,cpu"), "there is nothing between two commas"));
+    CHECK(contains(refusal("torch=2.1,"), "keys: torch, cuda"));
+    CHECK(contains(refusal("=2.1"), "a key is missing before ="));
+    CHECK(contains(refusal("cuda=12.8,capability=900"), "there is no capability `900`"));
+    for (const char* example : {"rocm=6.4", "xpu=2025.2", "cann=8.3"}) {
+        const std::string key(example, std::string_view(example).find('='));
+        CAPTURE(key);
+        CHECK(contains(refusal(key), example));
+        CHECK(contains(refusal(key + "=6"), key + " needs a minor version: " + example));
+        CHECK(contains(refusal(key + "=new"), std::string(example).substr(key.size() + 1)));
+    }
+    CHECK(Target::parse("metal,macos=26").macos == Version{26, 0});
+    CHECK(contains(refusal("cpu,cuda=12.8"), "one of cuda=12.8, rocm=6.4"));
+    CHECK(contains(refusal("rocm=6.4,capability=90"), "arch=gfx942"));
+    CHECK(contains(refusal("cuda=12.8,arch=gfx942"), "capability=90"));
 }
 
 TEST_CASE("metal means the same cpu with and without os=darwin") {
