@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "build/torch_library.hpp"
 #include "device_ops.hpp"
-#include "kernels/build/build_variant.hpp"
 #include "kernels/core/digest.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/runtime/runtime.hpp"
@@ -14,33 +14,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The library with the operators: the one that is named after their namespace, else the first.
-std::optional<fs::path> library_of(const KernelLayer& kernel) {
-    std::vector<fs::path> libraries;
-    for (const auto& entry : fs::directory_iterator(kernel.variant_folder)) {
-        // Builds for Windows have .pyd; it is Python's own suffix for a .dll.
-        const auto extension = entry.path().extension();
-        if (extension == ".so" || extension == ".pyd") libraries.push_back(entry.path());
-    }
-    std::sort(libraries.begin(), libraries.end());
-    const auto named = std::find_if(libraries.begin(), libraries.end(), [&](const fs::path& path) {
-        return path.filename().string().starts_with(kernel.op_namespace + ".");
-    });
-    if (named != libraries.end()) return *named;
-    return libraries.empty() ? std::nullopt : std::optional(libraries.front());
-}
-
 // Operators that are in this process already do as well.
 void require_operators(const KernelLayer& kernel, bool has_library) {
-    const auto variant = build::BuildVariant::try_parse(kernel.variant);
-    if (variant && variant->framework() == build::FrameworkKind::tvm_ffi) {
-        throw Error(ErrorCode::kernelize, "its build " + kernel.variant + " is for tvm-ffi",
-                    "TorchScript calls torch operators, which a tvm-ffi build does not register");
-    }
-    if (!has_library && !runtime::has_operators(kernel.op_namespace)) {
-        throw Error(ErrorCode::kernelize, "its build " + kernel.variant + " has no compiled library",
-                    "Triton and other Python-only kernels cannot be called from TorchScript");
-    }
+    const auto why =
+        build::why_not_callable(kernel.variant, has_library || runtime::has_operators(kernel.op_namespace));
+    if (!why.empty()) throw Error(ErrorCode::kernelize, why);
 }
 
 }  // namespace
@@ -50,7 +28,7 @@ LoadedKernel load_kernel(KernelLayer kernel) {
     LoadedKernel loaded{std::move(kernel), {}, std::nullopt, {}};
     const KernelLayer& plan = loaded.plan;
     try {
-        const auto library = library_of(plan);
+        const auto library = build::torch_library(plan.variant_folder, plan.op_namespace);
         require_operators(plan, library.has_value());
         const auto source = HubModule::load(plan.variant_folder, plan.is_function);
         loaded.layer =

@@ -155,6 +155,8 @@ void require_same_parameters(const Function& original, const FunctionSource& hub
         // TorchScript has no such arguments.
         if (parameters[i].positional_only)
             refuse("the kernel's layer takes " + parameters[i].name + " by position only");
+        if (parameters[i].stars == 1)
+            refuse("the kernel's layer takes any number of arguments (*" + parameters[i].name + ")");
         if (given.attributes.contains(parameters[i].name)) continue;
         ++open;
         if (parameters[i].value != nullptr && by_default.empty()) by_default = parameters[i].name;

@@ -172,11 +172,14 @@ class DevicesTest(harness.WorldTest):
         file = self.project / "kernels.toml"
         mapping = file.read_text()
         file.write_text(mapping + LAYER.format(name="Linear", device="cpu", repo="gated-mlp"))
-        self.refused("--device", "cpu", status=8, words="kernels-demo/gated-mlp: its build torch-cpu has no compiled library",
-                     hint="Triton and other Python-only kernels cannot be called from TorchScript")
+        self.refused("--device", "cpu", status=8, words="kernels-demo/gated-mlp: its build torch-cpu has no compiled library; Triton and "
+                     "other Python-only kernels cannot be called from TorchScript")
         rows = json.loads(self.kernelize("scripted.pt", "-o", "k.pt", "--device", "cpu", "--use-fallback", "all", "--json")
                           .stdout)["manifest"]["layers"]
         self.assertEqual({row["status"] for row in rows if row["layer"] == "Linear"}, {"kept"})
+        for row in rows:
+            if row["layer"] == "Linear":
+                self.assertIn("Python-only kernels cannot be called from TorchScript", row["reason"])
         self.assertEqual({row["status"] for row in rows if row["layer"] != "Linear"}, {"replaced"})
         file.write_text(mapping)
         variant = next((self.folder / "hf").glob("**/build/*-cpu-*"))

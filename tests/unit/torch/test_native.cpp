@@ -258,6 +258,8 @@ TEST_CASE("What does not fit is kept with the reason, and nothing changes when i
          "takes 2 arguments, this one 1"},
         {"def forward(self, x, *, s=2.0):\n        return x * s\n", Mode::inference,
          "takes 2 arguments, this one 1"},
+        {"def forward(self, *x):\n        return x[0]\n", Mode::inference,
+         "takes any number of arguments (*x)"},
         {"def forward(self, x: int):\n        return x\n", Mode::inference, "takes a int as argument 1"},
         {"def forward(self, x):\n        return 1\n", Mode::inference, "returns int, this one Tensor"},
         {"def forward(self, *, x):\n        return x\n", Mode::inference, "by keyword only"},
