@@ -25,7 +25,8 @@ std::optional<std::filesystem::path> local_folder(const std::string& name);
 /// A path as the Python client prints it: without `.` and doubled slashes, but `..` stays.
 std::string printed_path(const std::filesystem::path& given);
 
-/// A build whose metadata is no metadata still has a name and a backend to show: it is warned of, and has none.
+/// A build whose metadata is no metadata still has a name and a backend to show: it is warned of, and has
+/// none.
 std::optional<build::Metadata> metadata_of(const std::string& text, const std::string& origin);
 
 /// The builds below a folder's `build`, by name.
