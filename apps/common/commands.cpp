@@ -35,6 +35,9 @@ constexpr OptionSpec target_option{
 constexpr OptionSpec no_device_check_option{
     "--no-device-check", "", "",
     "use a build even if it holds no code for the device (its metadata may be narrower than the truth)"};
+constexpr OptionSpec skip_device_check_option{
+    "--no-device-check", "", "",
+    "take a build that fits for usable even if it holds no code for the device that a target names"};
 constexpr OptionSpec no_sum_option{"--no-sum", "", "", "keep no kernels.sum; one that is there is removed"};
 constexpr OptionSpec repeat_option{"--repeat", "", "N", "runs to time (10)"};
 constexpr OptionSpec threads_option{"--threads", "", "N",
@@ -57,9 +60,10 @@ constexpr std::array lock_options = {
                "look every version up anew, or only REPO's; without it, entries that are still wanted stay"},
     target_option,
     torch_option,
+    skip_device_check_option,
     no_sum_option,
 };
-constexpr std::array change_options = {target_option, torch_option, no_sum_option};
+constexpr std::array change_options = {target_option, torch_option, skip_device_check_option, no_sum_option};
 constexpr std::array outdated_options = {
     OptionSpec{"--check", "", "", "exit with status 3 when there is something newer"},
 };
@@ -85,6 +89,7 @@ constexpr std::array info_options = {
                "machine hold"},
     target_option,
     torch_option,
+    skip_device_check_option,
 };
 constexpr std::array prune_options = {
     OptionSpec{"--dry-run", "", "", "remove nothing; show what would go and how much it frees"},
@@ -94,7 +99,7 @@ constexpr std::array verify_options = {
                "fetch what is damaged again, checked as every download is; remove it where nothing uses it"},
     OptionSpec{"--dry-run", "", "", "with --repair: change nothing, name what would be repaired"},
 };
-constexpr std::array versions_options = {target_option, torch_option};
+constexpr std::array versions_options = {target_option, torch_option, skip_device_check_option};
 constexpr std::array env_options = {torch_option};
 constexpr std::array mapping_options = {
     OptionSpec{"--device", "", "DEVICE", "the device to choose for; the default is the target's"},
@@ -103,6 +108,7 @@ constexpr std::array mapping_options = {
     OptionSpec{"--layer", "", "NAME", "show this layer only", true},
     target_option,
     torch_option,
+    skip_device_check_option,
 };
 constexpr std::array kernelize_options = {
     OptionSpec{"--output", "-o", "FILE",

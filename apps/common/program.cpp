@@ -127,6 +127,22 @@ build::DetectOptions Context::detect_options(const std::filesystem::path& folder
     return {arguments.value("--torch"), folder, "--torch"};
 }
 
+build::Target Context::named_target(const std::string& spec, build::Target base) const {
+    const auto torch = arguments.value("--torch");
+    if (!torch) return build::Target::parse(spec, base);
+    const auto named = build::Target::parse(spec).torch;
+    const auto here = build::detect(detect_options(".")).target;
+    if (named && named != here.torch) {
+        throw Error(
+            ErrorCode::usage,
+            "--torch " + *torch + ": the target " + backquoted(spec) + " is for torch " + named->to_string(),
+            "leave out one of the two");
+    }
+    base.torch = here.torch;
+    base.cxx11_abi = here.cxx11_abi;
+    return build::Target::parse(spec, base);
+}
+
 std::string Context::project_folder() const {
     const auto named = arguments.value("--project");
     if (!arguments.positional().empty()) {

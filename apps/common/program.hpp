@@ -33,6 +33,9 @@ struct Context {
     std::string project_folder() const;
     /// How to look at this machine: with the torch of --torch, or the one that `folder` (a project's) uses.
     build::DetectOptions detect_options(const std::filesystem::path& folder) const;
+    /// What a --target names. What it leaves open is as in `base`, its torch as --torch says. Throws
+    /// Error(usage) when both name a torch, and not the same.
+    build::Target named_target(const std::string& spec, build::Target base) const;
 };
 
 /// A connection to the Hub (or only to its cache, when offline) for one command.

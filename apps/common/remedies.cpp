@@ -66,4 +66,12 @@ std::string hint_of(const Error& error, const Arguments& arguments) {
     return with_options(error.hint(), error.remedies(), arguments);
 }
 
+std::vector<std::string> lines_of(const Error& error, const Arguments& arguments) {
+    std::vector<std::string> lines{error.what()};
+    for (const auto& line : error.details())
+        lines.push_back("  " + line);
+    if (auto hint = hint_of(error, arguments); !hint.empty()) lines.push_back("  hint: " + hint);
+    return lines;
+}
+
 }  // namespace kernels::app

@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "common/arguments.hpp"
 #include "kernels/core/error.hpp"
@@ -14,5 +15,7 @@ namespace kernels::app {
 std::string with_options(std::string text, std::span<const Remedy> remedies, const Arguments& arguments);
 /// An error's hint for whoever gave `arguments`.
 std::string hint_of(const Error& error, const Arguments& arguments);
+/// The lines of an error among several: its message, and indented its details and its hint.
+std::vector<std::string> lines_of(const Error& error, const Arguments& arguments);
 
 }  // namespace kernels::app

@@ -68,7 +68,8 @@ torchscript::LayerBinding parse_pattern_option(const std::string& text) {
 }
 
 // --target; what it leaves open is as in this process.
-std::optional<build::Target> named_target(const std::vector<std::string>& specs) {
+std::optional<build::Target> named_target(const Context& context) {
+    const auto specs = context.arguments.values("--target");
     if (specs.empty()) return std::nullopt;
     if (specs.size() > 1) {
         throw Error(ErrorCode::usage,
@@ -78,7 +79,7 @@ std::optional<build::Target> named_target(const std::vector<std::string>& specs)
     build::Target base;
     base.torch = Version::parse(TORCH_VERSION);
     base.cxx11_abi = true;  // of every torch that this program can be built with
-    return build::Target::parse(specs.front(), base);
+    return context.named_target(specs.front(), base);
 }
 
 // --verify runs the kernels.
@@ -108,7 +109,7 @@ torchscript::KernelizeOptions read_options(const Context& context, const std::op
         layer::KernelizeFallback::parse(arguments.value("--use-fallback").value_or("default"));
     options.cache = context.settings().cache;
     if (session) options.hub = &session->hub();
-    options.target = named_target(arguments.values("--target"));
+    options.target = named_target(context);
     const std::string folder = arguments.value("--project").value_or(".");
     options.detect = context.detect_options(folder);
     if (arguments.has("--no-device-check")) options.device_check = layer::DeviceCheck::no;

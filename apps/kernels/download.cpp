@@ -2,6 +2,7 @@
 #include "kernels/lock/download.hpp"
 
 #include <cstdio>
+#include <set>
 
 #include "commands.hpp"
 #include "common/progress.hpp"
@@ -110,32 +111,34 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
 
 [[noreturn]] void fail(const lock::DownloadResult& result, const Arguments& arguments) {
     std::vector<std::pair<Dependency, Error>> failed;
-    for (const auto& [kernel, error] : result.failures)
+    std::set<Dependency> failed_kernels;
+    for (const auto& [kernel, error] : result.failures) {
         failed.emplace_back(kernel.dependency, error);
+        failed_kernels.insert(kernel.dependency);
+    }
+    std::set<Dependency> kernels = failed_kernels;
+    for (const auto& build : result.builds)
+        kernels.insert(build.kernel.dependency);
     const auto failures = lock::grouped(failed);
-    const Error& first = failures.front().error;
-    if (failures.size() == 1) throw Error(first);
+    if (failures.size() == 1) throw Error(failures.front().error);
     std::vector<std::string> details;
     std::vector<Error> causes;
-    ErrorCode gravest = first.code();
-    for (const auto& [kernels, error] : failures) {
-        details.emplace_back(error.what());
+    ErrorCode gravest = failures.front().error.code();
+    for (const auto& [names, error] : failures) {
         causes.push_back(error);
-        for (const auto& line : error.details())
-            details.push_back("  " + line);
-        const auto hint = hint_of(error, arguments);
-        if (hint != hint_of(first, arguments)) details.push_back("  hint: " + hint);
+        const auto lines = lines_of(error, arguments);
+        details.insert(details.end(), lines.begin(), lines.end());
         // A failed verification must not hide behind a hub that was down.
         if (gravest != ErrorCode::verification &&
             (error.code() == ErrorCode::verification || exit_status(error.code()) > exit_status(gravest))) {
             gravest = error.code();
         }
     }
+    // What would help one kernel is told below it, and helps no other.
     throw Error(gravest,
-                std::to_string(failed.size()) + " of " +
-                    std::to_string(failed.size() + result.builds.size()) + " kernels could not be downloaded",
-                first.hint(), std::move(details))
-        .with_remedies(first.remedies())
+                std::to_string(failed_kernels.size()) + " of " + std::to_string(kernels.size()) +
+                    (kernels.size() == 1 ? " kernel" : " kernels") + " could not be downloaded",
+                {}, std::move(details))
         .with_causes(std::move(causes));
 }
 

@@ -74,7 +74,8 @@ nlohmann::ordered_json or_null(const std::optional<std::string>& text) {
 }
 
 // The Python client's document: its keys in its order.
-nlohmann::ordered_json to_json(const Kernel& kernel, bool archs, const std::vector<build::Target>& targets) {
+nlohmann::ordered_json to_json(const Kernel& kernel, bool archs, const std::vector<build::Target>& targets,
+                               const Context& context) {
     auto document = kernel.names;
     const auto described = std::find_if(kernel.builds.begin(), kernel.builds.end(),
                                         [](const LocalBuild& build) { return build.metadata.has_value(); });
@@ -96,7 +97,7 @@ nlohmann::ordered_json to_json(const Kernel& kernel, bool archs, const std::vect
         std::vector<build::BuildVariant> variants;
         for (const auto& build : kernel.builds)
             variants.push_back(build.variant);
-        document["targets"] = targets_to_json(variants, targets, fit_of(kernel.builds));
+        document["targets"] = targets_to_json(variants, targets, unless_skipped(context, fit_of(kernel.builds)));
     }
     if (!archs) return document;
     auto& list = document["archs"] = nlohmann::ordered_json::array();
@@ -142,10 +143,14 @@ void print_text(const nlohmann::ordered_json& document) {
             std::printf("Build for %s: %s\n", target.at("target").get<std::string>().c_str(),
                         preferred.is_null() ? "none" : preferred.get<std::string>().c_str());
             for (const auto& build : target.at("builds")) {
-                if (!build.contains("text")) continue;
+                const bool unknown = build.contains("device");
+                if (!unknown && !build.contains("text")) continue;
                 std::printf("  %s: %s\n", build.at("variant").get<std::string>().c_str(),
-                            build.at("text").get<std::string>().c_str());
+                            unknown ? "fits by its name; whether it has code for the device is not known"
+                                    : build.at("text").get<std::string>().c_str());
             }
+            for (const auto& suggestion : target.value("suggestions", nlohmann::ordered_json::array()))
+                std::printf("  %s\n", suggestion.at("text").get<std::string>().c_str());
         }
     }
     if (!document.contains("archs")) return;
@@ -246,7 +251,7 @@ int run_info(const Context& context) {
         kernel = hub_kernel(context, name, all_metadata, session.hub());
     }
     if (kernel.builds.empty()) throw Error(ErrorCode::not_found, name + ": there are no builds in it");
-    const auto document = to_json(kernel, context.arguments.has("--archs"), targets);
+    const auto document = to_json(kernel, context.arguments.has("--archs"), targets, context);
     if (context.json) {
         print_ascii(document);
     } else {

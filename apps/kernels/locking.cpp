@@ -75,15 +75,14 @@ void require_legacy_hashes(const lock::Lock& before, const lock::Lock& after, co
 void require_builds(const lock::Lock& lock, const Context& context, const std::filesystem::path& folder,
                     const hub::Hub& hub) {
     if (!context.arguments.has("--target") && !context.arguments.has("--torch")) return;
-    const auto failures = lock::missing_builds(lock, targets_from(context, folder), hub);
+    const auto failures = lock::missing_builds(lock, targets_from(context, folder),
+                                               !context.arguments.has("--no-device-check"), hub);
     if (failures.size() == 1) throw Error(failures.front());
     if (failures.empty()) return;
     std::vector<std::string> details;
     for (const auto& failure : failures) {
-        details.emplace_back(failure.what());
-        for (const auto& line : failure.details())
-            details.push_back("  " + line);
-        details.push_back("  hint: " + hint_of(failure, context.arguments));
+        const auto lines = lines_of(failure, context.arguments);
+        details.insert(details.end(), lines.begin(), lines.end());
     }
     throw Error(ErrorCode::no_build, std::to_string(failures.size()) + " builds are missing", {},
                 std::move(details))

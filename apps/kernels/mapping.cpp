@@ -5,6 +5,7 @@
 #include <iterator>
 #include <optional>
 
+#include "build/torch_library.hpp"
 #include "commands.hpp"
 #include "common/remedies.hpp"
 #include "kernels/core/text.hpp"
@@ -64,6 +65,14 @@ Place place_for(build::Target target, const Arguments& arguments) {
         throw Error(ErrorCode::usage, "--capability: " + type + " has no capabilities",
                     "only cuda and rocm have");
     }
+    const auto named_capability = layer::capability_of(target);
+    if (capability && arguments.has("--target") && type == layer::device_type_of(target) &&
+        named_capability && capability != named_capability) {
+        throw Error(ErrorCode::usage,
+                    "--capability " + std::to_string(*capability) + ": the target " + target.to_string() +
+                        " has " + std::to_string(*named_capability),
+                    "leave out one of the two");
+    }
     if (type == "cpu") target.backend = build::Backend{};  // every machine has one
     if (type == layer::device_type_of(target)) {
         if (type == "cuda" && capability) target.capability = capability;
@@ -89,7 +98,11 @@ void judge(Outcome& outcome, layer::Mode mode) {
         outcome.why_unusable = std::move(why);
     };
     try {
-        const auto module = source::HubModule::load(outcome.kernel->folder, function);
+        const auto& [repo, commit, variant, folder, op_namespace] = *outcome.kernel;
+        const bool has_library = build::torch_library(folder, op_namespace).has_value();
+        if (const auto why = build::why_not_callable(variant, has_library); !why.empty())
+            return refuse("refused", why);
+        const auto module = source::HubModule::load(folder, function);
         const auto found = function ? module.function_layer(name) : module.layer(name);
         const auto why = found.unfit_for(mode.is_training(), mode.is_torch_compile());
         if (!why.empty()) refuse("refused", name + " " + why);
@@ -101,14 +114,14 @@ void judge(Outcome& outcome, layer::Mode mode) {
 }
 
 Outcome outcome_for(const std::string& name, const layer::KernelMapping& mapping, const Place& place,
-                    layer::Mode mode, const hub::Cache& cache) {
+                    layer::Mode mode, const hub::Cache& cache, layer::DeviceCheck check) {
     Outcome outcome{name, layer::select(mapping, name, place.device, place.capability, mode), {}, {}};
     if (layer::kernel_mapping_disabled()) {
         outcome.selection = {{}, layer::NoKernel::disabled, "DISABLE_KERNEL_MAPPING is set"};
     }
     if (!outcome.selection || !place.target) return outcome;
     try {
-        outcome.kernel = layer::resolve(outcome.selection.chosen->repository, *place.target, cache);
+        outcome.kernel = layer::resolve(outcome.selection.chosen->repository, *place.target, cache, check);
     } catch (const Error& error) {
         if (error.code() == ErrorCode::usage) throw;  // LOCAL_KERNELS is of another form
         outcome.missing = error;
@@ -286,6 +299,7 @@ int run_mapping_show(const Context& context) {
     }
     const auto names = wanted_layers(mapping, arguments);
     const hub::Cache cache(context.settings().cache);
+    const auto check = arguments.has("--no-device-check") ? layer::DeviceCheck::no : layer::DeviceCheck::yes;
     std::vector<Place> places;
     for (auto& target : targets_from(context, project.folder))
         places.push_back(place_for(target, arguments));
@@ -315,7 +329,7 @@ int run_mapping_show(const Context& context) {
                         mode.to_string().c_str());
         }
         for (const auto& name : names) {
-            const auto outcome = outcome_for(name, mapping, place, mode, cache);
+            const auto outcome = outcome_for(name, mapping, place, mode, cache, check);
             if (context.json) {
                 choice["layers"].push_back(to_json(outcome, arguments));
             } else {

@@ -1,5 +1,7 @@
 #include "targets.hpp"
 
+#include <utility>
+
 #include "kernels/build/selection.hpp"
 #include "kernels/core/log.hpp"
 
@@ -8,14 +10,19 @@ namespace kernels::app {
 std::vector<build::Target> targets_from(const Context& context, const std::filesystem::path& folder) {
     std::vector<build::Target> targets;
     for (const auto& spec : context.arguments.values("--target"))
-        targets.push_back(build::Target::parse(spec));
+        targets.push_back(context.named_target(spec, {}));
     if (targets.empty()) targets.push_back(build::detect(context.detect_options(folder)).target);
     return targets;
+}
+
+build::DeviceFitOf unless_skipped(const Context& context, build::DeviceFitOf fit_of) {
+    return context.arguments.has("--no-device-check") ? build::DeviceFitOf() : std::move(fit_of);
 }
 
 build::Selection decide(std::span<const build::BuildVariant> variants, const build::Target& target,
                         const build::DeviceFitOf& fit_of) {
     auto selection = build::select(variants, target);
+    if (!fit_of) return selection;
     build::refuse_for_device(
         selection, target, [&](const build::BuildVariant& variant, const build::Target& device) {
             try {
@@ -30,6 +37,11 @@ build::Selection decide(std::span<const build::BuildVariant> variants, const bui
     return selection;
 }
 
+std::vector<build::Suggestion> suggestions_for(const build::Selection& selection, const build::Target& target,
+                                               const build::DeviceFitOf& fit_of) {
+    return build::suggest(selection, target, {}, fit_of ? build::if_known(fit_of) : fit_of);
+}
+
 nlohmann::ordered_json targets_to_json(std::span<const build::BuildVariant> variants,
                                        std::span<const build::Target> targets,
                                        const build::DeviceFitOf& fit_of) {
@@ -37,9 +49,10 @@ nlohmann::ordered_json targets_to_json(std::span<const build::BuildVariant> vari
     for (const auto& target : targets) {
         const auto selection = decide(variants, target, fit_of);
         nlohmann::ordered_json builds = nlohmann::ordered_json::array();
-        for (const auto& decision : selection.decisions) {
+        for (const auto& decision : build::as_told(selection, target)) {
             nlohmann::ordered_json build = {{"variant", decision.variant.to_string()},
                                             {"fits", decision.accepted()}};
+            if (decision.device_unknown) build["device"] = "unknown";
             if (decision.rejection) {
                 build["reason"] = build::to_string(decision.rejection->reason);
                 build["text"] = decision.rejection->text;
@@ -49,6 +62,10 @@ nlohmann::ordered_json targets_to_json(std::span<const build::BuildVariant> vari
         nlohmann::ordered_json entry = {
             {"target", target.to_string()}, {"preferred", nullptr}, {"builds", builds}};
         if (selection.best() != nullptr) entry["preferred"] = selection.best()->to_string();
+        for (const auto& [kind, value, variant, text] : suggestions_for(selection, target, fit_of)) {
+            entry["suggestions"].push_back(
+                {{"kind", build::to_string(kind)}, {"value", value}, {"variant", variant}, {"text", text}});
+        }
         list.push_back(std::move(entry));
     }
     return list;

@@ -8,6 +8,7 @@
 
 #include "common/program.hpp"
 #include "kernels/build/device_fit.hpp"
+#include "kernels/build/suggestion.hpp"
 #include "kernels/build/target.hpp"
 
 namespace kernels::app {
@@ -16,13 +17,20 @@ namespace kernels::app {
 /// uses.
 std::vector<build::Target> targets_from(const Context& context, const std::filesystem::path& folder);
 
-/// Decides every build as a download would: by its name, and by `fit_of` where the target names its device.
-/// What cannot be found out about a build is warned about and does not refuse it.
+/// `fit_of`, or with --no-device-check nothing.
+build::DeviceFitOf unless_skipped(const Context& context, build::DeviceFitOf fit_of);
+
+/// Decides every build as a download would: by its name, and by `fit_of` (if it is one) where the target
+/// names its device. What cannot be found out about a build is warned about and does not refuse it.
 build::Selection decide(std::span<const build::BuildVariant> variants, const build::Target& target,
                         const build::DeviceFitOf& fit_of);
 
+/// What would help where none of these builds is usable.
+std::vector<build::Suggestion> suggestions_for(const build::Selection& selection, const build::Target& target,
+                                               const build::DeviceFitOf& fit_of);
+
 /// What was decided about the builds, a document for each target: `{"target", "preferred", "builds":
-/// [{"variant", "fits", "reason", "text"}]}`.
+/// [{"variant", "fits", "device", "reason", "text"}], "suggestions"}`.
 nlohmann::ordered_json targets_to_json(std::span<const build::BuildVariant> variants,
                                        std::span<const build::Target> targets,
                                        const build::DeviceFitOf& fit_of);

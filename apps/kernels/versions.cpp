@@ -54,30 +54,38 @@ std::vector<VersionBuilds> look_up(const RepoId& repo, const hub::Hub& hub) {
     auto tree = trees.begin();
     for (const auto& [number, ref] : versions) {
         out.push_back({number, ref.commit, lock::variants_of((tree++)->get(), repo.to_string()),
-                       lock::stated_fit(repo, ref.commit, hub)});
+                       lock::fit_without_download(repo, ref.commit, hub)});
     }
     return out;
 }
 
-// The Python client's form: each build, the ones that fit first.
-void print_version(const VersionBuilds& version, const build::Target& target) {
+// The Python client's form: each build, the ones that fit first. With `suggest` what would help where none
+// does, which it does not tell.
+void print_version(const VersionBuilds& version, const build::Target& target, bool suggest) {
     std::printf("%s:\n\n", version.number ? ("Version " + std::to_string(*version.number)).c_str()
                                           : "Without a version");
     const auto selection = decide(version.variants, target, version.device_fit);
-    for (const auto& decision : selection.decisions) {
+    for (const auto& decision : build::as_told(selection, target)) {
         const std::string& name = decision.variant.to_string();
         if (decision.rejection) {
             std::printf("%s: %s\n", name.c_str(), decision.rejection->text.c_str());
         } else {
-            const bool best = &decision.variant == selection.best();
-            std::printf("%s compatible%s ✅\n", name.c_str(), best ? ", preferred" : "");
+            const bool best = selection.best() != nullptr && decision.variant == *selection.best();
+            std::printf("%s compatible%s%s\n", name.c_str(), best ? ", preferred" : "",
+                        decision.device_unknown ? ", code for the device not known" : " ✅");
         }
     }
     if (selection.decisions.empty()) std::puts("");
+    if (!suggest) return;
+    for (const auto& suggestion : suggestions_for(selection, target, version.device_fit))
+        std::printf("  %s\n", suggestion.text.c_str());
 }
 
 std::string cell(const build::Selection& selection) {
-    if (selection.best() != nullptr) return selection.best()->to_string();
+    if (selection.best() != nullptr) {
+        return selection.best()->to_string() +
+               (selection.decisions.front().device_unknown ? " (device not known)" : "");
+    }
     return selection.refused_for_device() ? "no device code" : "no build";
 }
 
@@ -113,7 +121,9 @@ int run_versions(const Context& context) {
     const Session session(context);
     const std::vector<LocalBuild> builds = local ? local_builds(*local) : std::vector<LocalBuild>{};
     if (local && builds.empty()) throw Error(ErrorCode::not_found, name + ": there are no builds in it");
-    const auto versions = local ? versions_of(builds) : look_up(RepoId::parse(name), session.hub());
+    auto versions = local ? versions_of(builds) : look_up(RepoId::parse(name), session.hub());
+    for (auto& version : versions)
+        version.device_fit = unless_skipped(context, std::move(version.device_fit));
     if (context.json) {
         nlohmann::ordered_json list = nlohmann::ordered_json::array();
         for (const auto& version : versions)
@@ -125,7 +135,7 @@ int run_versions(const Context& context) {
         print_table(versions, targets);
     } else {
         for (const auto& version : versions)
-            print_version(version, targets.front());
+            print_version(version, targets.front(), context.arguments.has("--target"));
     }
     return 0;
 }

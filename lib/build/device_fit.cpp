@@ -175,6 +175,8 @@ void refuse_for_device(Selection& selection, const Target& target, const DeviceF
         if (!decision.accepted()) continue;
         const auto fit = fit_of(decision.variant, target);
         if (fit.fit == Fit::no) decision.rejection = Rejection{Reason::device, no_device_code + fit.text};
+        // Python-only builds are compiled for the device when they first run.
+        decision.device_unknown = fit.fit == Fit::unknown && !decision.variant.is_noarch();
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <tuple>
 
 namespace kernels::build {
@@ -186,10 +187,23 @@ Selection select(std::span<const BuildVariant> variants, const Target& target) {
     Selection selection;
     selection.decisions.reserve(variants.size());
     for (const auto& variant : variants)
-        selection.decisions.push_back({variant, check(variant, target)});
+        selection.decisions.push_back({variant, check(variant, target), false});
     std::stable_sort(selection.decisions.begin(), selection.decisions.end(),
                      [](const Decision& a, const Decision& b) { return preference(a) < preference(b); });
     return selection;
+}
+
+std::vector<Decision> as_told(const Selection& selection, const Target& target) {
+    const auto fits_by_name = [](const Decision& decision) {
+        return decision.accepted() || decision.rejection->reason == Reason::device;
+    };
+    std::vector<Decision> told;
+    std::copy_if(selection.decisions.begin(), selection.decisions.end(), std::back_inserter(told),
+                 fits_by_name);
+    for (auto& decision : nearest_first(selection, target)) {
+        if (!fits_by_name(decision)) told.push_back(std::move(decision));
+    }
+    return told;
 }
 
 std::vector<Decision> nearest_first(const Selection& selection, const Target& target) {

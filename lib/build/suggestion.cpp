@@ -98,22 +98,6 @@ std::vector<Error::Build> not_taken(const Selection& selection, const Target& ta
     return out;
 }
 
-std::string_view to_string(Suggestion::Kind kind) {
-    switch (kind) {
-        case Suggestion::Kind::version:
-            return "version";
-        case Suggestion::Kind::torch:
-            return "torch";
-        case Suggestion::Kind::backend:
-            return "backend";
-        case Suggestion::Kind::macos:
-            return "macos";
-        case Suggestion::Kind::tvm_ffi:
-            return "tvm-ffi";
-    }
-    return "unknown";
-}
-
 // One change of the target that a build asks for: what to call it, and the target after it.
 struct Change {
     Suggestion::Kind kind;
@@ -154,6 +138,22 @@ std::vector<Change> changes_for(const BuildVariant& variant, const Target& targe
 }
 
 }  // namespace
+
+std::string_view to_string(Suggestion::Kind kind) noexcept {
+    switch (kind) {
+        case Suggestion::Kind::version:
+            return "version";
+        case Suggestion::Kind::torch:
+            return "torch";
+        case Suggestion::Kind::backend:
+            return "backend";
+        case Suggestion::Kind::macos:
+            return "macos";
+        case Suggestion::Kind::tvm_ffi:
+            return "tvm-ffi";
+    }
+    return "unknown";
+}
 
 std::vector<Suggestion> suggest(const Selection& selection, const Target& target,
                                 std::span<const OtherVersion> others, const DeviceFitOf& fit_of) {
@@ -206,7 +206,9 @@ Error no_build_error(const std::string& what, const Selection& selection, const 
                     " this check if the kernel is known to work (what a build "
                     "states can be incomplete)");
     } else if (hint.empty()) {
-        hint = "no version of torch makes one fit; see the reasons above";
+        hint =
+            "choose another version of the kernel, or ask its publisher for such a build: no other torch "
+            "helps";
     }
     const auto error = Error(ErrorCode::no_build, message, std::move(hint), std::move(details))
                            .with_builds(std::move(builds), std::move(fields));

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <memory>
 #include <mutex>
+#include <set>
 
 #include "kernels/core/text.hpp"
 
@@ -42,8 +43,9 @@ Sink stderr_sink(Level least, bool colour) {
     auto logger = std::make_shared<spdlog::logger>("kernels", output);
     logger->set_pattern("%^%l:%$ %v");
     logger->set_level(spdlog::level::debug);
-    return [logger, least](Level level, const std::string& text) {
-        if (level < least) return;
+    const auto warned = std::make_shared<std::set<std::string>>();
+    return [logger, least, warned](Level level, const std::string& text) {
+        if (level < least || (level == Level::warning && !warned->insert(text).second)) return;
         if (level == Level::notice) {
             std::fprintf(stderr, "%s\n", text.c_str());
             return;

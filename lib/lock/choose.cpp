@@ -1,6 +1,9 @@
 #include "choose.hpp"
 
 #include <algorithm>
+#include <set>
+#include <span>
+#include <utility>
 
 #include "kernels/build/device_fit.hpp"
 #include "kernels/build/selection.hpp"
@@ -28,9 +31,10 @@ std::vector<build::OtherVersion> other_versions(const LockedKernel& kernel, bool
                                    [&](std::size_t i) { return hub.tree(repo, refs[i].commit); });
         for (std::size_t i = 0; i < refs.size(); ++i) {
             const hub::Ref& ref = refs[i];
-            others.push_back(
-                {ref.name, variants_of(trees[i].get(), repo.to_string() + " " + ref.name),
-                 check_device ? build::if_known(stated_fit(repo, ref.commit, hub, before_fetch)) : nullptr});
+            others.push_back({ref.name, variants_of(trees[i].get(), repo.to_string() + " " + ref.name),
+                              check_device
+                                  ? build::if_known(fit_without_download(repo, ref.commit, hub, before_fetch))
+                                  : nullptr});
         }
     } catch (const Error& error) {
         if (error.code() == ErrorCode::interrupted) throw;
@@ -43,10 +47,14 @@ std::vector<build::OtherVersion> other_versions(const LockedKernel& kernel, bool
 // device is asked about.
 Error no_build(const LockedKernel& kernel, const build::Selection& selection, const build::Target& target,
                const build::DeviceFitOf& fit_of, const BeforeFetch& before_fetch, const hub::Hub& hub) {
-    return build::no_build_error(
-        name_of(kernel), selection, target,
-        build::suggest(selection, target, other_versions(kernel, fit_of != nullptr, before_fetch, hub),
-                       fit_of));
+    auto suggestions = build::suggest(selection, target,
+                                      other_versions(kernel, fit_of != nullptr, before_fetch, hub), fit_of);
+    for (auto& suggestion : suggestions) {
+        if (suggestion.kind != build::Suggestion::Kind::version) continue;
+        suggestion.text +=
+            ": `kernels add " + kernel.dependency.repo.to_string() + "@" + suggestion.value + "`";
+    }
+    return build::no_build_error(name_of(kernel), selection, target, suggestions);
 }
 
 // The same where the preferred build has no code for the device.
@@ -56,30 +64,52 @@ Error no_code(const LockedKernel& kernel, build::Selection selection, const buil
     return no_build(kernel, selection, target, fit_of, before_fetch, hub);
 }
 
+// Of what fits by its name, whether it runs may show only when it has arrived.
+void warn_of_unknown_devices(const LockedKernel& kernel, const Choice& choice, const hub::Hub& hub) {
+    const auto known_fit = fit_without_download(kernel.dependency.repo, kernel.commit, hub);
+    for (const auto& [variant, targets] : choice.builds) {
+        for (const auto& target : targets) {
+            build::Selection one = build::select(std::span(&variant, 1), target);
+            build::refuse_for_device(one, target, known_fit);
+            if (!one.decisions.front().device_unknown) continue;
+            log::warning(name_of(kernel) + ": " + variant.to_string() +
+                         ": its metadata does not say for which devices it is, so whether it has code for " +
+                         target.to_string() + " shows when it is downloaded");
+        }
+    }
+}
+
 }  // namespace
 
 std::string name_of(const LockedKernel& kernel) {
     return kernel.dependency.repo.to_string() + "@" + kernel.commit.to_string().substr(0, 12);
 }
 
-std::vector<ChosenBuild> choose_builds(const LockedKernel& kernel, const hub::Tree& tree,
-                                       const DownloadOptions& options, const hub::Hub& hub) {
+Choice choose_builds(const LockedKernel& kernel, const hub::Tree& tree, const DownloadOptions& options,
+                     const hub::Hub& hub) {
     const auto present = variants_of(tree, kernel.dependency.repo.to_string());
-    std::vector<ChosenBuild> chosen;
+    Choice choice;
+    auto& chosen = choice.builds;
     if (options.all_variants) {
         for (const auto& variant : present)
             chosen.push_back({variant, {}});
-        return chosen;
+        return choice;
     }
-    const auto stated = stated_fit(kernel.dependency.repo, kernel.commit, hub, options.before_fetch);
+    const auto known_fit =
+        fit_without_download(kernel.dependency.repo, kernel.commit, hub, options.before_fetch);
     for (const auto& target : options.targets) {
         const auto selection = build::select(present, target);
         const auto* best = selection.best();
-        const auto others = options.check_device ? build::if_known(stated) : build::DeviceFitOf();
-        if (best == nullptr) throw no_build(kernel, selection, target, others, options.before_fetch, hub);
+        const auto others = options.check_device ? build::if_known(known_fit) : build::DeviceFitOf();
+        if (best == nullptr) {
+            choice.failures.push_back(no_build(kernel, selection, target, others, options.before_fetch, hub));
+            continue;
+        }
         if (options.check_device && build::names_device(target) &&
-            stated(*best, target).fit == build::Fit::no)
-            throw no_code(kernel, selection, target, others, options.before_fetch, hub);
+            known_fit(*best, target).fit == build::Fit::no) {
+            choice.failures.push_back(no_code(kernel, selection, target, others, options.before_fetch, hub));
+            continue;
+        }
         const auto known = std::find_if(chosen.begin(), chosen.end(),
                                         [&](const ChosenBuild& build) { return build.variant == *best; });
         if (known == chosen.end()) {
@@ -88,46 +118,46 @@ std::vector<ChosenBuild> choose_builds(const LockedKernel& kernel, const hub::Tr
             known->targets.push_back(target);
         }
     }
-    return chosen;
+    return choice;
 }
 
 std::vector<Error> missing_builds(const Lock& lock, const std::vector<build::Target>& targets,
-                                  const hub::Hub& hub) {
+                                  bool check_device, const hub::Hub& hub) {
+    DownloadOptions options;
+    options.targets = targets;
+    options.check_device = check_device;
     std::vector<Error> missing;
+    std::set<std::pair<RepoId, Commit>> seen;  // a version and a branch may be one commit
     for (const auto& kernel : lock.kernels()) {
-        const hub::Tree tree = hub.tree(kernel.dependency.repo, kernel.commit);
-        for (const auto& target : targets) {
-            DownloadOptions options;
-            options.targets = {target};
-            try {
-                choose_builds(kernel, tree, options, hub);
-            } catch (const Error& error) {
-                if (error.code() != ErrorCode::no_build) throw;
-                missing.push_back(error);
-            }
-        }
+        const RepoId& repo = kernel.dependency.repo;
+        if (!seen.emplace(repo, kernel.commit).second) continue;
+        const auto choice = choose_builds(kernel, hub.tree(repo, kernel.commit), options, hub);
+        missing.insert(missing.end(), choice.failures.begin(), choice.failures.end());
+        if (check_device) warn_of_unknown_devices(kernel, choice, hub);
     }
     return missing;
 }
 
-void require_device_code(const LockedKernel& kernel, const ChosenBuild& chosen,
-                         const build::Metadata& metadata, const std::filesystem::path& folder,
-                         const BeforeFetch& before_fetch, const hub::Hub& hub) {
+std::vector<Error> without_device_code(const LockedKernel& kernel, const ChosenBuild& chosen,
+                                       const build::Metadata& metadata, const std::filesystem::path& folder,
+                                       const BeforeFetch& before_fetch, const hub::Hub& hub) {
     const RepoId& repo = kernel.dependency.repo;
-    const auto stated = build::if_known(stated_fit(repo, kernel.commit, hub, before_fetch));
+    std::vector<Error> failures;
+    const auto known_fit = build::if_known(fit_without_download(repo, kernel.commit, hub, before_fetch));
     for (const auto& target : chosen.targets) {
         if (!build::names_device(target)) continue;
         const auto held = build::device_fit(metadata, folder, target);
         if (held.fit != build::Fit::no) continue;
         const auto present = variants_of(hub.tree(repo, kernel.commit), repo.to_string());
-        throw no_code(
+        failures.push_back(no_code(
             kernel, build::select(present, target), target,
             [&](const build::BuildVariant& variant, const build::Target& other) {
                 return variant == chosen.variant ? build::device_fit(metadata, folder, other)
-                                                 : stated(variant, other);
+                                                 : known_fit(variant, other);
             },
-            before_fetch, hub);
+            before_fetch, hub));
     }
+    return failures;
 }
 
 bool is_at_hand(const hub::FileRequest& file, const hub::Hub& hub) {
@@ -148,8 +178,8 @@ void ask_for_file(const RepoId& repo, const Commit& commit, const std::string& p
     if (!listing || (entry != nullptr && !is_at_hand({repo, commit, *entry}, hub))) before_fetch(repo);
 }
 
-build::DeviceFitOf stated_fit(const RepoId& repo, const Commit& commit, const hub::Hub& hub,
-                              const BeforeFetch& before_fetch) {
+build::DeviceFitOf fit_without_download(const RepoId& repo, const Commit& commit, const hub::Hub& hub,
+                                        const BeforeFetch& before_fetch) {
     return
         [repo, commit, before_fetch, &hub](const build::BuildVariant& variant, const build::Target& target) {
             const std::string path = "build/" + variant.to_string() + "/metadata.json";
@@ -157,7 +187,10 @@ build::DeviceFitOf stated_fit(const RepoId& repo, const Commit& commit, const hu
             const auto text = hub.small_file(repo, commit, path);
             if (!text) return build::DeviceFit{};  // a build without metadata is refused when it has arrived
             const std::string what = repo.to_string() + "@" + commit.to_string().substr(0, 12);
-            return build::device_fit(build::Metadata::parse(*text, what + ": " + path), target);
+            const auto metadata = build::Metadata::parse(*text, what + ": " + path);
+            const auto file = hub.cache().find_file(repo, commit, path);
+            return file ? build::device_fit(metadata, file->parent_path(), target)
+                        : build::device_fit(metadata, target);
         };
 }
 

@@ -18,19 +18,23 @@ struct ChosenBuild {
 /// "org/name@0123456789ab", as messages name a locked kernel.
 std::string name_of(const LockedKernel& kernel);
 
+struct Choice {
+    std::vector<ChosenBuild> builds;
+    /// An Error(no_build) for each target that no build fits: each build with the reason, nearest first, and
+    /// what would help, other versions of the kernel included.
+    std::vector<Error> failures;
+};
+
 /// The build that fits each target, or all of them. Where a target names its device, what the metadata of its
 /// build says about devices is asked for first, so that a build without code for it is never downloaded.
-///
-/// Throws Error(no_build) when no build fits a target: each build with the reason, nearest first, and what
-/// would help, other versions of the kernel included.
-std::vector<ChosenBuild> choose_builds(const LockedKernel& kernel, const hub::Tree& tree,
-                                       const DownloadOptions& options, const hub::Hub& hub);
+Choice choose_builds(const LockedKernel& kernel, const hub::Tree& tree, const DownloadOptions& options,
+                     const hub::Hub& hub);
 
-/// The same question for a build that is here: its libraries are asked where its metadata is silent. Throws
-/// Error(no_build) when they hold no code for the device of one of the targets.
-void require_device_code(const LockedKernel& kernel, const ChosenBuild& chosen,
-                         const build::Metadata& metadata, const std::filesystem::path& folder,
-                         const BeforeFetch& before_fetch, const hub::Hub& hub);
+/// The same question for a build that is here: its libraries are asked where its metadata is silent. An
+/// Error(no_build) for each of the targets for whose device they hold no code.
+std::vector<Error> without_device_code(const LockedKernel& kernel, const ChosenBuild& chosen,
+                                       const build::Metadata& metadata, const std::filesystem::path& folder,
+                                       const BeforeFetch& before_fetch, const hub::Hub& hub);
 
 /// Whether the file is on this machine, so that bringing it asks the Hub for nothing.
 bool is_at_hand(const hub::FileRequest& file, const hub::Hub& hub);

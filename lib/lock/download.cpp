@@ -1,6 +1,7 @@
 #include "kernels/lock/download.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include "choose.hpp"
 #include "kernels/build/device_fit.hpp"
@@ -24,7 +25,7 @@ std::string folder_of(const build::BuildVariant& variant) {
 
 struct Plan {
     LockedKernel kernel;
-    std::vector<ChosenBuild> builds;
+    Choice choice;
     std::vector<hub::FileRequest> files;
 };
 
@@ -48,8 +49,9 @@ Plan plan_for(const LockedKernel& kernel, const Lock& lock, const DownloadOption
     const hub::Tree tree = hub.tree(repo, kernel.commit);
     ask_for_status();
     Plan plan{kernel, {}, {}};
-    if (!has_moved(kernel, lock, hub)) plan.builds = choose_builds(kernel, tree, options, hub);
-    for (const auto& [variant, targets] : plan.builds) {
+    if (!has_moved(kernel, lock, hub)) plan.choice = choose_builds(kernel, tree, options, hub);
+    if (!plan.choice.failures.empty()) return plan;  // a kernel is downloaded for all targets or not at all
+    for (const auto& [variant, targets] : plan.choice.builds) {
         if (options.sums != nullptr) options.sums->require(repo, kernel.commit, variant, tree);
         require_legacy_hash(kernel, variant, tree);
         for (auto& entry : tree.below(folder_of(variant))) {
@@ -87,12 +89,14 @@ build::Metadata check_build(const DownloadedBuild& build, bool files) {
     return metadata;
 }
 
+// The builds, or in `failures` why they cannot be used.
 std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::FetchedFile> files,
-                                         const DownloadOptions& options, const hub::Hub& hub) {
+                                         const DownloadOptions& options, const hub::Hub& hub,
+                                         std::vector<Error>& failures) {
     std::vector<DownloadedBuild> builds;
     const hub::Cache& cache = hub.cache();
     const RepoId& repo = plan.kernel.dependency.repo;
-    for (const auto& chosen : plan.builds) {
+    for (const auto& chosen : plan.choice.builds) {
         DownloadedBuild build{plan.kernel, chosen.variant, {}, {}};
         const std::string prefix = folder_of(chosen.variant) + "/";
         for (const auto& file : files) {
@@ -112,10 +116,14 @@ std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::
         const bool is_new = std::any_of(build.files.begin(), build.files.end(),
                                         [](const hub::FetchedFile& file) { return file.checked; });
         const auto metadata = check_build(build, is_new);
-        if (options.check_device)
-            require_device_code(plan.kernel, chosen, metadata, build.folder, options.before_fetch, hub);
+        if (options.check_device) {
+            auto unfit =
+                without_device_code(plan.kernel, chosen, metadata, build.folder, options.before_fetch, hub);
+            std::move(unfit.begin(), unfit.end(), std::back_inserter(failures));
+        }
         builds.push_back(std::move(build));
     }
+    if (!failures.empty()) return {};
     // What Python needs to find the kernel offline (see hub::Cache). A cache that cannot be written needs no
     // change.
     try {
@@ -176,7 +184,10 @@ DownloadResult download(const Lock& lock, const DownloadOptions& options, const 
     std::vector<Plan> plans;
     for (std::size_t i = 0; i < kernels.size(); ++i) {
         try {
-            plans.push_back(pending[i].get());
+            auto made = pending[i].get();
+            for (const auto& failure : made.choice.failures)
+                result.failures.emplace_back(kernels[i], failure);
+            if (made.choice.failures.empty()) plans.push_back(std::move(made));
         } catch (const Error& error) {
             if (error.code() == ErrorCode::interrupted) throw;
             result.failures.emplace_back(kernels[i], explained(error, kernels[i], hub));
@@ -196,7 +207,10 @@ DownloadResult download(const Lock& lock, const DownloadOptions& options, const 
                 if (next->error) throw Error(*next->error);
                 files.push_back(*next->file);
             }
-            auto builds = finish_plan(plan, files, options, hub);
+            std::vector<Error> failures;
+            auto builds = finish_plan(plan, files, options, hub, failures);
+            for (auto& failure : failures)
+                result.failures.emplace_back(plan.kernel, std::move(failure));
             std::move(builds.begin(), builds.end(), std::back_inserter(result.builds));
         } catch (const Error& error) {
             if (error.code() == ErrorCode::interrupted) throw;

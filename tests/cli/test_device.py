@@ -168,10 +168,61 @@ class DeviceChoice(harness.CliTest):
             error = self.expect(7, *command, "--json", "--target", BLACKWELL).json["error"]
             self.assertEqual([cause["builds"][0]["reason"] for cause in error["causes"]], ["device"] * 2)
             self.assertEqual([cause["code"] for cause in error["causes"]], ["no-build"] * 2)
-            # The way out is an option that only one of the two commands has.
             for cause in error["causes"]:
-                self.assertEqual("(--no-device-check)" in cause["hint"], command == ("download",), cause)
                 self.assertIn("skip this check", cause["hint"])
+                self.assertIn("(--no-device-check)", cause["hint"])
+        self.expect(0, "lock", "--check", "--no-device-check", "--target", BLACKWELL)
+
+    def test_the_check_can_be_skipped_wherever_the_hint_says_so(self):
+        for command in (("versions", "demo/one"), ("info", "demo/one", "--version", 1)):
+            self.assertNotIn(f"{CUDA} compatible", self.expect(0, *command, "--target", BLACKWELL).out)
+            document = self.expect(0, *command, "--json", "--no-device-check", "--target", BLACKWELL).json
+            targets = document["versions"][0]["targets"] if "versions" in document else document["targets"]
+            self.assertEqual(targets[0]["preferred"], CUDA)
+
+    def test_every_kernel_and_target_that_failed_is_told_with_its_own_hint(self):
+        self.hub.publish("demo/two", "v1", stating(["12.0"], name="two"))
+        self.write_project('"demo/one" = 1\n"demo/two" = 1')
+        self.expect(0, "lock")
+        ampere = BLACKWELL.replace("120", "80")
+        command = ("download", "--target", BLACKWELL, "--target", ampere)
+        result = self.expect_error(7, "2 of 2 kernels could not be downloaded", *command)
+        lines = result.err.splitlines()
+        told = [line for line in lines if line.startswith("  demo/")]
+        self.assertEqual([("demo/one" in line, "capability 8.0" in line) for line in told],
+                         [(True, False), (True, True), (False, True)], told)
+        # A hint stands below its kernel, and names it where it names a version.
+        self.assertEqual([line for line in lines if line.startswith("hint:")], [])
+        hints = [line for line in lines if line.startswith("    hint: ")]
+        self.assertEqual(len(hints), 3)
+        self.assertEqual(["`kernels add demo/one@v2`" in hint for hint in hints], [False, True, False], hints)
+        causes = self.expect(7, *command, "--json").json["error"]["causes"]
+        self.assertEqual(len(causes), 3)
+        # Of one kernel that fails for two targets both are told as well.
+        self.write_project('"demo/two" = 1')
+        self.expect(0, "lock")
+        self.expect(0, "download", "--target", BLACKWELL)
+        self.expect_error(7, "1 of 1 kernel could not be downloaded", "download", "--target", ampere, "--target",
+                          ampere.replace("80", "86"))
+
+    def test_what_nothing_tells_of_is_no_plain_yes_and_the_cache_tells(self):
+        self.hub.publish("demo/two", "v1", stating([], cuda_library(90), name="demo"))
+        self.write_project('"demo/two" = 1')
+        turing = HOPPER.replace("90", "75")
+        unknown = f"{CUDA} compatible, preferred, code for the device not known"
+        locked = self.expect(0, "lock", "--target", turing)
+        self.assertIn(f"{CUDA}: its metadata does not say for which devices it is", locked.err)
+        self.assertIn(unknown, self.expect(0, "versions", "demo/two", "--target", turing).out)
+        (build_of,) = self.expect(0, "info", "demo/two", "--json", "--target", turing).json["targets"][0]["builds"]
+        self.assertEqual(build_of, {"variant": CUDA, "fits": True, "device": "unknown"})
+        self.assertIn("whether it has code for the device is not known", self.expect(0, "info", "demo/two", "--target", turing).out)
+        self.assertIn("✅", self.expect(0, "versions", "demo/two", "--target", "torch=2.13,cuda=12.8").out)
+        self.expect(0, "download", "--target", HOPPER)
+        versions = self.expect(0, "versions", "demo/two", "--target", turing).out
+        self.assertIn(f"{CUDA}: no device code for this device: _demo.abi3.so: built for 9.0", versions)
+        self.assertIn(f"{CUDA} compatible, preferred ✅", self.expect(0, "versions", "demo/two", "--target", HOPPER).out)
+        self.assertIn("no device code", self.expect(7, "lock", "--check", "--target", turing).err)
+        self.assertEqual(self.expect(0, "lock", "--check", "--target", HOPPER).err, "")
 
 
 class LibraryFile(harness.CliTest):
@@ -221,6 +272,26 @@ class NoBuild(harness.CliTest):
         self.assertEqual([f"{one['variant']}: {one['text']}" for one in error["builds"]], error["details"])
         self.assertEqual([(one["kind"], one["value"]) for one in error["suggestions"]], [("version", "v2"), ("torch", "2.12")])
         self.assertEqual("; ".join(one["text"] for one in error["suggestions"]), error["hint"])
+        # versions and info tell it in the same order, with what another torch would do.
+        target = ("--target", "torch=2.13,cuda=12.8,cpu=x86_64,os=linux")
+        names = [one["variant"] for one in error["builds"]]
+        for command in (("versions", "demo/one"), ("info", "demo/one", "--version", 1)):
+            text = self.expect(0, *command, *target).out
+            at = [text.index(f"{name}: ") for name in names]
+            self.assertEqual(at, sorted(at))
+            self.assertIn("  torch212-cxx11-cu128-x86_64-linux would fit with torch 2.12\n", text)
+            document = self.expect(0, *command, "--json", *target).json
+            entry = (document["versions"][0] if "versions" in document else document)["targets"][0]
+            self.assertEqual([one["variant"] for one in entry["builds"]], names)
+            self.assertEqual([(one["kind"], one["value"]) for one in entry["suggestions"]], [("torch", "2.12")])
+
+    def test_one_commit_by_two_names_is_told_once(self):
+        self.hub.publish("demo/one", "v1", build(VARIANT))
+        depends = [{"repo-id": "demo/one", "revision": "v1"}]
+        self.hub.publish("demo/two", "v1", build(VARIANT, name="two", **{"kernel-depends": depends}))
+        self.write_project('"demo/one" = 1\n"demo/two" = 1')
+        result = self.expect(7, "lock", "--target", "torch=2.12,cpu=x86_64,os=linux")
+        self.assertEqual(result.err.count("demo/one@"), 1, result.err)
 
     def test_the_suggestion_costs_nothing_when_the_hub_is_down(self):
         self.publish_demo()
@@ -231,6 +302,12 @@ class NoBuild(harness.CliTest):
 
 
 class Remarks(harness.CliTest):
+    def test_a_warning_is_said_once(self):
+        self.hub.publish("demo/one", "v1", {**build(VARIANT), "build/whatever/metadata.json": b"{}"})
+        self.write_project()
+        result = self.expect(0, "lock", *harness.TARGET)
+        self.assertEqual(result.err.count("build/whatever is no build variant"), 1, result.err)
+
     def test_a_dirty_source_tree_and_a_newer_client_are_warned_about(self):
         provenance = {"kernel-builder": {"version": "0.1.0", "commit": "0" * 40, "dirty": True}}
         self.hub.publish("demo/one", "v1", build(VARIANT, **{"kernels-minver": "99.0.0", "provenance": provenance}))

@@ -116,9 +116,15 @@ class MappingShow(harness.CliTest):
         self.write_mapping()
         chosen = self.layers("--device", "cuda", "--capability", "86")["Gate"]["chosen"]
         self.assertEqual((chosen["min_capability"], chosen["max_capability"]), (80, 89))
-        self.assertEqual(self.layers("--target", HOPPER, "--capability", "89")["Gate"]["state"], "not-downloaded")
+        plain = HOPPER.removesuffix(",capability=90")
+        self.assertEqual(self.layers("--target", plain, "--capability", "89")["Gate"]["state"], "not-downloaded")
         show = ("mapping", "show")
-        self.expect_error(2, "--device: `gpu` is no device", *show, "--device", "gpu", hint="cpu")
+        self.expect_error(2, "--capability 89: the target torch=2.13,cuda=12.8,capability=90", *show, "--target", HOPPER,
+                          "--capability", "89", hint="leave out one of the two")
+        self.expect(0, *show, "--target", HOPPER, "--capability", "90")
+        self.expect_error(2, "--torch 2.11: the target", *show, "--target", HOPPER, "--torch", "2.11", hint="leave out one")
+        self.assertEqual(self.show("--target", "cpu,os=linux", "--torch", "2.11")["choices"][0]["target"].split(",")[0], "torch=2.11")
+        self.expect_error(2, "--device: `gpu` is no device", *show, "--device", "gpu", hint="did you mean `cuda` or `rocm`?")
         self.expect_error(2, "--device: `cuda:0` is no device", *show, "--device", "cuda:0", hint="device: cuda")
         self.expect_error(2, "--capability: cpu has no capabilities", *show, "--device", "cpu", "--capability", "80")
         self.expect_error(2, "--capability `8.0`: no capability", *show, "--capability", "8.0", hint="80")
@@ -133,6 +139,7 @@ class MappingShow(harness.CliTest):
         (builds / "metadata.json").write_text('{"id": "_one_1", "name": "one", "version": 1, "license": "MIT", '
                                               '"python-depends": [], "backend": {"type": "cpu"}}')
         (builds / "layers.py").write_text(LAYER)
+        (builds / "_one.abi3.so").write_bytes(b"")
         local = MAPPING.replace('repo = "demo/one"\nlayer = "Norm"', 'path = "kernel"\nlayer = "Norm"')
         self.write_mapping(local)
         self.assertEqual(self.layers("--target", TARGET)["Norm"]["state"], "ready")
@@ -159,6 +166,9 @@ class MappingShow(harness.CliTest):
             found = self.layers("--target", TARGET, "--mode", mode)["Norm"]
             return found["state"], found.get("why", "")
 
+        alone = f"its build {VARIANT} has no compiled library; Triton and other Python-only kernels cannot be called from TorchScript"
+        self.assertEqual(norm(LAYER), ("refused", alone))
+        (builds / "_one.abi3.so").write_bytes(b"")
         self.assertEqual(norm(LAYER), ("ready", ""))
         state, why = norm(LAYER.replace("class Norm", "class Normal"))
         self.assertEqual(state, "no-such-layer")

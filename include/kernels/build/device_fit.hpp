@@ -71,8 +71,9 @@ using DeviceFitOf = std::function<DeviceFit(const BuildVariant&, const Target&)>
 DeviceFitOf if_known(DeviceFitOf fit_of);
 
 /// Where the target names its device: the builds that were accepted and have no code for it are refused, each
-/// with the reason. The check can be skipped by not calling this: the metadata of a kernel with a Triton
-/// fallback can be narrower than the truth.
+/// with the reason; those of which nothing tells are marked (Decision::device_unknown). The check can be
+/// skipped by not calling this: the metadata of a kernel with a Triton fallback can be narrower than the
+/// truth.
 void refuse_for_device(Selection& selection, const Target& target, const DeviceFitOf& fit_of);
 
 /// Something in a build's metadata that a user should know.

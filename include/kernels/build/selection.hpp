@@ -28,6 +28,8 @@ struct Rejection {
 struct Decision {
     BuildVariant variant;
     std::optional<Rejection> rejection;  ///< nothing: the build fits
+    /// It fits by its name, and whether it has code for the device that the target names nothing tells yet.
+    bool device_unknown = false;
     bool accepted() const noexcept { return !rejection.has_value(); }
 };
 
@@ -45,6 +47,10 @@ struct Selection {
 /// (untagged before tagged), then tvm-ffi and noarch; within one the highest backend minor version; universal
 /// last. The order of `variants` decides between equals.
 Selection select(std::span<const BuildVariant> variants, const Target& target);
+
+/// All builds as people are told of them: those that fit by their names as they are preferred, then the
+/// others, nearest first.
+std::vector<Decision> as_told(const Selection& selection, const Target& target);
 
 /// The refused builds, the ones first that need the least change of the target to fit.
 std::vector<Decision> nearest_first(const Selection& selection, const Target& target);

@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/build/device_fit.hpp"
@@ -25,6 +26,9 @@ struct Suggestion {
     std::string variant;  ///< the build that would then fit
     std::string text;     ///< "v3 has a stable-ABI build that fits torch 2.13 (torch-stable-abi29-…)"
 };
+
+/// The stable name of a kind in `--json` documents, such as "tvm-ffi".
+std::string_view to_string(Suggestion::Kind kind) noexcept;
 
 /// At most one suggestion of each kind, the cheapest change first: another version of `others` (the first in
 /// the given order with a build that fits wins, so give the newest first), then the nearest torch, tvm-ffi,

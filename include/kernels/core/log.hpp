@@ -15,7 +15,7 @@ using Sink = std::function<void(Level, const std::string&)>;
 /// Replaces the process's sink; an empty one silences it.
 void set_sink(Sink sink);
 
-/// A sink that writes messages to stderr, from `least` on: `warning: text`, a notice as it is.
+/// A sink that writes messages to stderr, from `least` on: `warning: text`, each once, a notice as it is.
 Sink stderr_sink(Level least, bool colour);
 
 void debug(const std::string& text);

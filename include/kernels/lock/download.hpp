@@ -42,7 +42,7 @@ struct DownloadedBuild {
 
 struct DownloadResult {
     std::vector<DownloadedBuild> builds;
-    /// Kernels that could not be downloaded; the others were.
+    /// Kernels that could not be downloaded, once for each target without a usable build; the others were.
     std::vector<std::pair<LockedKernel, Error>> failures;
 };
 
@@ -54,15 +54,17 @@ DownloadResult download(const Lock& lock, const DownloadOptions& options, const 
                         hub::Monitor* monitor = nullptr);
 
 /// For every locked kernel and target without a build that fits (or without code for the target's device, as
-/// its metadata says): the error that download() would give. Nothing but listings and metadata is fetched.
+/// its metadata says, or its libraries where they are in the cache): the error that download() would give.
+/// Nothing but listings and metadata is fetched. Where neither tells of a device that a target names, a
+/// warning says so.
 std::vector<Error> missing_builds(const Lock& lock, const std::vector<build::Target>& targets,
-                                  const hub::Hub& hub);
+                                  bool check_device, const hub::Hub& hub);
 
-/// Asks the metadata of a commit's builds how they fit a device; only the metadata is fetched. A build
-/// without metadata states nothing. `hub` must outlive it. It throws what Hub::small_file and Metadata::parse
-/// do.
-build::DeviceFitOf stated_fit(const RepoId& repo, const Commit& commit, const hub::Hub& hub,
-                              const BeforeFetch& before_fetch = {});
+/// Asks the builds of a commit how they fit a device, without downloading them: their metadata, which is
+/// fetched, and their libraries as far as the cache has them. A build without metadata states nothing. `hub`
+/// must outlive it. It throws what Hub::small_file and Metadata::parse do.
+build::DeviceFitOf fit_without_download(const RepoId& repo, const Commit& commit, const hub::Hub& hub,
+                                        const BeforeFetch& before_fetch = {});
 
 /// The hash that lock files before 0.17 keep of a build: SHA-256 over path and raw hash of each of its files,
 /// by path.
