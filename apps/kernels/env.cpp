@@ -3,10 +3,13 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "commands.hpp"
 #include "common/remedies.hpp"
 #include "kernels/core/files.hpp"
+#include "kernels/core/places.hpp"
+#include "kernels/layer/mapping.hpp"
 #include "kernels/project/project.hpp"
 
 namespace kernels::app {
@@ -44,15 +47,34 @@ std::vector<Fact> hub_facts(const Context& context) {
 
 int run_env(const Context& context) {
     const std::filesystem::path folder = context.project_folder();
-    const auto environment = build::detect(context.detect_options(folder));
+    auto options = context.detect_options(folder);
+    options.for_report = true;
+    const auto environment = build::detect(options);
     std::vector<Fact> facts = {{"kernels", KERNELS_VERSION, "this program"}};
     std::vector<std::string> missing;
+    // A page with what can be told: it is asked for just when something is wrong.
+    const auto attempt = [&](auto look) {
+        try {
+            look();
+        } catch (const Error& error) {
+            const auto hint = hint_of(error, context.arguments);
+            missing.push_back(error.what() + (hint.empty() ? "" : "; " + hint));
+        }
+    };
     for (const auto& [text, remedy] : environment.missing) {
         missing.push_back(remedy ? with_options(text, std::span(&*remedy, 1), context.arguments) : text);
     }
     facts.insert(facts.end(), environment.facts.begin(), environment.facts.end());
-    const auto hub = hub_facts(context);
-    facts.insert(facts.end(), hub.begin(), hub.end());
+    attempt([&] {
+        const auto hub = hub_facts(context);
+        facts.insert(facts.end(), hub.begin(), hub.end());
+    });
+    for (const auto& [name, variable] : {std::pair{"local-kernels", "LOCAL_KERNELS"},
+                                         std::pair{"mapping-disabled", "DISABLE_KERNEL_MAPPING"}}) {
+        if (auto value = environment_variable(variable)) facts.push_back({name, std::move(*value), variable});
+    }
+    attempt([] { local_kernel_folder(RepoId::parse("any/kernel")); });  // that LOCAL_KERNELS can be read
+    attempt([] { layer::kernel_mapping_disabled(); });
     if (const auto program = find_torch_program()) {
         facts.push_back(
             {"kernels-torch", program->string(),
@@ -61,10 +83,12 @@ int run_env(const Context& context) {
         missing.emplace_back(
             "kernels-torch: kernelize, inspect and run need it; CMake builds it where it finds a libtorch");
     }
-    if (const auto project = project::find(folder)) {
-        facts.push_back({"project", project->file.string(),
-                         context.arguments.has("--project") ? "--project" : "this folder or above"});
-    }
+    attempt([&] {
+        if (const auto project = project::find(folder)) {
+            facts.push_back({"project", project->file.string(),
+                             context.arguments.has("--project") ? "--project" : "this folder or above"});
+        }
+    });
 
     if (context.json) {
         nlohmann::ordered_json list = nlohmann::ordered_json::array();

@@ -18,6 +18,7 @@ namespace fs = std::filesystem;
 struct Found {
     std::optional<TorchInstallation> torch;
     std::vector<Place> searched;
+    std::string failure;  // of a torch that is named
 };
 
 bool looks_like_version(const std::string& text) {
@@ -45,10 +46,18 @@ TorchInstallation explicit_torch(const std::string& text, const std::string& ori
 }
 
 Found find_torch(const DetectOptions& options) {
-    if (options.torch) return {explicit_torch(*options.torch, options.torch_origin), {}};
-    if (const auto named = environment_variable("KERNELS_TORCH"))
-        return {explicit_torch(*named, "KERNELS_TORCH"), {}};
     Found found;
+    const auto from_environment = environment_variable("KERNELS_TORCH");
+    if (options.torch || from_environment) {
+        try {
+            found.torch = options.torch ? explicit_torch(*options.torch, options.torch_origin)
+                                        : explicit_torch(*from_environment, "KERNELS_TORCH");
+        } catch (const Error& error) {
+            if (!options.for_report) throw;
+            found.failure = error.what() + (error.hint().empty() ? "" : "; " + error.hint());
+        }
+        return found;
+    }
     for (auto& place : places(options.project)) {
         found.torch = torch_below(place.prefix);
         found.searched.push_back(std::move(place));
@@ -122,6 +131,10 @@ void detect_torch(Environment& out, const Found& found) {
         }
         return;
     }
+    if (!found.failure.empty()) {
+        out.missing.push_back({found.failure, {}});
+        return;
+    }
     out.missing.push_back(
         {"no torch was found in KERNELS_TORCH, a virtual or conda environment, .venv of the project, python3 "
          "on PATH, CMAKE_PREFIX_PATH or /usr; name one",
@@ -132,6 +145,21 @@ void detect_torch(Environment& out, const Found& found) {
     } else {
         out.facts.push_back({"backend", "cpu", "no torch and no CUDA runtime found"});
     }
+}
+
+// A torch for the CPU alone on a machine with a GPU: why no kernel for it is chosen.
+void report_unused_devices(Environment& out) {
+    const auto report = [&](const char* name, const std::optional<DeviceAnswer>& answer,
+                            const char* backend) {
+        if (!answer) return;
+        out.facts.push_back({name, answer->value, answer->origin});
+        out.missing.push_back({std::string("a torch for ") + backend + ": there is such a GPU (" +
+                                   answer->value + "), and builds are chosen for " +
+                                   out.target.backend.to_string(),
+                               Remedy::torch});
+    };
+    if (out.target.backend.kind != BackendKind::cuda) report("capability", cuda_capability(), "CUDA");
+    if (out.target.backend.kind != BackendKind::rocm) report("arch", rocm_arch(), "ROCm");
 }
 
 void detect_device(Environment& out) {
@@ -166,6 +194,7 @@ Environment detect(const DetectOptions& options) {
         environment.facts.push_back(std::move(*tvm_ffi));
     }
     detect_device(environment);
+    if (options.for_report) report_unused_devices(environment);
     return environment;
 }
 

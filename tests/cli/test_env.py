@@ -135,5 +135,27 @@ class Env(harness.CliTest):
         self.assertEqual(facts["token"], ("present", str(file)))
 
 
+    def test_the_page_comes_whatever_is_wrong(self):
+        (self.project / "kernels.toml").write_text("layerz = 1\n")
+        facts, target, missing = self.env(KERNELS_TORCH="/nowhere", LOCAL_KERNELS="demo/one", DISABLE_KERNEL_MAPPING="yes",
+                                          HF_ENDPOINT="nonsense")
+        self.assertEqual(facts["local-kernels"], ("demo/one", "LOCAL_KERNELS"))
+        self.assertEqual(facts["mapping-disabled"], ("yes", "DISABLE_KERNEL_MAPPING"))
+        self.assertIn("cpu", facts)
+        self.assertNotIn("torch", facts)
+        self.assertIn("os=linux", target)
+        for words in ("layerz: there is no such key", "KERNELS_TORCH `/nowhere`: no torch there", "LOCAL_KERNELS: the entry",
+                      "DISABLE_KERNEL_MAPPING: `yes` is no number", "HF_ENDPOINT"):
+            self.assertTrue(any(words in text for text in missing), (words, missing))
+
+    @unittest.skipUnless(COMPILER and platform.system() == "Linux", "no C compiler to imitate drivers with")
+    def test_a_device_that_the_torch_does_not_use(self):
+        libraries = self.libraries(libcuda_so_1=CUDA_DRIVER)
+        facts, target, missing = self.env("--torch", "2.13.0+cpu", LD_LIBRARY_PATH=libraries)
+        self.assertEqual(facts["capability"], ("90", "the CUDA driver"))
+        self.assertNotIn("capability", target)
+        self.assertTrue(any(text.startswith("a torch for CUDA: there is such a GPU (90)") for text in missing), missing)
+
+
 if __name__ == "__main__":
     harness.main()

@@ -26,6 +26,9 @@ struct DetectOptions {
     std::filesystem::path project = ".";
     /// Who named `torch`, as facts and errors are to say: the name of an option, say.
     std::string torch_origin = "the given torch";
+    /// For a page that a person reads: devices that the backend does not use are facts too, and a torch that
+    /// is named and not there is in `missing`.
+    bool for_report = false;
 };
 
 /// A torch installation, as its own files describe it.
@@ -54,7 +57,7 @@ struct Environment {
 /// Looks for torch in this order: options.torch, $KERNELS_TORCH, $VIRTUAL_ENV, $CONDA_PREFIX, `.venv` in the
 /// project, the environment of `python3` on PATH, a libtorch in $CMAKE_PREFIX_PATH or /usr. Without torch the
 /// CUDA runtime's own version counts, else the backend is cpu. Throws Error(usage) when an explicitly named
-/// torch is not there.
+/// torch is not there, unless it is for a report.
 Environment detect(const DetectOptions& options);
 
 /// Reads one torch folder; nothing when it holds no torch.
