@@ -97,7 +97,8 @@ nlohmann::ordered_json to_json(const Kernel& kernel, bool archs, const std::vect
         std::vector<build::BuildVariant> variants;
         for (const auto& build : kernel.builds)
             variants.push_back(build.variant);
-        document["targets"] = targets_to_json(variants, targets, unless_skipped(context, fit_of(kernel.builds)));
+        document["targets"] =
+            targets_to_json(variants, targets, unless_skipped(context, fit_of(kernel.builds)));
     }
     if (!archs) return document;
     auto& list = document["archs"] = nlohmann::ordered_json::array();
