@@ -108,7 +108,7 @@ TEST_CASE("A project's entries become the six kinds of repository") {
     CHECK(kind("repo = \"a/k\"\nversion = 2\nlayer = \"X\"") ==
           layer::Repository(layer::LayerRepository("a/k", "X", KernelVersion{2}, trust)));
     CHECK(kind("repo = \"a/k\"\nrevision = \"main\"\nfunc = \"f\"\ntrust-remote-code = true") ==
-          layer::Repository(layer::FuncRepository("a/k", "f", Revision{"main"}, {true, {}})));
+          layer::Repository(layer::FuncRepository("a/k", "f", Revision{"main"}, true)));
     CHECK(kind("repo = \"a/k\"\nversion = 2\nlayer = \"X\"\ntrust-remote-code = false") ==
           layer::Repository(layer::LayerRepository("a/k", "X", KernelVersion{2}, {})));
     CHECK(kind("path = \"k\"\nlayer = \"X\"") == layer::Repository(layer::LocalLayerRepository("p/k", "X")));

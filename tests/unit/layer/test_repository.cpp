@@ -62,7 +62,7 @@ TEST_CASE("Hub repositories are equal when repository, name, reference and trust
     CHECK_FALSE(equal(one, FuncRepository("a/k", "X", KernelVersion{1})));
     const RepoId k = RepoId::parse("a/k");
     const RepoId l = RepoId::parse("a/l");
-    CHECK_FALSE(equal(one, LayerRepository("a/k", "X", KernelVersion{1}, {true, {}})));
+    CHECK_FALSE(equal(one, LayerRepository("a/k", "X", KernelVersion{1}, true)));
     CHECK_FALSE(equal(one, LayerRepository("a/k", "X", KernelVersion{1}, {false, {k}})));
     CHECK(equal(FuncRepository("a/k", "f", KernelVersion{1}, {false, {k, l}}),
                 FuncRepository("a/k", "f", KernelVersion{1}, {false, {k, l}})));
@@ -99,7 +99,7 @@ TEST_CASE("Locked repositories read the lock that is given, and are what it says
     CHECK_FALSE(equal(one, LockedLayerRepository(RepoId::parse("a/k"), "X", lock_of("a/k", '2'))));
     CHECK_FALSE(equal(one, LockedLayerRepository(RepoId::parse("a/k"), "X", nullptr)));
     CHECK_FALSE(equal(one, LockedFuncRepository("a/k", "X", folder / "kernels.lock")));
-    CHECK_FALSE(equal(one, LockedLayerRepository("a/k", "X", folder / "kernels.lock", {true, {}})));
+    CHECK_FALSE(equal(one, LockedLayerRepository("a/k", "X", folder / "kernels.lock", true)));
     CHECK(code_of([&] { LockedLayerRepository("a/l", "X", folder / "kernels.lock"); }) ==
           ErrorCode::lock_stale);
     CHECK(code_of([&] { LockedLayerRepository("a/k", "X", folder / "none.lock"); }) ==
@@ -147,7 +147,7 @@ TEST_CASE("The device and capability that builds for a target run on") {
 }
 
 TEST_CASE("What any repository tells of itself") {
-    const Repository hub = LayerRepository("a/k", "X", KernelVersion{1}, {true, {}});
+    const Repository hub = LayerRepository("a/k", "X", KernelVersion{1}, true);
     const Repository local = LocalFuncRepository("some/k", "f");
     const Repository locked = LockedLayerRepository(RepoId::parse("a/k"), "X", lock_of("a/k", '1'));
     const Repository unlocked = LockedFuncRepository(RepoId::parse("a/k"), "f", nullptr);
@@ -166,7 +166,7 @@ TEST_CASE("What any repository tells of itself") {
     std::unordered_map<Repository, int> memo;
     memo[hub] = 1;
     memo[local] = 2;
-    CHECK(memo.at(LayerRepository("a/k", "X", KernelVersion{1}, {true, {}})) == 1);
+    CHECK(memo.at(LayerRepository("a/k", "X", KernelVersion{1}, true)) == 1);
     CHECK(memo.contains(LocalFuncRepository("some/k/", "f")));
     // Each kind by itself, too.
     const std::unordered_set<LayerRepository> layers = {
