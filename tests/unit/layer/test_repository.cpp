@@ -60,15 +60,13 @@ TEST_CASE("Hub repositories are equal when repository, name, reference and trust
     // A branch is no version, even where both name the same state.
     CHECK_FALSE(equal(one, LayerRepository("a/k", "X", Revision{"v1"})));
     CHECK_FALSE(equal(one, FuncRepository("a/k", "X", KernelVersion{1})));
-    const RepoId k = RepoId::parse("a/k");
-    const RepoId l = RepoId::parse("a/l");
     CHECK_FALSE(equal(one, LayerRepository("a/k", "X", KernelVersion{1}, true)));
-    CHECK_FALSE(equal(one, LayerRepository("a/k", "X", KernelVersion{1}, {false, {k}})));
-    CHECK(equal(FuncRepository("a/k", "f", KernelVersion{1}, {false, {k, l}}),
-                FuncRepository("a/k", "f", KernelVersion{1}, {false, {k, l}})));
+    CHECK_FALSE(equal(one, LayerRepository("a/k", "X", KernelVersion{1}, {"a/k"})));
+    CHECK(equal(FuncRepository("a/k", "f", KernelVersion{1}, {"a/k", "a/l"}),
+                FuncRepository("a/k", "f", KernelVersion{1}, {"a/k", "a/l"})));
     // As lists in the Python client, the order counts.
-    CHECK_FALSE(equal(FuncRepository("a/k", "f", KernelVersion{1}, {false, {k, l}}),
-                      FuncRepository("a/k", "f", KernelVersion{1}, {false, {l, k}})));
+    CHECK_FALSE(equal(FuncRepository("a/k", "f", KernelVersion{1}, {"a/k", "a/l"}),
+                      FuncRepository("a/k", "f", KernelVersion{1}, {"a/l", "a/k"})));
 }
 
 TEST_CASE("Local repositories are equal when name and path are") {
