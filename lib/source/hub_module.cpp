@@ -164,6 +164,15 @@ bool calls_autograd_function(const FunctionSource& function) {
 
 }  // namespace
 
+std::string FunctionSource::unfit_parameter() const {
+    for (std::size_t i = method ? 1 : 0; i < definition->parameters.size(); ++i) {
+        const auto& parameter = definition->parameters[i];
+        if (parameter.positional_only) return "takes " + parameter.name + " by position only";
+        if (parameter.stars == 1) return "takes any number of arguments (*" + parameter.name + ")";
+    }
+    return {};
+}
+
 std::string LayerSource::unfit_for(bool training, bool torch_compile) const {
     if (!violations.empty()) return join(violations, ", ");
     if (training && !has_backward) return "has no backward";

@@ -26,6 +26,9 @@ struct FunctionSource {
     int line() const { return definition->line; }
     /// Without self; *args and **kwargs count as one each.
     std::size_t argument_count() const { return definition->parameters.size() - (method ? 1 : 0); }
+    /// What TorchScript has no parameter for: "takes x by position only", "takes any number of arguments
+    /// (*x)". Empty when there is none such.
+    std::string unfit_parameter() const;
 };
 
 /// A layer class.

@@ -151,12 +151,8 @@ void require_same_parameters(const Function& original, const FunctionSource& hub
     const auto& parameters = hub.definition->parameters;
     std::size_t open = 0;
     std::string by_default;
+    if (const auto unfit = hub.unfit_parameter(); !unfit.empty()) refuse("the kernel's layer " + unfit);
     for (std::size_t i = 1; i < parameters.size(); ++i) {
-        // TorchScript has no such arguments.
-        if (parameters[i].positional_only)
-            refuse("the kernel's layer takes " + parameters[i].name + " by position only");
-        if (parameters[i].stars == 1)
-            refuse("the kernel's layer takes any number of arguments (*" + parameters[i].name + ")");
         if (given.attributes.contains(parameters[i].name)) continue;
         ++open;
         if (parameters[i].value != nullptr && by_default.empty()) by_default = parameters[i].name;

@@ -157,7 +157,7 @@ class Surface(harness.CliTest):
         hint = "run it once online, without HF_HUB_OFFLINE, or `kernels download` the project"
         self.assertTrue(self.expect(5, *empty, "--offline").err.endswith(f"{hint} (without --offline)\n"))
         self.assertTrue(self.expect(5, *empty, HF_HUB_OFFLINE="1").err.endswith(f"{hint}\n"))
-        self.expect_error(2, "--torch `/nowhere`: no torch there", "env", "--torch", "/nowhere")
+        self.expect_error(2, "--torch `/nowhere`: no torch there", "versions", "a/b", "--torch", "/nowhere")
 
     def test_links_neither_libtorch_nor_python(self):
         # Names only: ldd prints load addresses too, and a random one may well hold "c10".

@@ -93,8 +93,8 @@ TEST_CASE("Every mistake names file, line and key") {
         refused("\n[dependencies]\n\"a/b\" = \"1\"\n").starts_with("kernels.toml:3: dependencies.\"a/b\": "));
     CHECK(refused("[dependencies]\n\"a\" = 1\n").starts_with("kernels.toml:2: dependencies.a: "));
     CHECK(refused("[dependencies]\n\"a/b\" = -1\n").find("negative") != std::string::npos);
-    CHECK(refused("[dependencies]\n\"a/b\" = { version = 1, revision = \"x\" }\n").find("both") !=
-          std::string::npos);
+    CHECK(refused("[dependencies]\n\"a/b\" = { version = 1, revision = \"x\" }\n")
+              .find("stands beside a version") != std::string::npos);
     CHECK(refused("dependencies = 3\n").starts_with("kernels.toml:1: dependencies: is not a table"));
     CHECK(refused("dependancies = 3\n").find("no such key") != std::string::npos);
     CHECK(refused("x = [\n").starts_with("kernels.toml:"));
