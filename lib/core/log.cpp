@@ -47,7 +47,7 @@ Sink stderr_sink(Level least, bool colour) {
     return [logger, least, warned](Level level, const std::string& text) {
         if (level < least || (level == Level::warning && !warned->insert(text).second)) return;
         if (level == Level::notice) {
-            std::fprintf(stderr, "%s\n", text.c_str());
+            std::fprintf(stderr, "%s\n", printable(text, "\n\t").c_str());
             return;
         }
         logger->log(level == Level::debug  ? spdlog::level::debug
