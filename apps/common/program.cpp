@@ -57,10 +57,12 @@ void print_error(const Error& error, bool json, bool colour) {
     }
     const char* const red = colour ? "\033[1;31m" : "";
     const char* const plain = colour ? "\033[0m" : "";
-    std::fprintf(stderr, "%serror:%s %s\n", red, plain, error.what());
+    // Whatever a message quotes, a terminal only gets text.
+    const auto shown = [](const std::string& text) { return printable(text, "\n\t"); };
+    std::fprintf(stderr, "%serror:%s %s\n", red, plain, shown(error.what()).c_str());
     for (const auto& line : error.details())
-        std::fprintf(stderr, "  %s\n", line.c_str());
-    if (!error.hint().empty()) std::fprintf(stderr, "hint: %s\n", error.hint().c_str());
+        std::fprintf(stderr, "  %s\n", shown(line).c_str());
+    if (!error.hint().empty()) std::fprintf(stderr, "hint: %s\n", shown(error.hint()).c_str());
 }
 
 // --json before anything could be parsed: an error must be a document all the same.

@@ -1,4 +1,6 @@
 // kernels info: what a kernel says about itself; a repository or a local folder.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <set>
@@ -125,8 +127,10 @@ void print_text(const nlohmann::ordered_json& document) {
         if (found->is_array()) return join(found->get<std::vector<std::string>>(), ", ");
         return found->is_string() ? found->get<std::string>() : found->dump();
     };
+    // A publisher's text is no command to a terminal; a pipe gets the Python client's bytes.
+    const bool is_terminal = ::isatty(STDOUT_FILENO) == 1;
     const auto line = [&](const char* label, const char* key) {
-        std::printf("%s: %s\n", label, text(key).c_str());
+        std::printf("%s: %s\n", label, (is_terminal ? printable(text(key)) : text(key)).c_str());
     };
     if (document.contains("repo_id")) {
         line("Repository", "repo_id");

@@ -7,6 +7,8 @@
 #include <memory>
 #include <mutex>
 
+#include "kernels/core/text.hpp"
+
 namespace kernels::log {
 namespace {
 
@@ -49,7 +51,7 @@ Sink stderr_sink(Level least, bool colour) {
         logger->log(level == Level::debug  ? spdlog::level::debug
                     : level == Level::info ? spdlog::level::info
                                            : spdlog::level::warn,
-                    spdlog::string_view_t(text));
+                    spdlog::string_view_t(printable(text, "\n\t")));
     };
 }
 

@@ -7,21 +7,54 @@
 
 namespace kernels {
 
-std::string backquoted(std::string_view text) {
-    constexpr std::size_t longest = 120;
-    std::string out = "`";
-    for (const char c : text.substr(0, longest)) {
-        const auto byte = static_cast<unsigned char>(c);
-        if (byte < 0x20 || byte == 0x7f) {
-            std::array<char, 8> escape{};
-            std::snprintf(escape.data(), escape.size(), "\\x%02x", byte);
-            out += escape.data();
-        } else {
-            out += c;
-        }
+namespace {
+
+// The length of the UTF-8 character at the start of the text; 0 for a control character or none at all.
+std::size_t harmless_character(std::string_view text) {
+    const auto at = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+    const unsigned char first = at(0);
+    if (first < 0x80) return first < 0x20 || first == 0x7f ? 0 : 1;
+    const std::size_t length = first >= 0xf5   ? 0
+                               : first >= 0xf0 ? 4
+                               : first >= 0xe0 ? 3
+                               : first >= 0xc2 ? 2
+                                               : 0;
+    if (length == 0 || text.size() < length) return 0;
+    for (std::size_t i = 1; i < length; ++i) {
+        if ((at(i) & 0xc0U) != 0x80) return 0;
     }
-    if (text.size() > longest) out += "…";
-    return out + "`";
+    const bool is_control = first == 0xc2 && at(1) < 0xa0;
+    const bool is_overlong = (first == 0xe0 && at(1) < 0xa0) || (first == 0xf0 && at(1) < 0x90);
+    const bool is_no_character = (first == 0xed && at(1) >= 0xa0) || (first == 0xf4 && at(1) >= 0x90);
+    return is_control || is_overlong || is_no_character ? 0 : length;
+}
+
+}  // namespace
+
+std::string printable(std::string_view text, std::string_view kept) {
+    std::string out;
+    while (!text.empty()) {
+        std::size_t length = kept.find(text.front()) != std::string_view::npos ? 1 : harmless_character(text);
+        if (length > 0) {
+            out += text.substr(0, length);
+        } else {
+            std::array<char, 8> escape{};
+            std::snprintf(escape.data(), escape.size(), "\\x%02x", static_cast<unsigned char>(text.front()));
+            out += escape.data();
+            length = 1;
+        }
+        text.remove_prefix(length);
+    }
+    return out;
+}
+
+std::string backquoted(std::string_view text) {
+    std::size_t longest = 120;
+    // Between two characters, not in the middle of one.
+    while (text.size() > longest && longest > 116 &&
+           (static_cast<unsigned char>(text[longest]) & 0xc0U) == 0x80)
+        --longest;
+    return "`" + printable(text.substr(0, longest)) + (text.size() > longest ? "…`" : "`");
 }
 
 std::vector<std::string_view> split(std::string_view text, char separator) {

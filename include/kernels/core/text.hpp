@@ -9,8 +9,11 @@
 
 namespace kernels {
 
-/// `text` between backquotes for a message: control characters and invalid bytes escaped, cut after 120
-/// characters.
+/// `text` as a terminal may get it: control characters but `kept` ones, and bytes that are no UTF-8, are
+/// escaped as `\x1b`.
+std::string printable(std::string_view text, std::string_view kept = {});
+
+/// `text` between backquotes for a message, printable, cut after 120 characters.
 std::string backquoted(std::string_view text);
 
 /// The parts of `text` between occurrences of `separator`; an empty text has one empty part.

@@ -48,3 +48,16 @@ TEST_CASE("human_size") {
     CHECK(human_size(1536) == "1.5 KiB");
     CHECK(human_size(std::size_t{1} << 30U) == "1.0 GiB");
 }
+
+TEST_CASE("what a terminal may get") {
+    CHECK(printable("a\x1b[2J\n\x7f") == "a\\x1b[2J\\x0a\\x7f");
+    CHECK(printable("a\n\tb\x1b", "\n\t") == "a\n\tb\\x1b");
+    CHECK(printable("naïve ✅ 𝔸") == "naïve ✅ 𝔸");
+    CHECK(printable("\xc2\x9b") == "\\xc2\\x9b");               // a control character of two bytes
+    CHECK(printable("\xff\xc3") == "\\xff\\xc3");               // no UTF-8, and half a character
+    CHECK(printable("\xc0\x9b") == "\\xc0\\x9b");               // an overlong form
+    CHECK(printable("\xed\xa0\x80") == "\\xed\\xa0\\x80");      // half of a pair
+    CHECK(printable("\xf4\x90\x80\x80").starts_with("\\xf4"));  // beyond Unicode
+    CHECK(backquoted(std::string(119, 'x') + "é") == "`" + std::string(119, 'x') + "…`");
+    CHECK(backquoted(std::string(119, 'x') + "éé") == "`" + std::string(119, 'x') + "…`");
+}
