@@ -20,6 +20,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr int most_redirects = 10;
+constexpr const char* wrong_redirect_hint =
+    "the server or a proxy between is set up wrongly; is HF_ENDPOINT a Hub?";
 // So long after a host was given up it is not asked again: what waits to ask it fails with the first.
 constexpr std::chrono::seconds given_up_for{5};
 
@@ -91,29 +93,34 @@ class CurlClient final : public HttpClient {
         // curl costs milliseconds and a socket; what needs no request has neither.
         std::call_once(m_once, [this] { m_loop.emplace(m_settings); });
         std::string url = request.url;
+        std::string sender;  // who redirected here
         for (int redirects = 0;; ++redirects) {
-            Response response = send_with_retries(request, url);
+            Response response = send_with_retries(request, url, sender);
             if (!is_redirect(response.status)) return response;
             const auto location = response.header("location");
             if (!location) return response;
             if (redirects == most_redirects) {
-                throw Error(ErrorCode::network, printable_url(request.url) + ": more than " +
-                                                    std::to_string(most_redirects) +
-                                                    " redirects, the last to " + printable_url(*location));
+                throw Error(ErrorCode::network,
+                            printable_url(request.url) + ": more than " + std::to_string(most_redirects) +
+                                " redirects, the last to " + backquoted(printable_url(*location)),
+                            wrong_redirect_hint);
             }
             std::string next = absolute_location(url, *location);
-            if (url.starts_with("https:") && !next.starts_with("https:")) {
-                throw Error(
-                    ErrorCode::network,
-                    printable_url(url) + ": refused to be redirected from https to " + printable_url(next));
+            const bool is_secure = next.starts_with("https:");
+            if (url.starts_with("https:") ? !is_secure : !is_secure && !next.starts_with("http:")) {
+                throw Error(ErrorCode::network,
+                            printable_url(url) + ": refused to be redirected from " +
+                                url.substr(0, url.find(':')) + " to " + backquoted(printable_url(next)),
+                            wrong_redirect_hint);
             }
             log::debug("redirect to " + printable_url(next));
+            sender = url_origin(url);
             url = std::move(next);
         }
     }
 
   private:
-    Response send_with_retries(const Request& request, const std::string& url) {
+    Response send_with_retries(const Request& request, const std::string& url, const std::string& sender) {
         const std::string host = url_origin(url);
         for (int attempt = 0;; ++attempt) {
             refuse_given_up(host);
@@ -135,10 +142,13 @@ class CurlClient final : public HttpClient {
                 if (transfer.body_begun) throw TransferBroken(ErrorCode::network, why);
                 if (!is_worth_retrying(transfer.curl) || attempt >= m_settings.retries) {
                     const bool distrust = transfer.curl == CURLE_PEER_FAILED_VERIFICATION;
+                    const bool elsewhere = !sender.empty() && sender != host;
                     const Error error(
-                        ErrorCode::network, "cannot reach " + why,
-                        (distrust ? "check this machine's clock (" + today() + ") and certificates; "
-                                  : "check the network and HF_ENDPOINT; ") +
+                        ErrorCode::network,
+                        "cannot reach " + why + (elsewhere ? " (" + sender + " redirects there)" : ""),
+                        (distrust    ? "check this machine's clock (" + today() + ") and certificates; "
+                         : elsewhere ? "check the network, and that this redirect is right; "
+                                     : "check the network and HF_ENDPOINT; ") +
                             m_loop->describe_trust());
                     throw is_out_of_reach(transfer) ? give_up(host, error) : error;
                 }
