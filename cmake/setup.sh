@@ -21,7 +21,7 @@ fail() {
 
 debian_packages="build-essential cmake ninja-build ccache git python3 python3-venv python3-dev libcli11-dev
     libcurl4-openssl-dev nlohmann-json3-dev libtomlplusplus-dev libspdlog-dev libssl-dev doctest-dev
-    libcpp-httplib-dev zlib1g-dev"
+    libcpp-httplib-dev zlib1g-dev nghttp2-proxy"
 
 install_packages() {
     local missing="" package

@@ -135,6 +135,9 @@ void CurlLoop::configure(CURL* easy, Job& job) {
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(m_settings.stall_timeout.count()));
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 512L * 1024L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    // Who speaks HTTP/2 answers all on one connection: new transfers wait until the first one knows. A server
+    // without TLS cannot offer it, so there is nothing to wait for.
+    if (transfer.url.starts_with("https:")) curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
     // The system's look-up of a name cannot be ended; a transfer that is ended leaves it to itself.
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     if (!m_ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, m_ca_file.c_str());
