@@ -1,9 +1,9 @@
 // kernels outdated: which locked kernels have something newer.
 #include <algorithm>
 #include <cstdio>
-#include <future>
 
 #include "commands.hpp"
+#include "kernels/core/parallel.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/project/project.hpp"
 #include "locking.hpp"
@@ -73,13 +73,11 @@ int run_outdated(const Context& context) {
     const bool offline = session.hub().settings().offline;
     if (offline) warn_of_offline();
     const auto direct = project.dependencies.value_or(std::vector<Dependency>{});
-    std::vector<std::future<Newer>> pending;
-    for (const auto& kernel : lock.kernels()) {
-        const bool is_direct = std::find(direct.begin(), direct.end(), kernel.dependency) != direct.end();
-        pending.push_back(std::async(std::launch::async, [&kernel, &session, is_direct] {
-            return look_up(kernel, is_direct, session.hub());
-        }));
-    }
+    const auto& kernels = lock.kernels();
+    auto pending = look_parallel(kernels.size(), session.hub().settings().jobs, [&](std::size_t i) {
+        const bool is_direct = std::find(direct.begin(), direct.end(), kernels[i].dependency) != direct.end();
+        return look_up(kernels[i], is_direct, session.hub());
+    });
     std::vector<Newer> all;
     for (auto& newer : pending)
         all.push_back(newer.get());

@@ -1,7 +1,6 @@
 // kernels versions: a kernel's versions, and which of their builds fit.
 #include <algorithm>
 #include <cstdio>
-#include <future>
 #include <map>
 #include <optional>
 
@@ -9,6 +8,7 @@
 #include "common/table.hpp"
 #include "kernels/build/selection.hpp"
 #include "kernels/core/log.hpp"
+#include "kernels/core/parallel.hpp"
 #include "kernels/lock/download.hpp"
 #include "local_builds.hpp"
 #include "targets.hpp"
@@ -45,11 +45,11 @@ std::vector<VersionBuilds> look_up(const RepoId& repo, const hub::Hub& hub) {
         throw Error(ErrorCode::network, repo.to_string() + ": offline, and the cache knows no version of it",
                     "run it without --offline once");
     }
-    std::vector<std::future<hub::Tree>> trees;
-    for (const auto& [number, ref] : versions) {
-        trees.push_back(std::async(std::launch::async,
-                                   [&hub, &repo, commit = ref.commit] { return hub.tree(repo, commit); }));
-    }
+    std::vector<Commit> commits;
+    for (const auto& [number, ref] : versions)
+        commits.push_back(ref.commit);
+    auto trees = look_parallel(commits.size(), hub.settings().jobs,
+                               [&](std::size_t i) { return hub.tree(repo, commits[i]); });
     std::vector<VersionBuilds> out;
     auto tree = trees.begin();
     for (const auto& [number, ref] : versions) {

@@ -79,6 +79,13 @@ std::optional<Error> refused_credentials(const Response& response, const Setting
 
 }  // namespace
 
+void require_small(const RepoId& repo, const TreeEntry& entry) {
+    constexpr std::uint64_t limit = std::uint64_t{16} << 20U;
+    if (entry.size <= limit) return;
+    throw Error(ErrorCode::verification,
+                repo.to_string() + ": " + entry.path + " is " + human_size(entry.size) + " large");
+}
+
 Error answer_error(const Response& response, const std::string& what, const Settings& settings) {
     if (auto error = refused_credentials(response, settings)) return std::move(*error);
     const bool has_token = settings.token.has_value();
@@ -114,7 +121,7 @@ Error answer_error(const Response& response, const std::string& what, const Sett
     }
     return {ErrorCode::network,
             what + ": " + host + " answered " + std::to_string(response.status) +
-                (message.empty() ? std::string() : ": " + message),
+                (message.empty() ? std::string() : ": " + backquoted(message)),
             later};
 }
 
@@ -222,18 +229,20 @@ Tree Hub::tree(const RepoId& repo, const Commit& commit) const {
     if (m_settings.offline) throw offline_error(what, "the list of its files");
     Tree tree;
     std::string url = api(repo, "tree/" + commit.to_string() + "?recursive=true&expand=false");
-    constexpr std::size_t most_pages = 10'000;
+    constexpr std::size_t most_pages = 1'000;
+    constexpr std::size_t most_files = 200'000;
     std::set<std::string> pages;
-    while (pages.size() < most_pages) {
+    while (pages.size() < most_pages && tree.files.size() <= most_files) {
         if (!pages.insert(url).second) {
             throw Error(ErrorCode::network,
                         what + ": the pages of the list of its files go round in a circle",
                         "is HF_ENDPOINT a Hub?");
         }
         const Response response = get(url, what);
-        parse_tree(response.body, what, tree);
+        add_tree_page(response.body, what, tree);
         const auto next = next_page(response);
         if (!next) {
+            finish_tree(what, tree);
             try {
                 m_cache.write_listing(repo, commit, tree);
             } catch (const Error& error) {
@@ -248,7 +257,10 @@ Tree Hub::tree(const RepoId& repo, const Commit& commit) const {
         }
         url = *next;
     }
-    throw Error(ErrorCode::network, what + ": the list of its files does not end");
+    throw Error(ErrorCode::network,
+                what + ": the list of its files does not end: " + std::to_string(tree.files.size()) +
+                    " files on " + std::to_string(pages.size()) + " pages",
+                "is HF_ENDPOINT a Hub?");
 }
 
 std::optional<std::string> Hub::small_file(const RepoId& repo, const Commit& commit,
@@ -265,11 +277,7 @@ std::optional<std::string> Hub::small_file(const RepoId& repo, const Commit& com
         hasher.update(text);
         if (text.size() == entry->size && to_hex(hasher.finish()) == entry->etag()) return text;
     }
-    constexpr std::uint64_t limit = std::uint64_t{16} << 20U;
-    if (entry->size > limit) {
-        throw Error(ErrorCode::verification,
-                    repo.to_string() + ": " + path + " is " + human_size(entry->size) + " large");
-    }
+    require_small(repo, *entry);
     if (m_settings.offline) throw offline_error(repo.to_string(), path);
     const FileRequest request{repo, commit, *entry};
     return read_file(fetch({&request, 1}, m_settings, m_http, m_cache).front().path);

@@ -31,14 +31,22 @@ bool is_hex(std::string_view text, std::size_t size) {
            });
 }
 
+// JSON's numbers may be negative, broken or beyond all files.
+std::uint64_t parse_size(const Json& size, const std::string& path, const std::string& origin) {
+    constexpr std::uint64_t largest = std::uint64_t{1} << 50U;
+    if (size.is_number_unsigned() && size.get<std::uint64_t>() <= largest) return size.get<std::uint64_t>();
+    throw Error(ErrorCode::verification,
+                origin + ": refused " + backquoted(path) + ", whose size is " + backquoted(size.dump()));
+}
+
 TreeEntry parse_entry(const Json& item, const std::string& origin) {
     TreeEntry entry;
     entry.path = item.at("path").get<std::string>();
-    entry.size = item.at("size").get<std::uint64_t>();
+    entry.size = parse_size(item.at("size"), entry.path, origin);
     entry.oid = item.at("oid").get<std::string>();
     if (const auto lfs = item.find("lfs"); lfs != item.end() && !lfs->is_null()) {
         entry.lfs_sha256 = lfs->at("oid").get<std::string>();
-        entry.size = lfs->at("size").get<std::uint64_t>();
+        entry.size = parse_size(lfs->at("size"), entry.path, origin);
     }
     if (!is_safe_path(entry.path)) {
         throw Error(ErrorCode::verification,
@@ -74,7 +82,7 @@ void refuse_conflicts(const Tree& tree, const std::string& origin) {
 
 }  // namespace
 
-void parse_tree(std::string_view text, const std::string& origin, Tree& tree) {
+void add_tree_page(std::string_view text, const std::string& origin, Tree& tree) {
     try {
         const Json json = Json::parse(text);
         if (!json.is_array()) throw Error(ErrorCode::network, origin + ": the file listing is no list");
@@ -91,9 +99,17 @@ void parse_tree(std::string_view text, const std::string& origin, Tree& tree) {
     } catch (const Json::exception& error) {
         throw Error(ErrorCode::network, origin + ": the file listing cannot be read: " + error.what());
     }
+}
+
+void finish_tree(const std::string& origin, Tree& tree) {
     std::sort(tree.files.begin(), tree.files.end(),
               [](const TreeEntry& a, const TreeEntry& b) { return a.path < b.path; });
     refuse_conflicts(tree, origin);
+}
+
+void parse_tree(std::string_view text, const std::string& origin, Tree& tree) {
+    add_tree_page(text, origin, tree);
+    finish_tree(origin, tree);
 }
 
 std::string tree_to_json(const Tree& tree) {

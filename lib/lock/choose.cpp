@@ -1,12 +1,12 @@
 #include "choose.hpp"
 
 #include <algorithm>
-#include <future>
 
 #include "kernels/build/device_fit.hpp"
 #include "kernels/build/selection.hpp"
 #include "kernels/build/suggestion.hpp"
 #include "kernels/core/log.hpp"
+#include "kernels/core/parallel.hpp"
 
 namespace kernels::lock {
 namespace {
@@ -33,17 +33,16 @@ std::vector<build::OtherVersion> other_versions(const LockedKernel& kernel, bool
     try {
         if (before_fetch && !hub.settings().offline) before_fetch(repo);
         const auto versions = hub.versions(repo);
-        std::vector<std::pair<hub::Ref, std::future<hub::Tree>>> trees;
+        std::vector<hub::Ref> refs;
         for (auto version = versions.rbegin(); version != versions.rend(); ++version) {
-            const hub::Ref& ref = version->second;
-            if (ref.commit == kernel.commit) continue;
-            trees.emplace_back(ref, std::async(std::launch::async, [&hub, &repo, commit = ref.commit] {
-                                   return hub.tree(repo, commit);
-                               }));
+            if (version->second.commit != kernel.commit) refs.push_back(version->second);
         }
-        for (auto& [ref, tree] : trees) {
+        auto trees = look_parallel(refs.size(), hub.settings().jobs,
+                                   [&](std::size_t i) { return hub.tree(repo, refs[i].commit); });
+        for (std::size_t i = 0; i < refs.size(); ++i) {
+            const hub::Ref& ref = refs[i];
             others.push_back(
-                {ref.name, variants_of(tree.get(), repo.to_string() + " " + ref.name),
+                {ref.name, variants_of(trees[i].get(), repo.to_string() + " " + ref.name),
                  check_device ? if_known(stated_fit(repo, ref.commit, hub, before_fetch)) : nullptr});
         }
     } catch (const Error& error) {

@@ -1,7 +1,6 @@
 #include "kernels/lock/download.hpp"
 
 #include <algorithm>
-#include <future>
 
 #include "choose.hpp"
 #include "kernels/build/device_fit.hpp"
@@ -9,6 +8,7 @@
 #include "kernels/core/digest.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
+#include "kernels/core/parallel.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/lock/failures.hpp"
 #include "kernels/lock/redirect.hpp"
@@ -170,18 +170,16 @@ void require_legacy_hash(const LockedKernel& kernel, const build::BuildVariant& 
 DownloadResult download(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub,
                         hub::Monitor* monitor) {
     DownloadResult result;
-    std::vector<std::pair<const LockedKernel*, std::future<Plan>>> pending;
-    for (const auto& kernel : lock.kernels()) {
-        pending.emplace_back(
-            &kernel, std::async(std::launch::async, [&] { return plan_for(kernel, lock, options, hub); }));
-    }
+    const auto& kernels = lock.kernels();
+    auto pending = look_parallel(kernels.size(), hub.settings().jobs,
+                                 [&](std::size_t i) { return plan_for(kernels[i], lock, options, hub); });
     std::vector<Plan> plans;
-    for (auto& [kernel, plan] : pending) {
+    for (std::size_t i = 0; i < kernels.size(); ++i) {
         try {
-            plans.push_back(plan.get());
+            plans.push_back(pending[i].get());
         } catch (const Error& error) {
             if (error.code() == ErrorCode::interrupted) throw;
-            result.failures.emplace_back(*kernel, explained(error, *kernel, hub));
+            result.failures.emplace_back(kernels[i], explained(error, kernels[i], hub));
         }
     }
 

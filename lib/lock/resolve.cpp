@@ -1,7 +1,6 @@
 #include "kernels/lock/resolve.hpp"
 
 #include <algorithm>
-#include <future>
 #include <map>
 #include <mutex>
 #include <set>
@@ -12,6 +11,7 @@
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
+#include "kernels/core/parallel.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/hub/fetch.hpp"
 #include "kernels/lock/failures.hpp"
@@ -20,6 +20,9 @@
 
 namespace kernels::lock {
 namespace {
+
+constexpr std::size_t most_kernels = 1000;
+constexpr std::size_t longest_path = 100;
 
 struct Node {
     Commit commit;
@@ -72,6 +75,7 @@ class Resolver {
                 if (m_paths.contains(needed)) continue;
                 auto path = m_paths.at(dependency);
                 path.push_back(needed);
+                require_bounded(path);
                 m_paths.emplace(needed, std::move(path));
                 next.push_back(needed);
             }
@@ -79,16 +83,27 @@ class Resolver {
         return next;
     }
 
-    // What `look` gives for each kernel of a wave, all at the same time; throws the first error, with its
+    // Made-up trees may be endless, real ones are small.
+    void require_bounded(const std::vector<Dependency>& path) const {
+        const bool is_deep = path.size() > longest_path;
+        if (!is_deep && m_paths.size() < most_kernels) return;
+        throw Error(
+            ErrorCode::failed,
+            path.front().to_string() + ": " +
+                (is_deep ? "it leads to a chain of more than " + std::to_string(longest_path) + " kernels"
+                         : "with it more than " + std::to_string(most_kernels) + " kernels are needed") +
+                ", the last one " + path.back().to_string(),
+            "ask the kernels' publishers: no tree of dependencies is that large");
+    }
+
+    // What `look` gives for each kernel of a wave, several at the same time; throws the first error, with its
     // kernels and the path that led to it.
     template <typename Look>
     auto at_once(const std::vector<Dependency>& wave, const Look& look)
         -> std::vector<std::invoke_result_t<const Look&, const Dependency&>> {
         using Answer = std::invoke_result_t<const Look&, const Dependency&>;
-        std::vector<std::future<Answer>> pending;
-        for (const auto& dependency : wave)
-            pending.push_back(
-                std::async(std::launch::async, [&look, &dependency] { return look(dependency); }));
+        auto pending =
+            look_parallel(wave.size(), m_hub.settings().jobs, [&](std::size_t i) { return look(wave[i]); });
         std::vector<Answer> answers;
         std::vector<std::pair<Dependency, Error>> errors;
         std::exception_ptr other;
@@ -205,6 +220,7 @@ KernelDepends kernel_depends(const RepoId& repo, const Commit& commit, const hub
                         repo.to_string() + "@" + commit.to_string() + ": there is no " + path,
                         "the build is older than kernels 0.11 or broken; use a newer version of the kernel");
         }
+        hub::require_small(repo, *entry);
         wanted.push_back({repo, commit, *entry});
     }
     KernelDepends depends;

@@ -1,11 +1,11 @@
 #include "kernels/lock/sum_file.hpp"
 
 #include <algorithm>
-#include <future>
 
 #include "kernels/core/digest.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
+#include "kernels/core/parallel.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/lock/download.hpp"
 
@@ -221,11 +221,10 @@ std::vector<std::string> SumFile::conflicts_with(const SumFile& other) const {
 }
 
 SumFile sums_of(const Lock& lock, const hub::Hub& hub) {
-    std::vector<std::future<hub::Tree>> trees;
-    for (const auto& kernel : lock.kernels()) {
-        trees.push_back(
-            std::async(std::launch::async, [&] { return hub.tree(kernel.dependency.repo, kernel.commit); }));
-    }
+    auto trees = look_parallel(lock.kernels().size(), hub.settings().jobs, [&](std::size_t i) {
+        const auto& kernel = lock.kernels()[i];
+        return hub.tree(kernel.dependency.repo, kernel.commit);
+    });
     SumFile file;
     for (std::size_t i = 0; i < trees.size(); ++i) {
         const auto& kernel = lock.kernels()[i];

@@ -64,6 +64,9 @@ class Hub {
     const Cache& m_cache;
 };
 
+/// Refuses to read a file into memory that is too large to be metadata. Throws Error(verification).
+void require_small(const RepoId& repo, const TreeEntry& entry);
+
 /// The error for an unsuccessful answer about `what` ("kernels-community/activation", say). A token that is
 /// refused, and another host that wants one, are told as such and without `what`.
 Error answer_error(const Response& response, const std::string& what, const Settings& settings);

@@ -38,9 +38,14 @@ struct Tree {
     std::vector<std::string> folders(std::string_view folder) const;
 };
 
-/// Adds one page of the Hub's JSON tree listing. Throws Error(network) when it is no such listing and
-/// Error(verification) when an entry's path is absolute, contains `..`, control characters or is overlong, or
-/// the entry is no plain file, or two of them cannot be there at once (`a` twice, or `a` and `a/b`).
+/// Adds one page of the Hub's JSON tree listing; finish_tree() comes after the last one. Throws
+/// Error(network) when it is no such listing and Error(verification) when an entry's path is absolute,
+/// contains `..`, control characters or is overlong, its size is none, or the entry is no plain file.
+void add_tree_page(std::string_view json, const std::string& origin, Tree& tree);
+/// Sorts the files of all pages. Throws Error(verification) when two of them cannot be there at once (`a`
+/// twice, or `a` and `a/b`).
+void finish_tree(const std::string& origin, Tree& tree);
+/// A listing of one page.
 void parse_tree(std::string_view json, const std::string& origin, Tree& tree);
 /// The listing in the Hub's own form; parse_tree reads it back.
 std::string tree_to_json(const Tree& tree);

@@ -27,14 +27,14 @@ struct ResolveOptions {
 };
 
 /// Resolves every dependency, and the `kernel-depends` of all build variants of every kernel, to commits.
-/// Kernels are looked at in parallel; the publisher of each is checked before anything of it is fetched. A
-/// kernel that has moved (see redirect.hpp) is locked with a warning, and so is the kernel that it sends to.
-/// Different states of one repository are all locked, as the Python client does; a warning names the path to
-/// each.
+/// Kernels are looked at in parallel, as many as hub::Settings::jobs says; the publisher of each is checked
+/// before anything of it is fetched. A kernel that has moved (see redirect.hpp) is locked with a warning, and
+/// so is the kernel that it sends to. Different states of one repository are all locked, as the Python client
+/// does; a warning names the path to each.
 ///
 /// Throws Error(verification) for publishers that are not trusted, Error(not_found) for what does not exist
-/// (with the path of dependencies that led there), Error(failed) for cycles of dependencies or redirects, and
-/// what hub::Hub throws.
+/// (with the path of dependencies that led there), Error(failed) for cycles of dependencies or redirects and
+/// for trees of more than a thousand kernels or a hundred levels, and what hub::Hub throws.
 Lock resolve(const ResolveOptions& options, const hub::Hub& hub);
 
 /// Where a lock is not the whole tree of the dependencies, at the commits that it has itself: what is needed
