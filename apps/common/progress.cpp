@@ -33,10 +33,10 @@ class Lines : public hub::Monitor {
     void planned(std::size_t, std::uint64_t) override {}
     void started(const hub::FileRequest&) override {}
     void progressed(const hub::FileRequest&, std::uint64_t) override {}
-    void finished(const hub::FileRequest& file) override {
-        if (!m_progress) return;
-        say("downloaded " + file.repo.to_string() + ": " + file.entry.path + " (" +
-            human_size(file.entry.size) + ")");
+    void finished(const hub::FileRequest& file, hub::Source source) override {
+        if (!m_progress || source == hub::Source::another_process) return;
+        say((source == hub::Source::hub ? "downloaded " : "copied ") + file.repo.to_string() + ": " +
+            file.entry.path + " (" + human_size(file.entry.size) + ")");
     }
     void waiting(const hub::FileRequest& file, int pid) override {
         say("waiting for " + (pid > 0 ? "process " + std::to_string(pid) : std::string("another process")) +
@@ -46,7 +46,7 @@ class Lines : public hub::Monitor {
   protected:
     virtual void say(const std::string& line) {
         const std::lock_guard lock(m_mutex);
-        std::fprintf(stderr, "%s\n", line.c_str());
+        std::fprintf(stderr, "%s\n", printable(line).c_str());
     }
     std::mutex m_mutex;
 
@@ -84,18 +84,27 @@ class Bars final : public Lines {
         const auto [place, is_new] = m_active.try_emplace(file.entry.etag());
         Row& row = place->second;
         if (is_new) {
-            row.name = file.repo.name() + "/" + file.entry.path.substr(file.entry.path.rfind('/') + 1);
+            row.name =
+                printable(file.repo.name() + "/" + file.entry.path.substr(file.entry.path.rfind('/') + 1));
             row.size = file.entry.size;
+        }
+        if (is_new || bytes < row.bytes) {  // at its start, or from the start again
+            m_came -= row.came();
             row.start = now;
             row.resumed = bytes;
+        } else {
+            m_came += bytes - row.bytes;
         }
         m_done += bytes - row.bytes;
         row.bytes = bytes;
         draw(now, false);
     }
-    void finished(const hub::FileRequest& file) override {
+    void finished(const hub::FileRequest& file, hub::Source) override {
         const std::lock_guard lock(m_mutex);
-        m_active.erase(file.entry.etag());
+        const auto row = m_active.find(file.entry.etag());
+        // What another process brought was never on its way here.
+        m_done += file.entry.size - (row != m_active.end() ? row->second.bytes : 0);
+        if (row != m_active.end()) m_active.erase(row);
         ++m_finished;
         draw(Clock::now(), m_finished == m_files);
     }
@@ -107,6 +116,7 @@ class Bars final : public Lines {
         std::uint64_t bytes = 0;
         std::uint64_t resumed = 0;  // there before; not part of the rate
         Clock::time_point start;
+        std::uint64_t came() const { return bytes - resumed; }
     };
 
     static std::string bar(std::uint64_t done, std::uint64_t total) {
@@ -119,20 +129,22 @@ class Bars final : public Lines {
         const double seconds = std::chrono::duration<double>(time).count();
         return seconds > 0 ? static_cast<double>(bytes) / seconds : 0;
     }
-    static std::string amounts(std::uint64_t done, std::uint64_t total, double rate) {
-        return human_size(done) + " of " + human_size(total) + "  " +
-               human_size(static_cast<unsigned long long>(rate)) + "/s";
+    // How much is there and how fast it comes: `came` in `time`.
+    static std::string amounts(std::uint64_t done, std::uint64_t total, std::uint64_t came,
+                               Clock::duration time) {
+        const double speed = rate(came, time);
+        std::string text = human_size(done) + " of " + human_size(total) + "  " +
+                           human_size(static_cast<unsigned long long>(speed)) + "/s";
+        // In the first second the rate says nothing yet.
+        if (time > std::chrono::seconds(1) && speed > 0 && total > done) {
+            const double left = static_cast<double>(total - done) / speed;
+            text += "  " + std::to_string(static_cast<long long>(left) + 1) + " s left";
+        }
+        return text;
     }
     std::string total_row(Clock::time_point now) const {
-        const double all = rate(m_done, now - m_start);
-        std::string line = bar(m_done, m_total) + std::to_string(m_finished) + "/" + std::to_string(m_files) +
-                           " files  " + amounts(m_done, m_total, all);
-        // In the first second the rate says nothing yet.
-        if (now - m_start > std::chrono::seconds(1) && all > 0 && m_total > m_done) {
-            const double left = static_cast<double>(m_total - m_done) / all;
-            line += "  " + std::to_string(static_cast<long long>(left) + 1) + " s left";
-        }
-        return line;
+        return bar(m_done, m_total) + std::to_string(m_finished) + "/" + std::to_string(m_files) +
+               " files  " + amounts(m_done, m_total, m_came, now - m_start);
     }
 
     void say(const std::string& line) override {
@@ -148,8 +160,7 @@ class Bars final : public Lines {
         for (const auto& [etag, row] : m_active) {
             if (rows.size() + 2 > std::min<std::size_t>(height, most_rows)) break;
             const std::string before = bar(row.bytes, row.size);
-            const std::string behind =
-                "  " + amounts(row.bytes, row.size, rate(row.bytes - row.resumed, now - row.start));
+            const std::string behind = "  " + amounts(row.bytes, row.size, row.came(), now - row.start);
             // Of a name that is too long the end says most.
             const std::size_t taken = before.size() + behind.size() + 1;
             const std::size_t room = width > taken ? width - taken : 0;
@@ -179,6 +190,7 @@ class Bars final : public Lines {
     std::size_t m_finished = 0;
     std::uint64_t m_total = 0;
     std::uint64_t m_done = 0;
+    std::uint64_t m_came = 0;  // of that, in this run
     std::map<std::string, Row> m_active;
     Clock::time_point m_start = Clock::now();
     Clock::time_point m_drawn{};

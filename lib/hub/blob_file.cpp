@@ -53,6 +53,7 @@ IncompleteBlob::IncompleteBlob(const FileRequest& file, const fs::path& blob,
         m_offset += static_cast<std::uint64_t>(got);
     }
     if (m_offset > file.entry.size) restart();
+    m_progress(m_offset);
 }
 
 IncompleteBlob::~IncompleteBlob() {

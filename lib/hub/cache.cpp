@@ -1,9 +1,11 @@
 #include "kernels/hub/cache.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <charconv>
 #include <nlohmann/json.hpp>
 
@@ -37,6 +39,15 @@ Tree parse_python_listing(const std::string& text) {
     Tree tree;
     parse_tree(list.dump(), "trees/", tree);
     return tree;
+}
+
+// A name that outlives a loss of power must not outlive its bytes.
+std::error_code sync_to_disk(const fs::path& file) {
+    const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+    const bool is_synced = fd >= 0 && ::fsync(fd) == 0;
+    const std::error_code error(is_synced ? 0 : errno, std::generic_category());
+    if (fd >= 0) ::close(fd);
+    return error;
 }
 
 void make_folders(const fs::path& folder) {
@@ -113,17 +124,19 @@ std::optional<fs::path> Cache::find_file(const RepoId& repo, const Commit& commi
 
 std::optional<Tree> Cache::read_listing(const RepoId& repo, const Commit& commit) const {
     const std::string file = commit.to_string() + ".json";
-    const fs::path ours = repo_folder(repo) / "listings" / file;
-    const fs::path pythons = repo_folder(repo) / "trees" / file;
-    try {
-        if (const auto text = read_file_if_exists(ours)) {
-            Tree tree;
-            parse_tree(*text, ours.string(), tree);
-            return tree;
+    for (const char* kind : {"kernels", "models"}) {
+        const fs::path ours = m_root / folder_name(kind, repo) / "listings" / file;
+        const fs::path pythons = m_root / folder_name(kind, repo) / "trees" / file;
+        try {
+            if (const auto text = read_file_if_exists(ours)) {
+                Tree tree;
+                parse_tree(*text, ours.string(), tree);
+                return tree;
+            }
+            if (const auto text = read_file_if_exists(pythons)) return parse_python_listing(*text);
+        } catch (const std::exception& error) {
+            log::debug("ignored a damaged listing: " + std::string(error.what()));
         }
-        if (const auto text = read_file_if_exists(pythons)) return parse_python_listing(*text);
-    } catch (const std::exception& error) {
-        log::debug("ignored a damaged listing: " + std::string(error.what()));
     }
     return std::nullopt;
 }
@@ -171,6 +184,7 @@ fs::path Cache::link_snapshot(const RepoId& repo, const Commit& commit, const Tr
     if (error) {
         error.clear();
         fs::copy_file(blob, temporary, fs::copy_options::overwrite_existing, error);
+        if (!error) error = sync_to_disk(temporary);
     }
     if (!error) fs::rename(temporary, file, error);
     if (error) {

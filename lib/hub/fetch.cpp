@@ -1,18 +1,17 @@
 #include "kernels/hub/fetch.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <exception>
 #include <fstream>
 #include <map>
 #include <optional>
-#include <thread>
 
 #include "backoff.hpp"
 #include "blob_file.hpp"
 #include "kernels/core/cancel.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/log.hpp"
+#include "kernels/core/parallel.hpp"
 #include "kernels/hub/hub.hpp"
 #include "verified.hpp"
 
@@ -26,7 +25,7 @@ class Silent final : public Monitor {
     void planned(std::size_t, std::uint64_t) override {}
     void started(const FileRequest&) override {}
     void progressed(const FileRequest&, std::uint64_t) override {}
-    void finished(const FileRequest&) override {}
+    void finished(const FileRequest&, Source) override {}
     void waiting(const FileRequest& file, int pid) override {
         log::notice("waiting for " +
                     (pid > 0 ? "process " + std::to_string(pid) : std::string("another process")) +
@@ -191,6 +190,7 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
         const FileLock content_lock(cache.content_lock_path(file.entry.etag()), how);
         const FileLock lock(cache.lock_path(file.repo, file.entry.etag()), how);
         // Another process, or another thread of this one, may have brought it meanwhile.
+        Source source = Source::another_process;
         if (!has_size(blob, file.entry) || !is_right(blob)) {
             IncompleteBlob incomplete(
                 file, blob, [&](std::uint64_t bytes) { monitor.progressed(file, bytes); }, settings.cancel);
@@ -202,7 +202,9 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
                 if (donor.filename() == file.entry.etag()) damaged = donor;
                 return false;
             });
+            source = Source::this_machine;
             if (!taken) {
+                source = Source::hub;
                 if (settings.offline) refuse_offline();
                 result.transferred = download(file, incomplete, settings, http);
             }
@@ -210,7 +212,7 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
             result.sha256 = incomplete.sha256();
             result.checked = true;
         }
-        monitor.finished(file);
+        monitor.finished(file, source);
     }
     result.path = cache.link_snapshot(file.repo, file.commit, file.entry);
     return result;
@@ -257,41 +259,31 @@ std::vector<FetchOutcome> fetch_each(std::span<const FileRequest> files, const S
     Verified verified(cache, settings.cancel);
     std::vector<FetchOutcome> outcomes(files.size());
     std::vector<std::exception_ptr> fatal(files.size());
-    std::atomic<std::size_t> next{0};
-    const auto work = [&] {
-        for (std::size_t job = next++; job < jobs.size(); job = next++) {
-            std::optional<fs::path> twin;
-            std::string sha256;
-            const FetchOutcome* failed = nullptr;
-            for (const std::size_t index : *jobs[job]) {
-                auto& outcome = outcomes[index];
-                // The same bytes of the same repository would fail in the same way, after as many retries.
-                if (failed != nullptr && files[index].repo == files[jobs[job]->front()].repo) {
-                    outcome.error = failed->error;
-                    continue;
-                }
-                try {
-                    outcome.file = fetch_one(files[index], settings, http, cache, twin, verified, listener);
-                    twin = outcome.file->path;
-                    if (outcome.file->sha256.empty()) outcome.file->sha256 = sha256;
-                    sha256 = outcome.file->sha256;
-                } catch (const Error& error) {
-                    if (error.code() == ErrorCode::interrupted) fatal[index] = std::current_exception();
-                    outcome.error = error;
-                    if (index == jobs[job]->front()) failed = &outcome;
-                } catch (...) {
-                    fatal[index] = std::current_exception();
-                }
+    run_parallel(jobs.size(), settings.jobs, [&](std::size_t job) {
+        std::optional<fs::path> twin;
+        std::string sha256;
+        const FetchOutcome* failed = nullptr;
+        for (const std::size_t index : *jobs[job]) {
+            auto& outcome = outcomes[index];
+            // The same bytes of the same repository would fail in the same way, after as many retries.
+            if (failed != nullptr && files[index].repo == files[jobs[job]->front()].repo) {
+                outcome.error = failed->error;
+                continue;
+            }
+            try {
+                outcome.file = fetch_one(files[index], settings, http, cache, twin, verified, listener);
+                twin = outcome.file->path;
+                if (outcome.file->sha256.empty()) outcome.file->sha256 = sha256;
+                sha256 = outcome.file->sha256;
+            } catch (const Error& error) {
+                if (error.code() == ErrorCode::interrupted) fatal[index] = std::current_exception();
+                outcome.error = error;
+                if (index == jobs[job]->front()) failed = &outcome;
+            } catch (...) {
+                fatal[index] = std::current_exception();
             }
         }
-    };
-    const std::size_t workers = std::min(jobs.size(), static_cast<std::size_t>(std::max(1, settings.jobs)));
-    std::vector<std::thread> threads;
-    for (std::size_t i = 1; i < workers; ++i)
-        threads.emplace_back(work);
-    work();
-    for (auto& thread : threads)
-        thread.join();
+    });
 
     for (const auto& error : fatal) {
         if (error) std::rethrow_exception(error);

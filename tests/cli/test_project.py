@@ -4,7 +4,6 @@ import fcntl
 import hashlib
 import json
 import os
-import pty
 import re
 import shutil
 import signal
@@ -15,6 +14,8 @@ import time
 import harness
 from harness import TARGET, VARIANT
 from loopback_hub import build, git_oid
+
+import terminal
 
 
 def screens(seen):
@@ -168,21 +169,8 @@ class Download(harness.CliTest):
 
     def on_a_terminal(self, *arguments, **environment):
         """stderr is a terminal, stdout is not; gives what the terminal saw."""
-        main, terminal = pty.openpty()
-        process = subprocess.Popen([harness.BINARY, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=terminal,
-                                   cwd=self.project, env={**self.environment, "TERM": "xterm", **environment})
-        os.close(terminal)
-        seen = b""
-        while True:
-            try:
-                block = os.read(main, 65536)
-            except OSError:
-                break
-            if not block:
-                break
-            seen += block
-        os.close(main)
-        return process.wait(), seen.decode()
+        return terminal.run([harness.BINARY, *arguments], stdout=subprocess.DEVNULL, cwd=self.project,
+                            env={**self.environment, "TERM": "xterm", **environment})
 
     def test_waiting_for_another_process_is_said_and_ends(self):
         library = build(VARIANT)[f"build/{VARIANT}/_demo.abi3.so"]
@@ -211,7 +199,12 @@ class Download(harness.CliTest):
         self.assertFalse((self.project / "kernels.lock").exists())
 
     def test_contradicting_options(self):
-        self.expect_error(2, "--all-variants", "download", "--all-variants", *TARGET)
+        for arguments in (["download", "--all-variants", *TARGET], ["download", "--all-variants", "--torch", "2.13"],
+                          ["info", "demo/one", "--version", "1", "--revision", "main"], ["info", str(self.folder), "--version", "1"],
+                          ["cache", "verify", "--dry-run"], ["download", str(self.project), "--project", str(self.project)]):
+            with self.subTest(arguments):
+                self.expect_error(2, "", *arguments)
+        self.assertEqual([path for path in self.cache.rglob("*") if path.name.endswith(".so")], [])
 
     def test_messages_take_the_place_of_the_bar(self):
         self.hub.publish("demo/one", "v1", build(VARIANT, size=100000))
@@ -244,10 +237,11 @@ class Download(harness.CliTest):
         both = [lines for lines in all_screens if len(lines) == 3 and "files" in lines[2] and "three/" in lines[1] + lines[0]]
         self.assertTrue(both, seen)
         rows = sorted(both[-1][:2], key=lambda line: "three" in line)
-        self.assertRegex(rows[0], r"^\[#*\.*\] one/_demo.abi3.so  [\d.]+ \w+ of 195.3 KiB  [\d.]+ \w+/s$")
-        self.assertRegex(rows[1], r"^\[#*\.*\] three/_three.abi3.so  [\d.]+ \w+ of 293.0 KiB  [\d.]+ \w+/s$")
+        self.assertRegex(rows[0], r"^\[#*\.*\] one/_demo.abi3.so  [\d.]+ \w+ of 195.3 KiB  [\d.]+ \w+/s(  \d+ s left)?$")
+        self.assertRegex(rows[1], r"^\[#*\.*\] three/_three.abi3.so  [\d.]+ \w+ of 293.0 KiB  [\d.]+ \w+/s(  \d+ s left)?$")
         self.assertRegex(both[-1][2], r"^\[#*\.*\] \d/\d files  .* of 48\d.\d KiB  .*/s(  \d+ s left)?$")
         self.assertTrue(any("s left" in lines[-1] for lines in all_screens))
+        self.assertTrue(any("s left" in lines[0] and "three/" in lines[0] for lines in all_screens))
         self.assertRegex(seen, r" (\d)/\1 files")
 
     def test_colour_only_on_that_very_terminal(self):

@@ -40,6 +40,13 @@ struct FetchOutcome {
     std::optional<Error> error;
 };
 
+/// Where the bytes of a file came from.
+enum class Source {
+    hub,              ///< over the network, at least in part
+    this_machine,     ///< copied
+    another_process,  ///< which brought it meanwhile
+};
+
 /// Hears about transfers. Called from several threads at once.
 class Monitor {
   public:
@@ -47,9 +54,9 @@ class Monitor {
     /// How many files and bytes this fetch has to transfer.
     virtual void planned(std::size_t files, std::uint64_t bytes) = 0;
     virtual void started(const FileRequest& file) = 0;
-    /// `bytes` of the file are there now.
+    /// `bytes` of the file are there now; the first call tells what an earlier run left.
     virtual void progressed(const FileRequest& file, std::uint64_t bytes) = 0;
-    virtual void finished(const FileRequest& file) = 0;
+    virtual void finished(const FileRequest& file, Source source) = 0;
     /// Another process (0: unknown) is downloading the same file.
     virtual void waiting(const FileRequest& file, int pid) = 0;
 };

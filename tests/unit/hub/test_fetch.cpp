@@ -172,7 +172,7 @@ TEST_CASE_FIXTURE(Fixture, "waiting for a lock is told with the holder's pid, an
         void planned(std::size_t, std::uint64_t) override {}
         void started(const FileRequest&) override {}
         void progressed(const FileRequest&, std::uint64_t) override {}
-        void finished(const FileRequest&) override {}
+        void finished(const FileRequest&, Source) override {}
         void waiting(const FileRequest&, int holder) override { pid = holder; }
     } listener;
     const FaultServer server(whole);

@@ -254,6 +254,28 @@ TEST_CASE_FIXTURE(Fixture, "offline nothing is asked") {
     CHECK(http.urls.empty());
 }
 
+TEST_CASE_FIXTURE(Fixture, "a cache of models-- alone answers offline") {
+    const fs::path older = folder / "models--org--name";
+    const std::string text = "hello";
+    Hasher hasher = git_blob_hasher(text.size());
+    hasher.update(text);
+    const std::string oid = to_hex(hasher.finish());
+    for (const char* place : {"refs", "trees", "blobs"})
+        fs::create_directories(older / place);
+    fs::create_directories(older / "snapshots" / hex_a);
+    write_file(older / "refs/main", hex_a);
+    write_file(older / "blobs" / oid, text);
+    fs::create_symlink(fs::path("../../blobs") / oid, older / "snapshots" / hex_a / "f.txt");
+    write_file(older / "trees" / (hex_a + ".json"),
+               R"({"files": {"f.txt": {"size": 5, "blob_id": ")" + oid + R"("}}})");
+    settings.offline = true;
+    CHECK(hub.resolve(repo, Revision{"main"}).to_string() == hex_a);
+    CHECK(hub.tree(repo, commit_a).files.size() == 1);
+    CHECK(hub.small_file(repo, commit_a, "f.txt") == text);
+    const FileRequest file{repo, commit_a, hub.tree(repo, commit_a).files.front()};
+    CHECK(fetch({&file, 1}, settings, http, cache).front().path == older / "snapshots" / hex_a / "f.txt");
+}
+
 TEST_CASE_FIXTURE(Fixture, "refs are written without a newline, and models-- is read but not written") {
     cache.write_ref(repo, KernelVersion{1}, commit_a);
     CHECK(read_file(folder / "kernels--org--name/refs/v1") == hex_a);
