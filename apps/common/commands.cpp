@@ -14,7 +14,7 @@ constexpr std::array globals = {
     OptionSpec{"--endpoint", "", "URL", "the Hub to ask (else HF_ENDPOINT)"},
     OptionSpec{"--jobs", "", "N", "transfers at the same time (8)"},
     OptionSpec{"--lock-timeout", "", "SECONDS",
-               "how long to wait for another process that downloads the same file (600)"},
+               "how long to wait for another process at the same file, folder or project (600)"},
     OptionSpec{"--offline", "", "", "open no network connection (as HF_HUB_OFFLINE=1)"},
     OptionSpec{"--json", "", "", "print one JSON document on stdout, on failure too"},
     OptionSpec{"--color", "", "WHEN", "auto, always or never; NO_COLOR is honoured"},

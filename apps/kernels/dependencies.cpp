@@ -82,6 +82,11 @@ auto keep_others(const std::vector<RepoId>& named) {
 // file, `unchanged` what was to be changed and is so already.
 void finish(const Context& context, const ProjectText& before, const std::string& after, const LockPlan& plan,
             const std::vector<std::string>& said, const std::vector<std::string>& unchanged = {}) {
+    // An editor knows nothing of locks.
+    if (read_file_if_exists(before.file).value_or("") != before.text) {
+        throw Error(ErrorCode::failed, before.file.string() + ": it was changed by another program meanwhile",
+                    "nothing was written; run it again");
+    }
     plan.write();
     if (after != before.text) rewrite_file(before.file, after);
     if (!context.json && !context.quiet) {
@@ -97,6 +102,7 @@ void finish(const Context& context, const ProjectText& before, const std::string
 
 int run_add(const Context& context) {
     const Session session(context);
+    const auto held = hold_project(context, context.arguments.value("--project").value_or("."));
     const auto before = open_project(context);
     std::string text = before.text;
     std::vector<std::string> said;
@@ -126,6 +132,7 @@ int run_add(const Context& context) {
 
 int run_remove(const Context& context) {
     const Session session(context);
+    const auto held = hold_project(context, context.arguments.value("--project").value_or("."));
     const auto project_before = project::load(context.arguments.value("--project").value_or("."));
     const ProjectText before{project_before.file, read_file(project_before.file), {}};
     std::string text = before.text;

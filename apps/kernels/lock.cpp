@@ -37,9 +37,10 @@ lock::Lock entries_to_keep(const lock::Lock& before, const Context& context) {
 }  // namespace
 
 int run_lock(const Context& context) {
+    const bool check = context.arguments.has("--check");
+    const auto held = check ? nullptr : hold_project(context, context.project_folder());
     const auto project = project::load(context.project_folder());
     project.require_dependencies();
-    const bool check = context.arguments.has("--check");
     const Session session(context);
     if (context.arguments.has("--upgrade") && session.hub().settings().offline) warn_of_offline();
     const auto keep = [&](const lock::Lock& before) { return entries_to_keep(before, context); };

@@ -103,6 +103,24 @@ nlohmann::ordered_json to_json(const lock::LockedKernel& kernel) {
     return document;
 }
 
+std::unique_ptr<FileLock> hold_project(const Context& context, const std::filesystem::path& folder) {
+    const auto project = project::find(folder);
+    const std::filesystem::path place = project ? project->folder : folder;
+    std::error_code ignored;
+    if (!std::filesystem::is_directory(place, ignored)) return nullptr;  // the command says what is wrong
+    const auto settings = context.settings();
+    FileLockOptions options;
+    options.timeout = settings.lock_timeout;
+    options.cancel = settings.cancel;
+    options.is_optional = true;
+    options.waiting = [place](int pid) {
+        log::warning("waiting for " +
+                     (pid > 0 ? "process " + std::to_string(pid) : std::string("another process")) +
+                     ", which changes the project in " + place.string());
+    };
+    return std::make_unique<FileLock>(place, options);
+}
+
 LockPlan plan_lock(const Context& context, const project::Project& project,
                    const std::function<lock::Lock(const lock::Lock&)>& keep, const hub::Hub& hub,
                    Present present) {

@@ -2,15 +2,21 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "common/program.hpp"
+#include "kernels/core/file_lock.hpp"
 #include "kernels/lock/lock_file.hpp"
 #include "kernels/project/project.hpp"
 
 namespace kernels::app {
+
+/// Held while a command reads a project, asks the Hub and writes what came of it: of two at once the second
+/// one starts from what the first one wrote. `folder` is where the project is looked for.
+std::unique_ptr<FileLock> hold_project(const Context& context, const std::filesystem::path& folder);
 
 /// What the two files hold and what they shall hold; nothing has been written.
 struct LockPlan {

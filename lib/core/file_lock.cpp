@@ -165,6 +165,11 @@ void FileLock::acquire(const FileLockOptions& options) {
             continue;
         }
         const int reason = errno;
+        // Network file systems may want a file that is open for writing, which a folder never is.
+        if (options.is_optional && (reason == EBADF || reason == EINVAL || reason == ENOLCK ||
+                                    reason == EOPNOTSUPP || reason == ENOSYS)) {
+            return;
+        }
         check_cancelled(options.cancel);
         if (reason != EWOULDBLOCK && reason != EINTR) {
             throw Error(ErrorCode::failed, m_path.string() + ": cannot be locked: " + std::strerror(reason),

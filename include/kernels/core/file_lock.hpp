@@ -22,6 +22,8 @@ struct FileLockOptions {
     std::string hint;
     /// Whether the file is removed when the lock is let go of.
     bool removed_at_end = false;
+    /// Whether to go on without a lock where the file system knows none.
+    bool is_optional = false;
 };
 
 /// Held from construction to destruction, by one thread of one process. A file is created where there is
