@@ -28,3 +28,58 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
     return EAI_NONAME;
 }}
 """)
+
+
+def other_clock(folder, seconds):
+    """This machine's clock is so far off; what measures durations is not."""
+    return library(folder, f"clock{seconds}", f"""
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t id, struct timespec *at) {{
+    const int result = (int)syscall(SYS_clock_gettime, id, at);
+    if (result == 0 && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)) at->tv_sec += {seconds};
+    return result;
+}}
+time_t time(time_t *at) {{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (at) *at = now.tv_sec;
+    return now.tv_sec;
+}}
+int gettimeofday(struct timeval *at, void *zone) {{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    at->tv_sec = now.tv_sec;
+    at->tv_usec = now.tv_nsec / 1000;
+    return 0;
+}}
+""")
+
+
+def copying(folder, log):
+    """A file system without symbolic links; which files are synced is written to `log`, a line each."""
+    return library(folder, "copying", f"""
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int symlink(const char *target, const char *path) {{
+    errno = EPERM;
+    return -1;
+}}
+int fsync(int fd) {{
+    char name[64], path[4096];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    const ssize_t length = readlink(name, path, sizeof path - 1);
+    if (length > 0) {{
+        path[length] = '\\n';
+        const int log = open("{log}", O_WRONLY | O_CREAT | O_APPEND, 0644);
+        if (write(log, path, length + 1) < 0) return -1;
+        close(log);
+    }}
+    return (int)syscall(SYS_fsync, fd);
+}}
+""")
