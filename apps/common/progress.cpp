@@ -119,10 +119,9 @@ class Bars final : public Lines {
         std::uint64_t came() const { return bytes - resumed; }
     };
 
-    static std::string bar(std::uint64_t done, std::uint64_t total) {
-        constexpr std::size_t width = 16;
+    static std::string bar(std::uint64_t done, std::uint64_t total, std::size_t width) {
         const double part = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 1;
-        const auto filled = static_cast<std::size_t>(std::min(1.0, part) * width);
+        const auto filled = static_cast<std::size_t>(std::min(1.0, part) * static_cast<double>(width));
         return "[" + std::string(filled, '#') + std::string(width - filled, '.') + "] ";
     }
     static double rate(std::uint64_t bytes, Clock::duration time) {
@@ -143,7 +142,7 @@ class Bars final : public Lines {
         return text;
     }
     std::string total_row(Clock::time_point now) const {
-        return bar(m_done, m_total) + std::to_string(m_finished) + "/" + std::to_string(m_files) +
+        return bar(m_done, m_total, 16) + std::to_string(m_finished) + "/" + std::to_string(m_files) +
                " files  " + amounts(m_done, m_total, m_came, now - m_start);
     }
 
@@ -159,7 +158,7 @@ class Bars final : public Lines {
         std::vector<std::string> rows;
         for (const auto& [etag, row] : m_active) {
             if (rows.size() + 2 > std::min<std::size_t>(height, most_rows)) break;
-            const std::string before = bar(row.bytes, row.size);
+            const std::string before = bar(row.bytes, row.size, 8);
             const std::string behind = "  " + amounts(row.bytes, row.size, row.came(), now - row.start);
             // Of a name that is too long the end says most.
             const std::size_t taken = before.size() + behind.size() + 1;

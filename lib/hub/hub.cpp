@@ -229,7 +229,7 @@ Tree Hub::tree(const RepoId& repo, const Commit& commit) const {
     if (m_settings.offline) throw offline_error(what, "the list of its files");
     Tree tree;
     std::string url = api(repo, "tree/" + commit.to_string() + "?recursive=true&expand=false");
-    constexpr std::size_t most_pages = 1'000;
+    constexpr std::size_t most_pages = 500;
     constexpr std::size_t most_files = 200'000;
     std::set<std::string> pages;
     while (pages.size() < most_pages && tree.files.size() <= most_files) {

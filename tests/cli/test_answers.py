@@ -167,12 +167,10 @@ class Sizes(AnswersTest):
         self.answer_first(answer)
 
     def test_a_listing_without_end(self):
-        begin = time.monotonic()
         self.endless(lambda number: [])
-        self.expect_error(5, "the list of its files does not end: 0 files on 1000 pages", "lock", hint="HF_ENDPOINT")
+        self.expect_error(5, "the list of its files does not end: 0 files on 500 pages", "lock", hint="HF_ENDPOINT")
         self.endless(lambda number: [{"type": "file", "path": f"{number}/{i}", "size": 1, "oid": "0" * 40} for i in range(5000)])
         self.expect_error(5, "does not end: 205000 files on 41 pages", "lock")
-        self.assertLess(time.monotonic() - begin, 40)
 
     def test_a_listing_of_many_pages(self):
         data = {f"build/{VARIANT}/{i}.txt": b"x" for i in range(50)} | build(VARIANT)

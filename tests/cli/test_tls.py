@@ -81,7 +81,7 @@ class Tls(harness.CliTest):
 
     def test_no_way_down_to_http(self):
         self.redirect_to = self.hub.url
-        self.expect_error(5, "refused to be redirected from https to http://", "lock", CURL_CA_BUNDLE=str(self.certificate))
+        self.expect_error(5, "refused to be redirected from https to `http://", "lock", CURL_CA_BUNDLE=str(self.certificate))
         self.assertEqual(self.hub.requests, [])
 
     def test_old_protocols_are_refused(self):
