@@ -115,8 +115,8 @@ std::unique_ptr<FileLock> hold_project(const Context& context, const std::filesy
     options.is_optional = true;
     options.waiting = [place](int pid) {
         log::notice("waiting for " +
-                     (pid > 0 ? "process " + std::to_string(pid) : std::string("another process")) +
-                     ", which changes the project in " + place.string());
+                    (pid > 0 ? "process " + std::to_string(pid) : std::string("another process")) +
+                    ", which changes the project in " + place.string());
     };
     return std::make_unique<FileLock>(place, options);
 }

@@ -45,7 +45,7 @@ Sink stderr_sink(Level least, bool colour) {
     return [logger, least](Level level, const std::string& text) {
         if (level < least) return;
         if (level == Level::notice) {
-            std::fprintf(stderr, "%s\n", text.c_str());
+            std::fprintf(stderr, "%s\n", printable(text, "\n\t").c_str());
             return;
         }
         logger->log(level == Level::debug  ? spdlog::level::debug
