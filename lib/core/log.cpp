@@ -10,6 +10,8 @@
 
 #include "kernels/core/text.hpp"
 
+#include "kernels/core/text.hpp"
+
 namespace kernels::log {
 namespace {
 

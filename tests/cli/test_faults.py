@@ -93,7 +93,7 @@ class Faults(FaultTest):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.folder / "certificate.pem", self.folder / "key.pem")
         listener = socket.create_server(("127.0.0.1", 0))
-        seen = []
+        seen, asked = [], []
 
         def answer():
             while True:
@@ -108,7 +108,7 @@ class Faults(FaultTest):
                     connection.close()  # a reset, then a plain end
                     continue
                 with context.wrap_socket(connection, server_side=True) as secured:
-                    secured.recv(65536)
+                    asked.append(secured.recv(65536).split()[1].decode())
                     secured.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
         threading.Thread(target=answer, daemon=True).start()
@@ -122,7 +122,9 @@ class Faults(FaultTest):
             listener.shutdown(socket.SHUT_RDWR)
             listener.close()
         self.assertIn("not found", done.stderr)
-        self.assertEqual(len(seen), 4)  # two that failed, the listing, and whether the Hub has the commit at all
+        # Two that were lost, the listing, and whether the repository still has the locked commit.
+        self.assertEqual(len(seen), 4)
+        self.assertEqual(["/tree/" in path for path in asked], [True, False], asked)
 
     def test_listings_that_name_places_outside(self):
         for kind in ("tree-dotdot", "tree-absolute", "tree-nul", "tree-long", "tree-symlink"):
