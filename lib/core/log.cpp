@@ -10,8 +10,6 @@
 
 #include "kernels/core/text.hpp"
 
-#include "kernels/core/text.hpp"
-
 namespace kernels::log {
 namespace {
 
