@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/core/file_lock.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
 
@@ -39,8 +40,7 @@ class Lines : public hub::Monitor {
             file.entry.path + " (" + human_size(file.entry.size) + ")");
     }
     void waiting(const hub::FileRequest& file, int pid) override {
-        say("waiting for " + (pid > 0 ? "process " + std::to_string(pid) : std::string("another process")) +
-            ", which downloads " + file.entry.path);
+        say(waiting_for(pid) + ", which downloads " + file.entry.path);
     }
 
   protected:

@@ -98,10 +98,6 @@ std::string to_line(const hub::DamagedFile& damaged) {
     return line + damaged.file.string() + ": " + damaged.reason;
 }
 
-std::string count_of(std::size_t number, const char* what) {
-    return std::to_string(number) + " " + what + (number == 1 ? "" : "s");
-}
-
 // Fetches every damaged file again; the ones that cannot be are named together.
 std::vector<std::string> repair_all(const Context& context, const hub::VerifiedCache& found,
                                     ErrorCode& code) {
@@ -229,7 +225,7 @@ int run_cache_verify(const Context& context) {
     if (!found.damaged.empty() && (!repairs || dry_run)) {
         throw Error(ErrorCode::verification,
                     cache.root().string() + ": " + std::to_string(found.damaged.size()) + " of " +
-                        count_of(found.files, "file") + " are damaged",
+                        counted(found.files, "file") + " are damaged",
                     dry_run ? "without --dry-run, --repair fetches them again or removes what nothing uses"
                             : "`kernels cache verify --repair` fetches them again",
                     std::move(lines));
@@ -237,7 +233,7 @@ int run_cache_verify(const Context& context) {
     if (!found.damaged.empty() && settings.offline) {
         throw Error(ErrorCode::network,
                     cache.root().string() + ": " + std::to_string(found.damaged.size()) + " of " +
-                        count_of(found.files, "file") + " are damaged, and this is offline",
+                        counted(found.files, "file") + " are damaged, and this is offline",
                     "run it once online", std::move(lines));
     }
     if (!found.damaged.empty()) {
@@ -245,8 +241,7 @@ int run_cache_verify(const Context& context) {
         auto failures = repair_all(context, found, code);
         if (!failures.empty()) {
             const std::string what = std::to_string(failures.size()) + " of " +
-                                     count_of(found.damaged.size(), "damaged file") +
-                                     " could not be repaired";
+                                     counted(found.damaged.size(), "damaged file") + " could not be repaired";
             throw Error(code, what, "run it again when the hub can be reached", std::move(failures));
         }
     }
@@ -266,7 +261,7 @@ int run_cache_verify(const Context& context) {
         std::printf("repaired %s\n", line.c_str());
     for (const auto& path : unchecked)
         std::printf("not checked, as nothing says what it should be: %s\n", path.c_str());
-    std::printf("%s: %s, %s: %s\n", cache.root().c_str(), count_of(found.files, "file").c_str(),
+    std::printf("%s: %s, %s: %s\n", cache.root().c_str(), counted(found.files, "file").c_str(),
                 human_size(found.bytes).c_str(), lines.empty() ? "all right" : "all right now");
     return 0;
 }

@@ -136,8 +136,8 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
     }
     // What would help one kernel is told below it, and helps no other.
     throw Error(gravest,
-                std::to_string(failed_kernels.size()) + " of " + std::to_string(kernels.size()) +
-                    (kernels.size() == 1 ? " kernel" : " kernels") + " could not be downloaded",
+                std::to_string(failed_kernels.size()) + " of " + counted(kernels.size(), "kernel") +
+                    " could not be downloaded",
                 {}, std::move(details))
         .with_causes(std::move(causes));
 }

@@ -36,17 +36,13 @@ std::optional<build::Metadata> metadata_of(const std::string& text, const std::s
 
 std::vector<LocalBuild> local_builds(const fs::path& folder) {
     std::vector<LocalBuild> builds;
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(folder / "build", error)) {
-        auto variant = build::BuildVariant::try_parse(entry.path().filename().string());
-        if (!entry.is_directory(error) || !variant) continue;
-        LocalBuild build{std::move(*variant), {}, entry.path()};
-        const auto file = entry.path() / "metadata.json";
+    for (auto& variant : build::variants_in(folder / "build")) {
+        const fs::path place = folder / "build" / variant.to_string();
+        LocalBuild build{std::move(variant), {}, place};
+        const auto file = place / "metadata.json";
         if (const auto text = read_file_if_exists(file)) build.metadata = metadata_of(*text, file.string());
         builds.push_back(std::move(build));
     }
-    std::sort(builds.begin(), builds.end(),
-              [](const LocalBuild& a, const LocalBuild& b) { return a.variant < b.variant; });
     return builds;
 }
 

@@ -114,9 +114,7 @@ std::unique_ptr<FileLock> hold_project(const Context& context, const std::filesy
     options.cancel = settings.cancel;
     options.is_optional = true;
     options.waiting = [place](int pid) {
-        log::notice("waiting for " +
-                    (pid > 0 ? "process " + std::to_string(pid) : std::string("another process")) +
-                    ", which changes the project in " + place.string());
+        log::notice(waiting_for(pid) + ", which changes the project in " + place.string());
     };
     return std::make_unique<FileLock>(place, options);
 }

@@ -98,8 +98,7 @@ int run_outdated(const Context& context) {
     if (context.json) {
         print_json({{"file", project.lock_file().string()}, {"offline", offline}, {"kernels", list}});
     } else if (outdated == 0 && !context.quiet) {
-        std::printf("%s: %zu %s, %s\n", project.lock_file().c_str(), all.size(),
-                    all.size() == 1 ? "kernel" : "kernels",
+        std::printf("%s: %s, %s\n", project.lock_file().c_str(), counted(all.size(), "kernel").c_str(),
                     offline ? "nothing newer in the cache" : "all up to date");
     } else if (const auto text = advice(all); !text.empty() && !context.quiet) {
         std::puts(text.c_str());

@@ -147,4 +147,15 @@ std::string BuildVariant::backend_name() const {
     return is_noarch() ? m_noarch_backend : std::string(m_backend.name());
 }
 
+std::vector<BuildVariant> variants_in(const std::filesystem::path& folder) {
+    std::vector<BuildVariant> variants;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+        auto variant = BuildVariant::try_parse(entry.path().filename().string());
+        if (variant && entry.is_directory(error)) variants.push_back(std::move(*variant));
+    }
+    std::sort(variants.begin(), variants.end());
+    return variants;
+}
+
 }  // namespace kernels::build

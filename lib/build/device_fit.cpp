@@ -169,14 +169,17 @@ DeviceFitOf if_known(DeviceFitOf fit_of) {
     };
 }
 
+bool device_unknown(const DeviceFit& fit, const BuildVariant& variant) {
+    return fit.fit == Fit::unknown && !variant.is_noarch();
+}
+
 void refuse_for_device(Selection& selection, const Target& target, const DeviceFitOf& fit_of) {
     if (!names_device(target)) return;
     for (auto& decision : selection.decisions) {
         if (!decision.accepted()) continue;
         const auto fit = fit_of(decision.variant, target);
         if (fit.fit == Fit::no) decision.rejection = Rejection{Reason::device, no_device_code + fit.text};
-        // Python-only builds are compiled for the device when they first run.
-        decision.device_unknown = fit.fit == Fit::unknown && !decision.variant.is_noarch();
+        decision.device_unknown = device_unknown(fit, decision.variant);
     }
 }
 

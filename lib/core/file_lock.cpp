@@ -99,6 +99,10 @@ int holder_of(int fd) {
 
 }  // namespace
 
+std::string waiting_for(int pid) {
+    return "waiting for " + (pid > 0 ? "process " + std::to_string(pid) : std::string("another process"));
+}
+
 int lock_holder(std::istream& locks, const std::vector<std::string>& devices, std::uint64_t inode) {
     for (std::string line; std::getline(locks, line);) {
         // 1: FLOCK  ADVISORY  WRITE 4242 08:01:131090 0 EOF

@@ -159,6 +159,10 @@ std::string did_you_mean(std::string_view word, std::span<const std::string> can
     return candidate ? "did you mean `" + *candidate + "`?" : std::string();
 }
 
+std::string counted(std::size_t number, std::string_view noun) {
+    return std::to_string(number) + " " + std::string(noun) + (number == 1 ? "" : "s");
+}
+
 std::string instead_of(std::string_view word, std::string_view label,
                        std::span<const std::string> candidates) {
     const auto question = did_you_mean(word, candidates);

@@ -10,6 +10,7 @@
 #include "blob_file.hpp"
 #include "kernels/core/cancel.hpp"
 #include "kernels/core/error.hpp"
+#include "kernels/core/file_lock.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/parallel.hpp"
 #include "kernels/hub/hub.hpp"
@@ -27,9 +28,7 @@ class Silent final : public Monitor {
     void progressed(const FileRequest&, std::uint64_t) override {}
     void finished(const FileRequest&, Source) override {}
     void waiting(const FileRequest& file, int pid) override {
-        log::notice("waiting for " +
-                    (pid > 0 ? "process " + std::to_string(pid) : std::string("another process")) +
-                    ", which downloads " + file.entry.path);
+        log::notice(waiting_for(pid) + ", which downloads " + file.entry.path);
     }
 };
 

@@ -56,6 +56,11 @@ std::vector<std::string> version_list(const std::map<std::int64_t, Ref>& version
     return list;
 }
 
+// For a 403, which may be about what the token may see.
+std::string token_hint(const Settings& settings) {
+    return settings.token ? "check what the token may read" : "it may need a token: set HF_TOKEN";
+}
+
 // Where 401 or 403 is about who asks and not about what was asked for.
 std::optional<Error> refused_credentials(const Response& response, const Settings& settings) {
     if (response.status != 401 && response.status != 403) return std::nullopt;
@@ -108,8 +113,7 @@ Error answer_error(const Response& response, const std::string& what, const Sett
     if (response.status == 404)
         return {ErrorCode::not_found, what + ": not found on " + host, "check the name"};
     if (response.status == 403) {
-        return {ErrorCode::not_found, what + ": access refused by " + host,
-                has_token ? "check what the token may read" : "it may need a token: set HF_TOKEN"};
+        return {ErrorCode::not_found, what + ": access refused by " + host, token_hint(settings)};
     }
     const auto wait = retry_after(response);
     const std::string later =
@@ -295,7 +299,7 @@ bool Hub::trusted_publisher(const std::string& org) const {
         throw Error(ErrorCode::network,
                     "the publisher " + org + ": " + url_origin(response.url) +
                         " does not say whether it is trusted (" + std::to_string(response.status) + ")",
-                    m_settings.token ? "check what the token may read" : "it may need a token: set HF_TOKEN");
+                    token_hint(m_settings));
     }
     if (response.status != 200) throw answer_error(response, "the publisher " + org, m_settings);
     return read_json(response, org, [](const Json& json) {

@@ -1,6 +1,5 @@
 #include "kernels/layer/resolve.hpp"
 
-#include <algorithm>
 #include <charconv>
 #include <set>
 #include <utility>
@@ -52,21 +51,6 @@ std::pair<RepoId, Commit> followed(RepoId repo, Commit commit, const lock::Lock*
     return {std::move(repo), std::move(commit)};
 }
 
-// The folders of builds below `build`, where there are any.
-std::vector<build::BuildVariant> variants_in(const fs::path& folder) {
-    std::vector<std::string> names;
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(folder, error)) {
-        if (entry.is_directory(error)) names.push_back(entry.path().filename().string());
-    }
-    std::sort(names.begin(), names.end());
-    std::vector<build::BuildVariant> variants;
-    for (const auto& name : names) {
-        if (auto variant = build::BuildVariant::try_parse(name)) variants.push_back(std::move(*variant));
-    }
-    return variants;
-}
-
 // Locking fetches the metadata of every build, so that a folder is there before its files are. What the
 // commit holds is known from its listing; a cache without one was filled by another tool and is taken as it
 // is.
@@ -85,7 +69,7 @@ void require_complete(const RepoId& repo, const Commit& commit, const std::strin
 // `repo` is empty for a local folder, which no command downloads.
 ResolvedKernel from_folder(const fs::path& builds, const std::string& what, const std::string& repo,
                            const build::Target& target, DeviceCheck check) {
-    auto selection = build::select(variants_in(builds), target);
+    auto selection = build::select(build::variants_in(builds), target);
     // The chosen build is read before this is asked, so that what cannot be read is another one.
     const auto fit_of = build::if_known([&](const build::BuildVariant& variant, const build::Target& other) {
         const fs::path folder = builds / variant.to_string();

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <set>
-#include <span>
 #include <utility>
 
 #include "kernels/build/device_fit.hpp"
@@ -65,14 +64,10 @@ Error no_code(const LockedKernel& kernel, build::Selection selection, const buil
 }
 
 // Of what fits by its name, whether it runs may show only when it has arrived.
-void warn_of_unknown_devices(const LockedKernel& kernel, const Choice& choice, const hub::Hub& hub) {
-    const auto known_fit = fit_without_download(kernel.dependency.repo, kernel.commit, hub);
-    for (const auto& [variant, targets] : choice.builds) {
-        for (const auto& target : targets) {
-            build::Selection one = build::select(std::span(&variant, 1), target);
-            build::refuse_for_device(one, target, known_fit);
-            if (!one.decisions.front().device_unknown) continue;
-            log::warning(name_of(kernel) + ": " + variant.to_string() +
+void warn_of_unknown_devices(const LockedKernel& kernel, const Choice& choice) {
+    for (const auto& build : choice.builds) {
+        for (const auto& target : build.unknown) {
+            log::warning(name_of(kernel) + ": " + build.variant.to_string() +
                          ": its metadata does not say for which devices it is, so whether it has code for " +
                          target.to_string() + " shows when it is downloaded");
         }
@@ -92,7 +87,7 @@ Choice choose_builds(const LockedKernel& kernel, const hub::Tree& tree, const Do
     auto& chosen = choice.builds;
     if (options.all_variants) {
         for (const auto& variant : present)
-            chosen.push_back({variant, {}});
+            chosen.push_back({variant, {}, {}});
         return choice;
     }
     const auto known_fit =
@@ -105,18 +100,17 @@ Choice choose_builds(const LockedKernel& kernel, const hub::Tree& tree, const Do
             choice.failures.push_back(no_build(kernel, selection, target, others, options.before_fetch, hub));
             continue;
         }
-        if (options.check_device && build::names_device(target) &&
-            known_fit(*best, target).fit == build::Fit::no) {
+        const bool check = options.check_device && build::names_device(target);
+        const auto fit = check ? known_fit(*best, target) : build::DeviceFit{};
+        if (check && fit.fit == build::Fit::no) {
             choice.failures.push_back(no_code(kernel, selection, target, others, options.before_fetch, hub));
             continue;
         }
-        const auto known = std::find_if(chosen.begin(), chosen.end(),
-                                        [&](const ChosenBuild& build) { return build.variant == *best; });
-        if (known == chosen.end()) {
-            chosen.push_back({*best, {target}});
-        } else {
-            known->targets.push_back(target);
-        }
+        auto known = std::find_if(chosen.begin(), chosen.end(),
+                                  [&](const ChosenBuild& build) { return build.variant == *best; });
+        if (known == chosen.end()) known = chosen.insert(chosen.end(), {*best, {}, {}});
+        known->targets.push_back(target);
+        if (check && build::device_unknown(fit, *best)) known->unknown.push_back(target);
     }
     return choice;
 }
@@ -133,7 +127,7 @@ std::vector<Error> missing_builds(const Lock& lock, const std::vector<build::Tar
         if (!seen.emplace(repo, kernel.commit).second) continue;
         const auto choice = choose_builds(kernel, hub.tree(repo, kernel.commit), options, hub);
         missing.insert(missing.end(), choice.failures.begin(), choice.failures.end());
-        if (check_device) warn_of_unknown_devices(kernel, choice, hub);
+        warn_of_unknown_devices(kernel, choice);
     }
     return missing;
 }

@@ -13,6 +13,8 @@ struct ChosenBuild {
     build::BuildVariant variant;
     /// The machines that it was chosen for; empty when every build is taken.
     std::vector<build::Target> targets;
+    /// Those of them for whose device nothing tells before the download whether the build has code.
+    std::vector<build::Target> unknown;
 };
 
 /// "org/name@0123456789ab", as messages name a locked kernel.

@@ -51,7 +51,8 @@ Plan plan_for(const LockedKernel& kernel, const Lock& lock, const DownloadOption
     Plan plan{kernel, {}, {}};
     if (!has_moved(kernel, lock, hub)) plan.choice = choose_builds(kernel, tree, options, hub);
     if (!plan.choice.failures.empty()) return plan;  // a kernel is downloaded for all targets or not at all
-    for (const auto& [variant, targets] : plan.choice.builds) {
+    for (const auto& chosen : plan.choice.builds) {
+        const auto& variant = chosen.variant;
         if (options.sums != nullptr) options.sums->require(repo, kernel.commit, variant, tree);
         require_legacy_hash(kernel, variant, tree);
         for (auto& entry : tree.below(folder_of(variant))) {

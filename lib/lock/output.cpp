@@ -84,9 +84,7 @@ FileLockOptions lock_options(const fs::path& folder, const hub::Settings& settin
     options.timeout = settings.lock_timeout;
     options.cancel = settings.cancel;
     options.waiting = [folder](int pid) {
-        log::notice("waiting for " +
-                    (pid > 0 ? "process " + std::to_string(pid) : std::string("another process")) +
-                    ", which writes to " + folder.string());
+        log::notice(waiting_for(pid) + ", which writes to " + folder.string());
     };
     options.hint = "choose another folder";
     options.remedies = {Remedy::output};

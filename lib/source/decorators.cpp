@@ -10,10 +10,18 @@ namespace kernels::source {
 
 using Expr = Expression::Kind;
 
+namespace {
+
+// `@name` and `@name(…)` alike.
+const Expression& callee_of(const Expression& decorator) {
+    return decorator.kind == Expr::call ? decorator.part(0) : decorator;
+}
+
+}  // namespace
+
 std::string kernel_language(const FunctionSource& function) {
     for (const auto& decorator : function.definition->decorators) {
-        const Expression& callee =
-            decorator->kind == Expression::Kind::call ? decorator->part(0) : *decorator;
+        const Expression& callee = callee_of(*decorator);
         std::string path = external_path(*function.package, *function.module, callee);
         if (path.empty()) path = dotted(callee);
         const std::string root = path.substr(0, path.find('.'));
@@ -29,7 +37,7 @@ std::string kernel_language(const FunctionSource& function) {
 bool runs_without_grad(const FunctionSource& function) {
     const auto& decorators = function.definition->decorators;
     return std::any_of(decorators.begin(), decorators.end(), [](const auto& decorator) {
-        const std::string name = dotted(decorator->kind == Expr::call ? decorator->part(0) : *decorator);
+        const std::string name = dotted(callee_of(*decorator));
         return name.ends_with("no_grad") || name.ends_with("inference_mode");
     });
 }
@@ -58,12 +66,11 @@ void require_harmless_decorators(const FunctionSource& function, const Scope& sc
                                                    "deprecated",
                                                    "nonstrict_trace"};
     for (const auto& decorator : function.definition->decorators) {
-        const bool called = decorator->kind == Expr::call;
-        const Expression& callee = called ? decorator->part(0) : *decorator;
+        const Expression& callee = callee_of(*decorator);
         std::string path = scope.path(callee);
         if (path.empty()) path = dotted(callee);
         const std::string last = path.substr(path.rfind('.') + 1);
-        const bool casts = called && last == "custom_fwd" &&
+        const bool casts = decorator->kind == Expr::call && last == "custom_fwd" &&
                            std::any_of(decorator->parts.begin() + 1, decorator->parts.end(),
                                        [](const auto& part) { return part->text == "cast_inputs"; });
         if (!harmless.contains(last) || casts) {

@@ -68,17 +68,14 @@ bool take_over(const Module& object, const torch::nn::Module& module, const Exte
     return same;
 }
 
-std::string count(std::size_t number) {
-    return std::to_string(number) + " argument" + (number == 1 ? "" : "s");
-}
-
 [[noreturn]] void refuse(const std::string& why) {
     throw Error(ErrorCode::kernelize, why);
 }
 
 void check_count(std::size_t offered, std::size_t wanted) {
     if (offered == wanted) return;
-    refuse("the kernel's layer takes " + count(offered) + ", this one " + std::to_string(wanted));
+    refuse("the kernel's layer takes " + counted(offered, "argument") + ", this one " +
+           std::to_string(wanted));
 }
 
 // What the kernel's layer can read, for messages.

@@ -95,13 +95,6 @@ std::optional<Values> traced_inputs(const std::filesystem::path& archive, const 
     }
 }
 
-bool all_finite(const c10::IValue& value) {
-    const auto tensors = tensors_in({value});
-    return std::all_of(tensors.begin(), tensors.end(), [](const at::Tensor& tensor) {
-        return !tensor.is_floating_point() || tensor.isfinite().all().item<bool>();
-    });
-}
-
 enum class Answer { fails, runs, finite };
 
 Answer attempt(Module& model, const std::string& method, const Values& inputs) {

@@ -49,13 +49,6 @@ c10::IValue call(Module& module, const std::string& method, const Values& argume
     return module.get_method(method)(arguments);
 }
 
-bool all_finite(const c10::IValue& value) {
-    for (const auto& tensor : tensors_in({value})) {
-        if (tensor.is_floating_point() && !tensor.isfinite().all().item<bool>()) return false;
-    }
-    return true;
-}
-
 bool share(const at::Tensor& one, const at::Tensor& other) {
     return one.numel() > 0 && other.numel() > 0 && one.has_storage() && other.has_storage() &&
            one.is_alias_of(other);

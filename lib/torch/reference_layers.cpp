@@ -1,34 +1,21 @@
 #include "reference_layers.hpp"
 
-#include <torch/csrc/jit/api/function_impl.h>
-
-#include <regex>
 #include <set>
 
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/torch/kernelize.hpp"
 #include "kernels/torch/model.hpp"
+#include "layer_kind.hpp"
 
 namespace kernels::torchscript {
 namespace {
 
 using torch::jit::Module;
 
-// What tells layers apart but for the values of their weights.
 std::string kind_of(const Module& layer) {
-    static const std::regex mangling(R"(\.?___torch_mangle_\d+)");
-    auto& graph = *torch::jit::toGraphFunction(layer.get_method("forward").function()).graph();
-    std::string kind = std::regex_replace(graph.toString(false), mangling, "");
-    for (const auto& attribute : layer.named_attributes(true)) {
-        const auto& value = attribute.value;
-        if (value.isTensor()) {
-            if (value.toTensor().defined()) kind += c10::str(attribute.name, value.toTensor().dim(), ";");
-        } else if (!value.isModule() && !value.isObject()) {
-            kind += c10::str(attribute.name, "=", value, ";");
-        }
-    }
-    return kind;
+    return code_of(layer) +
+           numbers_of(layer, [](const at::Tensor& tensor) { return c10::str(tensor.dim(), ";"); });
 }
 
 }  // namespace

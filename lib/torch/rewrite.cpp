@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernels/core/error.hpp"
+#include "kernels/core/text.hpp"
 #include "recover.hpp"
 
 namespace kernels::torchscript {
@@ -22,10 +23,6 @@ constexpr const char* hub_method = "kernels_hub_forward";
 
 [[noreturn]] void refuse(const std::string& why) {
     throw Error(ErrorCode::kernelize, why);
-}
-
-std::string count(std::size_t number, const char* noun) {
-    return std::to_string(number) + " " + noun + (number == 1 ? "" : "s");
 }
 
 // All values that `value` is computed from.
@@ -52,7 +49,7 @@ std::size_t own_result(const Node* tuple) {
             [&](const Value* other) { return other == tuple->input(i) || steps.contains(other); });
         if (last) return i;
     }
-    refuse("it returns " + count(tuple->inputs().size(), "value") +
+    refuse("it returns " + counted(tuple->inputs().size(), "value") +
            ", and which is the layer's own result cannot be told");
 }
 
@@ -135,7 +132,8 @@ bool may_be_traced(const Graph& graph) {
 }
 
 std::string mismatch(std::size_t offered, std::size_t wanted) {
-    return "the kernel's layer takes " + count(offered, "argument") + ", this one " + std::to_string(wanted);
+    return "the kernel's layer takes " + counted(offered, "argument") + ", this one " +
+           std::to_string(wanted);
 }
 
 std::string give_as_attribute(const std::string& name) {
@@ -248,7 +246,7 @@ Arguments arguments_for(const Function& original, const Function& hub, const Giv
                "arguments = [ … ] in the binding");
     }
     if (!order.empty() && order.size() != wanted.size() - 1)
-        refuse("the binding names " + count(order.size(), "argument") + ", and it takes " +
+        refuse("the binding names " + counted(order.size(), "argument") + ", and it takes " +
                std::to_string(wanted.size() - 1));
     Arguments arguments{std::size_t{0}};
     std::size_t next = 1;

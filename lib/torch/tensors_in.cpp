@@ -1,5 +1,6 @@
 #include "tensors_in.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace kernels::torchscript {
@@ -39,6 +40,13 @@ std::vector<at::Tensor> tensors_in(const std::vector<c10::IValue>& values) {
     for (const auto& value : values)
         collect(value, found);
     return found;
+}
+
+bool all_finite(const c10::IValue& value) {
+    const auto tensors = tensors_in({value});
+    return std::all_of(tensors.begin(), tensors.end(), [](const at::Tensor& tensor) {
+        return !tensor.is_floating_point() || tensor.isfinite().all().item<bool>();
+    });
 }
 
 c10::IValue with_tensors(const c10::IValue& value,

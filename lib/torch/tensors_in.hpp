@@ -11,6 +11,9 @@ namespace kernels::torchscript {
 /// The tensors of the values, in order; undefined ones are left out.
 std::vector<at::Tensor> tensors_in(const std::vector<c10::IValue>& values);
 
+/// Whether no floating tensor in the value has an infinity or NaN.
+bool all_finite(const c10::IValue& value);
+
 /// The value with every defined tensor replaced by what `change` gives for it.
 c10::IValue with_tensors(const c10::IValue& value,
                          const std::function<at::Tensor(const at::Tensor&)>& change);

@@ -1,14 +1,13 @@
 #include "verifier.hpp"
 
-#include <torch/csrc/jit/api/function_impl.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 
 #include <algorithm>
 #include <map>
-#include <regex>
 
 #include "in_double.hpp"
 #include "kernels/core/error.hpp"
+#include "layer_kind.hpp"
 #include "tensors_in.hpp"
 
 namespace kernels::torchscript {
@@ -52,25 +51,11 @@ void scatter_weights(const Module& one, const Module& other) {
     }
 }
 
-std::string without_mangling(const std::string& text) {
-    static const std::regex mangling(R"(\.?___torch_mangle_\d+)");
-    return std::regex_replace(text, mangling, "");
-}
-
 // Layers of the same code, numbers and argument shapes are checked in depth once.
 std::string kind_of(const Module& original, const Module& replaced, const Values& arguments) {
-    std::string kind;
-    for (const auto* module : {&original, &replaced})
-        kind += without_mangling(
-            toGraphFunction(module->get_method("forward").function()).graph()->toString(false));
-    for (const auto& attribute : original.named_attributes(true)) {
-        const auto& value = attribute.value;
-        if (value.isTensor()) {
-            if (value.toTensor().defined()) kind += c10::str(attribute.name, value.toTensor().sizes());
-        } else if (!value.isModule() && !value.isObject()) {
-            kind += c10::str(attribute.name, "=", value, ";");
-        }
-    }
+    std::string kind =
+        code_of(original) + code_of(replaced) +
+        numbers_of(original, [](const at::Tensor& tensor) { return c10::str(tensor.sizes()); });
     for (const auto& tensor : tensors_in(arguments))
         kind += c10::str(tensor.scalar_type(), tensor.sizes(), tensor.strides());
     return kind;

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <compare>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kernels/core/version.hpp"
 
@@ -70,5 +72,8 @@ class BuildVariant {
     std::string m_cpu;
     std::string m_os;
 };
+
+/// The builds that have a folder in `folder` (a kernel's `build`), by name; none where it cannot be read.
+std::vector<BuildVariant> variants_in(const std::filesystem::path& folder);
 
 }  // namespace kernels::build

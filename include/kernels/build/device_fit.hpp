@@ -63,6 +63,10 @@ DeviceFit device_fit(const Metadata& metadata, const std::filesystem::path& buil
 /// Whether the target says which device it has, by capability or gfx name.
 bool names_device(const Target& target);
 
+/// Whether it is open if a build with this fit runs on the device. Never of Python-only builds, which are
+/// compiled for the device when they first run.
+bool device_unknown(const DeviceFit& fit, const BuildVariant& variant);
+
 /// What is known of how a build of some version fits a target's device.
 using DeviceFitOf = std::function<DeviceFit(const BuildVariant&, const Target&)>;
 

@@ -51,6 +51,9 @@ class FileLock {
     int m_fd = -1;
 };
 
+/// "waiting for process 42", "waiting for another process" where it is not known which (0).
+std::string waiting_for(int pid);
+
 /// Who holds a flock on the inode on one of the devices (in the form `major:minor` of /proc/locks), by a text
 /// like that file; 0 when it does not say.
 int lock_holder(std::istream& locks, const std::vector<std::string>& devices, std::uint64_t inode);

@@ -43,6 +43,9 @@ std::string did_you_mean(std::string_view word, std::span<const std::string> can
 std::string instead_of(std::string_view word, std::string_view label,
                        std::span<const std::string> candidates);
 
+/// "1 file", "2 files".
+std::string counted(std::size_t number, std::string_view noun);
+
 /// "1.5 MiB".
 std::string human_size(unsigned long long bytes);
 
