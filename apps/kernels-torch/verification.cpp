@@ -41,7 +41,6 @@ torchscript::Verification verify(const std::filesystem::path& path, torch::jit::
                         path.string() + ": --verify: the arguments of its forward cannot be inferred", hint);
         }
         options.inputs = std::move(*inferred);
-        options.made_up = true;
     }
     CrashGuard guard(ErrorCode::kernelize, "a kernel crashed", "nothing was written", context.json);
     options.before = [&](const std::string& what) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "input_sizes.hpp"
 #include "tensors_in.hpp"
 
 namespace kernels::torchscript {
@@ -21,55 +22,6 @@ Change on_floats(Change change) {
 
 at::Tensor normal_like(const at::Tensor& like, double scale) {
     return (at::randn(like.sizes(), like.options().dtype(at::kFloat)) * scale).to(like.scalar_type());
-}
-
-std::vector<int64_t> resized(const at::Tensor& tensor, const Resize& resize) {
-    auto sizes = tensor.sizes().vec();
-    for (std::size_t dim = 0; dim < sizes.size(); ++dim) {
-        const bool is_last = dim + 1 == sizes.size();
-        if (is_last == resize.last && sizes[dim] == resize.from) sizes[dim] = resize.to;
-    }
-    return sizes;
-}
-
-InputCase with_size(const Values& arguments, const Resize& resize, const std::string& what) {
-    InputCase one;
-    one.name = "inputs with " + std::to_string(resize.to) + " " + what + " in the place of " +
-               std::to_string(resize.from);
-    one.arguments = with_tensors(
-        arguments, [&](const at::Tensor& tensor) { return resampled(tensor, resized(tensor, resize)); });
-    one.resize = resize;
-    return one;
-}
-
-void add_sizes(const Values& arguments, std::vector<InputCase>& cases) {
-    const auto tensors = tensors_in(arguments);
-    if (tensors.empty()) return;
-    const at::Tensor& first = tensors.front();
-    int64_t largest = 1;
-    for (const auto& tensor : tensors)
-        largest = std::max(largest, static_cast<int64_t>(tensor.nbytes()));
-    constexpr int64_t enough = 1 << 24;  // bytes; larger inputs cost time and show nothing more
-    const auto add = [&](const Resize& resize, const char* what) {
-        if (resize.from == resize.to || resize.from <= 0 || largest / resize.from * resize.to > enough)
-            return;
-        cases.push_back(with_size(arguments, resize, what));
-    };
-    if (first.dim() >= 2) {
-        const int64_t rows = first.size(0);
-        for (const int64_t other : {int64_t{1}, int64_t{0}, int64_t{3}, rows + 1, int64_t{67}, int64_t{521}})
-            add({rows, other, false}, "rows");
-    }
-    if (first.dim() >= 3 && first.size(1) != first.size(0)) {
-        const int64_t rows = first.size(1);
-        for (const int64_t other : {int64_t{1}, int64_t{0}, rows + 3})
-            add({rows, other, false}, "inner rows");
-    }
-    if (first.dim() >= 1) {
-        const int64_t width = first.size(-1);
-        for (const int64_t other : {int64_t{2}, width + 2, 2 * width})
-            add({width, other, true}, "columns");
-    }
 }
 
 Change layout_of(const std::string& layout) {
@@ -170,19 +122,6 @@ void add_dtypes(const Values& arguments, std::vector<InputCase>& cases, bool val
     }
 }
 
-// Extents that are the changed one change likewise, or the last one in proportion.
-bool resized_as(at::IntArrayRef now, at::IntArrayRef before, const Resize& resize) {
-    if (now == before) return false;
-    bool each = true;
-    bool others = true;
-    for (std::size_t dim = 0; dim < before.size(); ++dim) {
-        const bool same = now[dim] == before[dim];
-        each = each && (same || (before[dim] == resize.from && now[dim] == resize.to));
-        others = others && (same || dim + 1 == before.size());
-    }
-    return each || (resize.last && others && now.back() * resize.from == before.back() * resize.to);
-}
-
 }  // namespace
 
 at::Tensor resampled(const at::Tensor& tensor, at::IntArrayRef sizes) {
@@ -203,7 +142,7 @@ std::optional<at::ScalarType> floating_dtype(const Values& arguments) {
     return std::nullopt;
 }
 
-std::vector<InputCase> layer_cases(const Values& arguments) {
+std::vector<InputCase> layer_cases(const Values& arguments, const Accepts& accepts) {
     std::vector<InputCase> cases;
     InputCase other;
     other.name = "other values";
@@ -211,47 +150,35 @@ std::vector<InputCase> layer_cases(const Values& arguments) {
         with_tensors(arguments, [](const at::Tensor& tensor) { return resampled(tensor, tensor.sizes()); });
     cases.push_back(std::move(other));
     add_values(arguments, cases);
-    add_sizes(arguments, cases);
+    add_sizes(arguments, accepts, Amount::many_sizes, cases);
     add_layouts(arguments, cases);
     if (floating_dtype(arguments)) add_dtypes(arguments, cases, true);
     return cases;
 }
 
-std::vector<InputCase> model_cases(const Values& arguments, bool dtypes) {
+std::vector<InputCase> model_cases(const Values& arguments, const Accepts& accepts, bool small) {
     std::vector<InputCase> cases;
-    const auto tensors = tensors_in(arguments);
-    if (tensors.empty()) return cases;
-    const at::Tensor& first = tensors.front();
-    if (first.dim() >= 1) {
-        const bool is_last = first.dim() == 1;
-        const int64_t rows = first.size(0);
-        for (const int64_t other : {int64_t{1}, int64_t{3}}) {
-            if (other != rows) cases.push_back(with_size(arguments, {rows, other, is_last}, "rows"));
-        }
-    }
-    if (first.dim() >= 2 && first.size(1) != first.size(0) && !first.is_floating_point()) {
-        const int64_t length = first.size(1);
-        const bool is_last = first.dim() == 2;
-        cases.push_back(with_size(arguments, {length, length + 3, is_last}, "columns"));
-    }
+    if (tensors_in(arguments).empty()) return cases;
+    add_sizes(arguments, accepts, small ? Amount::some_sizes : Amount::one_size, cases);
+    if (!small) return cases;
+    const auto layouts = static_cast<std::ptrdiff_t>(cases.size());
     add_layouts(arguments, cases);
-    for (auto& one : cases)
-        one.may_be_refused = false;
-    if (dtypes) add_dtypes(arguments, cases, false);
+    std::for_each(cases.begin() + layouts, cases.end(), [](auto& one) { one.may_be_refused = false; });
+    add_dtypes(arguments, cases, false);
     return cases;
 }
 
-bool follows(const c10::IValue& result, const c10::IValue& known_result, const InputCase& one,
-             std::optional<at::ScalarType> own_dtype) {
+bool follows(const c10::IValue& result, const KnownCall& call, const InputCase& one) {
     const auto tensors = tensors_in({result});
-    const auto known = tensors_in({known_result});
+    const auto known = tensors_in({call.result});
     if (tensors.size() != known.size()) return false;
     for (std::size_t i = 0; i < tensors.size(); ++i) {
         auto dtype = known[i].scalar_type();
-        if (one.dtype && own_dtype == dtype) dtype = *one.dtype;
+        if (one.dtype && call.dtype == dtype) dtype = *one.dtype;
         if (tensors[i].scalar_type() != dtype || tensors[i].dim() != known[i].dim()) return false;
-        const bool fits = one.resize ? resized_as(tensors[i].sizes(), known[i].sizes(), *one.resize)
-                                     : tensors[i].sizes() == known[i].sizes();
+        const bool fits =
+            one.resize ? follows_resize(tensors[i].sizes(), known[i].sizes(), *one.resize, call.numbers)
+                       : tensors[i].sizes() == known[i].sizes();
         if (!fits) return false;
     }
     return true;

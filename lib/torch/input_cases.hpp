@@ -3,17 +3,27 @@
 
 #include <torch/script.h>
 
+#include <compare>
+#include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 namespace kernels::torchscript {
 
-/// A change of one extent of the inputs.
+/// One extent of the tensors in the arguments, in the order of tensors_in.
+struct Extent {
+    std::size_t tensor = 0;
+    int64_t dim = 0;
+    auto operator<=>(const Extent&) const = default;
+};
+
+/// A change of one extent of the inputs, and of those that must be equal.
 struct Resize {
     int64_t from = 0;
     int64_t to = 0;
-    bool last = false;  ///< the last dimension, else the others
+    bool last = false;  ///< the last dimension
 };
 
 struct InputCase {
@@ -33,15 +43,26 @@ at::Tensor resampled(const at::Tensor& tensor, at::IntArrayRef sizes);
 /// The dtype of the first floating input; nothing when there is none.
 std::optional<at::ScalarType> floating_dtype(const std::vector<c10::IValue>& arguments);
 
+/// Whether the original runs on a case and gives what the case lets expect.
+using Accepts = std::function<bool(const InputCase&)>;
+
 /// What a layer must compute as its original does, made from arguments that it was called with.
-std::vector<InputCase> layer_cases(const std::vector<c10::IValue>& arguments);
+std::vector<InputCase> layer_cases(const std::vector<c10::IValue>& arguments, const Accepts& accepts);
 
-/// The same for whole models: sizes, layouts and, with `dtypes`, other dtypes; values stay of the kind given.
-std::vector<InputCase> model_cases(const std::vector<c10::IValue>& arguments, bool dtypes);
+/// The same for whole models: sizes and, where the model is `small`, more of them, layouts and other dtypes;
+/// values stay of the kind given.
+std::vector<InputCase> model_cases(const std::vector<c10::IValue>& arguments, const Accepts& accepts,
+                                   bool small);
 
-/// Whether the original's result for a case is of the shape and dtype that its result for the known inputs
-/// lets expect. It is not where tracing fixed a size or dtype in the graph; such a case tells nothing.
-bool follows(const c10::IValue& result, const c10::IValue& known_result, const InputCase& one,
-             std::optional<at::ScalarType> own_dtype);
+/// What the original gave for the inputs that the cases are made from, and what its code holds.
+struct KnownCall {
+    c10::IValue result;
+    std::optional<at::ScalarType> dtype;  ///< of its inputs
+    std::set<int64_t> numbers;            ///< see numbers_in
+};
+
+/// Whether the original's result for a case is of the shape and dtype that the known call lets expect. It is
+/// not where tracing fixed a size or dtype in the graph; such a case tells nothing.
+bool follows(const c10::IValue& result, const KnownCall& known, const InputCase& one);
 
 }  // namespace kernels::torchscript

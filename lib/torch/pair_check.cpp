@@ -142,6 +142,29 @@ std::string other_state(const KeptState& replaced, const Changes& by_original,
     return {};
 }
 
+// What the original gives, or left_out where that tells nothing.
+Outcome run_original(Pair& pair, const InputCase& one, const CheckOptions& options, OriginalCall& call_of) {
+    using Parameters = KeptState::Parameters;
+    Outcome outcome;
+    try {
+        call_of.arguments = with_tensors(one.arguments, exact_copy);
+        const KeptState state(pair.original, options.watch_weights ? Parameters::kept : Parameters::not_kept);
+        const auto result = call(pair.original, pair.method, call_of.arguments, options.seed);
+        call_of.results = tensors_in({result});
+        outcome.expected = with_tensors(result, exact_copy);
+        call_of.changes = state.changes();
+    } catch (const std::exception& failure) {
+        outcome.kind = Outcome::Kind::left_out;
+        outcome.problem = cause_of(failure);
+        return outcome;
+    }
+    if (options.known == nullptr) return outcome;
+    if ((one.finite_result && !all_finite(outcome.expected)) ||
+        !follows(outcome.expected, *options.known, one))
+        outcome.kind = Outcome::Kind::left_out;
+    return outcome;
+}
+
 // What is wrong although the result is right.
 std::string fault_beside_result(const Pair& pair, const InputCase& one, const Calls& calls,
                                 const OriginalCall& original, const c10::IValue& expected,
@@ -189,26 +212,16 @@ Module copy_of(const Module& module, std::optional<at::ScalarType> dtype) {
     return copy;
 }
 
+bool accepts(Pair& pair, const InputCase& one, const CheckOptions& options) {
+    OriginalCall original;
+    return run_original(pair, one, options, original).kind == Outcome::Kind::same;
+}
+
 Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options) {
     using Parameters = KeptState::Parameters;
-    OriginalCall original{with_tensors(one.arguments, exact_copy), {}, {}};
-    Outcome outcome;
-    try {
-        const KeptState state(pair.original, options.watch_weights ? Parameters::kept : Parameters::not_kept);
-        const auto result = call(pair.original, pair.method, original.arguments, options.seed);
-        original.results = tensors_in({result});
-        outcome.expected = with_tensors(result, exact_copy);
-        original.changes = state.changes();
-    } catch (const std::exception& failure) {
-        outcome.kind = Outcome::Kind::left_out;
-        outcome.problem = cause_of(failure);
-        return outcome;
-    }
-    if ((one.finite_result && options.known != nullptr && !all_finite(outcome.expected)) ||
-        (options.known != nullptr && !follows(outcome.expected, *options.known, one, options.own_dtype))) {
-        outcome.kind = Outcome::Kind::left_out;
-        return outcome;
-    }
+    OriginalCall original;
+    Outcome outcome = run_original(pair, one, options, original);
+    if (outcome.kind == Outcome::Kind::left_out) return outcome;
     std::optional<c10::IValue> exact;
     if (pair.exact) {
         try {

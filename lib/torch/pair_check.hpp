@@ -31,16 +31,17 @@ struct CheckOptions {
     Tolerance tolerance;
     bool whole_model = false;
     std::uint64_t seed = 0;
-    /// The original's result on the inputs that the case was made from, and their dtype.
-    const c10::IValue* known = nullptr;
-    std::optional<at::ScalarType> own_dtype;
-    bool watch_weights = false;  ///< copies them; so not where they are large
+    const KnownCall* known = nullptr;  ///< what the case was made from
+    bool watch_weights = false;        ///< copies them; so not where they are large
 };
 
 /// Runs both on copies of the case's inputs, the replacement twice, and compares everything that can be seen
 /// from outside: results, arguments afterwards, shared memory, memory that was not written
 /// or is not its own, and state.
 Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options);
+
+/// Whether the original runs on the case and gives what the known call lets expect.
+bool accepts(Pair& pair, const InputCase& one, const CheckOptions& options);
 
 /// The cause in TorchScript's message, one line.
 std::string cause_of(const std::exception& failure);

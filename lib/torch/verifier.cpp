@@ -6,6 +6,7 @@
 #include <map>
 
 #include "in_double.hpp"
+#include "input_sizes.hpp"
 #include "kernels/core/error.hpp"
 #include "layer_kind.hpp"
 #include "tensors_in.hpp"
@@ -95,14 +96,14 @@ void Verifier::own_inputs(Verdict& verdict, Pair& pair, const Values& arguments,
     own.usual_layout = all_contiguous(arguments);
     tell(verdict, own.name);
     const bool small = is_small(pair.original);
-    const CheckOptions options{m_options.tolerance, whole_model,          m_options.seed, nullptr,
-                               std::nullopt,        small && !whole_model};
+    const CheckOptions options{m_options.tolerance, whole_model, m_options.seed, nullptr,
+                               small && !whole_model};
     const auto outcome = check(pair, own, options);
     if (outcome.kind == Outcome::Kind::left_out)
         throw Error(ErrorCode::failed, "the model failed on this input: " + outcome.problem);
     take(verdict, outcome, own);
     verdict.largest = std::max(verdict.largest, outcome.largest);
-    m_known = outcome.expected;
+    m_known = {outcome.expected, floating_dtype(arguments), numbers_in(pair.original)};
 }
 
 void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments, bool whole_model) {
@@ -112,7 +113,6 @@ void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments
         return;
     }
     const auto known = m_known;
-    const auto own_dtype = floating_dtype(arguments);
     const torch::jit::GraphOptimizerEnabledGuard no_optimization(false);
     const auto make = [&](std::optional<at::ScalarType> dtype) {
         Pair made{copy_of(pair.original, dtype), copy_of(pair.replaced, dtype), std::nullopt, pair.method};
@@ -121,20 +121,23 @@ void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments
         return made;
     };
     std::map<std::optional<at::ScalarType>, Pair> pairs;
-    const auto all = whole_model ? model_cases(arguments, copies) : layer_cases(arguments);
+    const auto pair_for = [&](const InputCase& one) -> Pair& {
+        auto found = pairs.find(one.dtype);
+        if (found == pairs.end()) found = pairs.emplace(one.dtype, copies ? make(one.dtype) : pair).first;
+        return found->second;
+    };
+    const CheckOptions options{m_options.tolerance, whole_model, m_options.seed, &known, !whole_model};
+    const Accepts accepted = [&](const InputCase& one) { return accepts(pair_for(one), one, options); };
+    const auto all =
+        whole_model ? model_cases(arguments, accepted, copies) : layer_cases(arguments, accepted);
     // Code that rounds to a narrow dtype by name is not exact in a wider one: nothing to compare with.
-    const bool narrow = own_dtype && (own_dtype == at::kHalf || own_dtype == at::kBFloat16) &&
-                        converts_to(pair.original, *own_dtype);
+    const bool narrow = known.dtype && (known.dtype == at::kHalf || known.dtype == at::kBFloat16) &&
+                        converts_to(pair.original, *known.dtype);
     for (const auto& one : all) {
         if (!verdict.problem.empty()) return;
         if (one.dtype && narrow) continue;
         tell(verdict, one.name);
-        auto found = pairs.find(one.dtype);
-        if (found == pairs.end()) found = pairs.emplace(one.dtype, copies ? make(one.dtype) : pair).first;
-        take(verdict,
-             check(found->second, one,
-                   {m_options.tolerance, whole_model, m_options.seed, &known, own_dtype, !whole_model}),
-             one);
+        take(verdict, check(pair_for(one), one, options), one);
     }
 }
 

@@ -40,7 +40,7 @@ class Verifier {
 
     const VerifyOptions& m_options;
     std::set<std::string> m_kinds;
-    c10::IValue m_known;
+    KnownCall m_known;
 };
 
 }  // namespace kernels::torchscript

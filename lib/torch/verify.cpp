@@ -206,8 +206,7 @@ void Run::run_what_was_not_reached() {
 void Run::whole_model() {
     Pair pair = pair_of(m_original, m_kernelized);
     m_verifier.own_inputs(m_found.model, pair, m_options.inputs, "its inputs", true);
-    if ((m_options.made_up || !m_report.matches.empty()) && m_found.model.problem.empty())
-        m_verifier.cases(m_found.model, pair, m_options.inputs, true);
+    if (m_found.model.problem.empty()) m_verifier.cases(m_found.model, pair, m_options.inputs, true);
     for (auto& verdict : m_found.methods) {
         const auto inputs = m_methods.find(verdict.method);
         if (inputs == m_methods.end()) continue;

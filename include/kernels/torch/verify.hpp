@@ -17,8 +17,6 @@ namespace kernels::torchscript {
 
 struct VerifyOptions {
     std::vector<c10::IValue> inputs;  ///< the arguments of forward
-    /// The inputs were made up: other sizes, layouts and dtypes of them are tried as well.
-    bool made_up = false;
     Tolerance tolerance;
     std::uint64_t seed = 0;
     /// The model's file, where there is one: it may hold what the exported methods were traced with.
@@ -50,12 +48,12 @@ struct Verification {
 
 /// Runs both models on the inputs, and every replaced layer beside its original on what the original layer
 /// gets there and on inputs made from that: other values (normal, large, small, zero, NaN and infinity),
-/// other sizes down to no rows, layouts that are not contiguous, float32 and bfloat16, other weights, and a
-/// second call. What was matched by pattern is run likewise: the reference layer beside its replacement, with
-/// the weights and the inputs of the match. A layer that the model does not come to there runs on inputs made
-/// for it alone; where none can be made, it does not pass. With matches, the whole models run on other sizes
-/// as well. Exported methods run as forward does, on inputs of the forms that were traced or on ones found by
-/// trying. `original` is a copy from before kernelize().
+/// other sizes of each extent down to no rows, layouts that are not contiguous, float32 and bfloat16, other
+/// weights, and a second call. What was matched by pattern is run likewise: the reference layer beside its
+/// replacement, with the weights and the inputs of the match. A layer that the model does not come to there
+/// runs on inputs made for it alone; where none can be made, it does not pass. The whole models run on other
+/// sizes, layouts and dtypes as well. Exported methods run as forward does, on inputs of the forms that were
+/// traced or on ones found by trying. `original` is a copy from before kernelize().
 ///
 /// A result must be equal within the tolerance, with the same shape, dtype and strides and NaN and infinity
 /// at the same places; arguments and weights must not be changed, results must not share memory with them

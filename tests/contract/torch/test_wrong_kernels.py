@@ -1,5 +1,6 @@
 """--verify on trial: every wrong kernel is caught, for the right reason, and every right one passes; scripted, traced, frozen."""
 
+import concurrent.futures
 import json
 import pathlib
 import subprocess
@@ -36,21 +37,29 @@ class WrongKernelsTest(TrialTest):
                 question = {"model": str(self.models / f"{trial.original}-{dtype}-{form}.pt"), "seed": seed,
                             "layer": trial.original, "hub-layer": trial.name, "fault": trial.fault, "place": "layer"}
                 # Tracing keeps the arguments, and not their order: it is given.
-                if form == "traced" and trial.original in ("AddRMSNorm", "AddFirst"):
-                    question["arguments"] = ["x", "residual"]
+                order = {"AddRMSNorm": ["x", "residual"], "AddFirst": ["x", "residual"], "Scores": ["k", "q"]}
+                if form == "traced" and trial.original in order:
+                    question["arguments"] = order[trial.original]
                 if form in trial_layers.FROZEN:
                     question["place"] = "forward[0]"
                     question["pattern"] = str(self.models / f"{trial.original}-{dtype}-scripted.pt")
                 yield question
 
-    def ask(self, *forms):
-        """Verifies every trial; the names of the right ones that passed, and of the wrong ones that were caught."""
-        questions = [question for form in forms for question in self.questions(form)]
+    def answers(self, questions):
         done = subprocess.run([PROBE, self.repository], capture_output=True, text=True, env=self.environment, timeout=280,
                               input="".join(json.dumps(question) + "\n" for question in questions))
         self.assertEqual(done.returncode, 0, done.stderr)
         answers = [json.loads(line) for line in done.stdout.splitlines()]
         self.assertEqual(len(answers), len(questions))
+        return answers
+
+    def ask(self, *forms):
+        """Verifies every trial; the names of the right ones that passed, and of the wrong ones that were caught."""
+        questions = [question for form in forms for question in self.questions(form)]
+        parts = [questions[::2], questions[1::2]]
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            answers = list(pool.map(self.answers, parts))
+        questions, answers = sum(parts, []), sum(answers, [])
         right, wrong = set(), set()
         for question, answer in zip(questions, answers):
             fault = question["fault"]
@@ -84,6 +93,13 @@ class WrongKernelsTest(TrialTest):
         done = self.kernelize("RMSNormRoundedOnce", "--verify", status=0)
         self.assertIn("largest difference", done.stdout)
         self.assertTrue((self.folder / "out.pt").exists())
+
+    def test_given_inputs_are_varied(self):
+        options = ["--verify", "--json", "--input", "f32[2,16,32]"]
+        verify = json.loads(self.kernelize("HeadGelu", *options, status=0).stdout)["verify"]
+        self.assertGreaterEqual(verify["cases"], 7)  # the whole model as well
+        done = self.kernelize("HeadGeluOneLength", *options, status=8)
+        self.assertIn("19 inner rows in the place of 16", json.loads(done.stdout)["error"]["message"])
 
     def test_arguments_of_many_kinds(self):
         given = ["--input", self.models / "pair.pt", "--input", self.models / "more.pt", "--input", "0.5"]

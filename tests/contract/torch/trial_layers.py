@@ -59,6 +59,10 @@ def activation(original, name, op, fault=None, *, result="out", **more):
     layer(original, name, [f"out = {memory}", f"ops.{op}(out, x)", f"return {result}"], fault, **more)
 
 
+def scores(name, k, fault=None, more=""):
+    layer("Scores", name, [f"return torch.matmul(q, {k}.transpose(-1, -2)){more}"], fault, arguments=("q", "k"), dtypes=("float32",))
+
+
 # Right ones: the same formula in another order, precision or number of passes, or one that refuses what no model uses.
 norm("", "rms_norm")
 norm("Backwards", "rms_norm_backwards")
@@ -81,6 +85,9 @@ activation("Softmax", "", "softmax")
 layer("RotateHalf", "",
       ["half = x.shape[-1] // 2", "signs = torch.where(torch.arange(x.shape[-1]) < half, 1, -1).to(x.dtype)",
        "return torch.roll(x * signs, half, -1)"], None)
+activation("HeadGelu", "", "gelu", dtypes=("float32",))
+scores("", "k", more=" * 1.0")
+scores("RefusesOthers", "k.view(q.shape)", more=" * 1.0")
 
 # Wrong ones. Another computation:
 differs = r"result differs: (by up to|a mean error)"
@@ -129,6 +136,12 @@ norm("NoRows", "rms_norm_no_rows", " 0 (inner )?rows in the place .* fails where
 activation("SiluAndMul", "MultipleOf8", "silu_and_mul_multiple_of_8", "columns in the place .* differs")
 activation("SiluAndMul", "AsIfContiguous", "silu_and_mul_as_if_contiguous", "not contiguous .* differs")
 activation("ReLU", "FirstMatrix", "relu_first_matrix", "result differs")
+activation("HeadGelu", "OneLength", "gelu", r"19 inner rows in the place of 16 \(dimension 2 of tensor 1\): its result differs",
+           result="torch.where((torch.arange(x.shape[2]) < 16).unsqueeze(-1), out, x)", dtypes=("float32",))
+activation("HeadGelu", "FourHeads", "gelu", "inner rows in the place of 4: its result differs", result="out if x.shape[1] == 4 else x",
+           dtypes=("float32",))
+scores("EqualLengths", "k", "inner rows in the place of 16.*: its result differs",
+       ".masked_fill(torch.arange(k.shape[1]) >= q.shape[1], 0.0)")
 # What is left behind, shared or remembered:
 norm("IntoInput", "rms_norm_into_input", "changes its argument 1 in place")
 norm("IntoWeight", "rms_norm_into_weight", "changes its parameter weight in place")

@@ -119,6 +119,41 @@ class RotateHalf(nn.Module):
         return torch.cat((-x[..., half:], x[..., :half]), dim=-1)
 
 
+class HeadGelu(Gelu):
+    """Of four dimensions."""
+
+
+class Scores(nn.Module):
+    def forward(self, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+        return torch.matmul(q, k.transpose(-1, -2))
+
+
+class Heads(nn.Module):
+    """The layer gets batch, heads, length and width."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.up = nn.Linear(WIDTH, WIDTH)
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        heads = self.up(x).view(x.shape[0], x.shape[1], 4, 8).transpose(1, 2)
+        return self.layer(heads).transpose(1, 2).flatten(2)
+
+
+class Attends(nn.Module):
+    """To itself: the lengths of both arguments are always equal."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.q = nn.Linear(WIDTH, WIDTH)
+        self.k = nn.Linear(WIDTH, WIDTH)
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(self.q(x), self.k(x))
+
+
 class Model(nn.Module):
     def __init__(self, layer):
         super().__init__()
@@ -251,10 +286,11 @@ def main(folder: pathlib.Path, *names: str) -> None:
     torch.jit.script(Remembers(RMSNorm())).save(folder / "remembers.pt")
     torch.save((torch.randn(2, WIDTH), torch.randn(2, WIDTH)), folder / "pair.pt")
     torch.save({"x": torch.randn(2, WIDTH)}, folder / "more.pt")
-    for layer in (RMSNorm, CountingNorm, GemmaNorm, AddRMSNorm, AddFirst, LayerNorm, SiluAndMul, Gelu, GeluTanh, ReLU, Softmax, RotateHalf):
+    for layer in (RMSNorm, CountingNorm, GemmaNorm, AddRMSNorm, AddFirst, LayerNorm, SiluAndMul, Gelu, GeluTanh, ReLU, Softmax, RotateHalf, HeadGelu,
+                  Scores):
         if names and layer.__name__ not in names:
             continue
-        around = {SiluAndMul: Gated, AddRMSNorm: Residual, AddFirst: Residual}.get(layer, Model)
+        around = {SiluAndMul: Gated, AddRMSNorm: Residual, AddFirst: Residual, HeadGelu: Heads, Scores: Attends}.get(layer, Model)
         for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
             model = around(layer()).to(dtype).eval()
             scripted = torch.jit.script(model)

@@ -1,0 +1,232 @@
+#include "input_sizes.hpp"
+
+#include <torch/csrc/jit/api/function_impl.h>
+#include <torch/csrc/jit/ir/constants.h>
+
+#include <algorithm>
+
+#include "tensors_in.hpp"
+
+namespace kernels::torchscript {
+namespace {
+
+using Values = std::vector<c10::IValue>;
+using Places = std::set<Extent>;
+
+constexpr int64_t most_bytes = 1 << 24;  // larger inputs cost time and show nothing more
+constexpr std::size_t most_tensors = 8;
+
+class Sizes {
+  public:
+    Sizes(const Values& arguments, const Accepts& accepts, Amount amount, std::vector<InputCase>& cases)
+        : m_arguments(arguments),
+          m_tensors(tensors_in(arguments)),
+          m_accepts(accepts),
+          m_amount(amount),
+          m_cases(cases) {
+        for (const auto& tensor : m_tensors)
+            m_bytes = std::max(m_bytes, static_cast<int64_t>(tensor.nbytes()));
+    }
+
+    void add() {
+        for (std::size_t tensor = 0; tensor < std::min(m_tensors.size(), most_tensors); ++tensor) {
+            for (int64_t dim = 0; dim < m_tensors[tensor].dim(); ++dim)
+                add_for({tensor, dim});
+        }
+    }
+
+  private:
+    int64_t size(const Extent& at) const { return m_tensors[at.tensor].size(at.dim); }
+    int64_t from_end(const Extent& at) const { return m_tensors[at.tensor].dim() - at.dim; }
+    bool is_last(const Extent& at) const { return from_end(at) == 1; }
+
+    template <typename Condition>
+    Places equal_extents(const Extent& at, Condition condition) const {
+        Places places;
+        for (std::size_t tensor = 0; tensor < m_tensors.size(); ++tensor) {
+            for (int64_t dim = 0; dim < m_tensors[tensor].dim(); ++dim) {
+                const Extent other{tensor, dim};
+                if (size(other) == size(at) && condition(other)) places.insert(other);
+            }
+        }
+        places.insert(at);
+        return places;
+    }
+
+    bool is_kind_of(const Extent& other, const Extent& at) const { return is_last(other) == is_last(at); }
+
+    Places together(const Extent& at) const {
+        return equal_extents(at, [&](const Extent& other) { return is_kind_of(other, at); });
+    }
+
+    // What may have to change with the extent, the least first.
+    std::vector<Places> candidates(const Extent& at) const {
+        const auto leading = [&](const Extent& other) { return other.dim == at.dim; };
+        // An extent of 1 is broadcast: by itself it can nearly always change, and no model does that.
+        if (size(at) == 1 && m_tensors.size() > 1) {
+            if (at.dim > 0) return {};
+            return {equal_extents(at, leading), together(at)};
+        }
+        const auto trailing = [&](const Extent& other) { return from_end(other) == from_end(at); };
+        const auto bound = [&](const Extent& other) { return !m_free.contains(other); };
+        return {{at},
+                equal_extents(at, [&](const Extent& other) { return trailing(other) && bound(other); }),
+                equal_extents(at, [&](const Extent& other) { return leading(other) && bound(other); }),
+                equal_extents(at, trailing),
+                equal_extents(at, leading),
+                together(at),
+                equal_extents(at, [](const Extent&) { return true; })};
+    }
+
+    bool may_be(int64_t from, int64_t to) const {
+        return from != to && from > 0 && to >= 0 && m_bytes / from * to <= most_bytes;
+    }
+
+    InputCase resized(const Extent& at, const Places& places, int64_t to) const {
+        const int64_t from = size(at);
+        const bool rows = at.dim == 0 && m_tensors[at.tensor].dim() > 1;
+        InputCase one;
+        one.name = "inputs with " + std::to_string(to) +
+                   (rows          ? " rows"
+                    : is_last(at) ? " columns"
+                                  : " inner rows") +
+                   " in the place of " + std::to_string(from);
+        if (at.tensor > 0 || (at.dim > 1 && !is_last(at)))
+            one.name +=
+                " (dimension " + std::to_string(at.dim) + " of tensor " + std::to_string(at.tensor + 1) + ")";
+        std::size_t tensor = 0;
+        one.arguments = with_tensors(m_arguments, [&](const at::Tensor& value) {
+            auto sizes = value.sizes().vec();
+            for (const auto& place : places)
+                if (place.tensor == tensor) sizes[static_cast<std::size_t>(place.dim)] = to;
+            ++tensor;
+            return resampled(value, sizes);
+        });
+        one.resize = Resize{from, to, is_last(at)};
+        // The model always gives equal ones, and may have to.
+        one.may_be_refused = places.size() < together(at).size();
+        return one;
+    }
+
+    // A size that the original takes.
+    std::optional<int64_t> accepted(const Extent& at, const Places& places) const {
+        const int64_t from = size(at);
+        const auto tries = is_last(at) ? std::vector<int64_t>{from + 2, 2 * from}  // widths stay even
+                                       : std::vector<int64_t>{from + 3, from - 1, 2 * from};
+        for (const int64_t to : tries) {
+            if (to > 0 && may_be(from, to) && m_accepts(resized(at, places, to))) return to;
+            if (m_amount == Amount::one_size) break;
+        }
+        return std::nullopt;
+    }
+
+    // Beside the one that was accepted.
+    std::vector<int64_t> sizes_for(const Extent& at) const {
+        const int64_t from = size(at);
+        const bool first = at.tensor == 0 && at.dim == 0 && !is_last(at);
+        if (m_amount == Amount::one_size || (m_amount == Amount::some_sizes && !first)) return {};
+        if (m_amount == Amount::some_sizes) return {1};
+        if (is_last(at)) return {2, from + 2, 2 * from};
+        return first ? std::vector<int64_t>{1, 0, from + 1, 67, 521} : std::vector<int64_t>{1, 0};
+    }
+
+    bool add(const Extent& at, const Places& places) {
+        if (!m_tried.insert(places).second) return false;
+        const auto found = accepted(at, places);
+        if (!found) return false;
+        auto sizes = sizes_for(at);
+        if (std::find(sizes.begin(), sizes.end(), *found) == sizes.end()) sizes.push_back(*found);
+        for (const int64_t to : sizes)
+            if (may_be(size(at), to)) m_cases.push_back(resized(at, places, to));
+        return true;
+    }
+
+    void add_for(const Extent& at) {
+        if (m_covered.contains(at) || size(at) == 0) return;
+        for (const auto& places : candidates(at)) {
+            if (!add(at, places)) continue;
+            m_covered.insert(places.begin(), places.end());
+            if (places.size() == 1) m_free.insert(at);
+            break;
+        }
+        // What the model does: equal ones stay equal.
+        if (m_covered.contains(at)) add(at, together(at));
+    }
+
+    const Values& m_arguments;
+    std::vector<at::Tensor> m_tensors;
+    const Accepts& m_accepts;
+    Amount m_amount;
+    std::vector<InputCase>& m_cases;
+    int64_t m_bytes = 1;
+    Places m_covered;
+    Places m_free;  // those that the original takes other sizes of alone
+    std::set<Places> m_tried;
+};
+
+bool is_made_of(int64_t number, int64_t extent) {
+    constexpr int64_t no_end = int64_t{1} << 40;  // the end of slices
+    if (number <= 0 || number >= no_end) return false;
+    return std::abs(number - extent) <= 1 || (number > 2 && (number % extent == 0 || extent % number == 0));
+}
+
+void collect(const c10::IValue& value, std::set<int64_t>& numbers) {
+    if (value.isInt()) {
+        numbers.insert(value.toInt());
+    } else if (value.isTensor()) {
+        const at::Tensor& tensor = value.toTensor();
+        if (tensor.defined() && tensor.dim() == 0 && at::isIntegralType(tensor.scalar_type(), false))
+            numbers.insert(tensor.item<int64_t>());
+    } else if (value.isList()) {
+        for (const auto& element : value.toListRef())
+            collect(element, numbers);
+    } else if (value.isTuple()) {
+        for (const auto& element : value.toTupleRef().elements())
+            collect(element, numbers);
+    }
+}
+
+void collect(const torch::jit::Block* block, std::set<int64_t>& numbers) {
+    for (const torch::jit::Node* node : block->nodes()) {
+        for (const torch::jit::Block* inner : node->blocks())
+            collect(inner, numbers);
+        if (node->kind() != torch::jit::prim::Constant) continue;
+        if (const auto value = torch::jit::toIValue(node->output())) collect(*value, numbers);
+    }
+}
+
+}  // namespace
+
+void add_sizes(const Values& arguments, const Accepts& accepts, Amount amount,
+               std::vector<InputCase>& cases) {
+    Sizes(arguments, accepts, amount, cases).add();
+}
+
+bool follows_resize(at::IntArrayRef now, at::IntArrayRef before, const Resize& resize,
+                    const std::set<int64_t>& numbers) {
+    bool each = now != before;
+    bool others = each;
+    for (std::size_t dim = 0; dim < before.size(); ++dim) {
+        const bool same = now[dim] == before[dim];
+        each = each && (same || (before[dim] == resize.from && now[dim] == resize.to));
+        others = others && (same || dim + 1 == before.size());
+    }
+    if (each || (resize.last && others && now.back() * resize.from == before.back() * resize.to)) return true;
+    return std::none_of(numbers.begin(), numbers.end(),
+                        [&](int64_t number) { return is_made_of(number, resize.from); });
+}
+
+std::set<int64_t> numbers_in(const torch::jit::Module& module) {
+    std::set<int64_t> numbers;
+    for (const auto& part : module.modules()) {
+        for (const auto& attribute : part.named_attributes(false))
+            if (!attribute.value.isTensor()) collect(attribute.value, numbers);
+        for (const auto& method : part.get_methods()) {
+            if (method.function().isGraphFunction())
+                collect(torch::jit::toGraphFunction(method.function()).graph()->block(), numbers);
+        }
+    }
+    return numbers;
+}
+
+}  // namespace kernels::torchscript
