@@ -47,10 +47,40 @@ DeviceFit cuda_fit(std::span<const std::string> archs, int capability) {
             "built for " + list + ", which does not run on capability " + capability_text(capability)};
 }
 
+// Code for a generic processor runs on these (LLVM 20's documentation of its AMDGPU backend, "Generic
+// Processors"); the Python client compares names alone.
+constexpr std::string_view generic_mark = "-generic";
+constexpr std::array generic_processors = {
+    std::pair{"gfx9-generic", "gfx900 gfx902 gfx904 gfx906 gfx909 gfx90c"},
+    std::pair{"gfx9-4-generic", "gfx940 gfx941 gfx942 gfx950"},
+    std::pair{"gfx10-1-generic", "gfx1010 gfx1011 gfx1012 gfx1013"},
+    std::pair{"gfx10-3-generic", "gfx1030 gfx1031 gfx1032 gfx1033 gfx1034 gfx1035 gfx1036"},
+    std::pair{"gfx11-generic", "gfx1100 gfx1101 gfx1102 gfx1103 gfx1150 gfx1151 gfx1152 gfx1153"},
+    std::pair{"gfx12-generic", "gfx1200 gfx1201"}};
+
+// Whether code for a generic processor runs on a device. Nothing when the processor is not in the table.
+std::optional<bool> covers(std::string_view generic, std::string_view device) {
+    for (const auto& [name, devices] : generic_processors) {
+        if (generic != name) continue;
+        const auto covered = split(devices, ' ');
+        return std::find(covered.begin(), covered.end(), device) != covered.end();
+    }
+    return std::nullopt;
+}
+
 DeviceFit rocm_fit(std::span<const std::string> archs, const std::string& gpu_arch) {
     const std::string here = gpu_arch.substr(0, gpu_arch.find(':'));  // feature flags do not count
     if (std::find(archs.begin(), archs.end(), here) != archs.end())
         return {Fit::yes, "it has code for " + here};
+    std::string unknown;
+    for (const auto& arch : archs) {
+        if (arch == spirv_arch) return {Fit::yes, "its SPIR-V is compiled on the device"};
+        if (!arch.ends_with(generic_mark)) continue;
+        const auto covered = covers(arch, here);
+        if (covered && *covered) return {Fit::yes, "its code for " + arch + " runs on " + here};
+        if (!covered) unknown = arch;
+    }
+    if (!unknown.empty()) return {Fit::unknown, "which devices " + unknown + " covers is not known"};
     return {Fit::no, "built for " + join(archs, ", ") + ", the device is " + here};
 }
 
@@ -120,7 +150,8 @@ DeviceFit device_fit(const DeviceCode& code, const Target& target) {
     const bool rocm = target.backend.kind == BackendKind::rocm;
     std::vector<std::string> archs;
     for (auto& name : arch_names(code)) {
-        if (name.starts_with("gfx") == rocm) archs.push_back(std::move(name));
+        const bool is_rocm = name.starts_with("gfx") || name == spirv_arch;
+        if (is_rocm == rocm) archs.push_back(std::move(name));
     }
     auto fit = device_fit(target.backend.name(), archs, target);
     // A part that could not be read may hold just what the device needs.

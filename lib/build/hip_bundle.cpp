@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "build/little_endian.hpp"
+#include "kernels/build/fatbin.hpp"
 
 namespace kernels::build {
 namespace {
@@ -67,6 +68,13 @@ std::optional<std::string> start_by_zstd(std::string_view bytes) {
     return out;
 }
 
+// "gfx942" of "hipv4-amdgcn-amd-amdhsa--gfx942"; nothing of the host's entry.
+std::string_view arch_of(std::string_view triple) {
+    const auto gfx = triple.find("-gfx");
+    if (gfx != std::string_view::npos) return triple.substr(gfx + 1);
+    return triple.ends_with(spirv_arch) ? spirv_arch : std::string_view();
+}
+
 // Reads the list of a plain bundle; the size of the bundle, or nothing when the list is damaged.
 std::optional<std::size_t> read_list(std::string_view bundle, std::set<std::string>& gfx) {
     auto count = little_endian<std::uint64_t>(bundle, plain_magic.size());
@@ -80,9 +88,9 @@ std::optional<std::size_t> read_list(std::string_view bundle, std::set<std::stri
         if (!offset || !size || !length || *length > bundle.size() - (at + 24)) return std::nullopt;
         const auto triple = bundle.substr(at + 24, *length);
         at += 24 + *length;
-        const auto name = triple.find("-gfx");
+        const auto arch = arch_of(triple);
         // An entry of no bytes promises nothing.
-        if (name != std::string_view::npos && *size != 0) gfx.emplace(triple.substr(name + 1));
+        if (!arch.empty() && *size != 0) gfx.emplace(arch);
         if (*offset <= bundle.size() && *size <= bundle.size() - *offset)
             end = std::max<std::size_t>(end, *offset + *size);
     }

@@ -55,6 +55,27 @@ class Backends(harness.CliTest):
         self.assertEqual(archs["torch213-cxx11-cu128-x86_64-linux"]["libraries"], ["9.0"])
         self.assertEqual(rocm["problems"], [])
 
+    def test_generic_processors_and_spirv_serve_the_devices_that_they_cover(self):
+        rocm = "torch213-cxx11-rocm64-x86_64-linux"
+        target = next(iter(BACKENDS))
+        other = target.replace("gfx942", "gfx1030")
+        generic = hip_library("gfx9-4-generic", "gfx11-generic")
+        self.hub.publish("demo/two", "v1", made(rocm, "rocm", ["gfx90a", "gfx942"], generic))
+        self.hub.publish("demo/three", "v1", made(rocm, "rocm", [], hip_library("amdgcnspirv", "gfx90a")))
+        self.write_project('"demo/two" = 1\n"demo/three" = 1')
+        self.expect(0, "lock")
+        self.expect(0, "download", "--target", target)
+        for repo, libraries in (("demo/two", ["gfx11-generic", "gfx9-4-generic"]), ("demo/three", ["amdgcnspirv", "gfx90a"])):
+            self.assertIn(f"{rocm} compatible, preferred ✅", self.expect(0, "versions", repo, "--target", target).out)
+            (archs,) = self.expect(0, "info", repo, "--archs", "--json").json["archs"]
+            self.assertEqual(archs["libraries"], libraries)
+        self.write_project('"demo/three" = 1')
+        self.expect(0, "lock")
+        self.expect(0, "download", "--target", other)
+        self.write_project('"demo/two" = 1')
+        self.expect(0, "lock")
+        self.expect_error(7, "built for gfx90a, gfx942, the device is gfx1030", "download", "--target", other)
+
     def test_info_and_versions_choose_the_same(self):
         several = [word for target in BACKENDS for word in ("--target", target)]
         for document in (self.expect(0, "info", "demo/one", "--json", *several).json,

@@ -22,10 +22,14 @@ struct CudaCode {
     friend auto operator<=>(const CudaCode&, const CudaCode&) = default;
 };
 
+/// What HIP calls SPIR-V for AMD's devices: it is compiled on the device, whichever that is.
+inline constexpr std::string_view spirv_arch = "amdgcnspirv";
+
 /// What a library holds for devices; each kind once, sorted.
 struct DeviceCode {
     std::vector<CudaCode> cuda;
-    std::vector<std::string> gfx;       ///< with feature flags, "gfx90a:sramecc+:xnack-"
+    /// With feature flags, "gfx90a:sramecc+:xnack-"; generic processors, "gfx11-generic"; and spirv_arch.
+    std::vector<std::string> gfx;
     std::vector<std::string> problems;  ///< parts that could not be read, and why
     bool empty() const noexcept { return cuda.empty() && gfx.empty(); }
 };
@@ -53,7 +57,7 @@ std::vector<LibraryCode> read_build_code(const std::filesystem::path& build_fold
 DeviceCode merged(const std::vector<LibraryCode>& libraries);
 
 /// In the form that metadata uses for archs: `9.0`, `9.0a`, `10.0f`, `9.0+PTX`, `gfx90a` (feature flags
-/// stripped).
+/// stripped), `gfx9-4-generic`, `amdgcnspirv`.
 std::vector<std::string> arch_names(const DeviceCode& code);
 
 }  // namespace kernels::build

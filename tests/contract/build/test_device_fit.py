@@ -1,4 +1,6 @@
-"""Archs in metadata against a device: the Python client's check and ours say the same for every pair."""
+"""Archs in metadata against a device: the Python client's check and ours say the same for every pair.
+
+Generic gfx processors are left out: the client compares names alone and refuses what runs."""
 
 import itertools
 import random

@@ -63,6 +63,34 @@ TEST_CASE("gfx names count without feature flags") {
     CHECK(fit.text == "built for gfx90a, gfx942, the device is gfx1100");
 }
 
+TEST_CASE("code for a generic processor runs on those that it covers, SPIR-V on all") {
+    auto target = Target::parse("rocm=6.4,arch=gfx942");
+    const auto judged = [&](std::vector<std::string> archs, const char* device) {
+        target.gpu_arch = device;
+        return device_fit("rocm", archs, target);
+    };
+    const auto fit = [&](std::vector<std::string> archs, const char* device) {
+        return judged(std::move(archs), device).fit;
+    };
+    CHECK(fit({"gfx9-4-generic"}, "gfx942") == Fit::yes);
+    CHECK(fit({"gfx9-4-generic"}, "gfx950:sramecc+:xnack-") == Fit::yes);
+    CHECK(fit({"gfx9-4-generic"}, "gfx90a") == Fit::no);
+    CHECK(fit({"gfx9-generic"}, "gfx90c") == Fit::yes);
+    CHECK(fit({"gfx9-generic"}, "gfx90a") == Fit::no);
+    CHECK(fit({"gfx10-1-generic"}, "gfx1013") == Fit::yes);
+    CHECK(fit({"gfx10-1-generic"}, "gfx1030") == Fit::no);
+    CHECK(fit({"gfx10-3-generic"}, "gfx1036") == Fit::yes);
+    CHECK(fit({"gfx90a", "gfx11-generic"}, "gfx1153") == Fit::yes);
+    CHECK(fit({"gfx11-generic"}, "gfx1201") == Fit::no);
+    CHECK(fit({"gfx12-generic"}, "gfx1200") == Fit::yes);
+    CHECK(fit({"gfx12-generic"}, "gfx1250") == Fit::no);
+    CHECK(judged({"gfx11-generic"}, "gfx1100").text == "its code for gfx11-generic runs on gfx1100");
+    // A generic processor that is newer than the table decides nothing.
+    CHECK(fit({"gfx13-generic"}, "gfx1310") == Fit::unknown);
+    CHECK(fit({"gfx13-generic", "gfx942"}, "gfx942") == Fit::yes);
+    CHECK(fit({"gfx90a", "amdgcnspirv"}, "gfx1310") == Fit::yes);
+}
+
 TEST_CASE("a library's own device code decides where metadata is silent") {
     const auto target = Target::parse("cuda=12.8,capability=90");
     CHECK(device_fit(cuda_code({{80, '\0', false, ""}}), target).fit == Fit::no);

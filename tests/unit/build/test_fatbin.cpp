@@ -114,6 +114,17 @@ TEST_CASE("gfx targets of plain bundles, one after the other, host entries left 
     CHECK(code.problems.empty());
 }
 
+TEST_CASE("generic processors and SPIR-V, which the device's driver compiles") {
+    const auto section = hip_bundle({"host-x86_64-unknown-linux-gnu-", "hipv4-amdgcn-amd-amdhsa--gfx90a",
+                                     "hipv4-amdgcn-amd-amdhsa--gfx9-4-generic:sramecc+:xnack-",
+                                     "hip-spirv64-amd-amdhsa--amdgcnspirv"});
+    const auto code = device_code(elf_library({{".hip_fatbin", section}}), "lib.so");
+    CHECK(arch_names(code) == Names{"amdgcnspirv", "gfx9-4-generic", "gfx90a"});
+    CHECK(code.problems.empty());
+    CHECK(device_fit(code, Target::parse("rocm=6.4,arch=gfx1201")).fit == Fit::yes);
+    CHECK(device_fit(code, Target::parse("cuda=12.8,capability=90")).fit == Fit::unknown);
+}
+
 TEST_CASE("gfx targets of compressed bundles") {
     // Larger than what is ever decompressed of one, so the list alone must do.
     const auto bundle = hip_bundle(triples, 300000);
