@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <optional>
-#include <tuple>
+#include <set>
 #include <utility>
 
 namespace kernels::build {
@@ -98,42 +98,133 @@ std::vector<Error::Build> not_taken(const Selection& selection, const Target& ta
     return out;
 }
 
-// One change of the target that a build asks for: what to call it, and the target after it.
+// One change of the target that a build asks for.
 struct Change {
     Suggestion::Kind kind;
-    std::string name;   // "torch"
     std::string value;  // "2.12"
-    Target changed;
+    bool is_newer;      // than what the target has
+    std::function<void(Target&)> apply;
 };
 
+// All changes that could matter for a build. Another version of the same backend can be installed; another
+// backend is another device.
 std::vector<Change> changes_for(const BuildVariant& variant, const Target& target) {
     std::vector<Change> out;
-    const auto change = [&](Suggestion::Kind kind, std::string name, std::string value, auto set) {
-        Target changed = target;
-        set(changed);
-        out.push_back({kind, std::move(name), std::move(value), std::move(changed)});
-    };
     const Version version = variant.framework_version();
     if (variant.framework() == FrameworkKind::torch ||
         variant.framework() == FrameworkKind::torch_stable_abi) {
-        change(Suggestion::Kind::torch, "torch", version.to_string(), [&](Target& t) {
-            t.torch = version;
-            if (variant.cxx11_abi()) t.cxx11_abi = variant.cxx11_abi();
-        });
+        out.push_back(
+            {Suggestion::Kind::torch, version.to_string(), target.torch < version, [version](Target& t) {
+                 t.torch = version;
+                 if (t.os == "linux") t.cxx11_abi = wheels_have_cxx11_abi(version);
+             }});
+        if (const auto abi = variant.cxx11_abi(); abi && target.os == "linux") {
+            out.push_back({Suggestion::Kind::cxx11_abi, *abi ? "true" : "false", false,
+                           [abi](Target& t) { t.cxx11_abi = abi; }});
+        }
     } else if (variant.framework() == FrameworkKind::tvm_ffi) {
-        change(Suggestion::Kind::tvm_ffi, "tvm-ffi", version.to_string(),
-               [&](Target& t) { t.tvm_ffi = version; });
+        out.push_back({Suggestion::Kind::tvm_ffi, version.to_string(), target.tvm_ffi < version,
+                       [version](Target& t) { t.tvm_ffi = version; }});
     }
-    // Another version of the same backend can be installed; another backend is another device.
-    if (!variant.is_noarch() && variant.backend().kind == target.backend.kind &&
-        variant.backend().is_versioned()) {
-        const Backend& backend = variant.backend();
-        change(Suggestion::Kind::backend, "a torch for " + std::string(backend.name()),
-               backend.version.to_string(), [&](Target& t) { t.backend = backend; });
+    if (variant.is_noarch()) return out;
+    const Backend backend = variant.backend();
+    if (backend.kind == target.backend.kind && backend.is_versioned()) {
+        out.push_back({Suggestion::Kind::backend, backend.version.to_string(),
+                       target.backend.version < backend.version,
+                       [backend](Target& t) { t.backend = backend; }});
     }
-    if (!variant.is_noarch() && variant.backend().kind == BackendKind::metal) {
-        change(Suggestion::Kind::macos, "macOS", "26.0", [](Target& t) { t.macos = Version{26, 0}; });
+    if (backend.kind == BackendKind::metal) {
+        out.push_back({Suggestion::Kind::macos, "26.0", true, [](Target& t) { t.macos = Version{26, 0}; }});
     }
+    return out;
+}
+
+Target changed_by(Target target, std::span<const Change> changes) {
+    for (const auto& change : changes)
+        change.apply(target);
+    return target;
+}
+
+// Changes that together make a build usable.
+struct Remedies {
+    BuildVariant variant;
+    std::vector<Change> changes;
+    Target changed;
+
+    // Each is one package to install; a torch with another ABI than its wheels has to be compiled.
+    std::size_t cost() const {
+        std::size_t sum = 0;
+        for (const auto& change : changes)
+            sum += change.kind == Suggestion::Kind::cxx11_abi ? 10 : 1;
+        return sum;
+    }
+};
+
+// Of all changes those without which the build would not fit; none where even all do not help.
+std::optional<Remedies> least_changes(const BuildVariant& variant, const Target& target) {
+    auto changes = changes_for(variant, target);
+    if (!fits(variant, changed_by(target, changes))) return std::nullopt;
+    for (std::size_t i = 0; i < changes.size();) {
+        auto fewer = changes;
+        fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(i));
+        if (fits(variant, changed_by(target, fewer))) {
+            changes = std::move(fewer);
+        } else {
+            ++i;
+        }
+    }
+    if (changes.empty()) return std::nullopt;
+    auto changed = changed_by(target, changes);
+    return Remedies{variant, std::move(changes), std::move(changed)};
+}
+
+// What could help, the cheapest first, then as the builds are told.
+std::vector<Remedies> remedies_for(const Selection& selection, const Target& target) {
+    std::vector<Remedies> out;
+    for (const auto& decision : selection.decisions) {
+        // Passed over for a preferred one without code for the device: a change can make it the preferred.
+        if (!decision.accepted()) continue;
+        for (auto& change : changes_for(decision.variant, target)) {
+            auto changed = changed_by(target, std::span(&change, 1));
+            out.push_back({decision.variant, {std::move(change)}, std::move(changed)});
+        }
+    }
+    for (const auto& decision : nearest_first(selection, target)) {
+        if (auto found = least_changes(decision.variant, target)) out.push_back(std::move(*found));
+    }
+    std::stable_sort(out.begin(), out.end(),
+                     [](const Remedies& a, const Remedies& b) { return a.cost() < b.cost(); });
+    return out;
+}
+
+// "torch 2.12 for cuda 12.8", "a torch for cuda 12.8", "macOS 26.0 or newer".
+std::string text_of(const Remedies& remedies, const Target& target) {
+    const auto find = [&](Suggestion::Kind kind) {
+        const auto found = std::find_if(remedies.changes.begin(), remedies.changes.end(),
+                                        [&](const Change& change) { return change.kind == kind; });
+        return found == remedies.changes.end() ? nullptr : &*found;
+    };
+    const auto* const torch = find(Suggestion::Kind::torch);
+    const auto* const abi = find(Suggestion::Kind::cxx11_abi);
+    const auto* const backend = find(Suggestion::Kind::backend);
+    const std::string device =
+        backend == nullptr ? "" : std::string(target.backend.name()) + " " + backend->value;
+    const auto framework = remedies.variant.framework();
+    std::string out;
+    const auto add = [&](const std::string& text) { out += (out.empty() ? "" : " and ") + text; };
+    if (framework == FrameworkKind::tvm_ffi) {
+        if (const auto* ffi = find(Suggestion::Kind::tvm_ffi)) add("tvm-ffi " + ffi->value);
+        if (backend != nullptr) add(device);
+        return out;
+    }
+    if (torch != nullptr || backend != nullptr || abi != nullptr) {
+        out = torch == nullptr ? "a torch" : "torch " + torch->value;
+        if (torch != nullptr && framework == FrameworkKind::torch_stable_abi) out += " or newer";
+        if (backend != nullptr) out += " for " + device;
+        if (abi != nullptr)
+            out += abi->value == "true" ? " compiled for the C++11 ABI" : " compiled for the old C++ ABI";
+    }
+    if (const auto* macos = find(Suggestion::Kind::macos)) add("macOS " + macos->value + " or newer");
     return out;
 }
 
@@ -151,6 +242,10 @@ std::string_view to_string(Suggestion::Kind kind) noexcept {
             return "macos";
         case Suggestion::Kind::tvm_ffi:
             return "tvm-ffi";
+        case Suggestion::Kind::cxx11_abi:
+            return "cxx11-abi";
+        case Suggestion::Kind::target:
+            return "target";
     }
     return "unknown";
 }
@@ -160,23 +255,21 @@ std::vector<Suggestion> suggest(const Selection& selection, const Target& target
     std::vector<Suggestion> out;
     if (selection.best() != nullptr) return out;
     if (auto found = other_version(target, others)) out.push_back(std::move(*found));
-    std::vector<BuildVariant> candidates;  // passed over for a preferred one without code for the device
-    for (const auto& decision : selection.decisions) {
-        if (decision.accepted()) candidates.push_back(decision.variant);
-    }
-    for (const auto& decision : nearest_first(selection, target))
-        candidates.push_back(decision.variant);
-    for (const auto& variant : candidates) {
-        for (const auto& change : changes_for(variant, target)) {
-            const bool have =
-                std::any_of(out.begin(), out.end(), [&](const auto& s) { return s.kind == change.kind; });
-            if (have || !would_fit(variant, selection, change.changed, fit_of)) continue;
-            const bool minimum = variant.framework() == FrameworkKind::torch_stable_abi &&
-                                 change.kind == Suggestion::Kind::torch;
-            out.push_back({change.kind, change.value, variant.to_string(),
-                           variant.to_string() + " would fit with " + change.name + " " + change.value +
-                               (minimum || change.kind == Suggestion::Kind::macos ? " or newer" : "")});
-        }
+    std::size_t cost = 0;
+    std::set<std::pair<Suggestion::Kind, bool>> named;
+    for (const auto& remedies : remedies_for(selection, target)) {
+        // Where a cheaper one helps, the others are not worth a line.
+        if (!named.empty() && remedies.cost() > cost) break;
+        const auto& first = remedies.changes.front();
+        const bool several = remedies.changes.size() > 1;
+        const std::pair key{several ? Suggestion::Kind::target : first.kind, !several && first.is_newer};
+        if (named.contains(key) || !would_fit(remedies.variant, selection, remedies.changed, fit_of))
+            continue;
+        named.insert(key);
+        cost = remedies.cost();
+        out.push_back({key.first, several ? remedies.changed.to_string() : first.value,
+                       remedies.variant.to_string(),
+                       remedies.variant.to_string() + " would fit with " + text_of(remedies, target)});
     }
     return out;
 }
@@ -206,9 +299,9 @@ Error no_build_error(const std::string& what, const Selection& selection, const 
                     " this check if the kernel is known to work (what a build "
                     "states can be incomplete)");
     } else if (hint.empty()) {
-        hint =
-            "choose another version of the kernel, or ask its publisher for such a build: no other torch "
-            "helps";
+        hint = "choose another version of the kernel, or ask its publisher for such a build: no " +
+               std::string(target.torch ? "other " : "") + "torch for " + std::string(target.backend.name()) +
+               " helps";
     }
     const auto error = Error(ErrorCode::no_build, message, std::move(hint), std::move(details))
                            .with_builds(std::move(builds), std::move(fields));

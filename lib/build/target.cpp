@@ -183,8 +183,7 @@ struct Parser {
         if (target.os != "darwin" && !has("macos")) target.macos.reset();
         if (target.os != "linux" && !has("cxx11-abi")) target.cxx11_abi.reset();
         if (target.os == "linux" && has("torch") && !has("cxx11-abi")) {
-            constexpr Version always_cxx11{2, 6};  // earlier wheels for Linux used the old ABI
-            target.cxx11_abi = *target.torch >= always_cxx11;
+            target.cxx11_abi = wheels_have_cxx11_abi(*target.torch);
         }
     }
 
@@ -238,6 +237,11 @@ struct Parser {
 };
 
 }  // namespace
+
+bool wheels_have_cxx11_abi(Version torch) noexcept {
+    constexpr Version first{2, 6};
+    return torch >= first;
+}
 
 Target Target::parse(std::string_view text, const Target& base) {
     Parser parser{text, base, {}};

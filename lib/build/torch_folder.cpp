@@ -147,9 +147,8 @@ std::optional<TorchInstallation> read_torch_on(std::string_view os, const fs::pa
 }
 
 TorchInstallation torch_of_version(const std::string& version) {
-    constexpr Version always_cxx11{2, 6};  // earlier wheels for Linux used the old ABI
     TorchInstallation torch;
-    torch.cxx11_abi = Version::parse(version) >= always_cxx11;
+    torch.cxx11_abi = wheels_have_cxx11_abi(Version::parse(version));
     torch.version = version;
     if (const auto backend = backend_of_tag(version)) torch.backend = *backend;
     return torch;

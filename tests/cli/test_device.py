@@ -285,6 +285,22 @@ class NoBuild(harness.CliTest):
             self.assertEqual([one["variant"] for one in entry["builds"]], names)
             self.assertEqual([(one["kind"], one["value"]) for one in entry["suggestions"]], [("torch", "2.12")])
 
+    def test_two_changes_at_once_where_no_single_one_helps(self):
+        self.hub.publish("demo/one", "v1", {**build(CUDA), **build("torch213-cxx11-cu118-x86_64-linux")})
+        self.hub.publish("demo/one", "v2", build("torch-rocm"))
+        self.write_project()
+        self.expect(0, "lock")
+        command = ("download", "--target", "torch=2.12,cuda=13.0")
+        result = self.expect_error(7, "no build fits", *command, hint=f"{CUDA} would fit with torch 2.13 for cuda 12.8")
+        self.assertNotIn("helps", result.err)
+        (suggestion,) = self.expect(7, *command, "--json").json["error"]["suggestions"]
+        self.assertEqual(suggestion["kind"], "target")
+        self.expect(0, "download", "--target", suggestion["value"])
+        self.write_project('"demo/one" = 2')
+        self.expect(0, "lock")
+        for torch, words in (("torch=2.12,", "no other torch for cuda helps"), ("", "no torch for cuda helps")):
+            self.expect_error(7, "no build fits", "download", "--target", f"{torch}cuda=13.0", hint=words)
+
     def test_one_commit_by_two_names_is_told_once(self):
         self.hub.publish("demo/one", "v1", build(VARIANT))
         depends = [{"repo-id": "demo/one", "revision": "v1"}]

@@ -20,9 +20,12 @@ struct OtherVersion {
 };
 
 struct Suggestion {
-    enum class Kind { version, torch, backend, macos, tvm_ffi };
+    /// `target` is several changes at once.
+    enum class Kind { version, torch, backend, macos, tvm_ffi, cxx11_abi, target };
     Kind kind;
-    std::string value;    ///< what to choose: "v3", "2.12", "12.6" (the version alone)
+    /// What to choose: "v3", "2.12", "12.6" (the version alone), "true" or "false" of cxx11_abi; of `target`
+    /// what Target::parse reads.
+    std::string value;
     std::string variant;  ///< the build that would then fit
     std::string text;     ///< "v3 has a stable-ABI build that fits torch 2.13 (torch-stable-abi29-…)"
 };
@@ -30,10 +33,12 @@ struct Suggestion {
 /// The stable name of a kind in `--json` documents, such as "tvm-ffi".
 std::string_view to_string(Suggestion::Kind kind) noexcept;
 
-/// At most one suggestion of each kind, the cheapest change first: another version of `others` (the first in
-/// the given order with a build that fits wins, so give the newest first), then the nearest torch, tvm-ffi,
-/// macOS or CUDA version that makes one of the refused builds fit. Each is tried before it is suggested, for
-/// the target's device too where `fit_of` knows it.
+/// The cheapest changes, each tried before it is suggested, for the target's device too where `fit_of` knows
+/// it. First another version of `others` (the first in the given order with a build that fits wins, so give
+/// the newest first). Then the torch, tvm-ffi, macOS or backend version with which one of the refused builds
+/// fits, of each the nearest older and the nearest newer one. Only where no such change helps alone, the
+/// nearest build that several of them together help; another kind of backend is never suggested, as that is
+/// another device.
 std::vector<Suggestion> suggest(const Selection& selection, const Target& target,
                                 std::span<const OtherVersion> others = {}, const DeviceFitOf& fit_of = {});
 

@@ -39,4 +39,7 @@ struct Target {
     friend bool operator==(const Target&, const Target&) = default;
 };
 
+/// Whether the wheels of a torch for Linux use the C++11 ABI.
+bool wheels_have_cxx11_abi(Version torch) noexcept;
+
 }  // namespace kernels::build

@@ -65,10 +65,66 @@ TEST_CASE("another CUDA, another macOS, another tvm-ffi") {
     CHECK(ffi[0].value == "0.2");
 }
 
+TEST_CASE("the nearest older and the nearest newer torch, and an ABI that is not the wheels' hides neither") {
+    const auto found =
+        suggestions({"torch213-cxx98-cu128-x86_64-linux", "torch29-cxx11-cu128-x86_64-linux",
+                     "torch212-cxx11-cu128-x86_64-linux", "torch-stable-abi214-cu128-x86_64-linux",
+                     "torch215-cxx11-cu128-x86_64-linux", "torch213-cxx11-cu126-aarch64-linux"},
+                    target);
+    REQUIRE(found.size() == 2);
+    CHECK(found[0].text == "torch-stable-abi214-cu128-x86_64-linux would fit with torch 2.14 or newer");
+    CHECK(found[1].text == "torch212-cxx11-cu128-x86_64-linux would fit with torch 2.12");
+}
+
+TEST_CASE("an ABI that no wheel has is told when nothing else helps") {
+    const auto found = suggestions({"torch213-cxx98-cu128-x86_64-linux"}, target);
+    REQUIRE(found.size() == 1);
+    CHECK(found[0].kind == Suggestion::Kind::cxx11_abi);
+    CHECK(found[0].value == "false");
+    CHECK(found[0].text ==
+          "torch213-cxx98-cu128-x86_64-linux would fit with a torch compiled for the old C++ ABI");
+    // The wheels of an old torch have it.
+    const auto old = suggestions({"torch25-cxx98-cu128-x86_64-linux"}, target);
+    REQUIRE(old.size() == 1);
+    CHECK(old[0].text == "torch25-cxx98-cu128-x86_64-linux would fit with torch 2.5");
+}
+
+TEST_CASE("several changes at once where no single one helps") {
+    const auto found = suggestions({"torch213-cxx11-cu128-x86_64-linux", "torch213-cxx11-cu126-x86_64-linux",
+                                    "torch213-cxx11-cu118-x86_64-linux"},
+                                   Target::parse("torch=2.12,cuda=13.0"));
+    REQUIRE(found.size() == 1);
+    CHECK(found[0].kind == Suggestion::Kind::target);
+    CHECK(found[0].text == "torch213-cxx11-cu128-x86_64-linux would fit with torch 2.13 for cuda 12.8");
+    CHECK(Target::parse(found[0].value) == Target::parse("torch=2.13,cuda=12.8"));
+    // No torch, and a CUDA runtime that is too new.
+    const auto none =
+        suggestions({"torch-stable-abi211-cpu-x86_64-linux", "torch-stable-abi211-cu128-x86_64-linux"},
+                    Target::parse("cuda=13.0"));
+    REQUIRE(none.size() == 1);
+    CHECK(none[0].text ==
+          "torch-stable-abi211-cu128-x86_64-linux would fit with torch 2.11 or newer for cuda 12.8");
+    const auto mac =
+        suggestions({"torch213-metal-aarch64-darwin"}, Target::parse("torch=2.12,metal,macos=15"));
+    REQUIRE(mac.size() == 1);
+    CHECK(mac[0].text == "torch213-metal-aarch64-darwin would fit with torch 2.13 and macOS 26.0 or newer");
+    const auto ffi = suggestions({"tvm-ffi02-cu128-x86_64-linux"}, Target::parse("tvm-ffi=0.1,cuda=13.0"));
+    REQUIRE(ffi.size() == 1);
+    CHECK(ffi[0].text == "tvm-ffi02-cu128-x86_64-linux would fit with tvm-ffi 0.2 and cuda 12.8");
+    // A single change that helps is enough.
+    const auto single = suggestions({"torch213-cxx11-cu118-x86_64-linux", "torch29-cxx11-cu130-x86_64-linux"},
+                                    Target::parse("torch=2.12,cuda=13.0"));
+    REQUIRE(single.size() == 1);
+    CHECK(single[0].text == "torch29-cxx11-cu130-x86_64-linux would fit with torch 2.9");
+}
+
 TEST_CASE("nothing is suggested where something fits, or where only another machine would do") {
     CHECK(suggestions({"torch213-cu128-x86_64-linux", "torch212-cu128-x86_64-linux"}, target).empty());
     CHECK(suggestions({"torch213-cu128-aarch64-linux", "torch-rocm"}, target).empty());
     const auto selection = select(builds({"torch-rocm"}), target);
     const auto error = no_build_error("org/x@v1", selection, target, {});
-    CHECK_FALSE(error.hint().empty());
+    CHECK(error.hint().ends_with("no other torch for cuda helps"));
+    const auto bare = Target::parse("cpu");
+    const auto without = no_build_error("org/x@v1", select(builds({"torch-rocm"}), bare), bare, {});
+    CHECK(without.hint().ends_with("no torch for cpu helps"));
 }
