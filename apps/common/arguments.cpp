@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <filesystem>
 #include <list>
 
@@ -257,9 +258,10 @@ std::optional<double> Arguments::real(std::string_view option) const {
     if (!text) return std::nullopt;
     double number = 0;
     const auto [end, status] = std::from_chars(text->data(), text->data() + text->size(), number);
-    if (status != std::errc() || end != text->data() + text->size() || !(number >= 0)) {
+    if (status != std::errc() || end != text->data() + text->size() || !(number >= 0) ||
+        !std::isfinite(number)) {
         throw Error(ErrorCode::usage,
-                    std::string(option) + " " + backquoted(*text) + ": not a number of at least 0");
+                    std::string(option) + " " + backquoted(*text) + ": not a finite number of at least 0");
     }
     return number;
 }

@@ -9,6 +9,7 @@
 
 #include "commands.hpp"
 #include "crash_guard.hpp"
+#include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/runtime/runtime.hpp"
 #include "kernels/torch/model.hpp"
@@ -184,9 +185,16 @@ int run_kernelize(const Context& context) {
         throw Error(ErrorCode::usage, output.string() + ": the result cannot replace the model itself",
                     "name another file with --output");
     }
+    if (!arguments.has("--dry-run")) require_replaceable(output);
     auto model = load_model_guarded(path, context.json, torchscript::ModelUse::inspect);
     // One that is kernelized already begins with its original forwards as well.
-    if (model.extra_files.contains(runtime::manifest_name)) torchscript::unkernelize(model.module);
+    if (model.extra_files.contains(runtime::manifest_name)) {
+        try {
+            torchscript::unkernelize(model.module);
+        } catch (const Error& damage) {
+            throw damage.reworded(path.string() + ": " + damage.what());
+        }
+    }
     std::optional<Session> session;
     if (arguments.has("--download")) session.emplace(context);
     const auto options = read_options(context, session);

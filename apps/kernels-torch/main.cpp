@@ -1,9 +1,13 @@
 // kernels-torch: the commands of `kernels` that need libtorch. `kernels` starts it with its own command line.
+#include <c10/util/Exception.h>
+
 #include <array>
+#include <new>
 #include <string_view>
 #include <utility>
 
 #include "commands.hpp"
+#include "kernels/core/text.hpp"
 
 namespace kernels::app {
 namespace {
@@ -17,7 +21,17 @@ constexpr std::array runs = {
 int run_command(const Context& context) {
     const CommandSpec* command = context.arguments.command();
     for (const auto& [name, run] : runs) {
-        if (command != nullptr && name == command->name) return run(context);
+        if (command == nullptr || name != command->name) continue;
+        try {
+            return run(context);
+        } catch (const c10::Error& failure) {
+            // A page with the places in libtorch; the first line says it.
+            const std::string message = failure.what_without_backtrace();
+            throw Error(ErrorCode::failed, context.arguments.positional().front() + ": libtorch: " +
+                                               std::string(split(trimmed(message), '\n').front()));
+        } catch (const std::bad_alloc&) {
+            throw Error(ErrorCode::failed, context.arguments.positional().front() + ": out of memory");
+        }
     }
     throw Error(ErrorCode::usage, "kernels-torch runs kernelize, inspect and run only",
                 "use `kernels` for the others");

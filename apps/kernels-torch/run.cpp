@@ -16,6 +16,8 @@
 namespace kernels::app {
 namespace {
 
+constexpr long long most_threads = 1024;
+
 struct Timed {
     c10::IValue output;
     double milliseconds = 0;  ///< median of a forward
@@ -54,13 +56,13 @@ int run_run(const Context& context) {
     const std::string path = arguments.positional().front();
     if (const auto cache = arguments.value("--cache")) ::setenv("KERNELS_CACHE", cache->c_str(), 1);
     if (const auto threads = arguments.number("--threads", 1))
-        at::set_num_threads(static_cast<int>(*threads));
+        at::set_num_threads(static_cast<int>(std::min(*threads, most_threads)));
     const long long repeat = arguments.number("--repeat", 1).value_or(10);
     const auto tolerance = read_tolerance(arguments);
 
     auto model = load_model_guarded(path, context.json);
     model.module.eval();
-    const auto inputs = read_inputs(arguments, model.module);
+    const auto inputs = read_inputs(context, model.module);
     const auto manifest = runtime::read_manifest(path);
     std::map<std::string, int64_t> before;
     if (manifest) {

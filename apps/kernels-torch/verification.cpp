@@ -33,7 +33,7 @@ torchscript::Verification verify(const std::filesystem::path& path, torch::jit::
     options.seed = static_cast<std::uint64_t>(arguments.number("--seed", 0).value_or(0));
     const std::string hint = "name them with --input, such as --input int64[1,16]; once for each argument";
     if (arguments.has("--input")) {
-        options.inputs = read_inputs(arguments, original);
+        options.inputs = read_inputs(context, original);
     } else {
         auto inferred = torchscript::infer_inputs(original, path, options.seed);
         if (!inferred) {

@@ -48,13 +48,12 @@ std::string name_beside(const std::filesystem::path& path,
 }  // namespace
 
 std::string read_file(const std::filesystem::path& path, std::uintmax_t limit) {
-    auto bytes = read_file_if_exists(path);
+    auto bytes = read_file_if_exists(path, limit);
     if (!bytes) throw Error(ErrorCode::failed, path.string() + ": no such file");
-    if (bytes->size() > limit) throw Error(ErrorCode::failed, path.string() + ": larger than allowed");
     return std::move(*bytes);
 }
 
-std::optional<std::string> read_file_if_exists(const std::filesystem::path& path) {
+std::optional<std::string> read_file_if_exists(const std::filesystem::path& path, std::uintmax_t limit) {
     std::error_code error;
     const auto status = std::filesystem::status(path, error);
     if (!std::filesystem::exists(status)) return std::nullopt;
@@ -62,12 +61,53 @@ std::optional<std::string> read_file_if_exists(const std::filesystem::path& path
         throw Error(ErrorCode::failed, path.string() + ": is a folder");
     std::ifstream in(path, std::ios::binary);
     if (!in) throw io_error(path, "cannot be opened", errno);
-    std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    const auto too_large = [&] {
+        return Error(ErrorCode::failed,
+                     path.string() + ": larger than the allowed " + std::to_string(limit) + " bytes");
+    };
+    if (std::filesystem::is_regular_file(status) && std::filesystem::file_size(path, error) > limit && !error)
+        throw too_large();
+    // Its size is no more than a hint: that of a file in /proc is 0, and a device has none.
+    constexpr std::size_t piece = 1U << 16U;
+    std::string bytes;
+    while (in) {
+        const std::size_t before = bytes.size();
+        bytes.resize(before + piece);
+        in.read(bytes.data() + before, piece);
+        bytes.resize(before + static_cast<std::size_t>(in.gcount()));
+        if (bytes.size() > limit) throw too_large();
+    }
     if (in.bad()) throw io_error(path, "cannot be read", errno);
     return bytes;
 }
 
+std::string special_kind(const std::filesystem::path& path) {
+    using std::filesystem::file_type;
+    std::error_code error;
+    switch (std::filesystem::status(path, error).type()) {
+        case file_type::directory:
+            return "a folder";
+        case file_type::fifo:
+            return "a FIFO";
+        case file_type::socket:
+            return "a socket";
+        case file_type::block:
+        case file_type::character:
+            return "a device";
+        default:
+            return {};
+    }
+}
+
+void require_replaceable(const std::filesystem::path& path) {
+    const std::string kind = special_kind(path);
+    if (!kind.empty())
+        throw Error(ErrorCode::failed, path.string() + ": cannot be written: it is " + kind + ", no file");
+}
+
 AtomicFile::AtomicFile(std::filesystem::path path) : m_path(std::move(path)) {
+    // A rename replaces whatever has the name: for root /dev/null as well.
+    require_replaceable(m_path);
     // Without a name until commit(), where the file system can do that: a killed process leaves nothing.
     const auto folder = m_path.has_parent_path() ? m_path.parent_path() : std::filesystem::path(".");
     m_fd = ::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, default_mode());

@@ -188,7 +188,7 @@ PatternSearch::PatternSearch(const Module& model) : m_model(model) {
     for (const auto& named : model.named_modules()) {
         const auto type = named.value.type();
         for (Function* function : type->methods()) {
-            if (!function->isGraphFunction() || is_original(function->name())) continue;
+            if (!function->isGraphFunction() || is_original(*function)) continue;
             if (has_original(named.value, function->name())) continue;
             auto* graph = toGraphFunction(*function).graph().get();
             if (m_numbers.contains(graph)) continue;
@@ -211,6 +211,8 @@ std::vector<std::shared_ptr<const PatternMatch>> PatternSearch::replace(const Mo
     const OpenGraph hub = opened(method.graph());
     const auto offered = method.graph().outputs().at(0)->type();
     std::vector<std::shared_ptr<const PatternMatch>> found;
+    for (const auto& place : m_places)
+        require_name_of_original(place.module, place.method);
     for (const auto& form : {frozen(reference), inlined(reference)}) {
         Graph& pattern = *toGraphFunction(form.get_method("forward").function()).graph();
         const auto results = results_of(pattern, offered);

@@ -127,8 +127,10 @@ ModuleGroups groups_of(const std::vector<Found>& found, KernelChooser& chooser,
         const Given given = given_by(one.binding);
         for (const auto& name : given.arguments)
             group += ", " + name;
-        for (const auto& [name, value] : given.attributes)
-            group += std::visit([&](const auto& known) { return c10::str(", ", name, " = ", known); }, value);
+        for (const auto& attribute : given.attributes)
+            group +=
+                std::visit([&](const auto& known) { return c10::str(", ", attribute.first, " = ", known); },
+                           attribute.second);
         const auto* module = one.module._ivalue().get();
         if (groups.emplace(module, group).first->second != group) several.insert(module);
     }
@@ -339,7 +341,7 @@ std::string plain_class_name(const std::string& qualified_name) {
 std::map<std::string, int> count_kernel_calls(const Module& module) {
     std::map<std::string, int> calls;
     for (const auto& method : module.get_methods()) {
-        if (is_original(method.name())) continue;
+        if (is_original(method.function())) continue;
         for (const auto& [name, count] : operators_called(method.function()))
             calls[name] += count;
     }

@@ -32,7 +32,18 @@ std::string guess_kind(const fs::path& path, const std::string& why) {
 }
 
 // libtorch believes the size that a tensor states, whatever its record holds.
-void check_sizes(const torch::jit::Module& module) {
+void check_sizes(const std::vector<at::Tensor>& tensors) {
+    for (const auto& tensor : tensors) {
+        if (!tensor.has_storage()) continue;
+        const auto& storage = tensor.storage();
+        const auto size = GuardedMemory::size_of(storage.data());
+        if (size && *size < storage.nbytes())
+            throw std::runtime_error("the record of one of its tensors is cut off");
+    }
+}
+
+// Its weights, and the constants in its code.
+std::vector<at::Tensor> all_tensors(const torch::jit::Module& module) {
     std::vector<at::Tensor> tensors = weights_of(module);
     const std::function<void(torch::jit::Block*)> add_constants = [&](torch::jit::Block* block) {
         for (torch::jit::Node* node : block->nodes()) {
@@ -53,13 +64,7 @@ void check_sizes(const torch::jit::Module& module) {
                 add_constants(torch::jit::toGraphFunction(function).graph()->block());
         }
     }
-    for (const auto& tensor : tensors) {
-        if (!tensor.has_storage()) continue;
-        const auto& storage = tensor.storage();
-        const auto size = GuardedMemory::size_of(storage.data());
-        if (size && *size < storage.nbytes())
-            throw std::runtime_error("the record of one of its tensors is cut off");
-    }
+    return tensors;
 }
 
 // Makes the operators of a kernelized model known, so that it can be looked into.
@@ -81,6 +86,8 @@ void define_for_inspection(const fs::path& path) {
 }  // namespace
 
 Model load_model(const fs::path& path, ModelUse use) {
+    if (const auto kind = special_kind(path); !kind.empty())
+        throw Error(ErrorCode::failed, path.string() + ": it is " + kind + ", no file of a model");
     std::error_code error;
     if (!fs::is_regular_file(path, error))
         throw Error(ErrorCode::not_found, path.string() + ": no such file");
@@ -112,7 +119,7 @@ Model load_model(const fs::path& path, ModelUse use) {
     try {
         const GuardedMemory memory;
         model.module = torch::jit::load(path.string(), std::nullopt, model.extra_files);
-        check_sizes(model.module);
+        check_sizes(all_tensors(model.module));
     } catch (const c10::Error& failure) {
         const std::string why = first_line(failure.what_without_backtrace());
         const bool no_code = why.find("constants.pkl") != std::string::npos;
@@ -125,6 +132,26 @@ Model load_model(const fs::path& path, ModelUse use) {
                     hint);
     }
     return model;
+}
+
+c10::IValue load_values(const fs::path& path, std::uintmax_t limit) {
+    if (const auto kind = special_kind(path); !kind.empty())
+        throw Error(ErrorCode::failed, path.string() + ": it is " + kind + ", no file of tensors");
+    const std::string bytes = read_file(path, limit);
+    try {
+        runtime::check_archive(path.string(), runtime::ArchiveCheck::contents);
+        const GuardedMemory memory;
+        const auto value = torch::jit::pickle_load(std::vector<char>(bytes.begin(), bytes.end()));
+        check_sizes(tensors_in({value}));
+        return value;
+    } catch (const c10::Error& failure) {
+        throw Error(ErrorCode::failed, path.string() + ": not a tensor file",
+                    "write it in Python with torch.save(tensor, path)",
+                    {first_line(failure.what_without_backtrace())});
+    } catch (const std::exception& failure) {
+        throw Error(ErrorCode::failed, path.string() + ": not a tensor file: " + first_line(failure.what()),
+                    "write it in Python with torch.save(tensor, path)");
+    }
 }
 
 void save_model(const Model& model, const fs::path& path) {

@@ -6,6 +6,9 @@
 #include <vector>
 
 #include "frontend.hpp"
+#include "kernels/core/error.hpp"
+#include "kernels/core/text.hpp"
+#include "kernels/torch/kernelize.hpp"
 
 namespace kernels::torchscript {
 namespace {
@@ -13,19 +16,37 @@ namespace {
 using namespace torch::jit;
 
 constexpr std::string_view original_prefix = "kernels_original_";
+// How an original calls its module. By this it is known from a method of the model's own that has such a
+// name: names of arguments survive copies, saving and loading.
+constexpr const char* original_self = "kernels_self";
 
-void copy_method(const Module& module, const Function& from, const std::string& name) {
+std::string original_name(const std::string& method) {
+    return std::string(original_prefix) + method;
+}
+
+void copy_method(const Module& module, const Function& from, const std::string& name,
+                 const std::string& self) {
     const auto type = module.type();
     auto* made = module._ivalue()->compilation_unit()->create_function(
         c10::QualifiedName(*type->name(), name), toGraphFunction(from).graph()->copy());
-    made->setSchema(from.getSchema().cloneWithName(name, from.getSchema().overload_name()));
+    const auto& schema = from.getSchema();
+    auto arguments = schema.arguments();
+    const auto& first = arguments.at(0);
+    arguments.front() = c10::Argument(self, first.type());
+    made->setSchema(
+        schema.cloneWithName(name, schema.overload_name()).cloneWithArguments(std::move(arguments)));
     type->addMethod(made);
+}
+
+const Function* find_original(const c10::ClassType& type, const std::string& method) {
+    const Function* found = type.findMethod(original_name(method));
+    return found != nullptr && is_original(*found) ? found : nullptr;
 }
 
 bool calls_replaced(const Block* block, std::set<const Function*>& seen);
 
 bool calls_replaced(const ClassTypePtr& type, const std::string& method, std::set<const Function*>& seen) {
-    if (type->findMethod(std::string(original_prefix) + method) != nullptr) return true;
+    if (find_original(*type, method) != nullptr) return true;
     const Function* function = type->findMethod(method);
     if (function == nullptr || !function->isGraphFunction() || !seen.insert(function).second) return false;
     return calls_replaced(toGraphFunction(*function).graph()->block(), seen);
@@ -55,17 +76,30 @@ std::vector<Module> one_of_each_class(const Module& model) {
 
 }  // namespace
 
-bool is_original(std::string_view method) {
-    return method.starts_with(original_prefix);
+bool is_original(const Function& method) {
+    const auto& arguments = method.getSchema().arguments();
+    return method.name().starts_with(original_prefix) && !arguments.empty() &&
+           arguments.front().name() == original_self;
+}
+
+void require_name_of_original(const Module& module, const std::string& method) {
+    const std::string name = original_name(method);
+    const Function* taken = module.type()->findMethod(name);
+    if (taken == nullptr || is_original(*taken)) return;
+    throw Error(ErrorCode::kernelize,
+                "the class " + plain_class_name(module.type()->name()->qualifiedName()) + " has a method " +
+                    backquoted(name) + " of its own, and under this name the original of its " + method +
+                    " would be kept: give it another name");
 }
 
 void keep_original(const Module& module, const std::string& method) {
     if (has_original(module, method)) return;
-    copy_method(module, module.type()->getMethod(method), std::string(original_prefix) + method);
+    require_name_of_original(module, method);
+    copy_method(module, module.type()->getMethod(method), original_name(method), original_self);
 }
 
 bool has_original(const Module& module, const std::string& method) {
-    return module.type()->findMethod(std::string(original_prefix) + method) != nullptr;
+    return find_original(*module.type(), method) != nullptr;
 }
 
 bool calls_replaced(const Module& module, const std::string& method) {
@@ -78,11 +112,18 @@ bool restore_original_forward(const Module& module) {
     const auto methods = type->methods();
     bool restored = false;
     for (const Function* method : methods) {
+        if (!is_original(*method)) continue;
         const std::string kept = method->name();
-        if (!is_original(kept)) continue;
         const std::string name = kept.substr(original_prefix.size());
+        const Function* replaced = type->findMethod(name);
+        if (replaced == nullptr || replaced->getSchema().arguments().empty()) {
+            throw Error(ErrorCode::failed, "the class " + plain_class_name(type->name()->qualifiedName()) +
+                                               " keeps the original of a method " + backquoted(name) +
+                                               " that it does not have: the model is damaged");
+        }
+        const std::string self = replaced->getSchema().arguments().front().name();
         remove_method(module, type, name);
-        copy_method(module, *method, name);
+        copy_method(module, *method, name, self);
         remove_method(module, type, kept);
         restored = true;
     }

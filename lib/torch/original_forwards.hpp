@@ -5,15 +5,18 @@
 #include <torch/script.h>
 
 #include <string>
-#include <string_view>
 
 namespace kernels::torchscript {
 
-/// Whether a method of this name holds an original.
-bool is_original(std::string_view method);
+/// Whether a method holds an original; not so a method of the model's own that has such a name.
+bool is_original(const torch::jit::Function& method);
 
-/// Keeps a method of the module's class; call it before the method is changed. A no-op when it is kept
-/// already.
+/// Throws Error(kernelize) when the class has a method of its own of the name that the original of `method`
+/// gets.
+void require_name_of_original(const torch::jit::Module& module, const std::string& method);
+
+/// Keeps a method of the module's class, whose name must be free; call it before the method is changed. A
+/// no-op when it is kept already.
 void keep_original(const torch::jit::Module& module, const std::string& method);
 
 /// Whether a method of the module's class is kept.
@@ -22,7 +25,8 @@ bool has_original(const torch::jit::Module& module, const std::string& method);
 /// Whether a method of the module comes to one whose original is kept, itself or through what it calls.
 bool calls_replaced(const torch::jit::Module& module, const std::string& method);
 
-/// Gives the module's class its own methods back; false when none is kept.
+/// Gives the module's class its own methods back; false when none is kept. Throws Error(failed) when what is
+/// kept belongs to no method.
 bool restore_original_forward(const torch::jit::Module& module);
 
 /// The same for all modules of the model.

@@ -19,8 +19,6 @@ namespace {
 
 using namespace torch::jit;
 
-constexpr const char* hub_method = "kernels_hub_forward";
-
 [[noreturn]] void refuse(const std::string& why) {
     throw Error(ErrorCode::kernelize, why);
 }
@@ -72,6 +70,14 @@ void splice(Graph& graph, const Place& place, Graph& hub, const Arguments& argum
         }
     }
     EliminateDeadCode(graph.block());
+}
+
+// A name that the class has for nothing.
+std::string unused_name(const c10::ClassType& type) {
+    std::string name = "kernels_hub_forward";
+    while (type.findMethod(name) != nullptr || type.hasAttribute(name) || type.hasConstant(name))
+        name += '_';
+    return name;
 }
 
 // What a value is computed by, with names and order left out; nothing when there are branches or loops.
@@ -279,25 +285,25 @@ Arguments arguments_for(const Function& original, const Function& hub, const Giv
 
 HubMethod::HubMethod(const Module& owner, const Module& layer, const LayerSource& hub_layer,
                      const KernelLayer& kernel, const Given& given)
-    : m_owner(owner), m_type(layer.type()) {
+    : m_owner(owner), m_type(layer.type()), m_name(unused_name(*m_type)) {
     const Function& original = m_type->getMethod("forward");
     require_same_parameters(original, hub_layer.forward, given);
     auto missing = missing_attributes(layer, hub_layer.attributes, given.attributes);
     CompileOptions options{kernel.op_namespace, std::move(missing.constants), std::move(missing.renamed),
                            argument_types(original, hub_layer.forward, given)};
-    compile_method(owner, m_type, hub_method, hub_layer.forward, options);
+    compile_method(owner, m_type, m_name, hub_layer.forward, options);
 }
 
 HubMethod::~HubMethod() {
-    remove_method(m_owner, m_type, hub_method);
+    remove_method(m_owner, m_type, m_name);
 }
 
 const Function& HubMethod::function() const {
-    return m_type->getMethod(hub_method);
+    return m_type->getMethod(m_name);
 }
 
 Graph& HubMethod::graph() const {
-    return *toGraphFunction(m_type->getMethod(hub_method)).graph();
+    return *toGraphFunction(m_type->getMethod(m_name)).graph();
 }
 
 void replace_forward(const Module& model, const Module& layer, const LayerSource& hub_layer,

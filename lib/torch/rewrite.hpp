@@ -55,6 +55,7 @@ class HubMethod {
   private:
     torch::jit::Module m_owner;
     c10::ClassTypePtr m_type;
+    std::string m_name;  ///< one that the class has for nothing else
 };
 
 /// Replaces the forward of `layer`'s class. Throws Error(kernelize) with the reason when that is not

@@ -131,7 +131,8 @@ void Run::find_methods() {
     static const std::regex no_export(R"(forward\d*|__.*)");
     for (const auto& method : m_kernelized.get_methods()) {
         const std::string& name = method.name();
-        if (is_original(name) || std::regex_match(name, no_export) || !calls_replaced(m_kernelized, name))
+        if (is_original(method.function()) || std::regex_match(name, no_export) ||
+            !calls_replaced(m_kernelized, name))
             continue;
         Verdict verdict;
         verdict.method = name;

@@ -9,17 +9,30 @@
 
 namespace kernels {
 
-/// The bytes of a file. Throws Error(failed) when it cannot be read or is larger than `limit` bytes.
-std::string read_file(const std::filesystem::path& path, std::uintmax_t limit = std::uintmax_t{1} << 30U);
+inline constexpr std::uintmax_t largest_read = std::uintmax_t{1} << 30U;
+
+/// The bytes of a file. Throws Error(failed) when it cannot be read or holds more than `limit` bytes; no more
+/// than these are read, of a device without an end too.
+std::string read_file(const std::filesystem::path& path, std::uintmax_t limit = largest_read);
 
 /// As read_file, but nothing when there is no such file (a failure to read one that is there still throws).
-std::optional<std::string> read_file_if_exists(const std::filesystem::path& path);
+std::optional<std::string> read_file_if_exists(const std::filesystem::path& path,
+                                               std::uintmax_t limit = largest_read);
+
+/// What stands at `path`, or where its symbolic links lead, when that is neither a regular file nor nothing:
+/// "a folder", "a FIFO", "a socket", "a device"; else empty.
+std::string special_kind(const std::filesystem::path& path);
+
+/// Throws Error(failed) when something stands at `path` that a new file must not replace: a folder or a
+/// device.
+void require_replaceable(const std::filesystem::path& path);
 
 /// A file that appears under its name only when commit() succeeds: written beside its place, synced, renamed.
 /// Destroyed without commit() it leaves nothing behind.
 class AtomicFile {
   public:
-    /// Creates the temporary file in `path`'s folder (which must exist). Throws Error(failed).
+    /// Creates the temporary file in `path`'s folder (which must exist). Throws Error(failed), also when
+    /// `path` is no regular file (require_replaceable).
     explicit AtomicFile(std::filesystem::path path);
     ~AtomicFile();
     AtomicFile(const AtomicFile&) = delete;

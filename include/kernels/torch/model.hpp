@@ -4,7 +4,9 @@
 #include <torch/script.h>
 
 #include <atomic>
+#include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <unordered_map>
 
@@ -27,6 +29,11 @@ enum class ModelUse {
 /// told, or damaged: every record's checksum is compared (see runtime/archive.hpp); and when its kernels are
 /// not on this machine or, to run it, are for another one.
 Model load_model(const std::filesystem::path& path, ModelUse use = ModelUse::run);
+
+/// Reads a file of torch.save: a tensor, or tuples, lists and dictionaries of them. It is checked as a model
+/// is. Throws Error(failed) when it is none, or larger than `limit` bytes.
+c10::IValue load_values(const std::filesystem::path& path,
+                        std::uintmax_t limit = std::numeric_limits<std::uintmax_t>::max());
 
 /// Writes the archive beside `path` and renames it: a failure leaves nothing, not even a killed process
 /// where the file system has unnamed files. Throws Error(failed).

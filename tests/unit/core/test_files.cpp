@@ -42,6 +42,28 @@ TEST_CASE("AtomicFile replaces on commit and leaves nothing behind otherwise") {
     CHECK(entries(folder.path()) == 1);
 }
 
+TEST_CASE("What is no regular file is not replaced, and read no further than allowed") {
+    const TemporaryFolder folder;
+    const fs::path pipe = folder / "pipe";
+    REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+    fs::create_symlink(pipe, folder / "link");
+    for (const auto& path : {pipe, folder / "link"}) {
+        CHECK_THROWS_WITH_AS(write_file(path, "x"),
+                             (path.string() + ": cannot be written: it is a FIFO, no file").c_str(), Error);
+    }
+    CHECK(special_kind(pipe) == "a FIFO");
+    CHECK(fs::is_fifo(pipe));
+    CHECK(special_kind("/dev/null") == "a device");
+    CHECK(special_kind(folder.path()) == "a folder");
+    CHECK(special_kind(folder / "none").empty());
+    CHECK_THROWS_WITH_AS(read_file("/dev/zero", 1000), "/dev/zero: larger than the allowed 1000 bytes",
+                         Error);
+    // A link whose file is missing is replaced, one to a file too.
+    fs::create_symlink("gone", folder / "dangling");
+    write_file(folder / "dangling", "x");
+    CHECK(read_file(folder / "dangling") == "x");
+}
+
 TEST_CASE("A written file has the permissions that the umask leaves") {
     const TemporaryFolder folder;
     const mode_t mask = ::umask(022);

@@ -140,6 +140,36 @@ TEST_CASE("A saved model keeps its original forwards") {
     CHECK(twice_calls == 1);
 }
 
+TEST_CASE("Methods of a model's own with the names of ours stay") {
+    const LocalKernel kernel(twice_source);
+    const auto options = options_with({{"Act", "cpu", kernel.layer("Twice")}});
+    const std::string own = "def kernels_hub_forward(self, x: int):\n    return x - 1\n";
+
+    auto model = model_with_act();
+    model.attr("act").toModule().define(own);
+    CHECK(torchscript::kernelize(model, options).layers.front().status == "replaced");
+    CHECK(result(model) == 100);
+    CHECK(model.attr("act").toModule().run_method("kernels_hub_forward", 5).toInt() == 4);
+
+    auto other = model_with_act();
+    other.attr("act").toModule().define("def kernels_original_forward(self, x: Tensor):\n    return x - 1\n");
+    const auto row = torchscript::kernelize(other, options).layers.front();
+    CHECK(row.status == "kept");
+    CHECK(contains(row.reason, "the class pkg.Act has a method `kernels_original_forward` of its own"));
+    CHECK(result(other) == 60);
+    CHECK(!torchscript::unkernelize(other));
+    const auto five = torch::full({2}, 5.0);
+    CHECK(
+        other.attr("act").toModule().run_method("kernels_original_forward", five).toTensor().equal(five - 1));
+}
+
+TEST_CASE("An original without its method is an error") {
+    auto model = model_with_act();
+    model.attr("act").toModule().define("def kernels_original_backward(kernels_self, x):\n    return x\n");
+    CHECK(contains(error_of([&] { torchscript::unkernelize(model); }),
+                   "the class pkg.Act keeps the original of a method `backward` that it does not have"));
+}
+
 TEST_CASE("What use_fallback covers") {
     const LocalKernel kernel(twice_source);
     const LocalKernel broken(
