@@ -9,11 +9,14 @@ namespace kernels::build {
 namespace {
 
 constexpr std::size_t section_header_size = 64;
-constexpr std::uint32_t type_no_bits = 8;  // SHT_NOBITS occupies no bytes of the file
+constexpr std::uint64_t flag_executable = 4;  // SHF_EXECINSTR
+constexpr std::uint32_t type_no_bits = 8;     // SHT_NOBITS occupies no bytes of the file
 
 struct SectionHeader {
     std::uint32_t name = 0;
     std::uint32_t type = 0;
+    std::uint64_t flags = 0;
+    std::uint64_t address = 0;
     std::uint64_t offset = 0;
     std::uint64_t size = 0;
     std::uint32_t link = 0;
@@ -22,7 +25,8 @@ struct SectionHeader {
 std::optional<SectionHeader> header_at(std::string_view file, std::uint64_t table, std::uint64_t index) {
     if (table > file.size() || index >= (file.size() - table) / section_header_size) return std::nullopt;
     const auto bytes = file.substr(table + index * section_header_size, section_header_size);
-    return SectionHeader{*little_endian<std::uint32_t>(bytes, 0), *little_endian<std::uint32_t>(bytes, 4),
+    return SectionHeader{*little_endian<std::uint32_t>(bytes, 0),  *little_endian<std::uint32_t>(bytes, 4),
+                         *little_endian<std::uint64_t>(bytes, 8),  *little_endian<std::uint64_t>(bytes, 16),
                          *little_endian<std::uint64_t>(bytes, 24), *little_endian<std::uint64_t>(bytes, 32),
                          *little_endian<std::uint32_t>(bytes, 40)};
 }
@@ -49,6 +53,7 @@ ElfSections elf_sections(std::string_view file, const std::string& origin) {
                     "only Linux libraries can be looked into");
     }
     ElfSections out;
+    out.machine = *little_endian<std::uint16_t>(file, 18);
     const auto table = *little_endian<std::uint64_t>(file, 40);
     const auto entry_size = *little_endian<std::uint16_t>(file, 58);
     std::uint64_t count = *little_endian<std::uint16_t>(file, 60);
@@ -75,7 +80,8 @@ ElfSections elf_sections(std::string_view file, const std::string& origin) {
         if (header->type == type_no_bits) continue;
         const auto bytes = contents(file, *header);
         if (bytes) {
-            out.sections.push_back({name_in(*names, header->name), *bytes});
+            out.sections.push_back({name_in(*names, header->name), *bytes, header->address,
+                                    (header->flags & flag_executable) != 0});
         } else {
             out.problems.emplace_back("a section lies outside of the file");
         }

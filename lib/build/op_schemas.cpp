@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdint>
 
+#include "build/code_references.hpp"
 #include "build/elf_sections.hpp"
 #include "build/mapped_file.hpp"
 
@@ -47,7 +49,9 @@ class Collector {
   public:
     explicit Collector(const std::set<std::string>& wanted) : m_wanted(wanted) {}
 
-    void section(std::string_view bytes) {
+    // `address` is that of the section.
+    void section(std::string_view bytes, std::uint64_t address) {
+        m_offset = address - reinterpret_cast<std::uintptr_t>(bytes.data());
         for (std::size_t at = bytes.find(arrow); at != std::string_view::npos;
              at = bytes.find(arrow, at + 1)) {
             const Run run = run_around(bytes, at);
@@ -58,7 +62,24 @@ class Collector {
         }
     }
 
-    std::vector<SchemaText> result() && { return std::move(m_found); }
+    // The addresses of the ends of longer strings.
+    std::set<std::uint64_t> ends() const {
+        std::set<std::uint64_t> addresses;
+        for (const auto& found : m_found)
+            if (found.text.is_end) addresses.insert(found.address);
+        return addresses;
+    }
+
+    // Without the ends that are none of `strings`.
+    std::vector<SchemaText> result(const std::set<std::uint64_t>& strings) && {
+        std::vector<SchemaText> texts;
+        std::set<std::pair<bool, std::string>> seen;
+        for (auto& [text, address] : m_found) {
+            if (text.is_end && !strings.contains(address)) continue;
+            if (seen.insert({text.is_end, text.text}).second) texts.push_back(std::move(text));
+        }
+        return texts;
+    }
 
   private:
     void take(const Run& run) {
@@ -80,12 +101,17 @@ class Collector {
     }
 
     void add(std::string_view text, bool is_end) {
-        if (m_seen.insert({is_end, std::string(text)}).second) m_found.push_back({std::string(text), is_end});
+        m_found.push_back(
+            {{std::string(text), is_end}, m_offset + reinterpret_cast<std::uintptr_t>(text.data())});
     }
 
+    struct Found {
+        SchemaText text;
+        std::uint64_t address = 0;
+    };
     const std::set<std::string>& m_wanted;
-    std::set<std::pair<bool, std::string>> m_seen;
-    std::vector<SchemaText> m_found;
+    std::vector<Found> m_found;
+    std::uint64_t m_offset = 0;
 };
 
 }  // namespace
@@ -95,13 +121,17 @@ std::vector<SchemaText> schema_texts(std::string_view library, const std::string
     Collector collector(wanted);
     if (!library.starts_with("\x7f"
                              "ELF")) {
-        collector.section(library);
-        return std::move(collector).result();
+        collector.section(library, 0);
+        return std::move(collector).result({});
     }
-    for (const auto& section : elf_sections(library, origin).sections) {
-        if (section.name.starts_with(".rodata")) collector.section(section.bytes);
+    const auto elf = elf_sections(library, origin);
+    for (const auto& section : elf.sections) {
+        if (section.name.starts_with(".rodata")) collector.section(section.bytes, section.address);
     }
-    return std::move(collector).result();
+    // Only a reference to its beginning tells a string that is kept as the end of another one from the end of
+    // a string that has nothing to do with it.
+    const auto strings = referred(elf, collector.ends());
+    return std::move(collector).result(strings);
 }
 
 std::vector<SchemaText> read_schema_texts(const std::filesystem::path& library,

@@ -33,13 +33,17 @@ class Bytes {
     std::string m_text;
 };
 
-/// A 64-bit ELF library that holds just these sections.
-inline std::string elf_library(const std::vector<std::pair<std::string, std::string>>& sections) {
+/// Where elf_library puts the first section, in the file and in memory; the others follow at multiples of 8.
+inline constexpr std::uint64_t first_section_at = 64;
+
+/// A 64-bit ELF library that holds just these sections; those named .text… are code.
+inline std::string elf_library(const std::vector<std::pair<std::string, std::string>>& sections,
+                               std::uint16_t machine = 62) {
     std::string names(1, '\0');
     std::string contents;
     std::vector<std::uint32_t> name_offsets;
     std::vector<std::uint64_t> offsets;
-    constexpr std::uint64_t header_size = 64;
+    constexpr std::uint64_t header_size = first_section_at;
     for (const auto& [name, bytes] : sections) {
         name_offsets.push_back(static_cast<std::uint32_t>(names.size()));
         names += name + '\0';
@@ -58,19 +62,20 @@ inline std::string elf_library(const std::vector<std::pair<std::string, std::str
         std::string_view("\x7f"
                          "ELF\x02\x01\x01",
                          7));
-    out.pad_to(16).add<std::uint16_t>(3).add<std::uint16_t>(62).add<std::uint32_t>(1);
+    out.pad_to(16).add<std::uint16_t>(3).add(machine).add<std::uint32_t>(1);
     out.add<std::uint64_t>(0).add<std::uint64_t>(0).add<std::uint64_t>(table_at).add<std::uint32_t>(0);
     out.add<std::uint16_t>(64).add<std::uint16_t>(0).add<std::uint16_t>(0).add<std::uint16_t>(64);
     out.add<std::uint16_t>(count).add<std::uint16_t>(static_cast<std::uint16_t>(count - 1));
     out.add_text(contents).add_text(names);
-    const auto header = [&](std::uint32_t name, std::uint32_t type, std::uint64_t offset,
-                            std::uint64_t size) {
-        out.add(name).add(type).add<std::uint64_t>(0).add<std::uint64_t>(0).add(offset).add(size);
+    const auto header = [&](std::uint32_t name, std::uint32_t type, std::uint64_t offset, std::uint64_t size,
+                            std::uint64_t flags = 0) {
+        out.add(name).add(type).add(flags).add(offset).add(offset).add(size);
         out.add<std::uint64_t>(0).add<std::uint64_t>(1).add<std::uint64_t>(0);
     };
     header(0, 0, 0, 0);
     for (std::size_t i = 0; i < sections.size(); ++i)
-        header(name_offsets[i], 1, offsets[i], sections[i].second.size());
+        header(name_offsets[i], 1, offsets[i], sections[i].second.size(),
+               sections[i].first.starts_with(".text") ? 4 : 0);
     header(names_name, 3, names_at, names.size());
     return out.text();
 }

@@ -12,7 +12,9 @@
 
 using namespace kernels;
 using namespace kernels::build;
+using kernels::testing::Bytes;
 using kernels::testing::elf_library;
+using kernels::testing::first_section_at;
 
 namespace {
 
@@ -22,6 +24,11 @@ std::string strings(const std::vector<std::string>& texts) {
     for (const auto& text : texts)
         out += text + '\0';
     return out;
+}
+
+// lea rdi, [rip + …]: an instruction at `at` that computes the address `to`.
+std::string lea(std::uint64_t at, std::uint64_t to) {
+    return Bytes().add_text("\x48\x8d\x3d").add(static_cast<std::uint32_t>(to - at - 7)).text();
 }
 
 std::vector<std::pair<std::string, bool>> found(const std::string& library,
@@ -55,25 +62,46 @@ TEST_CASE("Whatever the compiler names the section; a library of another system 
     CHECK(found("\xcf\xfa\xed\xfe" + std::string(20, '\0') + text).size() == 1);
 }
 
-TEST_CASE("A schema that is the end of another string is found when it is asked for") {
-    const auto library =
-        elf_library({{".rodata", strings({"leaky_relu(Tensor x) -> Tensor", "gelu(Tensor x) -> Tensor"})}});
-    CHECK(found(library).size() == 2);
-    CHECK(found(library, {"relu", "lu", "elu", "gelu"}) == Found{{"leaky_relu(Tensor x) -> Tensor", false},
-                                                                 {"relu(Tensor x) -> Tensor", true},
-                                                                 {"elu(Tensor x) -> Tensor", true},
-                                                                 {"lu(Tensor x) -> Tensor", true},
-                                                                 {"gelu(Tensor x) -> Tensor", false}});
+TEST_CASE("A schema that is the end of another string counts where the library refers to it") {
+    const std::string rodata = strings({"leaky_relu(Tensor x) -> Tensor", "gelu(Tensor x) -> Tensor"});
+    const std::set<std::string> wanted = {"relu", "lu", "elu", "gelu"};
+    const Found whole = {{"leaky_relu(Tensor x) -> Tensor", false}, {"gelu(Tensor x) -> Tensor", false}};
+    const Found with_end = {{"leaky_relu(Tensor x) -> Tensor", false},
+                            {"relu(Tensor x) -> Tensor", true},
+                            {"gelu(Tensor x) -> Tensor", false}};
+    const auto relu = first_section_at + rodata.find("relu");
+    const auto code_at = first_section_at + (rodata.size() + 7) / 8 * 8;
+    // Where nothing refers to it, it is the end of a string that has nothing to do with it.
+    CHECK(found(elf_library({{".rodata", rodata}}), wanted) == whole);
+    CHECK(found(elf_library({{".rodata", rodata}, {".text", lea(code_at, relu)}})) == whole);
+    CHECK(found(elf_library({{".rodata", rodata}, {".text", lea(code_at, relu)}}), wanted) == with_end);
+    CHECK(found(elf_library({{".rodata", rodata}, {".text", lea(code_at, relu + 30)}}), wanted) == whole);
+    const auto pointer = Bytes().add<std::uint64_t>(7).add(relu).text();
+    CHECK(found(elf_library({{".rodata", rodata}, {".data.rel.ro", pointer}}), wanted) == with_end);
+    CHECK(found(elf_library({{".rodata", rodata}, {".other", pointer}}), wanted) == whole);
+    // Where the references cannot be read, ends do not count.
+    CHECK(found(elf_library({{".rodata", rodata}, {".text", lea(code_at, relu)}}, 243), wanted) == whole);
+    CHECK(found("\xcf\xfa\xed\xfe" + std::string(20, '\0') + rodata, wanted) == whole);
+    // adrp x1, 0; nop; add x0, x1, #relu
+    const auto adrp = Bytes()
+                          .add<std::uint32_t>(0x90000001)
+                          .add<std::uint32_t>(0xd503201f)
+                          .add(static_cast<std::uint32_t>(0x91000020 | relu << 10))
+                          .text();
+    CHECK(found(elf_library({{".rodata", rodata}, {".text", adrp}}, 183), wanted) == with_end);
+    CHECK(found(elf_library({{".rodata", rodata}, {".text", adrp}}), wanted) == whole);
     // Not the operator of another namespace, nor an overload's name.
-    CHECK(found(elf_library(
-                    {{".rodata", strings({"aten::relu(Tensor x) -> Tensor", "f.relu(Tensor x) -> Tensor"})}}),
+    const std::string others = strings({"aten::relu(Tensor x) -> Tensor", "f.relu(Tensor x) -> Tensor"});
+    const auto others_end = first_section_at + (others.size() + 7) / 8 * 8;
+    CHECK(found(elf_library({{".rodata", others},
+                             {".text", lea(others_end, first_section_at + others.find("relu"))}}),
                 {"relu"})
               .size() == 2);
     // A constant may stand before a string without a zero between them.
     const std::string after_constant = std::string("\x80\x3f") + "Hrelu(Tensor x) -> Tensor" + '\0';
     CHECK(found(elf_library({{".rodata", after_constant}})).empty());
-    CHECK(found(elf_library({{".rodata", after_constant}}), {"relu"}) ==
-          Found{{"relu(Tensor x) -> Tensor", true}});
+    CHECK(found(elf_library({{".rodata", after_constant}, {".text", lea(96, first_section_at + 3)}}),
+                {"relu"}) == Found{{"relu(Tensor x) -> Tensor", true}});
 }
 
 TEST_CASE("Pieces of strings and texts that look alike are left out") {
