@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "arithmetic.hpp"
 #include "kernels/core/text.hpp"
 #include "tokens.hpp"
 
@@ -49,7 +50,7 @@ class Printer {
             case Kind::unary:
                 return unary(e);
             case Kind::binary:
-                return "(" + print(e.part(0)) + " " + e.text + " " + print(e.part(1)) + ")";
+                return binary(e);
             case Kind::compare:
                 return compare(e);
             case Kind::boolean:
@@ -147,6 +148,17 @@ class Printer {
         if (e.text == "+") return print(e.part(0));
         return e.text == "not" ? "(not (" + condition(e.part(0)) + "))"
                                : "(" + e.text + print(e.part(0)) + ")";
+    }
+
+    // Some divisors of whole numbers crash libtorch.
+    std::string binary(const Expression& e) const {
+        const std::string left = print(e.part(0));
+        const std::string right = print(e.part(1));
+        const bool of_text = e.part(0).kind == Kind::string || e.part(0).kind == Kind::format;
+        const bool divides = e.text == "//" || (e.text == "%" && !of_text);
+        if (divides && !is_harmless_divisor(e.part(1)))
+            return (e.text == "%" ? "hub_remainder(" : "hub_floordiv(") + left + ", " + right + ")";
+        return "(" + left + " " + e.text + " " + right + ")";
     }
 
     std::string compare(const Expression& e) const {
@@ -276,7 +288,9 @@ class Printer {
             return keyword_access(e, callee);
         }
         if (callee.is(Kind::name, "isinstance") && e.parts.size() == 3) return is_instance(e);
-        std::string text = base(callee) + "(";
+        const bool divides = callee.is(Kind::name, "divmod") && e.parts.size() == 3 &&
+                             !m_scope.locals.contains("divmod") && !is_harmless_divisor(e.part(2));
+        std::string text = (divides ? "hub_divmod" : base(callee)) + "(";
         if (is_attention_choice(e)) return text + print(e.part(1)) + ")";
         if (takes_generator(e)) return text + comprehension(e.part(1)) + ")";
         bool first = true;

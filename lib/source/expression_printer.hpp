@@ -16,7 +16,8 @@ struct Scope {
     std::string keywords;                  ///< **kwargs, which are none
     std::set<std::string> context_values;  ///< what the body keeps on ctx
     std::map<std::string, Symbol> imports = {};
-    std::map<std::string, bool> flags = {};  ///< parameters whose value is known
+    std::map<std::string, bool> flags = {};              ///< parameters whose value is known
+    std::map<std::string, const Expression*> once = {};  ///< what the variables get that are assigned to once
 
     /// The path of an expression outside the package, imports of the body included.
     std::string path(const Expression& expression) const;

@@ -9,7 +9,7 @@ namespace {
 using Kind = Statement::Kind;
 using Members = std::map<std::string, ClassMember>;
 
-constexpr int deepest = 20;
+constexpr std::size_t deepest = 20;
 constexpr int most_bases = 200;  // visits: a class that is reached on two ways counts twice
 constexpr const char* too_many_bases = "has too many base classes";
 
@@ -179,12 +179,20 @@ struct Ancestor {
     bool operator==(const Ancestor&) const = default;
 };
 
-// The order in which Python looks through a class and its bases; nothing when they have none.
+// The order in which Python looks through a class and its bases; nothing when they have none. `below` are the
+// classes on the way to it.
 std::vector<Ancestor> ancestors(const Package& package, const Ancestor& of, std::vector<std::string>& untold,
-                                int& budget, int depth) {
-    if (--budget < 0 || depth > deepest) {
+                                int& budget, std::vector<Ancestor>& below) {
+    const auto tell = [&](const std::string& what) {
+        if (std::find(untold.begin(), untold.end(), what) == untold.end()) untold.push_back(what);
+    };
+    if (std::find(below.begin(), below.end(), of) != below.end()) {
+        tell("has the base class " + of.statement->text + ", which is among its own base classes");
+        return {of};
+    }
+    if (--budget < 0 || below.size() > deepest) {
         budget = 0;
-        if (untold.empty() || untold.back() != too_many_bases) untold.emplace_back(too_many_bases);
+        tell(too_many_bases);
         return {of};
     }
     std::vector<std::vector<Ancestor>> lists;
@@ -203,15 +211,16 @@ std::vector<Ancestor> ancestors(const Package& package, const Ancestor& of, std:
                 bases.push_back({});
             } else if (path != "object") {
                 const std::string what = name.empty() ? "of line " + std::to_string(base->line) : name;
-                untold.push_back("has the base class " + what +
-                                 (found.kind == Symbol::Kind::undecided
-                                      ? ", which cannot be told: " + found.path
-                                      : ", whose members cannot be told"));
+                tell("has the base class " + what +
+                     (found.kind == Symbol::Kind::undecided ? ", which cannot be told: " + found.path
+                                                            : ", whose members cannot be told"));
             }
         }
     }
+    below.push_back(of);
     for (const auto& base : bases)
-        lists.push_back(ancestors(package, base, untold, budget, depth + 1));
+        lists.push_back(ancestors(package, base, untold, budget, below));
+    below.pop_back();
     lists.push_back(bases);
     std::vector<Ancestor> order{of};
     for (;;) {
@@ -224,7 +233,7 @@ std::vector<Ancestor> ancestors(const Package& package, const Ancestor& of, std:
             });
         });
         if (next == lists.end()) {
-            untold.emplace_back("has base classes in no order that Python takes");
+            tell("has base classes in no order that Python takes");
             return order;
         }
         const Ancestor chosen = next->front();
@@ -304,7 +313,8 @@ FinishedClass finish_class(const Package& package, const Module& from, const Sym
     FinishedClass finished;
     const Ancestor own{definition.module, definition.statement};
     int budget = most_bases;
-    const auto order = ancestors(package, own, finished.untold, budget, 0);
+    std::vector<Ancestor> below;
+    const auto order = ancestors(package, own, finished.untold, budget, below);
     finished.is_module = std::find(order.begin(), order.end(), Ancestor{}) != order.end();
     std::vector<const Module*> modules;
     for (const auto& ancestor : order) {

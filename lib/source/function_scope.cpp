@@ -31,6 +31,29 @@ void collect_context_values(const Expression& target, const std::string& context
     }
 }
 
+// Of the variables that get a value in one place only, that value.
+std::map<std::string, const Expression*> assigned_once(const Statement& definition,
+                                                       const std::set<std::string>& bound_otherwise) {
+    std::map<std::string, const Expression*> values;
+    std::set<std::string> several;
+    for_each_target(definition.body, [&](const Expression& target) {
+        std::set<std::string> names;
+        collect_targets(target, names);
+        for (const auto& name : names)
+            if (!values.emplace(name, nullptr).second) several.insert(name);
+    });
+    for_each_statement(definition.body, [&](const Statement& statement) {
+        const bool plain = statement.kind == Kind::assign && statement.values.size() == 2;
+        const bool annotated = statement.kind == Kind::annotate && statement.values.size() == 3;
+        if ((plain || annotated) && statement.value(0).kind == Expr::name)
+            values[statement.value(0).text] = statement.values.back().get();
+    });
+    std::erase_if(values, [&](const auto& one) {
+        return one.second == nullptr || several.contains(one.first) || bound_otherwise.contains(one.first);
+    });
+    return values;
+}
+
 }  // namespace
 
 Scope scope_of(const FunctionSource& function) {
@@ -56,6 +79,7 @@ Scope scope_of(const FunctionSource& function) {
             scope.locals.insert(parameter.name);
         }
     }
+    scope.once = assigned_once(definition, scope.locals);
     for_each_target(definition.body, [&](const Expression& target) {
         collect_targets(target, scope.locals);
         if (!scope.context.empty()) collect_context_values(target, scope.context, scope.context_values);

@@ -3,34 +3,20 @@
 #include <algorithm>
 #include <utility>
 
+#include "arithmetic.hpp"
 #include "decorators.hpp"
 #include "expression_printer.hpp"
 #include "function_scope.hpp"
 #include "kernels/core/text.hpp"
+#include "line_writer.hpp"
 #include "tokens.hpp"
+#include "tuple_sizes.hpp"
 
 namespace kernels::source {
 namespace {
 
 using Kind = Statement::Kind;
 using Expr = Expression::Kind;
-
-// Writes statements, each on the line on which it stands in the file.
-class Writer {
-  public:
-    explicit Writer(int line) : m_line(line) {}
-    void put(int line, int indent, const std::string& text) {
-        for (; m_line < line; ++m_line)
-            m_text += '\n';
-        m_text += std::string(static_cast<std::size_t>(indent) * 2, ' ') + text + '\n';
-        ++m_line;
-    }
-    std::string take() { return std::move(m_text); }
-
-  private:
-    std::string m_text;
-    int m_line;
-};
 
 class Lowering {
   public:
@@ -39,6 +25,7 @@ class Lowering {
 
     LoweredFunction run(const std::string& name, const std::vector<ParameterPlan>& parameters) {
         require_harmless_decorators(m_function, m_scope);
+        require_small_tuples(m_function);
         const int line = m_function.line();
         std::string head = "def " + name + "(";
         bool first = true;
@@ -81,7 +68,18 @@ class Lowering {
 
   private:
     void put(int line, const std::string& text) { m_out.put(line, m_indent, text); }
-    std::string print(const Expression& expression) const { return source::print(expression, m_scope); }
+    std::string print(const Expression& expression) const {
+        require_equal_arithmetic(expression, m_scope);
+        return source::print(expression, m_scope);
+    }
+    std::string print_condition(const Expression& expression) const {
+        require_equal_arithmetic(expression, m_scope);
+        return source::print_condition(expression, m_scope);
+    }
+    // What people read; that nothing is computed with its text.
+    std::string print_message(const Expression& expression) const {
+        return source::print(expression, m_scope);
+    }
     [[noreturn]] void refuse_at(int line, const std::string& why) const {
         refuse(m_function.file(), line, why);
     }
@@ -141,10 +139,10 @@ class Lowering {
                 return leave(s);
             case Kind::raise:
                 if (s.values.empty()) refuse_at(s.line, "raise without an exception");
-                return write(s.line, "raise " + print(s.value(0)));
+                return write(s.line, "raise " + print_message(s.value(0)));
             case Kind::assert_:
-                return write(s.line, "assert " + print_condition(s.value(0), m_scope) +
-                                         (s.values.size() > 1 ? ", " + print(s.value(1)) : ""));
+                return write(s.line, "assert " + print_condition(s.value(0)) +
+                                         (s.values.size() > 1 ? ", " + print_message(s.value(1)) : ""));
             case Kind::expression:
                 return expression(s);
             case Kind::assign:
@@ -157,7 +155,7 @@ class Lowering {
                 return conditional(s);
             case Kind::while_:
                 if (!s.otherwise.empty()) refuse_at(s.line, "while … else");
-                write(s.line, "while " + print_condition(s.value(0), m_scope) + ":");
+                write(s.line, "while " + print_condition(s.value(0)) + ":");
                 return block(s.body, s.line);
             case Kind::for_:
                 if (!s.otherwise.empty()) refuse_at(s.line, "for … else");
@@ -204,6 +202,8 @@ class Lowering {
         const Expression& target = s.value(0);
         if (target.kind == Expr::attribute) refuse_attribute(target);
         if (s.text == "//=" || s.text == "@=") refuse_at(s.line, "TorchScript has not: " + s.text);
+        if (s.text == "%=" && !is_harmless_divisor(s.value(1)))
+            refuse_at(s.line, "TorchScript has not: %= with a divisor that is no number");
         write(s.line, print(target) + " " + s.text + " " + print(s.value(1)));
     }
 
@@ -319,7 +319,7 @@ class Lowering {
                 statement(*one);
             return;
         }
-        write(s.line, "if " + print_condition(s.value(0), m_scope) + ":");
+        write(s.line, "if " + print_condition(s.value(0)) + ":");
         block(s.body, s.line);
         if (s.otherwise.empty()) return;
         put(s.otherwise.front()->line, "else:");
@@ -373,7 +373,7 @@ class Lowering {
     const FunctionSource& m_function;
     Scope m_scope;
     Declared m_declared;  // those whose assignment is still to come
-    Writer m_out;
+    LineWriter m_out;
     std::vector<std::string> m_grad_before;  // of the blocks without gradients around, outermost first
     int m_indent = 0;
     int m_temporaries = 0;
@@ -389,6 +389,7 @@ LoweredFunction lower(const FunctionSource& function, const std::string& name,
 
 LoweredFunction lower_constant(const FunctionSource& from, const Expression& value, const std::string& name) {
     const Scope scope{from, {}, {}, {}, {}};
+    require_equal_arithmetic(value, scope);
     return {"def " + name + "():\n  return " + print(value, scope) + "\n", {}};
 }
 

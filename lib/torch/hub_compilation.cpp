@@ -11,6 +11,7 @@
 #include "kernels/core/text.hpp"
 #include "module_values.hpp"
 #include "source/function_scope.hpp"
+#include "source/tuple_sizes.hpp"
 #include "torch_names.hpp"
 #include "variable_types.hpp"
 
@@ -23,9 +24,24 @@ using source::Symbol;
 
 constexpr std::string_view type_prefix = "hub_type_";
 
+// The parts of a type; tuples share what they hold, so each is looked at once.
+std::size_t parts_of(const c10::TypePtr& type, std::map<const c10::Type*, std::size_t>& known) {
+    if (type->kind() == c10::TypeKind::ClassType) return 1;
+    if (const auto one = known.find(type.get()); one != known.end()) return one->second;
+    std::size_t sum = 1;
+    for (const auto& part : type->containedTypes())
+        sum = std::min(sum + parts_of(part, known), source::most_parts + 1);
+    return known[type.get()] = sum;
+}
+
 }  // namespace
 
 std::string HubCompilation::spell(const c10::TypePtr& type) {
+    std::map<const c10::Type*, std::size_t> known;
+    if (parts_of(type, known) > source::most_parts) {
+        throw Error(ErrorCode::kernelize, "a function of the kernel takes a tuple of tuples with more than " +
+                                              std::to_string(source::most_parts) + " parts");
+    }
     std::size_t index = 0;
     while (index < m_types.size() && *m_types[index] != *type)
         ++index;

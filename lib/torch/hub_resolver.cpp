@@ -96,6 +96,28 @@ struct Joiner final : SugaredValue {
     }
 };
 
+// hub_floordiv, hub_remainder, hub_divmod: of whole numbers by functions that no divisor crashes.
+struct Divider final : SugaredValue {
+    Divider(std::string of, HubCompilation& in) : name(std::move(of)), compilation(in) {}
+    std::string kind() const override { return name; }
+    std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
+                                       at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue>,
+                                       size_t n_binders) override {
+        auto& graph = *method.graph();
+        const bool whole = std::all_of(args.begin(), args.end(), [&](const NamedValue& argument) {
+            return argument.value(graph)->type()->kind() == c10::TypeKind::IntType;
+        });
+        if (whole)
+            return FunctionValue(compilation.functional(name)).call(where, method, args, {}, n_binders);
+        if (args.at(0).value(graph)->type()->kind() == c10::TypeKind::StringType)
+            refuse(where, "% of a text that is not written out");
+        const auto op = c10::Symbol::fromQualString("aten::" + name.substr(std::string_view("hub_").size()));
+        return std::make_shared<SimpleValue>(graph.insert(op, args, {}, where));
+    }
+    std::string name;
+    HubCompilation& compilation;
+};
+
 struct HubResolver final : Resolver {
     HubResolver(std::shared_ptr<HubCompilation> in, source::FunctionSource of,
                 std::map<std::string, Symbol> local)
@@ -109,6 +131,8 @@ struct HubResolver final : Resolver {
         if (name == "hub_module") return std::make_shared<ModuleMaker>(*compilation);
         if (name == "hub_truth") return std::make_shared<Truth>();
         if (name == "hub_join") return std::make_shared<Joiner>();
+        if (name == "hub_floordiv" || name == "hub_remainder" || name == "hub_divmod")
+            return std::make_shared<Divider>(name, *compilation);
         if (name == "hub_torch") return std::make_shared<BuiltinModule>("aten");
         const auto local = imports.find(name);
         const Symbol symbol =

@@ -76,7 +76,15 @@ struct OpNamespace final : SugaredValue {
         if (!getAllOperatorsFor(symbol).empty()) return std::make_shared<OpValue>(symbol);
         std::vector<std::string> known;
         for (const auto& op : c10::Dispatcher::singleton().getAllOpNames()) {
-            if (op.name.rfind(name + "::", 0) == 0) known.push_back(op.name.substr(name.size() + 2));
+            if (op.name.rfind(name + "::", 0) != 0) continue;
+            const std::string one = op.name.substr(name.size() + 2);
+            // An implementation alone, for an operator that nobody has declared, is none that can be called.
+            const bool declared = c10::Dispatcher::singleton().findSchema(op).has_value();
+            if (declared) known.push_back(one);
+            if (!declared && one == field) {
+                refuse(where, "the kernel's library has no op " + backquoted(field) +
+                                  ": it implements one of this name and declares no schema of it");
+            }
         }
         const std::string hint = did_you_mean(field, known);
         refuse(where,
@@ -295,6 +303,23 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12):
 
 def embedding(input: Tensor, weight: Tensor):
     return torch.embedding(weight, input)
+
+def hub_floordiv(a: int, b: int) -> int:
+    if b == -1:
+        return -a
+    return a // b
+
+def hub_remainder(a: int, b: int) -> int:
+    assert b != 0, "modulo by zero"
+    if b == -1:
+        return 0
+    return a % b
+
+def hub_divmod(a: int, b: int) -> Tuple[int, int]:
+    assert b != 0, "division by zero"
+    if b == -1:
+        return -a, 0
+    return divmod(a, b)
 )";
 }
 

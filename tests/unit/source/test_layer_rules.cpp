@@ -43,6 +43,17 @@ TEST_CASE("Each broken rule for hub layers is named") {
     CHECK(rule("class B(nn.Module): pass\nclass L(B):\n" + forward).empty());
 }
 
+TEST_CASE("Base classes in a circle are told once") {
+    const auto layer = layer_of(
+        "class A(B, Gone): pass\nclass B(A, Gone): pass\nclass L(A, B, nn.Module):\n"
+        "    def forward(self, x):\n        return x\n");
+    CHECK(std::count(layer.violations.begin(), layer.violations.end(),
+                     "has the base class A, which is among its own base classes") == 1);
+    const std::set<std::string> different(layer.violations.begin(), layer.violations.end());
+    CHECK(different.size() == layer.violations.size());
+    CHECK(layer.violations.size() <= 4);
+}
+
 TEST_CASE("A layer is judged as Python finishes its class") {
     const std::string forward = "    def forward(self, x):\n        return x\n";
     const std::string start = "class L(nn.Module):\n";

@@ -33,6 +33,9 @@ inline void with_ops() {
                   [](const at::Tensor& x, double factor, const std::optional<at::Tensor>& bias) {
                       return bias ? x * factor + *bias : x * factor;
                   });
+        // An implementation without a schema.
+        made->impl("implemented", torch::dispatch(c10::DispatchKey::CPU,
+                                                  [](const at::Tensor& input) { return at::relu(input); }));
         runtime::load_library("", op_namespace);
         return made;
     }();

@@ -1,4 +1,6 @@
 // Sources in the ways in which kernels are published, compiled and run beside what they mean.
+#include <limits>
+
 #include "package_layer.hpp"
 
 using namespace kernels;
@@ -24,6 +26,17 @@ TEST_CASE("Ops in every spelling, with what Python converts") {
               .equal(x * 2));
 }
 
+TEST_CASE("An op that is not there") {
+    const auto said = [](const std::string& op) {
+        return refused({{"layers.py", head + "    return ops." + op + "(x)\n"}});
+    };
+    CHECK(said("scael").find("no op `scael`: did you mean `scale`?") != std::string::npos);
+    CHECK(said("implemented")
+              .find("no op `implemented`: it implements one of this name and declares no "
+                    "schema of it") != std::string::npos);
+    CHECK(said("implementde").find("did you mean") == std::string::npos);
+}
+
 TEST_CASE("Tuple and list results") {
     CHECK(body("    a, b = ops.both(x)\n    return a - b\n", x).equal(1 - x));
     CHECK(body("    a, b = ops.all(x)\n    return a - b\n", x).equal(1 - x));
@@ -38,6 +51,49 @@ TEST_CASE("Attributes of self, its children, and constants that stand in for wha
     CHECK(body("    return x * getattr(self, 'nothing', 2) if hasattr(self, 'weight') else x.nothing\n", x)
               .equal(x * 2));
     CHECK(body("    if hasattr(self, 'nothing'):\n      return self.nothing(x)\n    return x\n", x).equal(x));
+}
+
+TEST_CASE("Division of whole numbers is Python's, and no divisor crashes") {
+    const auto value = [](const std::string& expression, std::int64_t a, std::int64_t b) {
+        const std::string layer = imports + "class L(nn.Module):\n  def forward(self, a: int, b: int):\n";
+        return run({{"layers.py", layer + "    return " + expression + "\n"}}, {a, b});
+    };
+    for (const std::int64_t a : {7, -7, 6, 0}) {
+        for (const std::int64_t b : {2, -2, 1, -1, 7}) {
+            const std::int64_t floor = (a - ((a % b + b) % b)) / b;
+            CHECK(value("a // b", a, b).toInt() == floor);
+            CHECK(value("a % b", a, b).toInt() == a - floor * b);
+            const auto both = value("divmod(a, b)", a, b).toTuple();
+            CHECK(both->elements()[0].toInt() == floor);
+            CHECK(both->elements()[1].toInt() == a - floor * b);
+        }
+    }
+    constexpr auto least = std::numeric_limits<std::int64_t>::min();
+    CHECK(value("a % b", least, -1).toInt() == 0);
+    CHECK(value("a // b", least, 2).toInt() == least / 2);
+    value("a // b", least, -1);
+    value("divmod(a, b)", least, -1);
+    for (const char* expression : {"a // b", "a % b", "divmod(a, b)"})
+        CHECK_THROWS(value(expression, 1, 0));
+    CHECK(body("    n = 3\n    for i in range(2):\n      n = n - 2\n    m = -9223372036854775807\n"
+               "    if n < 0:\n      m = m - 1\n    return x + (m // n) * 0\n",
+               x)
+              .equal(x));
+    CHECK(body("    return (x * 4) // self.child.weight\n", x)
+              .equal((x * 4).floor_divide(torch::full({4}, 10.0))));
+    CHECK(body("    return x % self.eps + 7.5 % self.eps\n", x).equal(x.remainder(0.5)));
+    CHECK(refused({{"layers.py", head + "    return x + ((-9223372036854775807 - 1) // -1)\n"}})
+              .find("layers.py:7: in `L.forward`: the value of // is beyond the 64 bits") !=
+          std::string::npos);
+}
+
+TEST_CASE("Tuples of tuples that helpers build") {
+    std::string text = imports + "def twice(t):\n  return (t, t)\n" +
+                       "class L(nn.Module):\n  def forward(self, x):\n    t0 = twice(x)\n";
+    for (int i = 1; i < 30; ++i)
+        text += "    t" + std::to_string(i) + " = twice(t" + std::to_string(i - 1) + ")\n";
+    CHECK(refused({{"layers.py", text + "    return x\n"}})
+              .find("takes a tuple of tuples with more than 1000 parts") != std::string::npos);
 }
 
 TEST_CASE("Autograd functions are their forward") {
