@@ -99,8 +99,11 @@ void print(const torchscript::Verification& verification) {
                         join(verdict.notes, "; ").c_str());
             return;
         }
-        std::printf("%-*s  largest difference %.3g, equal on %d inputs\n", static_cast<int>(width),
-                    name.c_str(), verdict.largest, verdict.cases);
+        std::string not_varied;
+        for (const auto& note : verdict.notes)
+            if (note.starts_with("not varied: ")) not_varied += "; " + note;
+        std::printf("%-*s  largest difference %.3g, equal on %d inputs%s\n", static_cast<int>(width),
+                    name.c_str(), verdict.largest, verdict.cases, not_varied.c_str());
     };
     for (const auto& verdict : verification.layers)
         row(verdict.module, verdict);

@@ -7,6 +7,7 @@
 #include <torch/csrc/jit/passes/inliner.h>
 
 #include <algorithm>
+#include <set>
 #include <sstream>
 
 #include "kernels/core/error.hpp"
@@ -141,6 +142,31 @@ std::shared_ptr<const MatchedLayer> matched_layer(const Module& reference, const
     return layer;
 }
 
+bool collect_called(const Function& function, std::set<const Function*>& called);
+
+bool collect_called(const Block* block, std::set<const Function*>& called) {
+    bool all_known = true;
+    for (const Node* node : block->nodes()) {
+        for (const Block* inner : node->blocks())
+            all_known = collect_called(inner, called) && all_known;
+        if (node->kind() == prim::CallFunction) {
+            const auto type = node->input(0)->type()->cast<FunctionType>();
+            all_known = type && collect_called(*type->function(), called) && all_known;
+        } else if (node->kind() == prim::CallMethod) {
+            const auto type = node->input(0)->type()->cast<ClassType>();
+            const auto* method = type ? type->findMethod(node->s(attr::name)) : nullptr;
+            all_known = method != nullptr && collect_called(*method, called) && all_known;
+        }
+    }
+    return all_known;
+}
+
+// The function and all that it calls; false when it calls methods of an interface, which may be any.
+bool collect_called(const Function& function, std::set<const Function*>& called) {
+    if (!called.insert(&function).second || !function.isGraphFunction()) return true;
+    return collect_called(toGraphFunction(function).graph()->block(), called);
+}
+
 void number_in(Block* block, std::vector<Value*>& values) {
     for (Node* node : block->nodes()) {
         for (Value* output : node->outputs())
@@ -185,11 +211,17 @@ class PatternSearch::Numbers {
 };
 
 PatternSearch::PatternSearch(const Module& model) : m_model(model) {
+    std::set<const Function*> called;
+    bool all_known = true;
+    for (const auto& method : model.get_methods())
+        if (!is_original(method.name())) all_known = collect_called(method.function(), called) && all_known;
     for (const auto& named : model.named_modules()) {
         const auto type = named.value.type();
         for (Function* function : type->methods()) {
             if (!function->isGraphFunction() || is_original(*function)) continue;
             if (has_original(named.value, function->name())) continue;
+            // What nothing calls could not be compared with the original; inlining leaves such methods.
+            if (all_known && !called.contains(function)) continue;
             auto* graph = toGraphFunction(*function).graph().get();
             if (m_numbers.contains(graph)) continue;
             m_places.push_back({named.name, named.value, function->name(), graph});
@@ -239,6 +271,7 @@ std::vector<std::shared_ptr<const PatternMatch>> PatternSearch::replace(const Mo
                 report->module = place.path;
                 report->method = place.method;
                 report->layer = layer;
+                report->rank = match.rank;
                 report->attributes = sources_of(match, *place.graph);
                 for (const Value* result : match.results)
                     report->results.push_back(numbers.of(result).value());

@@ -35,13 +35,14 @@ struct PatternMatch {
     std::vector<std::optional<std::size_t>> arguments;  ///< of the reference; none where it does not use it
     std::vector<std::size_t> results;
     std::map<std::string, AttributeSource> attributes;  ///< of the reference
+    std::optional<int64_t> rank;  ///< of the tensors, the only one for which the forms are the same
     std::shared_ptr<const MatchedLayer> layer;
 };
 
 /// The values of a graph, inputs first, in an order that copies of the graph share.
 std::vector<torch::jit::Value*> values_in(torch::jit::Graph& graph);
 
-/// Looks for layers in all methods of a model but those that kernels have the place of already.
+/// Looks for layers in all methods that the model comes to but those that kernels have the place of already.
 class PatternSearch {
   public:
     explicit PatternSearch(const torch::jit::Module& model);

@@ -192,13 +192,15 @@ std::vector<Form> suggested_forms(const Module& model, const std::string& method
             add({{8, width}, dtype, 0});
         }
     }
+    // Only what is looked up in is given whole numbers before others: most code that takes them, such as an
+    // activation's, is meant for floating ones.
     std::vector<Form> all;
-    for (const auto bound : bounds(model, method)) {
-        if (bound > 2 || forms.empty()) all.push_back({{2, 16}, at::kLong, bound});
-    }
+    for (const auto bound : bounds(model, method))
+        if (bound > 2) all.push_back({{2, 16}, at::kLong, bound});
     all.insert(all.end(), forms.begin(), forms.end());
     for (auto& sizes : std::vector<std::vector<int64_t>>{{2, 16, 64}, {8, 64}, {2, 3, 32, 32}, {2, 16}, {16}})
         all.push_back({sizes, dtype, 0});
+    all.push_back({{2, 16}, at::kLong, 2});
     return all;
 }
 

@@ -122,6 +122,35 @@ void add_dtypes(const Values& arguments, std::vector<InputCase>& cases, bool val
     }
 }
 
+// The same with one dimension more or fewer in front: a kernel that counts dimensions from the other end than
+// the original shows.
+void add_ranks(const Values& arguments, std::vector<InputCase>& cases) {
+    const auto tensors = tensors_in(arguments);
+    const auto add = [&](int64_t more, const Change& change) {
+        InputCase one;
+        const int64_t rank = tensors.front().dim();
+        one.name = "inputs of " + std::to_string(rank + more) + " dimensions in the place of " +
+                   std::to_string(rank);
+        one.arguments = with_tensors(arguments, change);
+        one.more_dims = more;
+        one.may_be_refused = true;
+        cases.push_back(std::move(one));
+    };
+    const bool can_be_fewer = std::all_of(tensors.begin(), tensors.end(), [](const at::Tensor& tensor) {
+        return tensor.dim() > 1 && tensor.size(0) > 0;
+    });
+    if (can_be_fewer) add(-1, [](const at::Tensor& tensor) { return tensor[0].clone(); });
+    add(1, [](const at::Tensor& tensor) { return at::stack({tensor, tensor}); });
+}
+
+bool follows(at::IntArrayRef now, at::IntArrayRef before, const std::set<int64_t>& numbers,
+             const InputCase& one) {
+    if (one.more_dims < 0) return before.size() > 0 && now == before.slice(1);
+    if (one.more_dims > 0) return now.size() == before.size() + 1 && now.slice(1) == before;
+    if (one.resize) return now.size() == before.size() && follows_resize(now, before, *one.resize, numbers);
+    return now == before;
+}
+
 }  // namespace
 
 at::Tensor resampled(const at::Tensor& tensor, at::IntArrayRef sizes) {
@@ -160,6 +189,7 @@ std::vector<InputCase> model_cases(const Values& arguments, const Accepts& accep
     std::vector<InputCase> cases;
     if (tensors_in(arguments).empty()) return cases;
     add_sizes(arguments, accepts, small ? Amount::some_sizes : Amount::one_size, cases);
+    add_ranks(arguments, cases);
     if (!small) return cases;
     const auto layouts = static_cast<std::ptrdiff_t>(cases.size());
     add_layouts(arguments, cases);
@@ -169,17 +199,15 @@ std::vector<InputCase> model_cases(const Values& arguments, const Accepts& accep
 }
 
 bool follows(const c10::IValue& result, const KnownCall& call, const InputCase& one) {
+    if (one.other_arguments) return true;
     const auto tensors = tensors_in({result});
     const auto known = tensors_in({call.result});
     if (tensors.size() != known.size()) return false;
     for (std::size_t i = 0; i < tensors.size(); ++i) {
         auto dtype = known[i].scalar_type();
         if (one.dtype && call.dtype == dtype) dtype = *one.dtype;
-        if (tensors[i].scalar_type() != dtype || tensors[i].dim() != known[i].dim()) return false;
-        const bool fits =
-            one.resize ? follows_resize(tensors[i].sizes(), known[i].sizes(), *one.resize, call.numbers)
-                       : tensors[i].sizes() == known[i].sizes();
-        if (!fits) return false;
+        if (tensors[i].scalar_type() != dtype) return false;
+        if (!follows(tensors[i].sizes(), known[i].sizes(), call.numbers, one)) return false;
     }
     return true;
 }

@@ -31,9 +31,11 @@ struct InputCase {
     std::vector<c10::IValue> arguments;
     std::optional<at::ScalarType> dtype;  ///< where the model is to compute in another one
     std::optional<Resize> resize;
-    bool usual_layout = true;     ///< then results must have equal strides as well
-    bool may_be_refused = false;  ///< an error of the kernel is no difference: the model does not use this
-    bool finite_result = true;    ///< only meaningful where the original's result is finite
+    int64_t more_dims = 0;         ///< that the tensors have than the known ones
+    bool other_arguments = false;  ///< one that is no tensor differs; the result may be of any form
+    bool usual_layout = true;      ///< then results must have equal strides as well
+    bool may_be_refused = false;   ///< an error of the kernel is no difference: the model does not use this
+    bool finite_result = true;     ///< only meaningful where the original's result is finite
 };
 
 /// Values of the same kind and range: floats resampled and scattered a little, whole numbers resampled, so
@@ -47,10 +49,11 @@ std::optional<at::ScalarType> floating_dtype(const std::vector<c10::IValue>& arg
 using Accepts = std::function<bool(const InputCase&)>;
 
 /// What a layer must compute as its original does, made from arguments that it was called with.
+/// Arguments that are no tensors are varied by add_other_arguments.
 std::vector<InputCase> layer_cases(const std::vector<c10::IValue>& arguments, const Accepts& accepts);
 
-/// The same for whole models: sizes and, where the model is `small`, more of them, layouts and other dtypes;
-/// values stay of the kind given.
+/// The same for whole models: sizes, numbers of dimensions and, where the model is `small`, more sizes,
+/// layouts and other dtypes; values stay of the kind given.
 std::vector<InputCase> model_cases(const std::vector<c10::IValue>& arguments, const Accepts& accepts,
                                    bool small);
 

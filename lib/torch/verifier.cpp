@@ -8,7 +8,9 @@
 #include "in_double.hpp"
 #include "input_sizes.hpp"
 #include "kernels/core/error.hpp"
+#include "kernels/core/text.hpp"
 #include "layer_kind.hpp"
+#include "other_arguments.hpp"
 #include "tensors_in.hpp"
 
 namespace kernels::torchscript {
@@ -128,8 +130,14 @@ void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments
     };
     const CheckOptions options{m_options.tolerance, whole_model, m_options.seed, &known, !whole_model};
     const Accepts accepted = [&](const InputCase& one) { return accepts(pair_for(one), one, options); };
-    const auto all =
-        whole_model ? model_cases(arguments, accepted, copies) : layer_cases(arguments, accepted);
+    auto all = whole_model ? model_cases(arguments, accepted, copies) : layer_cases(arguments, accepted);
+    auto not_varied = add_other_arguments(
+        arguments, pair.original.get_method(pair.method).function().getSchema(), accepted, all);
+    if (!whole_model) {
+        const auto own = own_numbers(pair.original);
+        not_varied.insert(not_varied.end(), own.begin(), own.end());
+    }
+    if (!not_varied.empty()) verdict.notes.push_back("not varied: " + join(not_varied, ", "));
     // Code that rounds to a narrow dtype by name is not exact in a wider one: nothing to compare with.
     const bool narrow = known.dtype && (known.dtype == at::kHalf || known.dtype == at::kBFloat16) &&
                         converts_to(pair.original, *known.dtype);

@@ -13,6 +13,7 @@
 #include "matched_pair.hpp"
 #include "module_at.hpp"
 #include "original_forwards.hpp"
+#include "other_arguments.hpp"
 #include "tensors_in.hpp"
 #include "verifier.hpp"
 
@@ -49,6 +50,7 @@ std::optional<Values> inputs_for(const Module& layer, std::uint64_t seed) {
 // What was replaced, a module of the model or what was matched by pattern, and how to run it by itself.
 struct Replaced {
     std::size_t verdict = 0;
+    bool match = false;
     std::function<Pair()> pair;
 };
 
@@ -68,9 +70,7 @@ class Run {
             return std::move(m_found);
         }
         find_methods();
-        observe("forward", m_options.inputs);
-        for (const auto& [method, inputs] : m_methods)
-            observe(method, inputs);
+        observe_all();
         run_what_was_not_reached();
         whole_model();
         return std::move(m_found);
@@ -79,7 +79,17 @@ class Run {
   private:
     void find_replaced();
     void find_methods();
-    void observe(const std::string& method, const Values& inputs);
+    void observe_all();
+    void observe_other_inputs();
+    std::string observe(const std::string& method, const Values& inputs, const std::string& name);
+    bool is_reached(const Replaced& replaced) const {
+        const auto& verdict = m_found.layers[replaced.verdict];
+        return verdict.cases > 0 || !verdict.problem.empty();
+    }
+    bool all_reached() const {
+        return std::all_of(m_replaced.begin(), m_replaced.end(),
+                           [this](const auto& one) { return is_reached(one); });
+    }
     void run_what_was_not_reached();
     void whole_model();
     void check_match(int64_t number, Values values, const std::string& name);
@@ -95,13 +105,14 @@ class Run {
     std::multimap<const c10::ivalue::Object*, std::size_t> m_modules;  // places in m_replaced
     std::map<int64_t, std::size_t> m_matches;                          // the same
     std::map<std::string, Values> m_methods;                           // what they are run on
+    bool m_others = false;  // inputs other than the model's own: for what those do not reach
 };
 
 void Run::find_replaced() {
     std::set<c10::ClassTypePtr> classes;
     for (const auto& row : m_report.layers) {
         if (row.status != "replaced") continue;
-        Replaced replaced{m_found.layers.size(), {}};
+        Replaced replaced{m_found.layers.size(), false, {}};
         Verdict verdict;
         verdict.module = row.module;
         verdict.layer = row.layer;
@@ -111,6 +122,11 @@ void Run::find_replaced() {
         const auto after = module_at(m_kernelized, row.module);
         if (match != m_report.matches.end()) {
             replaced.pair = [this, one = *match] { return pair_of(*one, m_original); };
+            replaced.match = true;
+            if ((*match)->rank) {
+                verdict.notes.push_back("found for tensors of " + std::to_string(*(*match)->rank) +
+                                        " dimensions only");
+            }
             m_matches.emplace(match - m_report.matches.begin(), m_replaced.size());
         } else if (before && after && row.reason != by_pattern) {
             replaced.pair = [before = *before, after = *after] { return pair_of(before, after); };
@@ -147,7 +163,7 @@ void Run::find_methods() {
 
 void Run::check(const Replaced& replaced, const Values& arguments, const std::string& name) {
     auto& verdict = m_found.layers[replaced.verdict];
-    if (!verdict.problem.empty()) return;
+    if (!verdict.problem.empty() || (m_others && is_reached(replaced))) return;
     Pair pair = replaced.pair();
     m_verifier.layer(verdict, pair, arguments, name);
 }
@@ -156,6 +172,7 @@ void Run::check(const Replaced& replaced, const Values& arguments, const std::st
 void Run::check_match(int64_t number, Values values, const std::string& name) {
     const auto& match = *m_report.matches[static_cast<std::size_t>(number)];
     const auto& replaced = m_replaced[m_matches.at(number)];
+    if (m_others && is_reached(replaced)) return;
     const auto first_result = values.begin() + static_cast<std::ptrdiff_t>(match.arguments.size());
     const Values results(first_result, values.end());
     values.erase(first_result, values.end());
@@ -166,13 +183,13 @@ void Run::check_match(int64_t number, Values values, const std::string& name) {
     check(replaced, values, name);
 }
 
-// Runs the original, and each replaced layer where the original comes to it.
-void Run::observe(const std::string& method, const Values& inputs) {
+// Runs the original, and each replaced layer where the original comes to it. Why the original failed, if it
+// did.
+std::string Run::observe(const std::string& method, const Values& inputs, const std::string& name) {
     std::exception_ptr failure;
     const CallObservation observation([&](const c10::IValue& who, const Values& given) {
         try {
             const auto arguments = with_tensors(given, exact_copy);
-            const std::string name = "what the model gives it";
             if (who.isInt()) return check_match(who.toInt(), arguments, name);
             const auto [begin, end] = m_modules.equal_range(who.toObject().get());
             for (auto found = begin; found != end; ++found)
@@ -183,22 +200,63 @@ void Run::observe(const std::string& method, const Values& inputs) {
     });
     at::manual_seed(m_options.seed);
     const KeptState state(m_original);
+    std::string cause;
     try {
         m_original.get_method(method)(with_tensors(inputs, exact_copy));
     } catch (const std::exception& error) {
-        throw Error(ErrorCode::failed, "the model failed on this input: " + cause_of(error));
+        cause = cause_of(error);
     }
     if (failure) std::rethrow_exception(failure);
+    return cause;
 }
 
-// What these inputs do not reach, others may: it must not pass unseen.
+void Run::observe_all() {
+    const std::string name = "what the model gives it";
+    const auto observe_own = [&](const std::string& method, const Values& inputs) {
+        if (const auto cause = observe(method, inputs, name); !cause.empty())
+            throw Error(ErrorCode::failed, "the model failed on this input: " + cause);
+    };
+    observe_own("forward", m_options.inputs);
+    for (const auto& [method, inputs] : m_methods)
+        observe_own(method, inputs);
+    m_others = true;
+    if (!all_reached()) observe_other_inputs();
+}
+
+// Other sizes, flags and numbers, and the other of training and evaluation, may take other branches.
+void Run::observe_other_inputs() {
+    const Accepts runs = [&](const InputCase& one) {
+        return all_reached() ||
+               observe("forward", one.arguments, "what the model gives it on " + one.name).empty();
+    };
+    auto cases = model_cases(m_options.inputs, runs, false);
+    add_other_arguments(m_options.inputs, m_original.get_method("forward").function().getSchema(), runs,
+                        cases);
+    for (const auto& one : cases)
+        runs(one);
+    if (all_reached()) return;
+    const KeptState state(m_original);
+    m_original.train(!m_original.is_training());
+    observe("forward", m_options.inputs,
+            m_original.is_training() ? "what the model gives it in training"
+                                     : "what the model gives it in evaluation");
+}
+
+// What no input reaches others may: it must not pass unseen. A match would be compared with the reference
+// alone, and not with what the model computes there.
 void Run::run_what_was_not_reached() {
     for (const auto& replaced : m_replaced) {
         auto& verdict = m_found.layers[replaced.verdict];
-        if (verdict.cases > 0 || !verdict.problem.empty()) continue;
+        if (is_reached(replaced)) continue;
+        if (replaced.match) {
+            verdict.problem =
+                "no input that was tried comes to it, so what the model computes there is unknown";
+            verdict.reached = false;
+            continue;
+        }
         if (const auto inputs = inputs_for(replaced.pair().original, m_options.seed))
             check(replaced, *inputs, "inputs made for it, as the model does not call it");
-        verdict.reached = verdict.cases > 0 || !verdict.problem.empty();
+        verdict.reached = is_reached(replaced);
         if (!verdict.reached)
             verdict.problem = "the model does not call it on these inputs, and none can be made for it";
     }

@@ -30,11 +30,12 @@ struct Verdict {
     std::string module;
     std::string method;  ///< of the model, besides forward
     std::string layer;
-    double largest = 0;              ///< difference on the model's own inputs
-    std::string problem;             ///< what is wrong; empty when nothing is
-    bool reached = true;             ///< false when nothing was found to run it on, which is a problem
-    int cases = 0;                   ///< inputs on which the results were compared
-    std::vector<std::string> notes;  ///< what the kernel refuses and the model does not use
+    double largest = 0;   ///< difference on the model's own inputs
+    std::string problem;  ///< what is wrong; empty when nothing is
+    bool reached = true;  ///< false when nothing was found to run it on, which is a problem
+    int cases = 0;        ///< inputs on which the results were compared
+    std::vector<std::string>
+        notes;  ///< what the kernel refuses and the model does not use; what was not varied
 };
 
 struct Verification {
@@ -48,12 +49,14 @@ struct Verification {
 
 /// Runs both models on the inputs, and every replaced layer beside its original on what the original layer
 /// gets there and on inputs made from that: other values (normal, large, small, zero, NaN and infinity),
-/// other sizes of each extent down to no rows, layouts that are not contiguous, float32 and bfloat16, other
-/// weights, and a second call. What was matched by pattern is run likewise: the reference layer beside its
-/// replacement, with the weights and the inputs of the match. A layer that the model does not come to there
-/// runs on inputs made for it alone; where none can be made, it does not pass. The whole models run on other
-/// sizes, layouts and dtypes as well. Exported methods run as forward does, on inputs of the forms that were
-/// traced or on ones found by trying. `original` is a copy from before kernelize().
+/// other sizes of each extent down to no rows, other numbers and flags, layouts that are not contiguous,
+/// float32 and bfloat16, other weights, and a second call. What was matched by pattern is run likewise: the
+/// reference layer beside its replacement, with the weights and the inputs of the match. What the model does
+/// not come to there is looked for with other sizes, numbers and flags; a layer then runs on inputs made for
+/// it alone, and where none can be made, or for a match, it does not pass. The whole models run on other
+/// sizes, numbers of dimensions, arguments, layouts and dtypes as well. Exported methods run as forward does,
+/// on inputs of the forms that were traced or on ones found by trying. `original` is a copy from before
+/// kernelize().
 ///
 /// A result must be equal within the tolerance, with the same shape, dtype and strides and NaN and infinity
 /// at the same places; arguments and weights must not be changed, results must not share memory with them

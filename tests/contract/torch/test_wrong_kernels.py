@@ -29,7 +29,7 @@ class WrongKernelsTest(TrialTest):
 
     def questions(self, form):
         for trial in trial_layers.trials:
-            if trial.fault == "crashed" or (form in trial_layers.FROZEN and not trial.frozen):
+            if trial.fault == "crashed" or form not in trial.forms:
                 continue
             # What tracing fixed to another dtype cannot be asked of it.
             for seed in SEEDS[:2] if form in trial_layers.FROZEN else SEEDS:
@@ -101,6 +101,19 @@ class WrongKernelsTest(TrialTest):
         done = self.kernelize("HeadGeluOneLength", *options, status=8)
         self.assertIn("19 inner rows in the place of 16", json.loads(done.stdout)["error"]["message"])
 
+    def test_arguments_that_are_not_varied(self):
+        command = [KERNELS, "kernelize", self.models / "RMSNorm-float32-scripted.pt", "--device", "cpu", "--verify", "-o", "out.pt",
+                   "--layer=RMSNorm=test/trial-kernels:RMSNorm"]
+        verify = json.loads(self.run_command(*command, "--json", status=0).stdout)["verify"]
+        self.assertIn("not varied: variance_epsilon", verify["layers"][0]["notes"])
+        self.assertIn("; not varied: variance_epsilon\n", self.run_command(*command, status=0).stdout)
+
+    def test_weightless_models_get_floats(self):
+        command = [KERNELS, "kernelize", self.models / "weightless.pt", "--device", "cpu", "--verify", "-o", "out.pt",
+                   "--layer=ReLU=test/trial-kernels:ReLU"]
+        self.run_command(*command, status=0)
+        self.assertIn('not implemented for', self.run_command(*command, "--input", "int64[2,16]", status=8).stderr)
+
     def test_arguments_of_many_kinds(self):
         given = ["--input", self.models / "pair.pt", "--input", self.models / "more.pt", "--input", "0.5"]
         command = [KERNELS, "kernelize", self.models / "many-arguments.pt", "--device", "cpu", "--verify", "--json", "-o", "out.pt"]
@@ -149,6 +162,33 @@ class WrongKernelsTest(TrialTest):
         self.assertIn("layer (RMSNorm): the model does not call it on these inputs, and none can be made", error["message"])
         self.assertIn("--input that reaches it", error["hint"])
         self.assertFalse((self.folder / "out.pt").exists())
+
+    def by_pattern(self, model, reference, layer, name, *options, status):
+        done = self.run_command(KERNELS, "kernelize", self.models / model, "--device", "cpu", "--verify", "--json", "-o", "out.pt",
+                                f"--pattern={layer}={self.models / reference}:*{layer}",
+                                f"--layer={layer}=test/trial-kernels:{layer}{name}", *options, status=status)
+        return json.loads(done.stdout)
+
+    def test_matches_that_are_not_reached(self):
+        # Another flag comes to it:
+        for more in ([], ["--input", "f32[2,32]"]):
+            model = ("branches-frozen.pt", "RMSNorm-float32-scripted.pt", "RMSNorm")
+            verify = self.by_pattern(*model, "", *more, status=0)["verify"]
+            self.assertGreater(verify["layers"][0]["cases"], 10)
+            error = self.by_pattern(*model, "WrongEps", *more, status=8)["error"]
+            self.assertIn("forward[0] (RMSNorm): what the model gives it on normed = True in the place of False: its result differs",
+                          error["message"])
+        # Nothing that could be tried comes to it:
+        error = self.by_pattern("never-branches-frozen.pt", "RMSNorm-float32-scripted.pt", "RMSNorm", "", status=8)["error"]
+        self.assertIn("forward[0] (RMSNorm): no input that was tried comes to it", error["message"])
+        self.assertIn("--input that reaches it", error["hint"])
+
+    def test_matches_for_one_number_of_dimensions(self):
+        model = ("Softmax-float32-frozen.pt", "second-softmax.pt", "SecondSoftmax")
+        verify = self.by_pattern(*model, "", "--input", "f32[8,32]", status=0)["verify"]
+        self.assertIn("found for tensors of 2 dimensions only", verify["layers"][0]["notes"])
+        error = self.by_pattern(*model, "Second", "--input", "f32[8,32]", status=8)["error"]
+        self.assertIn("the whole model: inputs of 3 dimensions in the place of 2: its result differs", error["message"])
 
     def test_exported_methods(self):
         command = [KERNELS, "kernelize", self.models / "exported.pt", "--device", "cpu", "--verify", "-o", "out.pt"]

@@ -8,6 +8,7 @@ import dataclasses
 
 ALL = ("float32", "bfloat16")
 FROZEN = ("frozen", "traced-frozen")  # without classes, made of scripted and of traced models
+FORMS = ("scripted", "traced", *FROZEN)
 
 
 @dataclasses.dataclass
@@ -17,17 +18,17 @@ class Trial:
     source: str
     fault: str | None
     dtypes: tuple[str, ...] = ALL
-    frozen: bool = True  # whether its fault can be in a frozen model
+    forms: tuple[str, ...] = FORMS  # of models that can have its fault
 
 
 trials: list[Trial] = []
 
 
-def layer(original, name, body, fault, *, arguments=("x",), attributes=(), result="torch.Tensor", dtypes=ALL, frozen=True):
-    parameters = ", ".join(f"{argument}: torch.Tensor" for argument in arguments)
+def layer(original, name, body, fault, *, arguments=("x",), attributes=(), result="torch.Tensor", dtypes=ALL, forms=FORMS):
+    parameters = ", ".join(argument if ":" in argument else f"{argument}: torch.Tensor" for argument in arguments)
     lines = [f"class {original}{name}(nn.Module):", *(f"    {attribute}" for attribute in attributes),
              f"    def forward(self, {parameters}) -> {result}:", *(f"        {line}" for line in body)]
-    trials.append(Trial(original + name, original, "\n".join(lines) + "\n", fault, dtypes, frozen))
+    trials.append(Trial(original + name, original, "\n".join(lines) + "\n", fault, dtypes, forms))
 
 
 def norm(name, op, fault=None, *, original="RMSNorm", eps="self.variance_epsilon", memory="torch.empty_like(x)",
@@ -63,6 +64,17 @@ def scores(name, k, fault=None, more=""):
     layer("Scores", name, [f"return torch.matmul(q, {k}.transpose(-1, -2)){more}"], fault, arguments=("q", "k"), dtypes=("float32",))
 
 
+def options_norm(name, fault=None, *, before=(), groups="groups", eps="eps", result="out if bias is None else out + bias"):
+    layer("OptionsNorm", name,
+          [*before, f"split = x.unflatten(-1, [{groups}, -1])", "out = torch.empty_like(split)",
+           f"ops.rms_norm(out, split, torch.ones_like(self.weight[:split.shape[-1]]), {eps})",
+           "out = self.weight * out.flatten(-2)", f"return {result}"], fault,
+          arguments=("x", "eps: float", "centred: bool = False", "groups: int = 1", "bias: torch.Tensor | None = None"),
+          attributes=("weight: torch.Tensor",), dtypes=("float32",), forms=("scripted",))
+
+
+CENTRED = ("x = x - x.mean(-1, keepdim=True) if centred else x",)
+
 # Right ones: the same formula in another order, precision or number of passes, or one that refuses what no model uses.
 norm("", "rms_norm")
 norm("Backwards", "rms_norm_backwards")
@@ -88,6 +100,8 @@ layer("RotateHalf", "",
 activation("HeadGelu", "", "gelu", dtypes=("float32",))
 scores("", "k", more=" * 1.0")
 scores("RefusesOthers", "k.view(q.shape)", more=" * 1.0")
+options_norm("", before=CENTRED)
+options_norm("RefusesOptions", before=("assert groups == 1 and not centred and bias is None and eps == 1e-6",))
 
 # Wrong ones. Another computation:
 differs = r"result differs: (by up to|a mean error)"
@@ -142,14 +156,19 @@ activation("HeadGelu", "FourHeads", "gelu", "inner rows in the place of 4: its r
            dtypes=("float32",))
 scores("EqualLengths", "k", "inner rows in the place of 16.*: its result differs",
        ".masked_fill(torch.arange(k.shape[1]) >= q.shape[1], 0.0)")
+# Right for some arguments only, those that the model gives:
+options_norm("OneEps", "eps = 0.25.* in the place of 1e-06: its result differs", before=CENTRED, eps="1e-6")
+options_norm("NotCentred", "centred = True in the place of False: its result differs")
+options_norm("OneGroup", "groups = 2 in the place of 1: its result differs", before=CENTRED, groups="1")
+options_norm("Unbiased", "bias = a tensor of .* in the place of None: its result differs", before=CENTRED, result="out")
 # What is left behind, shared or remembered:
 norm("IntoInput", "rms_norm_into_input", "changes its argument 1 in place")
 norm("IntoWeight", "rms_norm_into_weight", "changes its parameter weight in place")
 norm("IsItsInput", "rms_norm", "shares memory with its argument 1|changes its argument 1 in place", result="x.copy_(out)")
 norm("CountsTwice", "rms_norm", "leaves another calls behind than the original", original="CountingNorm",
-     result="out + 0 * self.calls.add_(1).to(x.dtype)", frozen=False)
+     result="out + 0 * self.calls.add_(1).to(x.dtype)", forms=FORMS[:2])
 norm("IntoBuffer", "rms_norm", "leaves another calls behind than the original", original="CountingNorm",
-     result="out + 0 * self.calls.zero_().to(x.dtype)", frozen=False)
+     result="out + 0 * self.calls.zero_().to(x.dtype)", forms=FORMS[:2])
 activation("ReLU", "ReturnsTheInput", "relu", "shares memory with its argument 1",
            result="x if bool((x >= 0).all()) else out")
 add_norm("ReturnsTheInput", "out, x", differs)
@@ -160,6 +179,9 @@ norm("Drifts", "rms_norm_drifts", "differs when it is called again|result differ
 norm("Race", "rms_norm_race", "result differs")
 norm("ReadsOn", "rms_norm_reads_on", "NaN at other places", dtypes=("float32",))
 norm("OverTheEnd", "rms_norm_over_the_end", "writes outside of the memory", dtypes=("float32",))
+# Right for one number of dimensions only; not for models of its own class.
+activation("SecondSoftmax", "", "softmax", forms=())
+layer("SecondSoftmax", "Second", ["return torch.softmax(x.to(torch.float64), 1).to(x.dtype)"], differs, forms=())
 # Another kind of result:
 norm("FloatResult", "rms_norm", "a Float tensor of shape", result="out.to(torch.float32)", dtypes=("bfloat16",))
 norm("OtherStrides", "rms_norm", "strides", result="out.transpose(0, -1).contiguous().transpose(0, -1)")

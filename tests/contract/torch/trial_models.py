@@ -128,6 +128,69 @@ class Scores(nn.Module):
         return torch.matmul(q, k.transpose(-1, -2))
 
 
+class OptionsNorm(nn.Module):
+    """Of arguments that are no tensors its models use one each."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(WIDTH))
+
+    def forward(self, x: torch.Tensor, eps: float, centred: bool = False, groups: int = 1,
+                bias: torch.Tensor | None = None) -> torch.Tensor:
+        if centred:
+            x = x - x.mean(-1, keepdim=True)
+        split = x.unflatten(-1, [groups, -1])
+        x = (split * torch.rsqrt(split.pow(2).mean(-1, keepdim=True) + eps)).flatten(-2)
+        return self.weight * x if bias is None else self.weight * x + bias
+
+
+class Options(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.up = nn.Linear(WIDTH, WIDTH)
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(self.up(x), 1e-6)
+
+
+class Branches(nn.Module):
+    """Comes to the layer for some inputs only."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.up = nn.Linear(WIDTH, WIDTH)
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor, normed: bool = False) -> torch.Tensor:
+        y = self.up(x)
+        return self.layer(y) if normed else y
+
+
+class NeverBranches(Branches):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.up(x)
+        return self.layer(y) if x.shape[0] == 12345 else y
+
+
+class SecondSoftmax(nn.Module):
+    """Of two dimensions the last."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(x, dim=1)
+
+
+class Weightless(nn.Module):
+    """Takes whole numbers as well."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * self.layer(x)
+
+
 class Heads(nn.Module):
     """The layer gets batch, heads, length and width."""
 
@@ -282,19 +345,25 @@ def main(folder: pathlib.Path, *names: str) -> None:
     torch.jit.script(Exported(RMSNorm())).save(folder / "exported.pt")
     torch.jit.trace_module(Features(RMSNorm()), {"forward": torch.randn(2, WIDTH), "features": torch.randn(5, 7, WIDTH)}).save(
         folder / "exported-traced.pt")
+    torch.jit.freeze(torch.jit.script(Branches(RMSNorm()).eval())).save(folder / "branches-frozen.pt")
+    torch.jit.freeze(torch.jit.script(NeverBranches(RMSNorm()).eval())).save(folder / "never-branches-frozen.pt")
+    torch.jit.script(Unreached(SecondSoftmax())).save(folder / "second-softmax.pt")
+    torch.jit.script(Weightless()).save(folder / "weightless.pt")
     torch.jit.script(Unreached(NeedsItsModel())).save(folder / "unreachable.pt")
     torch.jit.script(Remembers(RMSNorm())).save(folder / "remembers.pt")
     torch.save((torch.randn(2, WIDTH), torch.randn(2, WIDTH)), folder / "pair.pt")
     torch.save({"x": torch.randn(2, WIDTH)}, folder / "more.pt")
     for layer in (RMSNorm, CountingNorm, GemmaNorm, AddRMSNorm, AddFirst, LayerNorm, SiluAndMul, Gelu, GeluTanh, ReLU, Softmax, RotateHalf, HeadGelu,
-                  Scores):
+                  Scores, OptionsNorm):
         if names and layer.__name__ not in names:
             continue
-        around = {SiluAndMul: Gated, AddRMSNorm: Residual, AddFirst: Residual, HeadGelu: Heads, Scores: Attends}.get(layer, Model)
+        around = {SiluAndMul: Gated, AddRMSNorm: Residual, AddFirst: Residual, HeadGelu: Heads, Scores: Attends, OptionsNorm: Options}.get(layer, Model)
         for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
             model = around(layer()).to(dtype).eval()
             scripted = torch.jit.script(model)
             scripted.save(folder / f"{layer.__name__}-{name}-scripted.pt")
+            if layer is OptionsNorm:
+                continue  # its options are gone in other code
             torch.jit.freeze(scripted).save(folder / f"{layer.__name__}-{name}-frozen.pt")
             traced = torch.jit.trace(model, torch.randn(2, 16, WIDTH, dtype=dtype))
             traced.save(folder / f"{layer.__name__}-{name}-traced.pt")
