@@ -214,7 +214,8 @@ PatternSearch::PatternSearch(const Module& model) : m_model(model) {
     std::set<const Function*> called;
     bool all_known = true;
     for (const auto& method : model.get_methods())
-        if (!is_original(method.name())) all_known = collect_called(method.function(), called) && all_known;
+        if (!is_original(method.function()))
+            all_known = collect_called(method.function(), called) && all_known;
     for (const auto& named : model.named_modules()) {
         const auto type = named.value.type();
         for (Function* function : type->methods()) {
