@@ -246,7 +246,7 @@ constexpr std::array commands = {
                 "show a model's layers, operators and manifest",
                 "Lists the modules of a TorchScript model with their classes, the operators that its graphs "
                 "call, and the "
-                "manifest that kernelize embedded.",
+                "manifest that kernelize embedded. No kernel library is needed or loaded.",
                 {},
                 true},
     CommandSpec{"run", Group::model, "MODEL", 1, 1, "run a model and compare it with the original",

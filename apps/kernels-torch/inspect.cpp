@@ -41,7 +41,12 @@ int run_inspect(const Context& context) {
                 manifest->torch.c_str());
     if (!manifest->target.empty()) std::printf("target %s\n", manifest->target.c_str());
     for (const auto& kernel : manifest->kernels) {
-        std::printf("needs %s@%s %s\n", kernel.repo.c_str(), kernel.commit.c_str(), kernel.library.c_str());
+        if (kernel.repo.empty()) {
+            std::printf("needs %s, of a local kernel\n", kernel.library.c_str());
+        } else {
+            std::printf("needs %s@%s %s\n", kernel.repo.c_str(), kernel.commit.c_str(),
+                        kernel.library.c_str());
+        }
     }
     return 0;
 }

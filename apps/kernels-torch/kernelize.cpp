@@ -173,6 +173,20 @@ void print_rows(const runtime::Manifest& manifest, const Context& context) {
     std::printf("replaced %zu of %zu layers\n", replaced, manifest.layers.size());
 }
 
+// The manifest's text. Throws Error(kernelize) when the model could not be loaded with it, as for a local
+// kernel below a folder with a line end in its name.
+std::string readable(const runtime::Manifest& manifest) {
+    std::string text = manifest.to_json();
+    try {
+        runtime::Manifest::parse(text);
+    } catch (const std::runtime_error& failure) {
+        throw Error(ErrorCode::kernelize,
+                    std::string("no model can be made with these kernels: ") + failure.what(),
+                    "move the local kernel to a folder with a plain name");
+    }
+    return text;
+}
+
 }  // namespace
 
 int run_kernelize(const Context& context) {
@@ -191,6 +205,7 @@ int run_kernelize(const Context& context) {
     if (model.extra_files.contains(runtime::manifest_name)) {
         try {
             torchscript::unkernelize(model.module);
+            torchscript::forget_operators(model.module);
         } catch (const Error& damage) {
             throw damage.reworded(path.string() + ": " + damage.what());
         }
@@ -224,7 +239,7 @@ int run_kernelize(const Context& context) {
     manifest.matches.clear();
     const bool dry_run = arguments.has("--dry-run");
     if (!dry_run) {
-        model.extra_files[runtime::manifest_name] = manifest.to_json();
+        model.extra_files[runtime::manifest_name] = readable(manifest);
         torchscript::save_model(model, output);
     }
     if (context.json) {

@@ -19,9 +19,9 @@ std::filesystem::path hub_cache_folder() {
     return hugging_face_home() / "hub";
 }
 
-std::optional<std::filesystem::path> local_kernel_folder(const RepoId& repo) {
+std::vector<LocalKernel> local_kernels() {
     const std::string list = environment_variable("LOCAL_KERNELS").value_or("");
-    std::optional<std::filesystem::path> folder;
+    std::vector<LocalKernel> kernels;
     for (const auto entry : split(list, ':')) {
         if (entry.empty()) continue;
         const auto equals = entry.find('=');
@@ -33,7 +33,7 @@ std::optional<std::filesystem::path> local_kernel_folder(const RepoId& repo) {
             wrong = "it names no folder";
         } else {
             try {
-                RepoId::parse(name);
+                kernels.push_back({RepoId::parse(name), expand_user(entry.substr(equals + 1))});
             } catch (const Error&) {
                 wrong = backquoted(name) + " is no org/name";
             }
@@ -42,8 +42,14 @@ std::optional<std::filesystem::path> local_kernel_folder(const RepoId& repo) {
             throw Error(ErrorCode::usage, "LOCAL_KERNELS: the entry " + backquoted(entry) + ": " + wrong,
                         "write org/name=folder, several with : between them");
         }
-        // Of several folders for one repository the last counts.
-        if (name == repo.to_string()) folder = expand_user(entry.substr(equals + 1));
+    }
+    return kernels;
+}
+
+std::optional<std::filesystem::path> local_kernel_folder(const RepoId& repo) {
+    std::optional<std::filesystem::path> folder;
+    for (auto& kernel : local_kernels()) {
+        if (kernel.repo == repo) folder = std::move(kernel.folder);
     }
     return folder;
 }

@@ -8,6 +8,7 @@
 #include <set>
 #include <stdexcept>
 
+#include "alias_names.hpp"
 #include "kernels/runtime/runtime.hpp"
 #include "open_library.hpp"
 
@@ -18,31 +19,6 @@ extern "C" __attribute__((weak, visibility("default"))) void* PyModule_Create2(v
 }
 
 namespace kernels::runtime {
-namespace {
-
-bool writes_without_alias_name(const c10::Argument& argument) {
-    const c10::AliasInfo* info = argument.alias_info();
-    return info != nullptr && info->isWrite() && info->beforeSets() != info->afterSets();
-}
-
-// The schema with `Tensor(a!)` in the place of `Tensor!`, a letter for each argument.
-c10::FunctionSchema with_alias_names(const c10::FunctionSchema& schema) {
-    std::vector<c10::Argument> arguments;
-    char letter = 'a';
-    for (const auto& argument : schema.arguments()) {
-        if (!writes_without_alias_name(argument)) {
-            arguments.push_back(argument);
-            continue;
-        }
-        const std::set<std::string> set = {std::string("alias::") + letter++};
-        arguments.emplace_back(argument.name(), argument.type(), argument.real_type(), argument.N(),
-                               argument.default_value(), argument.kwarg_only(),
-                               c10::AliasInfo(true, set, set));
-    }
-    return schema.cloneWithArguments(std::move(arguments));
-}
-
-}  // namespace
 
 bool has_operators(const std::string& op_namespace) {
     const auto names = c10::Dispatcher::singleton().getAllOpNames();

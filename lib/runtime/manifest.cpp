@@ -22,11 +22,24 @@ bool stays_inside(std::string_view path) {
 }
 
 // Text that may stand in a message and in a path.
-std::string text_at(const Json& item, const char* key) {
-    std::string text = item.at(key).get<std::string>();
+std::string plain(std::string text, const char* key) {
     if (std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }))
         throw std::runtime_error(std::string("the manifest has control characters in ") + key);
     return text;
+}
+
+std::string text_at(const Json& item, const char* key) {
+    return plain(item.at(key).get<std::string>(), key);
+}
+
+// A namespace of operators: a Python identifier, since it names the library's module too.
+bool is_identifier(std::string_view name) {
+    const auto is_letter = [](unsigned char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+    };
+    return !name.empty() && is_letter(static_cast<unsigned char>(name.front())) &&
+           std::all_of(name.begin(), name.end(),
+                       [&](unsigned char c) { return is_letter(c) || (c >= '0' && c <= '9'); });
 }
 
 Json parse_shallow(std::string_view text) {
@@ -38,7 +51,7 @@ Json parse_shallow(std::string_view text) {
 }
 
 bool names_library_inside(const KernelEntry& kernel) {
-    if (kernel.repo.empty())  // a local kernel's, by its path
+    if (kernel.repo.empty())  // a local kernel's, by its path; load() asks the user for its folder
         return kernel.library.starts_with('/') && stays_inside(kernel.library.substr(1));
     return stays_inside(kernel.library) && stays_inside(kernel.repo) && stays_inside(kernel.commit) &&
            split(kernel.repo, '/').size() == 2;
@@ -62,6 +75,12 @@ Manifest Manifest::parse(std::string_view text) {
             KernelEntry kernel{text_at(item, "repo"),    text_at(item, "commit"),
                                text_at(item, "variant"), text_at(item, "op-namespace"),
                                text_at(item, "library"), text_at(item, "sha256")};
+            if (!is_identifier(kernel.op_namespace)) {
+                throw std::runtime_error("the manifest has an op namespace that is no identifier: " +
+                                         backquoted(kernel.op_namespace));
+            }
+            for (auto& schema : item.value("operators", std::vector<std::string>()))
+                kernel.operators.push_back(plain(std::move(schema), "operators"));
             if (!names_library_inside(kernel)) {
                 throw std::runtime_error("the manifest names a library outside its kernel repository: " +
                                          backquoted(kernel.library));
@@ -91,6 +110,7 @@ std::string Manifest::to_json() const {
                                    {"op-namespace", kernel.op_namespace},
                                    {"library", kernel.library},
                                    {"sha256", kernel.sha256}});
+        if (!kernel.operators.empty()) json["kernels"].back()["operators"] = kernel.operators;
     }
     json["layers"] = Json::array();
     for (const auto& layer : layers) {

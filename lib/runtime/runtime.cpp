@@ -18,6 +18,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Whether the user has named a folder around a local kernel's library: a model names files of this machine
+// as its maker likes.
+bool is_in_named_folder(const fs::path& library) {
+    std::error_code error;
+    const fs::path file = fs::weakly_canonical(library, error);
+    const auto kernels = local_kernels();
+    return std::any_of(kernels.begin(), kernels.end(), [&](const LocalKernel& kernel) {
+        const fs::path folder = fs::weakly_canonical(kernel.folder, error);
+        return !error &&
+               std::mismatch(folder.begin(), folder.end(), file.begin(), file.end()).first == folder.end();
+    });
+}
+
 // Where a kernel's library may be, best first.
 std::vector<fs::path> candidates(const KernelEntry& kernel, const std::string& model) {
     std::vector<fs::path> places;
@@ -28,7 +41,7 @@ std::vector<fs::path> candidates(const KernelEntry& kernel, const std::string& m
     }
     places.push_back(fs::path(model + ".kernels") / name);
     if (kernel.repo.empty()) {
-        places.emplace_back(kernel.library);
+        if (is_in_named_folder(kernel.library)) places.emplace_back(kernel.library);
     } else {
         std::string folder = "kernels--" + kernel.repo;
         folder.replace(folder.find('/'), 1, "--");
@@ -56,6 +69,11 @@ std::string find_library(const KernelEntry& kernel, const std::string& model) {
         throw std::runtime_error(model + ": " + differing +
                                  " is not the library that the model was made with (SHA-256 " +
                                  kernel.sha256 + ")");
+    }
+    if (kernel.repo.empty()) {
+        throw std::runtime_error(model + ": its local kernel " + name_of(kernel) +
+                                 " is loaded only from a folder that you name: "
+                                 "set KERNELS_LIBRARY_PATH to the folder of the library");
     }
     throw std::runtime_error(model + ": its kernel " + name_of(kernel) +
                              " is not on this machine; run `kernels download` "

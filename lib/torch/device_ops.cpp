@@ -8,11 +8,14 @@
 #include <regex>
 #include <set>
 
+#include "called_operators.hpp"
 #include "kernels/build/op_schemas.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/runtime/runtime.hpp"
+#include "kernels/torch/model.hpp"
+#include "runtime/alias_names.hpp"
 
 namespace kernels::torchscript {
 namespace {
@@ -48,7 +51,7 @@ std::optional<c10::FunctionSchema> parsed(const std::string& text, const std::st
         const auto in = schema.getNamespace();
         if (in && *in != op_namespace) return std::nullopt;
         if (!in) schema.setNamespaceIfNotSet(op_namespace.c_str());
-        return schema;
+        return runtime::with_alias_names(schema);
     } catch (const std::exception&) {
         return std::nullopt;  // of the strings of a library most are no schemas
     }
@@ -91,6 +94,8 @@ struct Definition {
     DeviceOps ops;
 };
 
+std::mutex defining;
+
 std::map<std::string, Definition>& definitions() {
     static auto* all = new std::map<std::string, Definition>;
     return *all;
@@ -108,7 +113,9 @@ Definition define(const Found& found, const std::set<std::string>& called, const
                                            " and " + c10::toString(schemas[1]));
             continue;
         }
-        library.def(c10::FunctionSchema(schemas.front()));
+        c10::FunctionSchema schema = schemas.front();
+        schema.setAliasAnalysis(c10::AliasAnalysisKind::FROM_SCHEMA);
+        library.def(std::move(schema));
         out.defined.push_back(c10::toString(schemas.front()));
         names.insert(plain);
     }
@@ -122,8 +129,7 @@ Definition define(const Found& found, const std::set<std::string>& called, const
 
 DeviceOps define_operators(const fs::path& library, const fs::path& build_folder,
                            const std::string& op_namespace) {
-    static std::mutex mutex;
-    const std::lock_guard lock(mutex);
+    const std::lock_guard lock(defining);
     if (const auto known = definitions().find(op_namespace); known != definitions().end())
         return known->second.ops;
     if (runtime::has_operators(op_namespace)) return {};
@@ -139,8 +145,45 @@ DeviceOps define_operators(const fs::path& library, const fs::path& build_folder
                     "kernelize on a machine that has the device: there the library itself tells");
     }
     const auto& definition = definitions().emplace(op_namespace, define(found, called, op_namespace)).first;
-    runtime::cure_schemas(op_namespace);
     return definition->second.ops;
+}
+
+void define_operators(const runtime::KernelEntry& kernel, const std::string& model) {
+    if (kernel.operators.empty()) {
+        try {
+            const fs::path library = runtime::find_library(kernel, model);
+            define_operators(library, library.parent_path(), kernel.op_namespace);
+        } catch (const std::exception& failure) {
+            throw Error(ErrorCode::failed, failure.what());
+        }
+        return;
+    }
+    const std::lock_guard lock(defining);
+    if (definitions().contains(kernel.op_namespace) || runtime::has_operators(kernel.op_namespace)) return;
+    Found found;
+    for (const auto& text : kernel.operators) {
+        auto schema = parsed(text, kernel.op_namespace);
+        if (!schema) {
+            throw Error(ErrorCode::failed,
+                        model + ": the manifest has an op schema that cannot be read: " + backquoted(text));
+        }
+        add(found, std::move(*schema));
+    }
+    definitions().emplace(kernel.op_namespace, define(found, {}, kernel.op_namespace));
+}
+
+bool only_defined(const std::string& op_namespace) {
+    const std::lock_guard lock(defining);
+    return definitions().contains(op_namespace);
+}
+
+void forget_operators(const torch::jit::Module& model) {
+    const auto called = operators_called(model);
+    const std::lock_guard lock(defining);
+    std::erase_if(definitions(), [&](const auto& known) {
+        const auto first = called.lower_bound(known.first + "::");
+        return first == called.end() || !first->starts_with(known.first + "::");
+    });
 }
 
 }  // namespace kernels::torchscript

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/runtime/manifest.hpp"
+
 namespace kernels::torchscript {
 
 /// What became of the operators of a library.
@@ -22,5 +24,13 @@ struct DeviceOps {
 /// Throws Error(kernelize) when the library has no schema at all or cannot be read. Thread-safe.
 DeviceOps define_operators(const std::filesystem::path& library, const std::filesystem::path& build_folder,
                            const std::string& op_namespace);
+
+/// Defines the operators that a kernelized model calls by the schemas in its manifest, or by those in the
+/// library's strings where the manifest is from before there were any; `model` is the model's file, for
+/// finding the library. Nothing is loaded. Throws Error(failed) with `model` before it.
+void define_operators(const runtime::KernelEntry& kernel, const std::string& model);
+
+/// Whether the operators of a namespace are there by define_operators alone.
+bool only_defined(const std::string& op_namespace);
 
 }  // namespace kernels::torchscript

@@ -13,31 +13,6 @@
 namespace kernels::torchscript {
 namespace {
 
-void count_calls(const torch::jit::Block* block, std::map<std::string, int>& calls, int depth);
-
-void count_function(const torch::jit::Function& function, std::map<std::string, int>& calls, int depth) {
-    constexpr int deepest = 200;
-    if (depth > deepest || !function.isGraphFunction()) return;
-    count_calls(torch::jit::toGraphFunction(function).graph()->block(), calls, depth + 1);
-}
-
-void count_calls(const torch::jit::Block* block, std::map<std::string, int>& calls, int depth) {
-    for (const auto* node : block->nodes()) {
-        for (const auto* inner : node->blocks())
-            count_calls(inner, calls, depth);
-        if (node->kind() == c10::prim::CallMethod) {
-            const auto type = node->input(0)->type()->cast<c10::ClassType>();
-            const auto* method = type ? type->findMethod(node->s(c10::attr::name)) : nullptr;
-            if (method != nullptr) count_function(*method, calls, depth);
-        } else if (node->kind() == c10::prim::CallFunction) {
-            const auto type = node->input(0)->type()->cast<c10::FunctionType>();
-            if (type) count_function(*type->function(), calls, depth);
-        } else if (!node->kind().is_aten() && !node->kind().is_prim()) {
-            ++calls[node->kind().toQualString()];
-        }
-    }
-}
-
 // Whether some overload of the operator computes gradients: it has a kernel for autograd, or is made of
 // operators that have.
 bool has_autograd(const std::string& name) {
@@ -166,12 +141,6 @@ void replaced(runtime::LayerEntry& row, const LoadedKernel& kernel, runtime::Man
         return entry.op_namespace == kernel.entry->op_namespace;
     });
     if (!known) manifest.kernels.push_back(*kernel.entry);
-}
-
-std::map<std::string, int> operators_called(const torch::jit::Function& function) {
-    std::map<std::string, int> calls;
-    count_function(function, calls, 0);
-    return calls;
 }
 
 std::string without_gradients(const std::map<std::string, int>& calls,

@@ -70,9 +70,6 @@ void keep(runtime::LayerEntry& row, const Refusal& refusal, layer::KernelizeFall
 /// Marks the row as replaced, and names the kernel's library in the manifest.
 void replaced(runtime::LayerEntry& row, const LoadedKernel& kernel, runtime::Manifest& manifest);
 
-/// Operators outside of torch that the function calls, with all functions and methods below it.
-std::map<std::string, int> operators_called(const torch::jit::Function& function);
-
 /// Why gradients do not flow through the operators of `calls` that are not in `before`. Empty when they do.
 std::string without_gradients(const std::map<std::string, int>& calls,
                               const std::map<std::string, int>& before);

@@ -7,6 +7,7 @@
 #include <regex>
 #include <set>
 
+#include "called_operators.hpp"
 #include "graph_pattern.hpp"
 #include "kernel_choice.hpp"
 #include "kernels/core/log.hpp"
@@ -373,6 +374,7 @@ KernelizeReport kernelize(Module& model, const KernelizeOptions& options) {
         const bool rewritten = std::any_of(manifest.layers.begin(), manifest.layers.end(),
                                            [](const auto& row) { return row.status == "replaced"; });
         if (restored || rewritten) renew_methods(model);
+        note_operators(model, manifest);
         return manifest;
     } catch (...) {
         restore_original_forwards(model);

@@ -35,13 +35,19 @@ LoadedKernel load_kernel(KernelLayer kernel) {
             plan.is_function ? source.function_layer(plan.hub_layer) : source.layer(plan.hub_layer);
         if (library) {
             const std::string file = library->filename().string();
-            loaded.entry = {plan.repo,
-                            plan.commit,
-                            plan.variant,
-                            plan.op_namespace,
-                            plan.repo.empty() ? library->string() : "build/" + plan.variant + "/" + file,
-                            hash_file(HashAlgorithm::sha256, *library)};
+            loaded.entry = {
+                plan.repo,
+                plan.commit,
+                plan.variant,
+                plan.op_namespace,
+                plan.repo.empty() ? fs::canonical(*library).string() : "build/" + plan.variant + "/" + file,
+                hash_file(HashAlgorithm::sha256, *library)};
             if (plan.runs_here) {
+                if (only_defined(plan.op_namespace)) {
+                    throw std::runtime_error(
+                        "its operators are known from a model that was loaded for "
+                        "inspection, which still calls them");
+                }
                 runtime::load_library(library->string(), plan.op_namespace);
             } else {
                 loaded.missing = define_operators(*library, plan.variant_folder, plan.op_namespace).missing;

@@ -70,17 +70,8 @@ std::vector<at::Tensor> all_tensors(const torch::jit::Module& module) {
 // Makes the operators of a kernelized model known, so that it can be looked into.
 void define_for_inspection(const fs::path& path) {
     const auto manifest = runtime::read_manifest(path.string());
-    const auto runs_here = [&](const runtime::KernelEntry& kernel) {
-        return runtime::cannot_run(manifest->device, kernel.variant).empty();
-    };
-    if (std::all_of(manifest->kernels.begin(), manifest->kernels.end(), runs_here)) {
-        runtime::load(path.string());
-        return;
-    }
-    for (const auto& kernel : manifest->kernels) {
-        const fs::path library = runtime::find_library(kernel, path.string());
-        define_operators(library, library.parent_path(), kernel.op_namespace);
-    }
+    for (const auto& kernel : manifest->kernels)
+        define_operators(kernel, path.string());
 }
 
 }  // namespace
@@ -157,9 +148,14 @@ c10::IValue load_values(const fs::path& path, std::uintmax_t limit) {
 void save_model(const Model& model, const fs::path& path) {
     try {
         AtomicFile file(path);
+        bool failed = false;
         const auto write = [&](const void* bytes, std::size_t size) {
+            // After a failure libtorch's writer still writes its directory, in its destructor.
+            if (failed) return size;
+            failed = true;
             if (model.cancel != nullptr && *model.cancel) throw Error(ErrorCode::interrupted, "interrupted");
             file.write({static_cast<const char*>(bytes), size});
+            failed = false;
             return size;
         };
         torch::jit::ExportModule(model.module, write, model.extra_files);

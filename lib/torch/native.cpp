@@ -7,6 +7,7 @@
 #include <set>
 
 #include "bound_forward.hpp"
+#include "called_operators.hpp"
 #include "kernel_choice.hpp"
 #include "kernels/core/error.hpp"
 
@@ -20,12 +21,12 @@ struct Found {
     ExtensibleLayer* layer;
 };
 
+// A layer that is a child of several modules is there by every path.
 std::vector<Found> find_layers(torch::nn::Module& model) {
     std::vector<Found> found;
-    std::set<const ExtensibleLayer*> seen;  // a module may be a child of several
     const auto look_at = [&](const std::string& path, torch::nn::Module& module) {
         auto* layer = dynamic_cast<ExtensibleLayer*>(&module);
-        if (layer != nullptr && seen.insert(layer).second) found.push_back({path, layer});
+        if (layer != nullptr) found.push_back({path, layer});
     };
     look_at("", model);
     for (const auto& item : model.named_modules("", false))
@@ -194,26 +195,29 @@ runtime::Manifest kernelize(torch::nn::Module& model, const KernelizeOptions& op
         adaptation.adapt(model, types);
         runtime::Manifest manifest{TORCH_VERSION,   chooser.device().type(), options.mode.to_string(), {}, {},
                                    chooser.target()};
-        std::vector<std::pair<ExtensibleLayer*, std::shared_ptr<BoundForward>>> outcomes;
+        std::map<ExtensibleLayer*, std::shared_ptr<BoundForward>> outcomes;  // by the first path that counts
+        std::set<ExtensibleLayer*> not_called;
         std::optional<std::string> inside;  // a layer that was replaced: what it holds is not called any more
         for (const auto& one : items_of(model, adaptation.kept())) {
             if (inside && one.path.starts_with(*inside)) {
-                if (one.layer != nullptr) outcomes.emplace_back(one.layer, nullptr);
+                if (one.layer != nullptr) not_called.insert(one.layer);
                 continue;
             }
             if (one.kept != nullptr) {
                 manifest.layers.push_back(row_of_kept(*one.kept, options, chooser));
                 continue;
             }
-            runtime::LayerEntry row;
-            auto bound = bind(one, options, chooser, row);
-            if (bound != nullptr) {
-                replaced(row, *bound->kernel(), manifest);
-                inside = one.path.empty() ? "" : one.path + ".";
+            const auto [outcome, is_new] = outcomes.try_emplace(one.layer);
+            if (is_new) {
+                runtime::LayerEntry row;
+                outcome->second = bind(one, options, chooser, row);
+                if (outcome->second != nullptr) replaced(row, *outcome->second->kernel(), manifest);
+                manifest.layers.push_back(std::move(row));
             }
-            outcomes.emplace_back(one.layer, std::move(bound));
-            manifest.layers.push_back(std::move(row));
+            if (outcome->second != nullptr) inside = one.path.empty() ? "" : one.path + ".";
         }
+        for (auto* layer : not_called)
+            outcomes.try_emplace(layer);
         for (auto& [layer, bound] : outcomes)
             layer->set_kernel(std::move(bound));
         return manifest;

@@ -21,7 +21,7 @@ std::string kind_of(const Module& layer) {
 }  // namespace
 
 std::vector<Module> reference_layers(const project::Binding& binding) {
-    auto file = load_model(*binding.pattern);
+    auto file = load_model(*binding.pattern, ModelUse::inspect);
     file.module.eval();
     std::vector<Module> layers;
     std::set<std::string> kinds;

@@ -302,6 +302,12 @@ c10::IValue run_method(Module& model, const std::string& method, const Values& i
 
 Verification verify(Module& original, Module& kernelized, const KernelizeReport& report,
                     const VerifyOptions& options) {
+    if (original.type() == kernelized.type()) {
+        throw Error(
+            ErrorCode::usage,
+            "verify: the original shares its code with the kernelized model, as copy() and deepcopy() do",
+            "make it by with_own_code() before kernelize(), or load the model twice");
+    }
     const at::NoGradGuard no_gradients;
     const SeveralThreads several;
     return Run(original, kernelized, report, options).run();

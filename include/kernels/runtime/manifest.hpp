@@ -22,6 +22,9 @@ struct KernelEntry {
     std::string
         library;  ///< "build/<variant>/<file>.so" in the repository; an absolute path for a local kernel
     std::string sha256;  ///< of the library, hexadecimal
+    /// The schemas of its operators that the model calls, so that the model can be read without the library.
+    /// Models from before there was this have none.
+    std::vector<std::string> operators = {};
 };
 
 /// What became of one layer of the model.

@@ -11,9 +11,11 @@
 namespace kernels::runtime {
 
 /// Loads the kernel libraries that the manifest of a kernelized model names, so that torch::jit::load(path)
-/// works afterwards. A library is looked for in the folders of $KERNELS_LIBRARY_PATH, in `<path>.kernels/`,
-/// and in the Hugging Face cache; it is loaded only when its SHA-256 is the manifest's. Loading twice is
-/// fine; thread-safe. Nothing is loaded when this process cannot run the kernels (see cannot_run).
+/// works afterwards. A library is looked for in the folders of $KERNELS_LIBRARY_PATH, in `<path>.kernels/`
+/// (whose libraries are trusted as much as the model), and in the Hugging Face cache; that of a local kernel
+/// where the manifest says only below a folder of $LOCAL_KERNELS. It is loaded only when its SHA-256 is the
+/// manifest's. Loading twice is fine; thread-safe. Nothing is loaded when this process cannot run the kernels
+/// (see cannot_run).
 ///
 /// Returns the op namespaces. Throws std::runtime_error with one line that says what is wrong and what to do.
 KERNELS_RUNTIME_API std::vector<std::string> load(const std::string& path);

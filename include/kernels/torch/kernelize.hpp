@@ -88,10 +88,11 @@ struct KernelizeReport : runtime::Manifest {
     std::vector<std::shared_ptr<const PatternMatch>> matches;
 };
 
-/// Rewrites `module` in place: the forward of every layer with a kernel becomes the kernel repository's own
-/// layer source, compiled by TorchScript. Scripted and traced models are both taken. Always begins with the
-/// original forwards: kernelizing again, for another mode say, does not build on the last time, and with
-/// DISABLE_KERNEL_MAPPING every layer gets its own forward back.
+/// Rewrites `module` in place, and with it all copies that share its code, as Module::copy() and deepcopy()
+/// make them; with_own_code() of verify.hpp makes one that stays as it is. The forward of every layer with a
+/// kernel becomes the kernel repository's own layer source, compiled by TorchScript. Scripted and traced
+/// models are both taken. Always begins with the original forwards: kernelizing again, for another mode say,
+/// does not build on the last time, and with DISABLE_KERNEL_MAPPING every layer gets its own forward back.
 ///
 /// A module carries the layer name of the first binding that matches, else the last part of its class name
 /// where the mapping has that. The kernels' libraries are loaded into this process. Modules of one class that

@@ -55,8 +55,9 @@ struct Verification {
 /// not come to there is looked for with other sizes, numbers and flags; a layer then runs on inputs made for
 /// it alone, and where none can be made, or for a match, it does not pass. The whole models run on other
 /// sizes, numbers of dimensions, arguments, layouts and dtypes as well. Exported methods run as forward does,
-/// on inputs of the forms that were traced or on ones found by trying. `original` is a copy from before
-/// kernelize().
+/// on inputs of the forms that were traced or on ones found by trying. `original` is a copy that
+/// with_own_code() made before kernelize(), or loaded once more; one that shares its code with the
+/// kernelized model is refused: Error(usage).
 ///
 /// A result must be equal within the tolerance, with the same shape, dtype and strides and NaN and infinity
 /// at the same places; arguments and weights must not be changed, results must not share memory with them

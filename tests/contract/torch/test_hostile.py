@@ -242,6 +242,71 @@ class HostileTest(TrialTest):
         for message in said[-2:]:
             self.assertIn("not a TorchScript archive", message)
 
+    def test_a_model_cannot_name_what_is_loaded(self):
+        """A library runs code when it is loaded: looking at a model and kernelizing it load none that it names."""
+        trace = self.folder / "loaded"
+        source = self.folder / "trap.c"
+        source.write_text(f'#include <stdio.h>\n__attribute__((constructor)) void f() {{ fclose(fopen("{trace}", "w")); }}\n')
+        trap = self.folder / "traps" / "trap.so"
+        trap.parent.mkdir()
+        subprocess.run(["cc", "-shared", "-fPIC", source, "-o", trap], check=True)
+        sha256 = hashlib.sha256(trap.read_bytes()).hexdigest()
+        layer = ("--device", "cpu", "--layer", "RMSNorm=test/trial-kernels:RMSNorm")
+        local = {"repo": "", "commit": "", "library": str(trap), "sha256": sha256}
+        beside = {"repo": "a/b", "commit": "0" * 40, "library": "build/x/trap.so", "sha256": sha256}
+        for changes, refusal in ((local, "is loaded only from a folder that you name"), (beside, "registers no operators")):
+            name = "local.pt" if changes is local else "beside.pt"
+            (self.folder / name).write_bytes(self.manifest(**changes))
+            if changes is beside:
+                shutil.copytree(trap.parent, self.folder / "beside.pt.kernels")
+            self.run_command(KERNELS, "inspect", name)
+            self.run_command(KERNELS, "kernelize", name, "-o", "again.pt", *layer)
+            # As files from before the manifest had schemas.
+            old = "old-" + name
+            (self.folder / old).write_bytes(self.manifest(**changes, operators=[]))
+            if changes is beside:
+                shutil.copytree(trap.parent, self.folder / f"{old}.kernels")
+            words = "is loaded only from" if changes is local else "hold no operator schema"
+            for command in (("inspect", old), ("kernelize", old, "-o", "again.pt", *layer)):
+                self.assertIn(words, self.run_command(KERNELS, *command, status=1).stderr)
+            self.assertFalse(trace.exists(), name)
+            # To run a model is to run what comes with it, but not another file of this machine.
+            self.assertIn(refusal, self.run_command(KERNELS, "run", name, "--input", "f32[2,32]", status=1).stderr)
+            self.assertIn(refusal, self.run_python(RUNTIME_LOADS, RUNTIME, name)[0])
+            self.assertEqual(trace.exists(), changes is beside)
+            trace.unlink(missing_ok=True)
+        for variable, value in (("KERNELS_LIBRARY_PATH", trap.parent), ("LOCAL_KERNELS", f"a/b={trap.parent}")):
+            done = self.run_command(KERNELS, "run", "local.pt", "--input", "f32[2,32]", status=1, **{variable: str(value)})
+            self.assertIn("registers no operators", done.stderr)
+            self.assertTrue(trace.exists(), variable)
+            trace.unlink()
+        beside_it = self.folder / "traps-of-others"
+        beside_it.mkdir()
+        done = self.run_command(KERNELS, "run", "local.pt", "--input", "f32[2,32]", status=1, LOCAL_KERNELS=f"a/b={beside_it}")
+        self.assertIn("is loaded only from a folder that you name", done.stderr)
+
+    def test_a_kernelized_model_is_read_without_its_library(self):
+        manifest = json.loads(records(self.good)[f"{self.top}/extra/kernels.json"])
+        (schema,) = manifest["kernels"][0]["operators"]
+        self.assertTrue(schema.startswith(f"{NAMESPACE}::rms_norm("), schema)
+        nothing = {"LOCAL_KERNELS": "", "HF_HOME": str(self.folder / "empty"), "KERNELS_CACHE": str(self.folder / "empty")}
+        done = self.run_command(KERNELS, "inspect", "out.pt", **nothing)
+        self.assertIn(f"calls {NAMESPACE}::rms_norm 1 times", done.stdout)
+        for schemas, words in ((["}{"], "op schema that cannot be read: `}{`"), ([schema[:-12]], "op schema that cannot be read"),
+                               (["f(int a=99999999999999999999) -> ()"], "op schema that cannot be read"),
+                               (["aten::f(Tensor x) -> Tensor"], "op schema that cannot be read"),
+                               (["f(Tensor x) -> Tensor"], "Unknown builtin op"), ([3], "manifest cannot be read"),
+                               (["a\nb"], "control characters"), ("f", "manifest cannot be read"),
+                               ([schema, schema.replace("Tensor weight", "int weight")], "Unknown builtin op")):
+            (self.folder / "odd.pt").write_bytes(self.manifest(operators=schemas))
+            with self.subTest(schemas):
+                done = self.run_command(KERNELS, "inspect", "odd.pt", status=1)
+                self.assertRegex(done.stderr, "^error: odd.pt: .*\n(hint: .*\n)?$")
+                self.assertIn(words, done.stderr)
+        for op_namespace in ("aten", "a::b", "", "a-b"):
+            (self.folder / "odd.pt").write_bytes(self.manifest(**{"op-namespace": op_namespace}))
+            self.run_command(KERNELS, "inspect", "odd.pt", status=1)
+
     def test_code_and_pickles(self):
         deep = 400000
         code = next(name for name, data in records(self.good).items() if name.endswith(".py") and b"class Model" in data)

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import sys
 import unittest
@@ -92,6 +93,20 @@ class KernelizeTest(harness.WorldTest):
         self.assertIn("metadata.json", self.rows("-o", "out.pt", "--use-fallback", "all", **unreadable)[0]["reason"])
         disabled = {**environment, "DISABLE_KERNEL_MAPPING": "1"}
         self.assertIn("DISABLE_KERNEL_MAPPING", self.rows("-o", "out.pt", "--use-fallback", "none", **disabled)[0]["reason"])
+
+    def test_a_local_kernel_by_a_path_that_leads_upwards(self):
+        shutil.copytree(DEMO / REPO / "v1", self.folder / "kernel")
+        project = self.folder / "project"
+        project.mkdir()
+        (project / "kernels.toml").write_text('[[layers]]\nname = "SiluAndMul"\ndevice = "cpu"\n'
+                                              'layer = "SiluAndMul"\npath = "../kernel"\n')
+        self.run_command(KERNELS, "kernelize", "model.pt", "-o", "out.pt", "--project", project)
+        self.run_command(KERNELS, "inspect", "out.pt")
+        refused = self.run_command(KERNELS, "run", "out.pt", "--input", "f32[2,8]", status=1)
+        named = re.search("local kernel (.*) is loaded only from a folder that you name", refused.stderr)[1]
+        self.assertNotIn("..", named)
+        folder = str(pathlib.Path(named).parent)
+        self.run_command(KERNELS, "run", "out.pt", "--input", "f32[2,8]", "--reference", "model.pt", KERNELS_LIBRARY_PATH=folder)
 
     def test_a_kernelized_model_begins_with_its_original_forwards(self):
         environment = {"LOCAL_KERNELS": f"{REPO}={DEMO / REPO / 'v1'}"}

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "environment_variable.hpp"
 #include "fault_server.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/hub/http.hpp"
@@ -141,13 +142,7 @@ TEST_CASE("offline no request leaves, whoever asks") {
 
 TEST_CASE("a proxy is asked in place of the host, but for the hosts of NO_PROXY") {
     const FaultServer server([](const std::string&, std::size_t) { return answer("200 OK", "", "x"); });
-    struct Variable {
-        Variable(const char* variable, const std::string& value) : m_name(variable) {
-            ::setenv(variable, value.c_str(), 1);
-        }
-        ~Variable() { ::unsetenv(m_name); }
-        const char* m_name;
-    };
+    using Variable = testing::EnvironmentVariable;
     Settings elsewhere = settings_for("http://hub.invalid");
     elsewhere.retries = 0;
     elsewhere.connect_timeout = std::chrono::seconds(2);

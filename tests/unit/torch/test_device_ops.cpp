@@ -9,6 +9,7 @@
 
 #include <filesystem>
 
+#include "environment_variable.hpp"
 #include "kernels/build/target.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
@@ -226,6 +227,11 @@ TEST_CASE("The rewritten graph reaches the kernel of each dispatch key") {
     }
     SUBCASE("on the device npu, with the original's result") {
         CHECK(runtime::cannot_run("npu", variant) == "");
+        // The library of a local kernel comes from a folder that the user names.
+        CHECK_THROWS_WITH_AS(runtime::load(file.string()), doctest::Contains("folder that you name"),
+                             std::runtime_error);
+        const testing::EnvironmentVariable folders("KERNELS_LIBRARY_PATH",
+                                                   (kernel / "build" / variant).string());
         CHECK(runtime::load(file.string()) == std::vector<std::string>{loaded_namespace});
         const c10::Device npu("npu:0");
         auto loaded = torch::jit::load(file.string(), npu);

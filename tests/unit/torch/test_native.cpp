@@ -246,6 +246,34 @@ TEST_CASE("A model: layers, functions, and elements of Sequential by their type"
     }
 }
 
+TEST_CASE("A layer that is held inside a replaced one and elsewhere is replaced for the other place") {
+    struct PlainOuter : torch::nn::Module {
+        explicit PlainOuter(const Scaling& inner) : held(register_module("inner", inner)) {}
+        Tensor forward(const Tensor& x) { return held(x); }
+        Scaling held;
+    };
+    struct Both : torch::nn::Module {
+        Scaling shared{3};
+        std::shared_ptr<UseKernelForwardFromHub<PlainOuter, "Outer">> outer = register_module(
+            "a_outer", std::make_shared<UseKernelForwardFromHub<PlainOuter, "Outer">>(shared));
+        Scaling same = register_module("z_same", shared);
+        Scaling again = register_module("zz_again", shared);
+    };
+    const LocalKernel kernel(scaling_source +
+                             "\n\nclass Outer(nn.Module):\n    def forward(self, x: torch.Tensor) -> "
+                             "torch.Tensor:\n        return x * 7\n");
+    Both model;
+    const auto report = native::kernelize(model, options_with({{"Scaling", "cpu", kernel.layer("Scaling")},
+                                                               {"Outer", "cpu", kernel.layer("Outer")}}));
+    REQUIRE(report.layers.size() == 2);
+    CHECK(report.layers[0].module == "a_outer");
+    CHECK(report.layers[1].module == "z_same");
+    CHECK(model.shared->kernelized());
+    CHECK(model.outer->forward(torch::ones({3})).equal(torch::full({3}, 7.0)));
+    CHECK(native::unkernelize(model));
+    CHECK(!model.shared->kernelized());
+}
+
 TEST_CASE("What does not fit is kept with the reason, and nothing changes when it must not be") {
     struct Case {
         std::string forward;
