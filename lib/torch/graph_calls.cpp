@@ -47,7 +47,13 @@ void inline_functions(Graph& graph) {
         if (size > largest_graph)
             throw Error(ErrorCode::kernelize, place(call->sourceRange()) + ": the layer becomes too large");
         call->removeInput(0);
-        inlineCallTo(call, function);
+        // As inlineCallTo, but for the call stack that it notes: the functions are gone when the layer runs,
+        // and libtorch asks them for their names when the layer throws.
+        const WithInsertPoint here(call);
+        const auto results = insertGraph(graph, *function->graph(), call->inputs());
+        for (std::size_t i = 0; i < results.size(); ++i)
+            call->output(i)->replaceAllUsesWith(results[i]);
+        call->destroy();
         if (callee->output()->uses().empty()) callee->destroy();
     }
 }
