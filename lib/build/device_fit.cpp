@@ -4,10 +4,8 @@
 #include <array>
 #include <cctype>
 #include <charconv>
-#include <utility>
 
 #include "kernels/core/error.hpp"
-#include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 
 namespace kernels::build {
@@ -15,8 +13,6 @@ namespace {
 
 // The Python client's release whose metadata this library implements.
 constexpr std::array implemented_level = {0, 17, 2};
-
-const std::string no_device_code = "no device code for this device: ";
 
 std::optional<int> digits(std::string_view text) {
     int value = 0;
@@ -186,32 +182,6 @@ DeviceFit device_fit(const Metadata& metadata, const std::filesystem::path& buil
 
 bool names_device(const Target& target) {
     return target.capability.has_value() || target.gpu_arch.has_value();
-}
-
-DeviceFitOf if_known(DeviceFitOf fit_of) {
-    return [fit_of = std::move(fit_of)](const BuildVariant& variant, const Target& target) {
-        try {
-            return fit_of(variant, target);
-        } catch (const Error& error) {
-            if (error.code() == ErrorCode::interrupted) throw;
-            log::info(error.what());
-            return DeviceFit{Fit::no, "its metadata cannot be read"};
-        }
-    };
-}
-
-bool device_unknown(const DeviceFit& fit, const BuildVariant& variant) {
-    return fit.fit == Fit::unknown && !variant.is_noarch();
-}
-
-void refuse_for_device(Selection& selection, const Target& target, const DeviceFitOf& fit_of) {
-    if (!names_device(target)) return;
-    for (auto& decision : selection.decisions) {
-        if (!decision.accepted()) continue;
-        const auto fit = fit_of(decision.variant, target);
-        if (fit.fit == Fit::no) decision.rejection = Rejection{Reason::device, no_device_code + fit.text};
-        decision.device_unknown = device_unknown(fit, decision.variant);
-    }
 }
 
 std::vector<Remark> remarks(const Metadata& metadata) {

@@ -12,6 +12,7 @@
 #include "kernels/core/places.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/runtime/archive.hpp"
+#include "served.hpp"
 
 namespace kernels::runtime {
 namespace {
@@ -114,8 +115,14 @@ std::vector<std::string> load(const std::string& path) {
                                          name_of(kernel) + ": " + why);
             }
         }
+        const build::Target here = device_here(manifest->device);
         for (const auto& kernel : manifest->kernels) {
             const auto library = find_library(kernel, path);
+            if (const auto why = why_not_served(library, here); !why.empty()) {
+                throw std::runtime_error(path + ": its kernel " + name_of(kernel) + " has no code for the " +
+                                         manifest->device + " device here: " + why +
+                                         " (KERNELS_NO_DEVICE_CHECK=1 loads it all the same)");
+            }
             try {
                 load_library(library, kernel.op_namespace);
             } catch (const std::runtime_error& failure) {
