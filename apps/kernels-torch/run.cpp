@@ -23,6 +23,12 @@ struct Timed {
     double milliseconds = 0;  ///< median of a forward
 };
 
+// What ends with a line where the model or a kernel crashes, as long as the result lives.
+CrashGuard guard_of(const std::string& path, bool json) {
+    return CrashGuard(ErrorCode::failed, path + ": it crashed while it ran",
+                      "one of its kernels is broken, or libtorch on what the model asks of it", json);
+}
+
 Timed time_forward(torch::jit::Module& module, const std::vector<c10::IValue>& inputs, long long repeat) {
     Timed timed{torchscript::run_forward(module, inputs), 0};
     // The first calls let TorchScript's executor specialize.
@@ -70,20 +76,27 @@ int run_run(const Context& context) {
             if (const auto calls = counted_calls(kernel.op_namespace)) before[kernel.op_namespace] = *calls;
         }
     }
-    const auto once = torchscript::run_forward(model.module, inputs);
+    const auto once = [&] {
+        const CrashGuard guard = guard_of(path, context.json);
+        return torchscript::run_forward(model.module, inputs);
+    }();
     nlohmann::ordered_json document = {{"model", path}};
     document["graph-calls"] = torchscript::count_kernel_calls(model.module);
     std::map<std::string, int64_t> counted;
     for (const auto& [name, calls] : before)
         counted[name] = *counted_calls(name) - calls;
     document["counted-calls"] = counted;
-    const Timed own = time_forward(model.module, inputs, repeat);
+    const Timed own = [&] {
+        const CrashGuard guard = guard_of(path, context.json);
+        return time_forward(model.module, inputs, repeat);
+    }();
     document["milliseconds"] = own.milliseconds;
 
     std::optional<torchscript::Difference> difference;
     if (const auto reference = arguments.value("--reference")) {
         auto original = load_model_guarded(*reference, context.json);
         original.module.eval();
+        const CrashGuard guard = guard_of(*reference, context.json);
         const Timed other = time_forward(original.module, inputs, repeat);
         difference = torchscript::compare(once, other.output, {tolerance});
         document["reference"] = {{"model", *reference}, {"milliseconds", other.milliseconds}};

@@ -33,7 +33,7 @@ class Arithmetic {
         if (e.kind == Kind::conditional) {
             if (const auto truth = known_truth(e.part(1), m_scope)) return value(e.part(*truth ? 0 : 2));
         }
-        require_ascii(e);
+        if (m_depth == 0) require_bounded_text(e);
         // All parts are looked at, those of calls and subscripts too.
         std::vector<Known> parts;
         for (const auto& part : e.parts)
@@ -58,7 +58,7 @@ class Arithmetic {
     }
 
     // Python counts characters and TorchScript bytes.
-    void require_ascii(const Expression& e) const {
+    void require_bounded_text(const Expression& e) const {
         const bool text = e.kind == Kind::string || e.kind == Kind::format;
         if (text && std::any_of(e.text.begin(), e.text.end(), [](char c) { return (c & 0x80) != 0; }))
             refuse_at(

@@ -1,5 +1,6 @@
 """What the command line names for a model: inputs, tolerances, files that are none. One clear line each."""
 
+import json
 import os
 import pathlib
 import re
@@ -13,7 +14,7 @@ from trial_world import TrialTest
 KERNELS = harness.need("KERNELS_BIN")
 
 class ArgumentsTest(TrialTest):
-    layers = ("RMSNorm",)
+    layers = ("RMSNorm", "Gelu")
     made = None
 
     def setUp(self):
@@ -127,6 +128,12 @@ class ArgumentsTest(TrialTest):
                 self.assertEqual((after.st_mode, after.st_ino), (before[name].st_mode, before[name].st_ino))
         self.kernelize("RMSNorm", "-o", "to-real.pt", status=0)
         self.assertEqual((self.folder / "to-real.pt").read_bytes(), self.made)
+
+    def test_a_model_that_crashes(self):
+        self.kernelize("GeluCrashes", "-o", "crashes.pt", status=0)
+        self.refused("crashes.pt: it crashed while it ran", "run", "crashes.pt", "--input", "f32[0,32]", status=1)
+        done = self.run_command(KERNELS, "run", "crashes.pt", "--input", "f32[0,32]", "--json", status=1)
+        self.assertIn("it crashed while it ran", json.loads(done.stdout)["error"]["message"])
 
     def test_damaged_originals(self):
         contents = records(self.made)
