@@ -10,11 +10,9 @@
 #include "kernelizing.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/log.hpp"
-#include "kernels/runtime/runtime.hpp"
 #include "kernels/torch/kernelize.hpp"
 #include "kernels/torch/model.hpp"
 #include "kernels/torch/verify.hpp"
-#include "torch/called_operators.hpp"
 
 using namespace kernels;
 using namespace kernels::layer;
@@ -173,42 +171,6 @@ TEST_CASE("An original without its method is an error") {
                    "the class pkg.Act keeps the original of a method `backward` that it does not have"));
 }
 
-TEST_CASE("The operators of a model that is looked at are there while something calls them") {
-    const std::string seen = "_seen_only";
-    const std::string schema = seen + "::twice(Tensor x) -> Tensor";
-    const TemporaryFolder folder;
-    runtime::Manifest manifest;
-    manifest.device = "cpu";
-    manifest.kernels = {
-        {"org/name", std::string(40, '0'), "torch-cpu", seen, "build/torch-cpu/x.so", "", {schema}}};
-    CHECK(runtime::Manifest::parse(manifest.to_json()).kernels.front().operators == std::vector{schema});
-    CHECK(runtime::Manifest::parse(manifest.to_json()).to_json() == manifest.to_json());
-    {
-        torch::Library known(torch::Library::FRAGMENT, seen, std::nullopt, __FILE__, __LINE__);
-        known.def("twice(Tensor x) -> Tensor");
-        Module model("__torch__.pkg.Seen");
-        const auto graph = std::make_shared<torch::jit::Graph>();
-        graph->addInput("self")->setType(model.type());
-        auto* x = graph->addInput("x");
-        graph->registerOutput(graph->insert(c10::Symbol::fromQualString(seen + "::twice"), {x}));
-        model.type()->addMethod(model._ivalue()->compilation_unit()->create_function(
-            c10::QualifiedName(*model.type()->name(), "forward"), graph));
-        runtime::Manifest noted = manifest;
-        noted.kernels.front().operators.clear();
-        torchscript::note_operators(model, noted);
-        CHECK(noted.kernels.front().operators == std::vector{schema});
-        torchscript::save_model({model, {{runtime::manifest_name, manifest.to_json()}}}, folder / "seen.pt");
-    }
-    CHECK(!runtime::has_operators(seen));
-    const auto loaded = torchscript::load_model(folder / "seen.pt", torchscript::ModelUse::inspect);
-    CHECK(torchscript::count_kernel_calls(loaded.module) ==
-          std::map<std::string, int>{{seen + "::twice", 1}});
-    torchscript::forget_operators(loaded.module);
-    CHECK(runtime::has_operators(seen));
-    torchscript::forget_operators(model_with_act());
-    CHECK(!runtime::has_operators(seen));
-}
-
 TEST_CASE("A copy that shares its code changes too, so verify does not take it for the original") {
     const LocalKernel kernel(twice_source);
     auto model = model_with_act();
@@ -222,13 +184,6 @@ TEST_CASE("A copy that shares its code changes too, so verify does not take it f
     CHECK_THROWS_WITH_AS(torchscript::verify(sharing, model, report, options),
                          doctest::Contains("shares its code with the kernelized model"), Error);
     CHECK(!torchscript::verify(own, model, report, options).passed());
-}
-
-TEST_CASE("What stops the writing of a model leaves no file") {
-    const TemporaryFolder folder;
-    const std::atomic<bool> cancel = true;
-    CHECK_THROWS_AS(torchscript::save_model({model_with_act(), {}, &cancel}, folder / "model.pt"), Error);
-    CHECK(std::filesystem::is_empty(folder.path()));
 }
 
 TEST_CASE("What use_fallback covers") {

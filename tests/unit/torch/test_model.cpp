@@ -1,0 +1,65 @@
+#include <torch/library.h>
+#include <torch/script.h>
+
+#include <atomic>
+#include <filesystem>
+
+// libtorch's logging has a CHECK of its own.
+#undef CHECK
+#include <doctest/doctest.h>
+
+#include "kernels/core/error.hpp"
+#include "kernels/runtime/runtime.hpp"
+#include "kernels/torch/kernelize.hpp"
+#include "kernels/torch/model.hpp"
+#include "temporary_folder.hpp"
+#include "torch/called_operators.hpp"
+
+using namespace kernels;
+using namespace kernels::torchscript;
+using kernels::testing::TemporaryFolder;
+using torch::jit::Module;
+
+TEST_CASE("The operators of a model that is looked at are there while something calls them") {
+    const std::string seen = "_seen_only";
+    const std::string schema = seen + "::twice(Tensor x) -> Tensor";
+    const TemporaryFolder folder;
+    runtime::Manifest manifest;
+    manifest.device = "cpu";
+    manifest.kernels = {
+        {"org/name", std::string(40, '0'), "torch-cpu", seen, "build/torch-cpu/x.so", "", {schema}}};
+    CHECK(runtime::Manifest::parse(manifest.to_json()).kernels.front().operators == std::vector{schema});
+    CHECK(runtime::Manifest::parse(manifest.to_json()).to_json() == manifest.to_json());
+    {
+        torch::Library known(torch::Library::FRAGMENT, seen, std::nullopt, __FILE__, __LINE__);
+        known.def("twice(Tensor x) -> Tensor");
+        Module model("__torch__.pkg.Seen");
+        const auto graph = std::make_shared<torch::jit::Graph>();
+        graph->addInput("self")->setType(model.type());
+        auto* x = graph->addInput("x");
+        graph->registerOutput(graph->insert(c10::Symbol::fromQualString(seen + "::twice"), {x}));
+        model.type()->addMethod(model._ivalue()->compilation_unit()->create_function(
+            c10::QualifiedName(*model.type()->name(), "forward"), graph));
+        runtime::Manifest noted = manifest;
+        noted.kernels.front().operators.clear();
+        note_operators(model, noted);
+        CHECK(noted.kernels.front().operators == std::vector{schema});
+        save_model({model, {{runtime::manifest_name, manifest.to_json()}}}, folder / "seen.pt");
+    }
+    CHECK(!runtime::has_operators(seen));
+    const auto loaded = load_model(folder / "seen.pt", ModelUse::inspect);
+    CHECK(count_kernel_calls(loaded.module) == std::map<std::string, int>{{seen + "::twice", 1}});
+    forget_operators(loaded.module);
+    CHECK(runtime::has_operators(seen));
+    forget_operators(Module("__torch__.pkg.Other"));
+    CHECK(!runtime::has_operators(seen));
+}
+
+TEST_CASE("What stops the writing of a model leaves no file") {
+    const TemporaryFolder folder;
+    const std::atomic<bool> cancel = true;
+    Module model("__torch__.pkg.Model");
+    model.define("def forward(self, x):\n    return x + 1\n");
+    CHECK_THROWS_AS(save_model({model, {}, &cancel}, folder / "model.pt"), Error);
+    CHECK(std::filesystem::is_empty(folder.path()));
+}
