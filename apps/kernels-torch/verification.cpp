@@ -1,6 +1,7 @@
 #include "verification.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 
 #include "crash_guard.hpp"
@@ -17,6 +18,10 @@ std::string name_of(const torchscript::Verdict& verdict) {
 
 nlohmann::ordered_json to_json(const torchscript::Verdict& verdict) {
     nlohmann::ordered_json json = {{"largest-difference", verdict.largest}, {"cases", verdict.cases}};
+    if (verdict.gradients > 0) {
+        json["gradients"] = verdict.gradients;
+        json["largest-difference-of-gradients"] = verdict.largest_of_gradients;
+    }
     if (!verdict.notes.empty()) json["notes"] = verdict.notes;
     return json;
 }
@@ -99,11 +104,17 @@ void print(const torchscript::Verification& verification) {
                         join(verdict.notes, "; ").c_str());
             return;
         }
-        std::string not_varied;
+        std::string more;
+        if (verdict.gradients > 0) {
+            std::array<char, 96> text{};
+            std::snprintf(text.data(), text.size(), "; gradients: %.3g, on %d", verdict.largest_of_gradients,
+                          verdict.gradients);
+            more = text.data();
+        }
         for (const auto& note : verdict.notes)
-            if (note.starts_with("not varied: ")) not_varied += "; " + note;
+            if (note.starts_with("not varied: ") || note.starts_with("no gradients ")) more += "; " + note;
         std::printf("%-*s  largest difference %.3g, equal on %d inputs%s\n", static_cast<int>(width),
-                    name.c_str(), verdict.largest, verdict.cases, not_varied.c_str());
+                    name.c_str(), verdict.largest, verdict.cases, more.c_str());
     };
     for (const auto& verdict : verification.layers)
         row(verdict.module, verdict);

@@ -35,6 +35,7 @@ struct InputCase {
     bool other_arguments = false;  ///< one that is no tensor differs; the result may be of any form
     bool usual_layout = true;      ///< then results must have equal strides as well
     bool may_be_refused = false;   ///< an error of the kernel is no difference: the model does not use this
+    bool gradients = true;         ///< that are compared are those of usual values, where none cancel
     bool finite_result = true;     ///< only meaningful where the original's result is finite
 };
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "gradients.hpp"
 #include "guarded_memory.hpp"
 #include "kept_state.hpp"
 #include "kernels/core/text.hpp"
@@ -17,11 +18,22 @@ namespace {
 using torch::jit::Module;
 using Values = std::vector<c10::IValue>;
 
+class SilentWarnings {
+  public:
+    SilentWarnings() : m_guard(&m_silent) {}
+
+  private:
+    struct Silent final : c10::WarningHandler {
+        void process(const c10::Warning&) override {}
+    } m_silent;
+    c10::WarningUtils::WarningHandlerGuard m_guard;
+};
+
 // Memory of torch.empty is filled with NaN or the largest number, so that what a kernel leaves unwritten
 // shows.
 class FilledMemory {
   public:
-    FilledMemory() : m_guard(&m_silent) {
+    FilledMemory() {
         auto& context = at::globalContext();
         context.setDeterministicFillUninitializedMemory(true);
         context.setDeterministicAlgorithms(true, true);
@@ -35,10 +47,7 @@ class FilledMemory {
     FilledMemory& operator=(const FilledMemory&) = delete;
 
   private:
-    struct Silent final : c10::WarningHandler {
-        void process(const c10::Warning&) override {}
-    } m_silent;
-    c10::WarningUtils::WarningHandlerGuard m_guard;
+    SilentWarnings m_silent;
     bool m_deterministic = at::globalContext().deterministicAlgorithms();
     bool m_warn = at::globalContext().deterministicAlgorithmsWarnOnly();
     bool m_fill = at::globalContext().deterministicFillUninitializedMemory();
@@ -193,6 +202,50 @@ std::string fault_beside_result(const Pair& pair, const InputCase& one, const Ca
     return {};
 }
 
+// What the original's gradients are, and whether the replacement's are the same.
+void compare_gradients(Pair& pair, const InputCase& one, const CheckOptions& options, Outcome& outcome) {
+    const auto of_results = gradients_for(outcome.expected, options.seed);
+    Gradients expected;
+    std::vector<c10::IValue> exact;
+    try {
+        expected = gradients_of(pair.original, pair.method, one.arguments, of_results, options.seed);
+        if (!expected.any) return;
+        const auto in_double = [](const at::Tensor& tensor) {
+            return tensor.is_floating_point() ? tensor.to(at::kDouble) : tensor.clone();
+        };
+        if (pair.exact) {
+            const auto found = gradients_of(*pair.exact, pair.method, with_tensors(one.arguments, in_double),
+                                            of_results, options.seed);
+            exact.assign(found.values.begin(), found.values.end());
+        }
+    } catch (const std::exception&) {  // of the original: then there is nothing to compare with
+        if (!expected.any) return;
+    }
+    for (const auto& value : expected.values)
+        if (!all_finite(value)) return;
+    Gradients found;
+    try {
+        const SilentWarnings silent;
+        found = gradients_of(pair.replaced, pair.method, one.arguments, of_results, options.seed);
+    } catch (const std::exception& failure) {
+        outcome.kind = one.may_be_refused ? Outcome::Kind::refused : Outcome::Kind::differs;
+        outcome.problem = "its backward fails where the original's does not: " + cause_of(failure);
+        return;
+    }
+    outcome.gradients = true;
+    if (found.names != expected.names) {
+        outcome.problem = "it has other parameters than the original";
+    }
+    for (std::size_t i = 0; i < found.values.size() && outcome.problem.empty(); ++i) {
+        const CompareOptions rules{options.tolerance, i < exact.size() ? &exact[i] : nullptr, false, true};
+        const auto difference = compare(found.values[i], expected.values[i], rules);
+        outcome.largest_of_gradients = std::max(outcome.largest_of_gradients, difference.largest);
+        if (!difference.within)
+            outcome.problem = "its gradient of " + found.names[i] + " differs: " + difference.problem;
+    }
+    if (!outcome.problem.empty()) outcome.kind = Outcome::Kind::differs;
+}
+
 }  // namespace
 
 std::string cause_of(const std::exception& failure) {
@@ -266,7 +319,11 @@ Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options) {
     outcome.largest = found.largest;
     outcome.problem = found.within ? fault_beside_result(pair, one, calls, original, outcome.expected, rules)
                                    : "its result differs: " + found.problem;
-    if (!outcome.problem.empty()) outcome.kind = Outcome::Kind::differs;
+    if (!outcome.problem.empty()) {
+        outcome.kind = Outcome::Kind::differs;
+    } else if (options.gradients && one.gradients) {
+        compare_gradients(pair, one, options, outcome);
+    }
     return outcome;
 }
 

@@ -24,6 +24,8 @@ struct Outcome {
     Kind kind = Kind::same;
     std::string problem;  ///< also the reason of a refusal
     double largest = 0;
+    bool gradients = false;  ///< were compared
+    double largest_of_gradients = 0;
     c10::IValue expected;  ///< the original's result; none when it was left out
 };
 
@@ -33,11 +35,12 @@ struct CheckOptions {
     std::uint64_t seed = 0;
     const KnownCall* known = nullptr;  ///< what the case was made from
     bool watch_weights = false;        ///< copies them; so not where they are large
+    bool gradients = false;            ///< are compared as well
 };
 
 /// Runs both on copies of the case's inputs, the replacement twice, and compares everything that can be seen
 /// from outside: results, arguments afterwards, shared memory, memory that was not written
-/// or is not its own, and state.
+/// or is not its own, state, and gradients where that is asked for.
 Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options);
 
 /// Whether the original runs on the case and gives what the known call lets expect.

@@ -86,6 +86,8 @@ void Verifier::take(Verdict& verdict, const Outcome& outcome, const InputCase& o
         return;
     }
     ++verdict.cases;
+    if (outcome.gradients) ++verdict.gradients;
+    verdict.largest_of_gradients = std::max(verdict.largest_of_gradients, outcome.largest_of_gradients);
     if (outcome.kind == Outcome::Kind::differs && verdict.problem.empty())
         verdict.problem = one.name + ": " + outcome.problem;
 }
@@ -98,8 +100,8 @@ void Verifier::own_inputs(Verdict& verdict, Pair& pair, const Values& arguments,
     own.usual_layout = all_contiguous(arguments);
     tell(verdict, own.name);
     const bool small = is_small(pair.original);
-    const CheckOptions options{m_options.tolerance, whole_model, m_options.seed, nullptr,
-                               small && !whole_model};
+    const CheckOptions options{m_options.tolerance,   whole_model,         m_options.seed, nullptr,
+                               small && !whole_model, m_gradients && small};
     const auto outcome = check(pair, own, options);
     if (outcome.kind == Outcome::Kind::left_out)
         throw Error(ErrorCode::failed, "the model failed on this input: " + outcome.problem);
@@ -128,7 +130,8 @@ void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments
         if (found == pairs.end()) found = pairs.emplace(one.dtype, copies ? make(one.dtype) : pair).first;
         return found->second;
     };
-    const CheckOptions options{m_options.tolerance, whole_model, m_options.seed, &known, !whole_model};
+    const CheckOptions options{m_options.tolerance,        whole_model, m_options.seed, &known, !whole_model,
+                               m_gradients && !whole_model};
     const Accepts accepted = [&](const InputCase& one) { return accepts(pair_for(one), one, options); };
     auto all = whole_model ? model_cases(arguments, accepted, copies) : layer_cases(arguments, accepted);
     auto not_varied = add_other_arguments(

@@ -18,7 +18,8 @@ Pair pair_of(const torch::jit::Module& original, const torch::jit::Module& repla
 
 class Verifier {
   public:
-    explicit Verifier(const VerifyOptions& options) : m_options(options) {}
+    /// With `gradients` those are compared as well: of layers, and of models on their own inputs.
+    Verifier(const VerifyOptions& options, bool gradients) : m_options(options), m_gradients(gradients) {}
 
     /// On these inputs. Throws Error(failed) when the original fails on them.
     void own_inputs(Verdict& verdict, Pair& pair, const std::vector<c10::IValue>& arguments,
@@ -39,6 +40,7 @@ class Verifier {
     }
 
     const VerifyOptions& m_options;
+    bool m_gradients;
     std::set<std::string> m_kinds;
     KnownCall m_known;
 };

@@ -10,6 +10,7 @@
 #include "call_recorder.hpp"
 #include "kept_state.hpp"
 #include "kernels/core/error.hpp"
+#include "kernels/layer/mode.hpp"
 #include "matched_pair.hpp"
 #include "module_at.hpp"
 #include "original_forwards.hpp"
@@ -61,7 +62,7 @@ class Run {
           m_kernelized(kernelized),
           m_report(report),
           m_options(options),
-          m_verifier(options) {}
+          m_verifier(options, layer::Mode::parse(report.mode).is_training()) {}
 
     Verification run() {
         find_replaced();
@@ -73,6 +74,8 @@ class Run {
         observe_all();
         run_what_was_not_reached();
         whole_model();
+        m_found.training = layer::Mode::parse(m_report.mode).is_training();
+        if (m_found.training) tell_of_gradients();
         return std::move(m_found);
     }
 
@@ -92,6 +95,7 @@ class Run {
     }
     void run_what_was_not_reached();
     void whole_model();
+    void tell_of_gradients();
     void check_match(int64_t number, Values values, const std::string& name);
     void check(const Replaced& replaced, const Values& arguments, const std::string& name);
 
@@ -273,6 +277,12 @@ void Run::whole_model() {
         m_verifier.own_inputs(verdict, pair, inputs->second, "inputs made for it", true);
         if (verdict.problem.empty()) m_verifier.cases(verdict, pair, inputs->second, true);
     }
+}
+
+void Run::tell_of_gradients() {
+    for (auto& verdict : m_found.layers)
+        if (verdict.gradients == 0 && verdict.problem.empty())
+            verdict.notes.emplace_back("no gradients were compared: the original gives none");
 }
 
 }  // namespace

@@ -34,6 +34,8 @@ struct Verdict {
     std::string problem;  ///< what is wrong; empty when nothing is
     bool reached = true;  ///< false when nothing was found to run it on, which is a problem
     int cases = 0;        ///< inputs on which the results were compared
+    int gradients = 0;    ///< of these, with the gradients; for training
+    double largest_of_gradients = 0;
     std::vector<std::string>
         notes;  ///< what the kernel refuses and the model does not use; what was not varied
 };
@@ -44,6 +46,7 @@ struct Verification {
     /// The model's exported methods besides forward that come to a replaced layer. One for which no inputs
     /// can be made has a note that says so.
     std::vector<Verdict> methods;
+    bool training = false;  ///< then gradients were compared as well
     bool passed() const;
 };
 
@@ -58,6 +61,10 @@ struct Verification {
 /// on inputs of the forms that were traced or on ones found by trying. `original` is a copy that
 /// with_own_code() made before kernelize(), or loaded once more; one that shares its code with the
 /// kernelized model is refused: Error(usage).
+///
+/// Of a model that was kernelized for training the gradients of the floating arguments and the parameters are
+/// compared as the results are, for the same random gradients of the results: of layers on all inputs of
+/// usual values, of models on their own.
 ///
 /// A result must be equal within the tolerance, with the same shape, dtype and strides and NaN and infinity
 /// at the same places; arguments and weights must not be changed, results must not share memory with them

@@ -35,7 +35,8 @@ class WrongKernelsTest(TrialTest):
             for seed in SEEDS[:2] if form in trial_layers.FROZEN else SEEDS:
                 dtype = trial.dtypes[seed % len(trial.dtypes)]
                 question = {"model": str(self.models / f"{trial.original}-{dtype}-{form}.pt"), "seed": seed,
-                            "layer": trial.original, "hub-layer": trial.name, "fault": trial.fault, "place": "layer"}
+                            "layer": trial.original, "hub-layer": trial.name, "fault": trial.fault, "place": "layer",
+                            "mode": trial.mode}
                 # Tracing keeps the arguments, and not their order: it is given.
                 order = {"AddRMSNorm": ["x", "residual"], "AddFirst": ["x", "residual"], "Scores": ["k", "q"]}
                 if form == "traced" and trial.original in order:
@@ -71,6 +72,7 @@ class WrongKernelsTest(TrialTest):
                 if fault is None:
                     self.assertTrue(answer["passed"], answer)
                     self.assertGreaterEqual(verdict["cases"], 10)
+                    self.assertEqual(verdict["gradients"] >= 5, question["mode"] == "training", verdict)
                     right.add(question["hub-layer"])
                 else:
                     self.assertFalse(answer["passed"], answer)
@@ -100,6 +102,17 @@ class WrongKernelsTest(TrialTest):
         self.assertGreaterEqual(verify["cases"], 7)  # the whole model as well
         done = self.kernelize("HeadGeluOneLength", *options, status=8)
         self.assertIn("19 inner rows in the place of 16", json.loads(done.stdout)["error"]["message"])
+
+    def test_gradients(self):
+        done = self.kernelize("RMSNormNoMean", "--verify", "--mode", "training", status=8)
+        self.assertIn("layer (RMSNorm): what the model gives it: its gradient of argument 1 differs", done.stderr)
+        self.assertIn("the whole model: its inputs: its gradient of ", done.stderr)
+        self.kernelize("RMSNormNoMean", "--verify", status=0)
+        done = self.kernelize("RMSNormTrained", "--verify", "--mode", "training", status=0)
+        self.assertRegex(done.stdout, r"layer  .*; gradients: .*, on \d+;? ?.*\nthe whole model .*; gradients: .*, on 1\n")
+        expected = (self.folder / "out.pt").read_bytes()
+        self.kernelize("RMSNormTrained", "--mode", "training", status=0)
+        self.assertEqual((self.folder / "out.pt").read_bytes(), expected)
 
     def test_arguments_that_are_not_varied(self):
         command = [KERNELS, "kernelize", self.models / "RMSNorm-float32-scripted.pt", "--device", "cpu", "--verify", "-o", "out.pt",

@@ -19,16 +19,18 @@ class Trial:
     fault: str | None
     dtypes: tuple[str, ...] = ALL
     forms: tuple[str, ...] = FORMS  # of models that can have its fault
+    mode: str = "inference"
 
 
 trials: list[Trial] = []
 
 
-def layer(original, name, body, fault, *, arguments=("x",), attributes=(), result="torch.Tensor", dtypes=ALL, forms=FORMS):
+def layer(original, name, body, fault, *, arguments=("x",), attributes=(), result="torch.Tensor", dtypes=ALL, forms=FORMS,
+          mode="inference"):
     parameters = ", ".join(argument if ":" in argument else f"{argument}: torch.Tensor" for argument in arguments)
     lines = [f"class {original}{name}(nn.Module):", *(f"    {attribute}" for attribute in attributes),
              f"    def forward(self, {parameters}) -> {result}:", *(f"        {line}" for line in body)]
-    trials.append(Trial(original + name, original, "\n".join(lines) + "\n", fault, dtypes, forms))
+    trials.append(Trial(original + name, original, "\n".join(lines) + "\n", fault, dtypes, forms, mode))
 
 
 def norm(name, op, fault=None, *, original="RMSNorm", eps="self.variance_epsilon", memory="torch.empty_like(x)",
@@ -73,6 +75,12 @@ def options_norm(name, fault=None, *, before=(), groups="groups", eps="eps", res
           attributes=("weight: torch.Tensor",), dtypes=("float32",), forms=("scripted",))
 
 
+def trained(original, name, call, fault=None, **more):
+    """What is matched by pattern has no gradients."""
+    attributes = ("weight: torch.Tensor", "variance_epsilon: float") if original == "RMSNorm" else ()
+    layer(original, name, [f"return {call}"], fault, attributes=attributes, forms=FORMS[:2], mode="training", **more)
+
+
 CENTRED = ("x = x - x.mean(-1, keepdim=True) if centred else x",)
 
 # Right ones: the same formula in another order, precision or number of passes, or one that refuses what no model uses.
@@ -102,6 +110,11 @@ scores("", "k", more=" * 1.0")
 scores("RefusesOthers", "k.view(q.shape)", more=" * 1.0")
 options_norm("", before=CENTRED)
 options_norm("RefusesOptions", before=("assert groups == 1 and not centred and bias is None and eps == 1e-6",))
+trained("ReLU", "Trained", "ops.relu_trained(x)")
+trained("RMSNorm", "Trained", "ops.rms_norm_trained(x, self.weight, self.variance_epsilon)")
+trained("RotateHalf", "Trained", "torch.cat((-x[..., x.shape[-1] // 2:], x[..., :x.shape[-1] // 2]), dim=-1)")
+# A wrong gradient is no fault where none is asked for.
+layer("ReLU", "Untrained", ["return ops.relu_passes_all(x)"], None)
 
 # Wrong ones. Another computation:
 differs = r"result differs: (by up to|a mean error)"
@@ -161,6 +174,14 @@ options_norm("OneEps", "eps = 0.25.* in the place of 1e-06: its result differs",
 options_norm("NotCentred", "centred = True in the place of False: its result differs")
 options_norm("OneGroup", "groups = 2 in the place of 1: its result differs", before=CENTRED, groups="1")
 options_norm("Unbiased", "bias = a tensor of .* in the place of None: its result differs", before=CENTRED, result="out")
+# A right result with wrong gradients:
+trained("ReLU", "PassesAll", "ops.relu_passes_all(x)", "what the model gives it: its gradient of argument 1 differs")
+trained("ReLU", "Detached", "ops.relu_trained(x.detach())", "what the model gives it: its gradient of argument 1 differs")
+trained("RMSNorm", "NoMean", "ops.rms_norm_no_mean(x, self.weight, self.variance_epsilon)", "its gradient of argument 1 differs")
+trained("RMSNorm", "FirstRows", "ops.rms_norm_first_rows(x, self.weight, self.variance_epsilon)",
+        "rows in the place of .* its gradient of parameter weight differs")
+trained("RMSNorm", "WeightUntrained", "ops.rms_norm_weight_untrained(x, self.weight, self.variance_epsilon)",
+        "its gradient of parameter weight differs")
 # What is left behind, shared or remembered:
 norm("IntoInput", "rms_norm_into_input", "changes its argument 1 in place")
 norm("IntoWeight", "rms_norm_into_weight", "changes its parameter weight in place")

@@ -4,8 +4,8 @@
 // line of JSON for each, {"loaded": true}, {"error": message} or {"signal": number}.
 //
 // --verify on many models: verify_probe KERNEL_REPOSITORY < lines of JSON
-// {"model": file, "layer": its class, "hub-layer": class in the kernel, "seed": number, "pattern": file with
-// the reference layer}; one line of JSON for each.
+// {"model": file, "layer": its class, "hub-layer": class in the kernel, "seed": number, "mode": "inference"
+// or "training", "pattern": file with the reference layer}; one line of JSON for each.
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <torch/script.h>
@@ -29,7 +29,7 @@ nlohmann::json answer(const nlohmann::json& question, const std::string& reposit
     const std::string path = question.at("model");
     auto model = torchscript::load_model(path);
     const std::string layer = question.at("layer");
-    torchscript::KernelizeOptions plan{.mode = layer::Mode::inference};
+    torchscript::KernelizeOptions plan{.mode = layer::Mode::parse(question.value("mode", "inference"))};
     plan.device = layer::Device("cpu");
     plan.mapping = layer::KernelMapping{
         {layer, "cpu", layer::LocalLayerRepository{repository, question.at("hub-layer").get<std::string>()}}};
@@ -58,6 +58,7 @@ nlohmann::json answer(const nlohmann::json& question, const std::string& reposit
                                    {"problem", verdict.problem},
                                    {"largest", verdict.largest},
                                    {"cases", verdict.cases},
+                                   {"gradients", verdict.gradients},
                                    {"notes", verdict.notes}});
     }
     return reply;
