@@ -29,11 +29,16 @@ std::string toml_string(std::string_view text) {
     return out + "\"";
 }
 
-std::string value_text(const Reference& reference, bool as_table) {
-    if (const auto* revision = reference.revision())
-        return "{ revision = " + toml_string(revision->name()) + " }";
-    const std::string number = std::to_string(reference.version()->number);
-    return as_table ? "{ version = " + number + " }" : number;
+// `version = 1`, as a table has it.
+std::string member_text(const Reference& reference) {
+    if (const auto* revision = reference.revision()) return "revision = " + toml_string(revision->name());
+    return "version = " + std::to_string(reference.version()->number);
+}
+
+// The Python client reads a version as a number only.
+std::string value_text(const Reference& reference) {
+    if (reference.revision() != nullptr) return "{ " + member_text(reference) + " }";
+    return std::to_string(reference.version()->number);
 }
 
 // A text and where the parser's lines and columns are in it.
@@ -89,9 +94,12 @@ struct Entry {
     std::size_t begin;  // of its key
     std::size_t value;  // of its value
     std::size_t end;    // of its value
-    bool is_inline_table;
-    bool is_section;  // a [table] of its own
-    bool is_dotted;   // "org/name".version = 1
+    bool is_section;    // a [table] of its own
+    bool is_dotted;     // "org/name".version = 1
+    // Of those two, what they say: `version = 1` or `revision = "main"`.
+    std::size_t member_begin = 0;
+    std::size_t member_end = 0;
+    bool has_version = false;
 };
 
 std::size_t end_of(const Text& text, const toml::node& node) {
@@ -111,8 +119,12 @@ std::vector<Entry> entries_of(const Text& text, const toml::table& table) {
         const bool written_out = nested != nullptr && !nested->is_inline();
         const bool section = written_out && text.text()[value] == '[';
         entries.push_back({std::string(key.str()), section ? value : text.offset(key.source().begin), value,
-                           end_of(text, node), nested != nullptr && nested->is_inline(), section,
-                           written_out && !section});
+                           end_of(text, node), section, written_out && !section});
+        if (!written_out || nested->size() != 1) continue;
+        const auto member = nested->begin();
+        entries.back().member_begin = text.offset(member->first.source().begin);
+        entries.back().member_end = end_of(text, member->second);
+        entries.back().has_version = member->first.str() == "version";
     }
     std::sort(entries.begin(), entries.end(),
               [](const Entry& a, const Entry& b) { return a.begin < b.begin; });
@@ -238,16 +250,18 @@ toml::table simplified(toml::table document, const fs::path& file, const RepoId&
     const auto path = path_of_table(file);
     for (const auto& name : path) {
         auto* next = tables.back()->contains(name) ? tables.back()->get(name)->as_table() : nullptr;
-        if (next == nullptr) return document;
+        if (next == nullptr) break;
         tables.push_back(next);
     }
-    toml::table& dependencies = *tables.back();
-    const auto* entry = dependencies.get_as<toml::table>(repo.to_string());
-    if (entry != nullptr && entry->size() == 1) {
-        if (const auto version = (*entry)["version"].value<std::int64_t>())
-            dependencies.insert_or_assign(repo.to_string(), *version);
+    if (tables.size() > path.size()) {
+        toml::table& dependencies = *tables.back();
+        const auto* entry = dependencies.get_as<toml::table>(repo.to_string());
+        if (entry != nullptr && entry->size() == 1) {
+            if (const auto version = (*entry)["version"].value<std::int64_t>())
+                dependencies.insert_or_assign(repo.to_string(), *version);
+        }
     }
-    for (std::size_t depth = path.size(); depth > 0 && tables[depth]->empty(); --depth)
+    for (std::size_t depth = tables.size() - 1; depth > 0 && tables[depth]->empty(); --depth)
         tables[depth - 1]->erase(path[depth - 1]);
     return document;
 }
@@ -265,7 +279,7 @@ std::string checked(const Text& before, std::string after, const fs::path& file,
     if (right) return after;
     throw Error(ErrorCode::project_file,
                 file.string() + ": its dependencies are written in a way that cannot be changed here",
-                reference ? "write " + toml_string(repo.to_string()) + " = " + value_text(*reference, false) +
+                reference ? "write " + toml_string(repo.to_string()) + " = " + value_text(*reference) +
                                 " into [" + join(path_of_table(file), ".") + "] by hand"
                           : "remove " + toml_string(repo.to_string()) + " by hand");
 }
@@ -278,17 +292,22 @@ std::string with_dependency(std::string_view text, const fs::path& file, const D
     const auto dependencies = dependencies_in(before, file);
     const auto* entry = dependencies.find(repo);
     if (entry == nullptr) {
-        const std::string line =
-            toml_string(repo.to_string()) + " = " + value_text(dependency.reference, false);
+        const std::string line = toml_string(repo.to_string()) + " = " + value_text(dependency.reference);
         return checked(before, with_new_entry(before, file, dependencies, line), file, repo,
                        dependency.reference);
     }
-    if (entry->is_section || entry->is_dotted)
-        return with_dependency(without_dependency(text, file, repo), file, dependency);
-    return checked(
-        before,
-        before.replaced(entry->value, entry->end, value_text(dependency.reference, entry->is_inline_table)),
-        file, repo, dependency.reference);
+    if (entry->is_section || entry->is_dotted) {
+        // A table with a version stops the Python client, so a revision does not become one in its place.
+        const bool stays =
+            entry->member_end > 0 && (entry->has_version || dependency.reference.revision() != nullptr);
+        if (!stays) return with_dependency(without_dependency(text, file, repo), file, dependency);
+        return checked(
+            before,
+            before.replaced(entry->member_begin, entry->member_end, member_text(dependency.reference)), file,
+            repo, dependency.reference);
+    }
+    return checked(before, before.replaced(entry->value, entry->end, value_text(dependency.reference)), file,
+                   repo, dependency.reference);
 }
 
 std::string without_dependency(std::string_view text, const fs::path& file, const RepoId& repo) {

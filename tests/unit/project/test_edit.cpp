@@ -65,11 +65,19 @@ TEST_CASE("a dependency that is there gets another value and keeps its place and
     CHECK(with_dependency("[dependencies]\n\"a/b\" = 1 # one\n\"c/d\" = 2\n", "kernels.toml", a_branch) ==
           "[dependencies]\n\"a/b\" = { revision = \"main\" } # one\n\"c/d\" = 2\n");
     CHECK(with_dependency("dependencies = {'a/b'={version=1},\"c/d\"=2}", "kernels.toml",
-                          {a, KernelVersion{7}}) == "dependencies = {'a/b'={ version = 7 },\"c/d\"=2}");
-    CHECK(with_dependency("[dependencies.\"a/b\"]\nversion = 1\n", "kernels.toml", {a, KernelVersion{2}}) ==
-          "[dependencies]\n\"a/b\" = 2\n");
+                          {a, KernelVersion{7}}) == "dependencies = {'a/b'=7,\"c/d\"=2}");
+    CHECK(with_dependency("[dependencies]\n\"a/b\" = { revision = \"v1\" } # pin\n", "kernels.toml",
+                          {a, KernelVersion{2}}) == "[dependencies]\n\"a/b\" = 2 # pin\n");
+    const std::string section = "[dependencies.\"a/b\"]\n# why\nversion = 1 # one\n\n# next\n[x]\ny = 1\n";
+    CHECK(with_dependency(section, "kernels.toml", {a, KernelVersion{2}}) ==
+          "[dependencies.\"a/b\"]\n# why\nversion = 2 # one\n\n# next\n[x]\ny = 1\n");
+    CHECK(with_dependency(section, "kernels.toml", a_branch) ==
+          "[dependencies.\"a/b\"]\n# why\nrevision = \"main\" # one\n\n# next\n[x]\ny = 1\n");
     CHECK(with_dependency("[dependencies]\n\"a/b\".version = 1\n\"c/d\" = 2\n", "kernels.toml",
-                          {a, KernelVersion{2}}) == "[dependencies]\n\"c/d\" = 2\n\"a/b\" = 2\n");
+                          {a, KernelVersion{2}}) == "[dependencies]\n\"a/b\".version = 2\n\"c/d\" = 2\n");
+    // The Python client reads no table with a version, and did read this one.
+    CHECK(with_dependency("[dependencies.\"a/b\"]\nrevision = \"v1\"\n", "kernels.toml",
+                          {a, KernelVersion{2}}) == "[dependencies]\n\"a/b\" = 2\n");
 }
 
 TEST_CASE("a dependency is removed, and nothing else") {
@@ -82,6 +90,8 @@ TEST_CASE("a dependency is removed, and nothing else") {
     CHECK(without_dependency(
               "[dependencies]\n\"c/d\" = 1\n\n[dependencies.\"a/b\"]\nversion = 1\n\n# next\n[x]\ny = 1\n",
               "kernels.toml", a) == "[dependencies]\n\"c/d\" = 1\n\n# next\n[x]\ny = 1\n");
+    CHECK(without_dependency("[tool]\nkernels.dependencies.\"a/b\" = 1 # c\n", "pyproject.toml", a) ==
+          "[tool]\n\n[tool.kernels.dependencies]\n");
     CHECK(without_dependency("dependencies.\"a/b\".revision = \"main\"\n", "kernels.toml", a) ==
           "[dependencies]\n");
 }
