@@ -22,6 +22,7 @@
 #include "kernels/core/cancel.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
+#include "lock_marker.hpp"
 
 namespace kernels {
 namespace {
@@ -97,6 +98,13 @@ int holder_of(int fd) {
     return lock_holder(locks, devices, status.st_ino);
 }
 
+bool is_open_file(const fs::path& path, int fd) {
+    struct stat named {};
+    struct stat open {};
+    return ::stat(path.c_str(), &named) == 0 && ::fstat(fd, &open) == 0 && named.st_dev == open.st_dev &&
+           named.st_ino == open.st_ino;
+}
+
 }  // namespace
 
 std::string waiting_for(int pid) {
@@ -133,7 +141,7 @@ FileLock::FileLock(const fs::path& path, const FileLockOptions& options)
 }
 
 FileLock::~FileLock() {
-    if (m_removed_at_end) ::unlink(m_path.c_str());
+    if (m_removed_at_end || (m_is_marker && is_open_file(m_path, m_fd))) ::unlink(m_path.c_str());
     ::close(m_fd);  // lets go of the lock as well
     leave_here(m_path);
 }
@@ -144,14 +152,27 @@ void FileLock::open(const FileLockOptions& options) {
     for (int tries = 0; tries < 10; ++tries) {
         const bool is_folder = fs::is_directory(m_path, error);
         if (!is_folder) fs::create_directories(m_path.parent_path(), error);
-        m_fd = is_folder ? ::open(m_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-                         : ::open(m_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0664);
+        m_is_new = false;
+        if (is_folder) {
+            m_fd = ::open(m_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        } else {
+            m_fd = ::open(m_path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0664);
+            m_is_new = m_fd >= 0;
+            if (!m_is_new && errno == EEXIST) m_fd = ::open(m_path.c_str(), O_RDWR | O_CLOEXEC);
+        }
         if (m_fd >= 0) return;
         if (errno != ENOENT) break;
+        // The folder's own error says more than that it is not there.
+        if (error) errno = error.value();
     }
+    const bool is_in_the_way = errno == ENOTDIR || errno == EISDIR || errno == EEXIST;
     throw Error(ErrorCode::failed, m_path.string() + ": cannot be made: " + std::strerror(errno),
-                options.hint)
+                is_in_the_way ? "a file is in the place of one of its folders: remove that" : options.hint)
         .with_remedies(options.remedies);
+}
+
+int FileLock::holder_now() const {
+    return m_is_marker ? marker_holder(m_path).value_or(0) : holder_of(m_fd);
 }
 
 void FileLock::acquire(const FileLockOptions& options) {
@@ -176,20 +197,35 @@ void FileLock::acquire(const FileLockOptions& options) {
             return;
         }
         check_cancelled(options.cancel);
-        if (reason != EWOULDBLOCK && reason != EINTR) {
+        // As the Python clients do: then the file itself is the lock, and goes with it.
+        m_is_marker = reason == ENOSYS || reason == EOPNOTSUPP;
+        if (m_is_marker) {
+            if (m_is_new) {
+                write_marker(m_fd);
+                return;
+            }
+            remove_stale_marker(m_path);
+            int fd = -1;
+            if (make_marker(m_path, fd)) {
+                ::close(m_fd);
+                m_fd = fd;
+                return;
+            }
+        } else if (reason != EWOULDBLOCK && reason != EINTR) {
             throw Error(ErrorCode::failed, m_path.string() + ": cannot be locked: " + std::strerror(reason),
                         options.hint)
                 .with_remedies(options.remedies);
         }
         if (std::chrono::steady_clock::now() > until) {
-            const int holder = holder_of(m_fd);
+            const int holder = holder_now();
             throw Error(ErrorCode::failed,
                         m_path.string() + ": still locked by process " +
                             (holder > 0 ? std::to_string(holder) : "(unknown)") + " after " +
                             std::to_string(options.timeout.count()) + " s",
-                        "wait for that process, or end it");
+                        m_is_marker ? "wait for that process, or end it; if it is gone, remove the file"
+                                    : "wait for that process, or end it");
         }
-        if (!told && options.waiting) options.waiting(holder_of(m_fd));
+        if (!told && options.waiting) options.waiting(holder_now());
         told = true;
         std::this_thread::sleep_for(look_again);
     }

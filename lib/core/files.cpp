@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cctype>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -32,13 +33,15 @@ mode_t default_mode() {
     return 0666U & ~mask;
 }
 
-// The first of the names beside `path` with which `make` succeeds: one that nothing has yet.
+// The first of the names beside `path` with which `make` succeeds: one that nothing has yet. It does not
+// start with the file's own, which may be as long as names can be.
 std::string name_beside(const std::filesystem::path& path,
                         const std::function<bool(const std::string&)>& make) {
     constexpr int most_tries = 100;
     static std::atomic<unsigned> counter{0};
     for (int i = 0; i < most_tries; ++i) {
-        std::string name = path.string() + "." + std::to_string(::getpid()) + "-" + std::to_string(counter++);
+        std::string name = path.parent_path() / (".kernels-" + std::to_string(::getpid()) + "-" +
+                                                 std::to_string(counter++) + ".incomplete");
         if (make(name)) return name;
         if (errno != EEXIST) break;
     }
@@ -110,8 +113,11 @@ AtomicFile::AtomicFile(std::filesystem::path path) : m_path(std::move(path)) {
     require_replaceable(m_path);
     // Without a name until commit(), where the file system can do that: a killed process leaves nothing.
     const auto folder = m_path.has_parent_path() ? m_path.parent_path() : std::filesystem::path(".");
-    m_fd = ::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, default_mode());
-    if (m_fd >= 0) return;
+    m_fd = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, default_mode());
+    if (m_fd < 0) open_named();
+}
+
+void AtomicFile::open_named() {
     m_temporary = name_beside(m_path, [&](const std::string& name) {
         m_fd = ::open(name.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, default_mode());
         return m_fd >= 0;
@@ -145,14 +151,47 @@ void AtomicFile::keep_permissions() {
     if (::fchmod(m_fd, mode) != 0) throw io_error(m_path, "its permissions cannot be kept", errno);
 }
 
-void AtomicFile::commit() {
-    if (::fsync(m_fd) != 0) throw io_error(m_path, "cannot be written", errno);
-    if (m_temporary.empty()) {
-        const std::string unnamed = "/proc/self/fd/" + std::to_string(m_fd);
+// A name for a file without one. Where that cannot be had (no /proc, a file system without links, a sandbox)
+// its bytes and permissions move to a file that has one.
+void AtomicFile::give_name() {
+    const std::string unnamed = "/proc/self/fd/" + std::to_string(m_fd);
+    try {
         m_temporary = name_beside(m_path, [&](const std::string& name) {
             return ::linkat(AT_FDCWD, unnamed.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
         });
+        return;
+    } catch (const Error&) {
     }
+    const int old_fd = m_fd;
+    try {
+        open_named();
+        struct stat old {};
+        const bool is_known = ::fstat(old_fd, &old) == 0;
+        // Only root may give a file away; keep_permissions() saw to it that the mode fits the owner it could
+        // have.
+        const bool is_owned = is_known && ::fchown(m_fd, old.st_uid, old.st_gid) == 0;
+        if (is_known && ::fchmod(m_fd, old.st_mode & (is_owned ? 07777U : 0707U)) != 0)
+            throw io_error(m_path, "its permissions cannot be kept", errno);
+        std::string buffer(std::size_t{1} << 16U, '\0');
+        off_t at = 0;
+        for (;;) {
+            const auto got = ::pread(old_fd, buffer.data(), buffer.size(), at);
+            if (got < 0) throw io_error(m_path, "cannot be written", errno);
+            if (got == 0) break;
+            write({buffer.data(), static_cast<std::size_t>(got)});
+            at += got;
+        }
+        if (::fsync(m_fd) != 0) throw io_error(m_path, "cannot be written", errno);
+    } catch (...) {
+        ::close(old_fd);
+        throw;
+    }
+    ::close(old_fd);
+}
+
+void AtomicFile::commit() {
+    if (::fsync(m_fd) != 0) throw io_error(m_path, "cannot be written", errno);
+    if (m_temporary.empty()) give_name();
     const int fd = m_fd;
     m_fd = -1;
     if (::close(fd) != 0) throw io_error(m_path, "cannot be written", errno);
@@ -201,6 +240,30 @@ std::filesystem::path expand_user(std::string_view path) {
     if (path == "~") return home_directory();
     if (path.substr(0, 2) == "~/") return home_directory() / path.substr(2);
     return path;
+}
+
+std::filesystem::path expand_variables(std::string_view path) {
+    const std::string text = expand_user(path).string();
+    const auto is_of_name = [](char c) {
+        return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
+    };
+    std::string out;
+    for (std::size_t at = 0; at < text.size();) {
+        const std::size_t begin = text.compare(at, 2, "${") == 0 ? at + 2 : at + 1;
+        std::size_t end = begin;
+        while (end < text.size() && (begin == at + 2 ? text[end] != '}' : is_of_name(text[end])))
+            ++end;
+        const bool is_braced = begin == at + 2;
+        const bool is_name = text[at] == '$' && end > begin && (!is_braced || end < text.size());
+        const char* const value = is_name ? std::getenv(text.substr(begin, end - begin).c_str()) : nullptr;
+        if (value != nullptr) {
+            out += value;
+            at = is_braced ? end + 1 : end;
+        } else {
+            out += text[at++];
+        }
+    }
+    return out;
 }
 
 }  // namespace kernels

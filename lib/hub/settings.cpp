@@ -6,6 +6,7 @@
 #include "kernels/core/files.hpp"
 #include "kernels/core/places.hpp"
 #include "kernels/core/text.hpp"
+#include "kernels/hub/http.hpp"
 
 namespace kernels::hub {
 namespace {
@@ -47,16 +48,18 @@ Settings settings_from_environment() {
     while (settings.endpoint.ends_with('/'))
         settings.endpoint.pop_back();
     if (!settings.endpoint.starts_with("http://") && !settings.endpoint.starts_with("https://")) {
-        throw Error(ErrorCode::usage,
-                    "HF_ENDPOINT: " + backquoted(settings.endpoint) + " is no http or https URL");
+        throw Error(ErrorCode::usage, "HF_ENDPOINT: " + backquoted(printable_url(settings.endpoint)) +
+                                          " is no http or https URL");
     }
-    if (const auto token = environment_variable("HF_TOKEN")) {
-        settings.token = usable_token(*token, "HF_TOKEN");
-        settings.token_origin = "HF_TOKEN";
+    for (const char* name : {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}) {
+        const auto token = environment_variable(name);
+        if (!token || settings.token) continue;
+        settings.token = usable_token(*token, name);
+        settings.token_origin = name;
     }
     if (!settings.token) {
         const auto named = environment_variable("HF_TOKEN_PATH");
-        const fs::path file = named ? expand_user(*named) : hugging_face_home() / "token";
+        const fs::path file = named ? expand_variables(*named) : hugging_face_home() / "token";
         // A token file that cannot be read is as good as none: public repositories need no token.
         try {
             if (const auto text = read_file_if_exists(file))

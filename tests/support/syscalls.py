@@ -11,8 +11,10 @@ import signal
 import struct
 
 # Linux system call numbers, per machine.
-NUMBERS = {"x86_64": {"socket": 41, "connect": 42, "symlink": 88, "symlinkat": 266, "fsync": 74, "fdatasync": 75},
-           "aarch64": {"socket": 198, "connect": 203, "symlinkat": 36, "fsync": 82, "fdatasync": 83}}
+NUMBERS = {"x86_64": {"socket": 41, "connect": 42, "symlink": 88, "symlinkat": 266, "fsync": 74, "fdatasync": 75,
+                      "flock": 73, "linkat": 265},
+           "aarch64": {"socket": 198, "connect": 203, "symlinkat": 36, "fsync": 82, "fdatasync": 83, "flock": 32,
+                       "linkat": 37}}
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 ALLOW, ERRNO, KILL = 0x7FFF0000, 0x00050000, 0x80000000
 LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
@@ -59,6 +61,16 @@ KILLED = -signal.SIGSYS
 def without_symlinks():
     """symlink(2) answers EPERM, as on FAT and some network file systems."""
     return _filter(["symlink", "symlinkat"], ERRNO | errno.EPERM)
+
+
+def without_flock(error=errno.ENOSYS):
+    """flock(2) answers `error`, as on some network file systems."""
+    return _filter(["flock"], ERRNO | error)
+
+
+def without_links():
+    """linkat(2) answers EPERM, as on file systems and in sandboxes that have no hard links."""
+    return _filter(["linkat"], ERRNO | errno.EPERM)
 
 
 def without_sync(error=errno.EIO):

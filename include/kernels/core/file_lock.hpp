@@ -1,4 +1,4 @@
-// A lock that processes share: flock on a file or a folder.
+// A lock that processes share: flock on a file or a folder; where there is no flock, the file itself.
 #pragma once
 
 #include <atomic>
@@ -34,6 +34,10 @@ struct FileLockOptions {
 ///
 /// Threads of this process wait for each other without a word and without a limit: who has the lock is at
 /// work. A file may be removed by who holds its lock.
+///
+/// On a file system without flock (ENOSYS, EOPNOTSUPP) it is what huggingface_hub falls back to: a file that
+/// is there as long as the lock is held, with the pid and the host's name in it. One whose process is gone
+/// from this host is taken over. A folder cannot be locked there (see is_optional).
 class FileLock {
   public:
     /// Throws Error(failed) when another process has it for longer than the timeout, or it cannot be had.
@@ -45,9 +49,12 @@ class FileLock {
   private:
     void acquire(const FileLockOptions& options);
     void open(const FileLockOptions& options);
+    int holder_now() const;
 
     std::filesystem::path m_path;
     bool m_removed_at_end;
+    bool m_is_new = false;     // this object made the file
+    bool m_is_marker = false;  // there is no flock: that the file exists is the lock
     int m_fd = -1;
 };
 

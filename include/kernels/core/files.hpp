@@ -47,6 +47,9 @@ class AtomicFile {
     const std::filesystem::path& temporary_path() const noexcept { return m_temporary; }
 
   private:
+    void open_named();
+    void give_name();
+
     std::filesystem::path m_path;
     std::filesystem::path m_temporary;
     int m_fd = -1;
@@ -70,5 +73,9 @@ std::filesystem::path home_directory();
 
 /// `~` and `~/…` expanded.
 std::filesystem::path expand_user(std::string_view path);
+
+/// The same, then `$NAME` and `${NAME}` replaced by what the environment has for them, where it has
+/// something.
+std::filesystem::path expand_variables(std::string_view path);
 
 }  // namespace kernels

@@ -26,7 +26,7 @@ class Secret {
 
 struct Settings {
     std::string endpoint;         ///< HF_ENDPOINT or the public Hub, without a slash at the end
-    std::optional<Secret> token;  ///< HF_TOKEN, else the token file
+    std::optional<Secret> token;  ///< HF_TOKEN, HUGGING_FACE_HUB_TOKEN, else the token file
     std::string token_origin;     ///< where the token came from, for `kernels env`
     std::filesystem::path cache;  ///< KERNELS_CACHE, HF_HUB_CACHE or below HF_HOME
     bool offline = false;         ///< HF_HUB_OFFLINE: no socket is opened
