@@ -62,8 +62,8 @@ bool is_repository(std::string_view text) {
     }
 }
 
-// `--upgrade org/name` is `--upgrade=org/name`: an optional value is taken when it names a repository and no
-// folder.
+// `--upgrade org/name` is `--upgrade=org/name`: an optional value is taken when it names a repository. One
+// that is a folder as well could be meant as the command's argument.
 std::vector<std::string> with_joined_values(int argc, const char* const* argv) {
     std::vector<std::string> words;
     for (int i = 1; i < argc; ++i) {
@@ -74,7 +74,14 @@ std::vector<std::string> with_joined_values(int argc, const char* const* argv) {
                 if (!spec.value_is_optional() || words.back() != spec.name) continue;
                 std::error_code ignored;
                 const std::string_view next = argv[i + 1];
-                if (!is_repository(next) || std::filesystem::exists(next, ignored)) continue;
+                if (!is_repository(next)) continue;
+                if (std::filesystem::exists(next, ignored)) {
+                    throw Error(ErrorCode::usage,
+                                words.back() + " " + std::string(next) +
+                                    ": a repository has this name, and there is a folder of it too",
+                                "write " + words.back() + "=" + std::string(next) +
+                                    " for the repository, ./" + std::string(next) + " for the folder");
+                }
                 words.back() += "=" + std::string(argv[++i]);
             }
         }
@@ -202,6 +209,8 @@ Arguments Arguments::parse(int argc, const char* const* argv) {
         arguments.m_positional = positional[std::string(arguments.m_command->name)];
     }
     for (auto& place : storage) {
+        if (std::find(place.values.begin(), place.values.end(), "") != place.values.end())
+            refuse_value(place.name, arguments.m_command);
         arguments.m_counts[place.name] = place.count + static_cast<int>(place.values.size());
         arguments.m_values[place.name] = std::move(place.values);
     }

@@ -65,7 +65,10 @@ constexpr std::array lock_options = {
 };
 constexpr std::array change_options = {target_option, torch_option, skip_device_check_option, no_sum_option};
 constexpr std::array outdated_options = {
-    OptionSpec{"--check", "", "", "exit with status 3 when there is something newer"},
+    OptionSpec{
+        "--check", "", "",
+        "exit with status 3 when there is something newer that the project can take: not a version that only "
+        "another kernel could ask for"},
 };
 constexpr std::array download_options = {
     OptionSpec{"--all-variants", "", "", "every build of every kernel"},
@@ -157,11 +160,13 @@ constexpr std::array run_options = {
 };
 
 constexpr std::array commands = {
-    CommandSpec{"lock", Group::project, "[DIR]", 0, 1, "resolve the project's dependencies to commits",
-                "Resolves the dependencies of the project file, and the kernels that these need, to commits, "
-                "and writes kernels.lock and kernels.sum beside the project file. One of them that cannot be "
-                "read, as after a merge, is written anew with a warning.",
-                lock_options},
+    CommandSpec{
+        "lock", Group::project, "[DIR]", 0, 1, "resolve the project's dependencies to commits",
+        "Resolves the dependencies of the project file, and the kernels that these need, to commits, "
+        "and writes kernels.lock and kernels.sum beside the project file. One of them that cannot be "
+        "read, as after a merge, is written anew with a warning; a kernels.lock of the format before 0.17 is "
+        "rewritten with the commits that it has.",
+        lock_options},
     CommandSpec{
         "download", Group::project, "[DIR]", 0, 1, "download and verify the locked builds",
         "Downloads the build of every locked kernel that fits this machine into the Hugging Face "

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 
@@ -102,7 +103,8 @@ hub::Settings Context::settings() const {
         while (settings.endpoint.ends_with('/'))
             settings.endpoint.pop_back();
         if (!endpoint->starts_with("http://") && !endpoint->starts_with("https://")) {
-            throw Error(ErrorCode::usage, "--endpoint " + backquoted(*endpoint) + ": no http or https URL");
+            throw Error(ErrorCode::usage,
+                        "--endpoint " + backquoted(hub::printable_url(*endpoint)) + ": no http or https URL");
         }
     }
     if (const auto jobs = arguments.number("--jobs", 1))
@@ -154,11 +156,33 @@ std::string Context::project_folder() const {
     return named.value_or(".");
 }
 
-Session::Session(const Context& context)
+namespace {
+
+// A folder in front of a cache that cannot be written; none where there is no need or no room for one.
+std::filesystem::path temporary_front(const hub::Cache& cache, CacheUse use) {
+    if (use == CacheUse::fills || cache.is_writable()) return {};
+    std::error_code error;
+    std::string name = (std::filesystem::temp_directory_path(error) / "kernels-XXXXXX").string();
+    if (error || ::mkdtemp(name.data()) == nullptr) return {};
+    log::info(cache.root().string() + ": it cannot be written, so nothing that is fetched now is kept");
+    return name;
+}
+
+}  // namespace
+
+Session::Session(const Context& context, CacheUse use)
     : m_settings(context.settings()),
       m_http(hub::make_http_client(m_settings)),
-      m_cache(m_settings.cache),
+      m_temporary(temporary_front(hub::Cache(m_settings.cache), use)),
+      m_cache(m_temporary.empty() ? hub::Cache(m_settings.cache)
+                                  : hub::Cache::in_front_of(hub::Cache(m_settings.cache), m_temporary)),
       m_hub(m_settings, *m_http, m_cache) {}
+
+Session::~Session() {
+    if (m_temporary.empty()) return;
+    std::error_code ignored;
+    std::filesystem::remove_all(m_temporary, ignored);
+}
 
 int run_program(int argc, const char* const* argv, Run run) {
     bool json = asks_for_json(argc, argv);

@@ -38,15 +38,26 @@ struct Context {
     build::Target named_target(const std::string& spec, build::Target base) const;
 };
 
-/// A connection to the Hub (or only to its cache, when offline) for one command.
+/// What a command wants of the cache.
+enum class CacheUse {
+    asks,   ///< what it holds or the Hub says; what that brings may be kept or not
+    fills,  ///< to hold something afterwards
+};
+
+/// A connection to the Hub (or only to its cache, when offline) for one command. Who only asks needs no cache
+/// that can be written: where it cannot be, what is new is kept in a folder that goes with the session.
 class Session {
   public:
-    explicit Session(const Context& context);
+    explicit Session(const Context& context, CacheUse use = CacheUse::asks);
+    ~Session();
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
     const hub::Hub& hub() const noexcept { return m_hub; }
 
   private:
     hub::Settings m_settings;
     std::unique_ptr<hub::HttpClient> m_http;
+    std::filesystem::path m_temporary;
     hub::Cache m_cache;
     hub::Hub m_hub;
 };

@@ -7,6 +7,7 @@
 
 #include "commands.hpp"
 #include "common/progress.hpp"
+#include "common/remedies.hpp"
 #include "common/table.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/hub/cache_care.hpp"
@@ -99,21 +100,31 @@ std::string to_line(const hub::DamagedFile& damaged) {
 }
 
 // Fetches every damaged file again; the ones that cannot be are named together.
-std::vector<std::string> repair_all(const Context& context, const hub::VerifiedCache& found,
-                                    ErrorCode& code) {
-    const Session session(context);
+void repair_all(const Context& context, const hub::VerifiedCache& found) {
+    const Session session(context, CacheUse::fills);
     const auto progress = make_progress(context);
-    std::vector<std::string> failures;
+    std::vector<Error> failures;
     for (const auto& damaged : found.damaged) {
         try {
             hub::repair(damaged, session.hub(), progress.get());
         } catch (const Error& error) {
             if (error.code() == ErrorCode::interrupted) throw;
-            code = error.code();
-            failures.push_back(to_line(damaged) + ": " + error.what());
+            failures.push_back(error.reworded(to_line(damaged) + ": " + error.what()));
         }
     }
-    return failures;
+    if (failures.empty()) return;
+    // What would help is the same for all, or is told below each.
+    const Error& first = failures.front();
+    const bool is_one_reason = std::all_of(failures.begin(), failures.end(),
+                                           [&](const Error& error) { return error.hint() == first.hint(); });
+    std::vector<std::string> lines;
+    for (const auto& failure : failures) {
+        const auto own = lines_of(failure, context.arguments);
+        lines.insert(lines.end(), own.begin(), is_one_reason ? own.begin() + 1 : own.end());
+    }
+    const std::string what = std::to_string(failures.size()) + " of " +
+                             counted(found.damaged.size(), "damaged file") + " could not be repaired";
+    throw Error(first.code(), what, is_one_reason ? hint_of(first, context.arguments) : "", std::move(lines));
 }
 
 }  // namespace
@@ -236,15 +247,7 @@ int run_cache_verify(const Context& context) {
                         counted(found.files, "file") + " are damaged, and this is offline",
                     "run it once online", std::move(lines));
     }
-    if (!found.damaged.empty()) {
-        ErrorCode code = ErrorCode::failed;
-        auto failures = repair_all(context, found, code);
-        if (!failures.empty()) {
-            const std::string what = std::to_string(failures.size()) + " of " +
-                                     counted(found.damaged.size(), "damaged file") + " could not be repaired";
-            throw Error(code, what, "run it again when the hub can be reached", std::move(failures));
-        }
-    }
+    if (!found.damaged.empty()) repair_all(context, found);
     std::vector<std::string> unchecked;
     for (const auto& path : found.unchecked)
         unchecked.push_back(path.string());

@@ -2,11 +2,13 @@
 // them.
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "commands.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
+#include "kernels/lock/publishers.hpp"
 #include "kernels/project/edit.hpp"
 #include "locking.hpp"
 
@@ -19,6 +21,7 @@ struct ProjectText {
     fs::path file;
     std::string text;
     std::vector<Dependency> dependencies;
+    project::TrustPolicy trust;
 };
 
 // The project file to add to. A folder without one gets its section in pyproject.toml, else a kernels.toml.
@@ -26,19 +29,20 @@ ProjectText open_project(const Context& context) {
     const fs::path folder = context.arguments.value("--project").value_or(".");
     if (const auto project = project::find(folder)) {
         return {project->file, read_file(project->file),
-                project->dependencies.value_or(std::vector<Dependency>{})};
+                project->dependencies.value_or(std::vector<Dependency>{}), project->lock_trust()};
     }
     for (const char* name : {"pyproject.toml", "kernels.toml"}) {
-        if (auto text = read_file_if_exists(folder / name)) return {folder / name, std::move(*text), {}};
+        if (auto text = read_file_if_exists(folder / name)) return {folder / name, std::move(*text), {}, {}};
     }
-    return {folder / "kernels.toml", "", {}};
+    return {folder / "kernels.toml", "", {}, {}};
 }
 
 // "org/name", "org/name@3", "org/name@v3" or "org/name@main"; without a reference the newest version.
-Dependency wanted(const std::string& argument, const hub::Hub& hub) {
+Dependency wanted(const std::string& argument, const project::TrustPolicy& trust, const hub::Hub& hub) {
     const auto at = argument.find('@');
     const RepoId repo = RepoId::parse(argument.substr(0, at));
     if (at != std::string::npos) return {repo, Reference::parse(argument.substr(at + 1))};
+    lock::Publishers(hub).require_trusted(repo, trust);
     const auto versions = hub.versions(repo);
     if (versions.empty()) {
         throw Error(ErrorCode::not_found, repo.to_string() + ": it has no versions",
@@ -48,10 +52,11 @@ Dependency wanted(const std::string& argument, const hub::Hub& hub) {
 }
 
 // What is to be added, each repository once.
-std::vector<Dependency> all_wanted(const std::vector<std::string>& arguments, const hub::Hub& hub) {
+std::vector<Dependency> all_wanted(const std::vector<std::string>& arguments,
+                                   const project::TrustPolicy& trust, const hub::Hub& hub) {
     std::vector<Dependency> all;
     for (const auto& argument : arguments) {
-        auto dependency = wanted(argument, hub);
+        auto dependency = wanted(argument, trust, hub);
         const auto same = std::find_if(
             all.begin(), all.end(), [&](const Dependency& other) { return other.repo == dependency.repo; });
         if (same == all.end()) {
@@ -108,7 +113,7 @@ int run_add(const Context& context) {
     std::vector<std::string> said;
     std::vector<std::string> unchanged;
     std::vector<RepoId> named;
-    for (const auto& dependency : all_wanted(context.arguments.positional(), session.hub())) {
+    for (const auto& dependency : all_wanted(context.arguments.positional(), before.trust, session.hub())) {
         named.push_back(dependency.repo);
         const auto old = std::find_if(before.dependencies.begin(), before.dependencies.end(),
                                       [&](const Dependency& other) { return other.repo == dependency.repo; });
@@ -134,11 +139,13 @@ int run_remove(const Context& context) {
     const Session session(context);
     const auto held = hold_project(context, context.arguments.value("--project").value_or("."));
     const auto project_before = project::load(context.arguments.value("--project").value_or("."));
-    const ProjectText before{project_before.file, read_file(project_before.file), {}};
+    const ProjectText before{project_before.file, read_file(project_before.file), {}, {}};
     std::string text = before.text;
     std::vector<std::string> said;
+    std::set<RepoId> named;
     for (const auto& argument : context.arguments.positional()) {
         const RepoId repo = RepoId::parse(argument);
+        if (!named.insert(repo).second) continue;
         text = project::without_dependency(text, before.file, repo);
         said.push_back("removed " + repo.to_string());
         for (const auto& entry : project_before.layers) {

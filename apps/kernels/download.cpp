@@ -151,7 +151,7 @@ int run_download(const Context& context) {
     std::optional<lock::SumFile> sums;
     if (!context.arguments.has("--no-sum")) sums = lock::SumFile::load(folder / "kernels.sum");
     if (sums) options.sums = &*sums;
-    const Session session(context);
+    const Session session(context, CacheUse::fills);
     if (context.arguments.has("--locked")) require_covered(locked, session.hub());
     lock::Publishers publishers(session.hub());
     const auto trust = project ? project->lock_trust() : project::TrustPolicy{};

@@ -89,6 +89,22 @@ void require_builds(const lock::Lock& lock, const Context& context, const std::f
         .with_causes(failures);
 }
 
+nlohmann::ordered_json conflicts_json(const std::vector<lock::Conflict>& conflicts) {
+    nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    for (const auto& conflict : conflicts) {
+        nlohmann::ordered_json states = nlohmann::ordered_json::array();
+        for (const auto& [kernel, path] : conflict.states) {
+            auto state = app::to_json(kernel);
+            state.erase("repo");
+            for (const auto& dependency : path)
+                state["path"].push_back(dependency.to_string());
+            states.push_back(std::move(state));
+        }
+        list.push_back({{"repo", conflict.repo.to_string()}, {"states", states}});
+    }
+    return list;
+}
+
 }  // namespace
 
 nlohmann::ordered_json to_json(const lock::LockedKernel& kernel) {
@@ -119,10 +135,11 @@ std::unique_ptr<FileLock> hold_project(const Context& context, const std::filesy
     return std::make_unique<FileLock>(place, options);
 }
 
-LockPlan plan_lock(const Context& context, const project::Project& project,
-                   const std::function<lock::Lock(const lock::Lock&)>& keep, const hub::Hub& hub,
-                   Present present) {
-    LockPlan plan;
+namespace {
+
+// `plan` holds the lock as soon as it is resolved, whatever fails behind that.
+void fill(LockPlan& plan, const Context& context, const project::Project& project,
+          const std::function<lock::Lock(const lock::Lock&)>& keep, const hub::Hub& hub, Present present) {
     plan.file = project.lock_file();
     plan.sum_file = project.sum_file();
     const bool check = present == Present::complete;
@@ -132,11 +149,14 @@ LockPlan plan_lock(const Context& context, const project::Project& project,
     const lock::Lock before = check ? lock::Lock::load(plan.file) : lock_before(text, plan.file, present);
     const auto sums_text = no_sum ? std::nullopt : read_file_if_exists(plan.sum_file);
     const auto sums_before = sums_in(sums_text, plan.sum_file, present);
-    plan.lock = lock::resolve({*project.dependencies, project.lock_trust(), keep(before)}, hub);
+    const lock::Lock pinned = lock::with_references(before, *project.dependencies);
+    auto found = lock::resolve({*project.dependencies, project.lock_trust(), keep(pinned)}, hub);
+    plan.lock = std::move(found.lock);
+    plan.conflicts = std::move(found.conflicts);
     require_legacy_hashes(before, plan.lock, hub);
     plan.bytes = plan.lock.to_json();
     plan.differs = text != plan.bytes;
-    plan.changes = lock::describe_difference(before, plan.lock);
+    plan.changes = lock::describe_difference(pinned, plan.lock);
     if (no_sum) {
         std::error_code unreadable;
         plan.drops_sums = !check && std::filesystem::exists(plan.sum_file, unreadable);
@@ -146,6 +166,39 @@ LockPlan plan_lock(const Context& context, const project::Project& project,
         plan.sums_differ = sums_text != plan.sums;
     }
     require_builds(plan.lock, context, project.folder, hub);
+}
+
+// Whether the Hub lists other files than the cache for a locked commit.
+bool any_wrongly_listed(const lock::Lock& lock, const hub::Hub& hub) {
+    bool any = false;
+    for (const auto& kernel : lock.kernels()) {
+        if (!hub.cache().read_listing(kernel.dependency.repo, kernel.commit)) continue;
+        try {
+            any = hub.renew_tree(kernel.dependency.repo, kernel.commit) || any;
+        } catch (const Error& unanswered) {
+            if (unanswered.code() == ErrorCode::interrupted) throw;
+            log::debug(unanswered.what());
+        }
+    }
+    return any;
+}
+
+}  // namespace
+
+LockPlan plan_lock(const Context& context, const project::Project& project,
+                   const std::function<lock::Lock(const lock::Lock&)>& keep, const hub::Hub& hub,
+                   Present present) {
+    LockPlan plan;
+    try {
+        fill(plan, context, project, keep, hub, present);
+        return plan;
+    } catch (const Error& error) {
+        // Before anybody is accused: the cache's own lists of files may be what is wrong.
+        const bool may_be = error.code() == ErrorCode::verification || error.code() == ErrorCode::no_build;
+        if (!may_be || !any_wrongly_listed(plan.lock, hub)) throw;
+    }
+    plan = {};
+    fill(plan, context, project, keep, hub, present);
     return plan;
 }
 
@@ -173,6 +226,7 @@ void report_lock(const Context& context, const LockPlan& plan, const nlohmann::o
                                            {"written", plan.differs},
                                            {"kernels", kernels},
                                            {"changes", plan.changes}};
+        if (!plan.conflicts.empty()) document["conflicts"] = conflicts_json(plan.conflicts);
         if (more.is_object()) document.update(more);
         print_json(std::move(document));
         return;

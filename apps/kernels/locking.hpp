@@ -10,6 +10,7 @@
 #include "common/program.hpp"
 #include "kernels/core/file_lock.hpp"
 #include "kernels/lock/lock_file.hpp"
+#include "kernels/lock/resolve.hpp"
 #include "kernels/project/project.hpp"
 
 namespace kernels::app {
@@ -25,6 +26,7 @@ struct LockPlan {
     std::string bytes;                ///< of kernels.lock
     std::optional<std::string> sums;  ///< of kernels.sum; nothing when it is not wanted
     lock::Lock lock;
+    std::vector<lock::Conflict> conflicts;
     std::vector<std::string> changes;  ///< for people, a line each
     bool differs = false;
     bool sums_differ = false;

@@ -20,6 +20,8 @@ struct Newer {
 
     bool moved() const { return now != locked.commit; }
     bool any() const { return moved() || version.has_value(); }
+    // What another kernel asks for is for that kernel's publisher to change.
+    bool is_to_do() const { return moved() || (version.has_value() && is_direct); }
 };
 
 Newer look_up(const lock::LockedKernel& kernel, bool is_direct, const hub::Hub& hub) {
@@ -82,6 +84,7 @@ int run_outdated(const Context& context) {
     for (auto& newer : pending)
         all.push_back(newer.get());
     std::size_t outdated = 0;
+    bool any_to_do = false;
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const auto& newer : all) {
         auto document = to_json(newer.locked);
@@ -93,6 +96,7 @@ int run_outdated(const Context& context) {
         list.push_back(std::move(document));
         if (!newer.any()) continue;
         ++outdated;
+        any_to_do = any_to_do || newer.is_to_do();
         if (!context.json) print(newer);
     }
     if (context.json) {
@@ -103,7 +107,7 @@ int run_outdated(const Context& context) {
     } else if (const auto text = advice(all); !text.empty() && !context.quiet) {
         std::puts(text.c_str());
     }
-    return context.arguments.has("--check") && outdated > 0 ? exit_status(ErrorCode::lock_stale) : 0;
+    return context.arguments.has("--check") && any_to_do ? exit_status(ErrorCode::lock_stale) : 0;
 }
 
 }  // namespace kernels::app

@@ -7,9 +7,11 @@
 #include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "blob_file.hpp"
+#include "kernels/core/digest.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
@@ -41,6 +43,23 @@ Tree parse_python_listing(const std::string& text) {
     return tree;
 }
 
+// Our own listings end with the SHA-256 of the rest: a listing decides what bytes are right, so nothing else
+// would show that it is damaged.
+std::string sealed_listing(const Tree& tree) {
+    const std::string files = tree_to_json(tree);
+    return R"({"files":)" + files + R"(,"sha256":")" + hash_bytes(HashAlgorithm::sha256, files) + R"("})";
+}
+
+Tree parse_sealed_listing(const std::string& text, const std::string& origin) {
+    const auto json = nlohmann::json::parse(text);
+    const std::string files = json.at("files").dump();
+    if (json.at("sha256") != hash_bytes(HashAlgorithm::sha256, files))
+        throw Error(ErrorCode::verification, origin + ": it is not what was written there");
+    Tree tree;
+    parse_tree(files, origin, tree);
+    return tree;
+}
+
 // A name that outlives a loss of power must not outlive its bytes.
 std::error_code sync_to_disk(const fs::path& file) {
     const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
@@ -53,14 +72,45 @@ std::error_code sync_to_disk(const fs::path& file) {
 void make_folders(const fs::path& folder) {
     std::error_code error;
     fs::create_directories(folder, error);
-    if (error) {
-        throw Error(ErrorCode::failed, folder.string() + ": cannot be made: " + error.message(),
-                    "choose a cache that can be written, by HF_HUB_CACHE say")
-            .with_remedies({Remedy::cache});
-    }
+    if (error) throw disk_error(folder, "cannot be made", error.value());
+}
+
+// In place, for a file that is a lock. Where that is how it is held (see FileLock) it says by whom, and
+// stays.
+void overwrite(const fs::path& lock, const std::string& text) {
+    std::error_code error;
+    const auto size = fs::file_size(lock, error);
+    char first = '/';
+    if (!error && size > 0) std::ifstream(lock).get(first);
+    if (!error && first == '/') std::ofstream(lock) << text;
 }
 
 }  // namespace
+
+Cache Cache::in_front_of(const Cache& below, fs::path root) {
+    Cache cache(std::move(root));
+    cache.m_below = below.m_root;
+    return cache;
+}
+
+bool Cache::is_writable() const {
+    std::error_code error;
+    if (fs::exists(m_root / ".locks", error)) return ::access((m_root / ".locks").c_str(), W_OK) == 0;
+    fs::path folder = fs::absolute(m_root).lexically_normal();
+    while (!fs::exists(folder, error) && folder.has_relative_path())
+        folder = folder.parent_path();
+    return ::access(folder.c_str(), W_OK) == 0;
+}
+
+std::vector<fs::path> Cache::folders_of(const RepoId& repo) const {
+    std::vector<fs::path> folders;
+    for (const fs::path& root : {m_root, m_below}) {
+        if (root.empty()) continue;
+        for (const char* kind : {"kernels", "models"})
+            folders.push_back(root / folder_name(kind, repo));
+    }
+    return folders;
+}
 
 fs::path Cache::repo_folder(const RepoId& repo) const {
     return m_root / folder_name("kernels", repo);
@@ -75,7 +125,27 @@ fs::path Cache::lock_path(const RepoId& repo, const std::string& etag) const {
 }
 
 fs::path Cache::content_lock_path(const std::string& etag) const {
-    return m_root / ".locks" / "content" / (etag + ".lock");
+    return (m_shared.empty() ? m_root : m_shared) / ".locks" / "content" / (etag + ".lock");
+}
+
+void Cache::note_content(const std::string& etag, const fs::path& file) const {
+    if (!m_shared.empty()) overwrite(content_lock_path(etag), fs::absolute(file).string());
+}
+
+void Cache::note_moved_content(const std::string& etag, const fs::path& from, const fs::path& to) const {
+    if (!m_shared.empty() && noted_content(etag) == fs::absolute(from))
+        overwrite(content_lock_path(etag), fs::absolute(to).string());
+}
+
+std::optional<fs::path> Cache::noted_content(const std::string& etag) const {
+    try {
+        // Where files are locks there are other words in it.
+        if (auto text = read_file_if_exists(content_lock_path(etag)); text && text->starts_with('/'))
+            return *text;
+    } catch (const Error& error) {
+        log::debug(error.what());
+    }
+    return std::nullopt;
 }
 
 fs::path Cache::snapshot_folder(const RepoId& repo, const Commit& commit) const {
@@ -83,9 +153,8 @@ fs::path Cache::snapshot_folder(const RepoId& repo, const Commit& commit) const 
 }
 
 std::optional<Commit> Cache::read_ref(const RepoId& repo, const Reference& reference) const {
-    for (const char* kind : {"kernels", "models"}) {
-        const auto text =
-            read_file_if_exists(m_root / folder_name(kind, repo) / "refs" / reference.to_string());
+    for (const auto& folder : folders_of(repo)) {
+        const auto text = read_file_if_exists(folder / "refs" / reference.to_string());
         if (text && Commit::is_commit(trimmed(*text))) return Commit::parse(trimmed(*text));
     }
     return std::nullopt;
@@ -100,9 +169,9 @@ void Cache::write_ref(const RepoId& repo, const Reference& reference, const Comm
 
 std::map<std::int64_t, Commit> Cache::versions(const RepoId& repo) const {
     std::map<std::int64_t, Commit> found;
-    for (const char* kind : {"kernels", "models"}) {
+    for (const auto& folder : folders_of(repo)) {
         std::error_code error;
-        for (const auto& entry : fs::directory_iterator(m_root / folder_name(kind, repo) / "refs", error)) {
+        for (const auto& entry : fs::directory_iterator(folder / "refs", error)) {
             const std::string name = entry.path().filename().string();
             std::int64_t number = 0;
             const auto [end, status] = std::from_chars(name.data() + 1, name.data() + name.size(), number);
@@ -115,8 +184,8 @@ std::map<std::int64_t, Commit> Cache::versions(const RepoId& repo) const {
 
 std::optional<fs::path> Cache::find_file(const RepoId& repo, const Commit& commit,
                                          const std::string& path) const {
-    for (const char* kind : {"kernels", "models"}) {
-        const fs::path file = m_root / folder_name(kind, repo) / "snapshots" / commit.to_string() / path;
+    for (const auto& folder : folders_of(repo)) {
+        const fs::path file = folder / "snapshots" / commit.to_string() / path;
         std::error_code error;
         if (fs::is_regular_file(file, error)) return file;
     }
@@ -125,15 +194,16 @@ std::optional<fs::path> Cache::find_file(const RepoId& repo, const Commit& commi
 
 std::optional<Tree> Cache::read_listing(const RepoId& repo, const Commit& commit) const {
     const std::string file = commit.to_string() + ".json";
-    for (const char* kind : {"kernels", "models"}) {
-        const fs::path ours = m_root / folder_name(kind, repo) / "listings" / file;
-        const fs::path pythons = m_root / folder_name(kind, repo) / "trees" / file;
+    for (const auto& folder : folders_of(repo)) {
+        const fs::path ours = folder / "listings" / file;
+        const fs::path pythons = folder / "trees" / file;
         try {
-            if (const auto text = read_file_if_exists(ours)) {
-                Tree tree;
-                parse_tree(*text, ours.string(), tree);
-                return tree;
-            }
+            if (const auto text = read_file_if_exists(ours))
+                return parse_sealed_listing(*text, ours.string());
+        } catch (const std::exception& error) {
+            log::debug("ignored a damaged listing: " + std::string(error.what()));
+        }
+        try {
             if (const auto text = read_file_if_exists(pythons)) return parse_python_listing(*text);
         } catch (const std::exception& error) {
             log::debug("ignored a damaged listing: " + std::string(error.what()));
@@ -146,7 +216,23 @@ void Cache::write_listing(const RepoId& repo, const Commit& commit, const Tree& 
     const fs::path path = repo_folder(repo) / "listings" / (commit.to_string() + ".json");
     make_folders(path.parent_path());
     make_folders(repo_folder(repo) / "snapshots");  // without it huggingface_hub calls the folder corrupted
-    write_file(path, tree_to_json(tree));
+    write_file(path, sealed_listing(tree));
+}
+
+std::vector<std::pair<Commit, fs::path>> Cache::damaged_listings(const RepoId& repo) const {
+    std::vector<std::pair<Commit, fs::path>> damaged;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(repo_folder(repo) / "listings", error)) {
+        const fs::path& file = entry.path();
+        if (file.extension() != ".json" || !Commit::is_commit(file.stem().string())) continue;
+        try {
+            parse_sealed_listing(read_file(file), file.string());
+        } catch (const std::exception& failure) {
+            log::debug(failure.what());
+            damaged.emplace_back(Commit::parse(file.stem().string()), file);
+        }
+    }
+    return damaged;
 }
 
 void Cache::drop_partial_python_listing(const RepoId& repo, const Commit& commit) const {
@@ -178,8 +264,10 @@ fs::path Cache::link_snapshot(const RepoId& repo, const Commit& commit, const Tr
     // Beside and renamed, so that a reader never meets a missing file where an old one was. Several threads
     // and processes may link the same file at once: each has a temporary name of its own.
     static std::atomic<unsigned> counter{0};
-    const fs::path temporary =
-        file.string() + "." + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".incomplete";
+    // That one is not made of the file's, which may be as long as names can be, and not in the file's folder,
+    // where a process that was killed would leave it to a build.
+    const fs::path temporary = snapshot_folder(repo, commit) / ("." + std::to_string(::getpid()) + "-" +
+                                                                std::to_string(counter++) + ".incomplete");
     fs::remove(temporary, error);
     fs::create_symlink(target, temporary, error);
     if (error) {
@@ -202,7 +290,7 @@ std::vector<RepoId> Cache::repositories() const {
     for (const auto& entry : fs::directory_iterator(m_root, error)) {
         const std::string name = entry.path().filename().string();
         constexpr std::string_view prefix = "kernels--";
-        if (!name.starts_with(prefix)) continue;
+        if (!name.starts_with(prefix) || !entry.is_directory(error)) continue;
         const auto separator = name.find("--", prefix.size());
         if (separator == std::string::npos) continue;
         try {

@@ -180,10 +180,15 @@ std::vector<PrunedRepository> prune(const Cache& cache, const std::set<std::pair
                                     bool dry_run) {
     std::vector<PrunedRepository> pruned;
     for (const auto& repo : cache.repositories()) {
+        // A commit without a snapshot may have parts of files, to go on from.
         std::vector<Commit> kept;
+        for (const auto& [kept_repo, commit] : keep) {
+            if (kept_repo == repo) kept.push_back(commit);
+        }
         std::vector<Commit> gone;
-        for (const auto& commit : snapshots_of(cache.repo_folder(repo)))
-            (keep.contains({repo, commit}) ? kept : gone).push_back(commit);
+        for (const auto& commit : snapshots_of(cache.repo_folder(repo))) {
+            if (!keep.contains({repo, commit})) gone.push_back(commit);
+        }
         auto result = Pruner(cache, repo, std::move(kept), std::move(gone), dry_run).run();
         if (!result.commits.empty() || result.files > 0 || result.whole || !result.busy.empty())
             pruned.push_back(std::move(result));

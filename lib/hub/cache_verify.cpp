@@ -25,8 +25,9 @@ struct Task {
     std::vector<std::pair<Commit, std::string>> used_as;
 };
 
-bool is_hex(std::string_view text, std::size_t digits) {
-    return text.size() == digits && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+bool is_hash(std::string_view name) {
+    return (name.size() == sha256_digits || name.size() == sha1_digits) &&
+           name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
 // Why the file is not what its hash says; nothing when it is.
@@ -51,28 +52,39 @@ class Plan {
         std::map<std::string, std::vector<std::pair<Commit, std::string>>> uses;  // by blob
         for (const auto& commit : snapshots_of(folder)) {
             const fs::path snapshot = m_cache.snapshot_folder(repo, commit);
-            std::optional<Tree> listing;
+            const Tree listing = m_cache.read_listing(repo, commit).value_or(Tree{});
             for (const auto& path : files_below(snapshot)) {
+                const auto* entry = listing.find(path);
                 if (const auto blob = linked_blob(snapshot / path)) {
-                    uses[*blob].emplace_back(commit, path);
+                    if (entry != nullptr && is_hash(*blob) && *blob != entry->etag()) {
+                        m_result.damaged.push_back({repo,
+                                                    snapshot / path,
+                                                    "it is linked to the bytes of another file, " + *blob,
+                                                    {{commit, path}},
+                                                    {}});
+                    } else {
+                        uses[*blob].emplace_back(commit, path);
+                    }
                     continue;
                 }
-                if (!listing) listing = m_cache.read_listing(repo, commit).value_or(Tree{});
-                add_copy(repo, commit, snapshot, path, listing->find(path));
+                add_copy(repo, commit, snapshot, path, entry);
             }
         }
         for (const auto& name : files_below(folder / "blobs")) {
             if (name.ends_with(".incomplete")) continue;
             const fs::path blob = folder / "blobs" / name;
-            if (!is_hex(name, sha256_digits) && !is_hex(name, sha1_digits)) {
+            if (!is_hash(name)) {
                 m_result.unchecked.push_back(blob);
                 continue;
             }
             auto used = uses.extract(name);
             tasks.push_back({repo, blob, name, used ? std::move(used.mapped()) : decltype(Task::used_as){}});
         }
+        for (const auto& [commit, file] : m_cache.damaged_listings(repo))
+            m_result.damaged.push_back(
+                {repo, file, "this list of files is not as it was written", {}, commit});
         for (auto& [name, used] : uses) {
-            m_result.damaged.push_back({repo, folder / "blobs" / name, "it is missing", std::move(used)});
+            m_result.damaged.push_back({repo, folder / "blobs" / name, "it is missing", std::move(used), {}});
         }
     }
 
@@ -117,7 +129,7 @@ VerifiedCache verify(const Cache& cache, std::span<const RepoId> repos, const st
                 if (fault) {
                     verified.forget(task.repo, task.file);
                 } else {
-                    verified.note(task.repo, task.file);
+                    verified.note(task.repo, task.file, task.etag);
                 }
                 const std::lock_guard lock(mutex);
                 ++result.files;
@@ -125,7 +137,7 @@ VerifiedCache verify(const Cache& cache, std::span<const RepoId> repos, const st
                 if (progress && !error) progress(size);
                 if (fault)
                     result.damaged.push_back(
-                        {task.repo, task.file, std::move(*fault), std::move(task.used_as)});
+                        {task.repo, task.file, std::move(*fault), std::move(task.used_as), {}});
             } catch (...) {
                 const std::lock_guard lock(mutex);
                 if (!failure) failure = std::current_exception();
@@ -147,6 +159,10 @@ VerifiedCache verify(const Cache& cache, std::span<const RepoId> repos, const st
 }
 
 void repair(const DamagedFile& damaged, const Hub& hub, Monitor* monitor) {
+    if (damaged.listing_of) {
+        hub.renew_tree(damaged.repo, *damaged.listing_of);
+        return;
+    }
     {
         // fetch() reads files again that are not known to be right.
         Verified verified(hub.cache());

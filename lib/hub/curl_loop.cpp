@@ -73,6 +73,25 @@ std::optional<std::string> proxy_for(const std::string& url) {
     return environment_variable("HTTP_PROXY");
 }
 
+// Whether NO_PROXY names the host: itself, a domain above it, or all.
+bool is_without_proxy(const std::string& url) {
+    auto list = environment_variable("no_proxy");
+    if (!list) list = environment_variable("NO_PROXY");
+    if (!list) return false;
+    std::string host = url_origin(url);
+    host.erase(0, host.find("://") + 3);
+    host.erase(host.rfind(':'));
+    std::replace(list->begin(), list->end(), ' ', ',');
+    for (auto entry : split(*list, ',')) {
+        while (entry.starts_with('.'))
+            entry.remove_prefix(1);
+        if (entry.empty()) continue;
+        const std::string name = lower(entry);
+        if (name == "*" || host == name || host.ends_with("." + name)) return true;
+    }
+    return false;
+}
+
 }  // namespace
 
 CurlLoop::CurlLoop(const Settings& settings)
@@ -99,15 +118,18 @@ CurlLoop::~CurlLoop() {
     curl_multi_cleanup(m_multi);
 }
 
-std::string CurlLoop::describe_trust() const {
-    std::string text = "certificates: " + (m_ca_file.empty() ? std::string("the system's store") : m_ca_file);
-    for (const char* name :
-         {"https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"}) {
-        if (const auto proxy = environment_variable(name)) {
-            return text + "; proxy: " + printable_url(*proxy) + " (" + name + ")";
-        }
+std::string CurlLoop::describe_trust(const std::string& url) const {
+    const bool is_secure = url.starts_with("https://");
+    std::string text;
+    if (is_secure)
+        text = "certificates: " + (m_ca_file.empty() ? std::string("the system's store") : m_ca_file) + "; ";
+    if (is_without_proxy(url)) return text + "no proxy";
+    for (const char* name : is_secure ? std::array{"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"}
+                                      : std::array{"http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"}) {
+        if (const auto proxy = environment_variable(name))
+            return text + "proxy: " + printable_url(*proxy) + " (" + name + ")";
     }
-    return text + "; no proxy";
+    return text + "no proxy";
 }
 
 void CurlLoop::run(Transfer& transfer) {

@@ -40,7 +40,7 @@ class CurlLoop {
     /// Runs the transfer; returns when it has ended.
     void run(Transfer& transfer);
     /// Where certificates and proxies come from, for messages about failures.
-    std::string describe_trust() const;
+    std::string describe_trust(const std::string& url) const;
 
   private:
     struct Job;

@@ -1,6 +1,7 @@
 #include "kernels/hub/fetch.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <exception>
 #include <fstream>
 #include <map>
@@ -161,13 +162,20 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
     const bool blob_is_wrong = damaged && are_the_same(*damaged, blob);
     if (blob_is_wrong || !has_size(blob, file.entry) || !is_right(blob)) {
         std::error_code unreadable;
+        for (const auto& place : {blob, cache.snapshot_folder(file.repo, file.commit) / file.entry.path}) {
+            if (fs::is_directory(place, unreadable)) throw disk_error(place, "cannot be written", EISDIR);
+        }
         if (!damaged && fs::exists(blob, unreadable)) damaged = blob;
-        auto donors = settings.donors ? settings.donors(file) : std::vector<fs::path>{};
-        if (twin) donors.push_back(*twin);
-        std::erase_if(donors, [](const fs::path& donor) {
-            std::error_code error;
-            return !fs::is_regular_file(donor, error);
-        });
+        const auto find_donors = [&] {
+            auto found = settings.donors ? settings.donors(file) : std::vector<fs::path>{};
+            if (twin) found.push_back(*twin);
+            if (auto noted = cache.noted_content(file.entry.etag())) found.push_back(std::move(*noted));
+            std::erase_if(found, [](const fs::path& donor) {
+                std::error_code error;
+                return !fs::is_regular_file(donor, error);
+            });
+            return found;
+        };
         const auto refuse_offline = [&] {
             if (damaged) {
                 throw Error(ErrorCode::verification,
@@ -178,7 +186,8 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
                         "run `kernels download` once online");
         };
         // Before a lock is made or waited for: a cache that is only read has room for none.
-        if (settings.offline && donors.empty() && copies_elsewhere(cache, file).empty()) refuse_offline();
+        if (settings.offline && find_donors().empty() && copies_elsewhere(cache, file).empty())
+            refuse_offline();
         if (damaged) {
             log::warning(damaged->string() + ": its bytes do not match their hash; they are fetched again");
         }
@@ -193,6 +202,7 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
         if (!has_size(blob, file.entry) || !is_right(blob)) {
             IncompleteBlob incomplete(
                 file, blob, [&](std::uint64_t bytes) { monitor.progressed(file, bytes); }, settings.cancel);
+            auto donors = find_donors();
             for (auto& copy : copies_elsewhere(cache, file))
                 donors.push_back(std::move(copy));
             const bool taken = std::any_of(donors.begin(), donors.end(), [&](const fs::path& donor) {
@@ -207,11 +217,15 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
                 if (settings.offline) refuse_offline();
                 result.transferred = download(file, incomplete, settings, http);
             }
-            verified.note(file.repo, blob);
+            verified.note(file.repo, blob, file.entry.etag());
+            cache.note_content(file.entry.etag(), blob);
             result.sha256 = incomplete.sha256();
             result.checked = true;
         }
         monitor.finished(file, source);
+    } else if (damaged) {
+        log::warning(damaged->string() +
+                     ": its bytes do not match their hash; the right ones take its place");
     }
     result.path = cache.link_snapshot(file.repo, file.commit, file.entry);
     return result;

@@ -150,7 +150,7 @@ class CurlClient final : public HttpClient {
                         (distrust    ? "check this machine's clock (" + today() + ") and certificates; "
                          : elsewhere ? "check the network, and that this redirect is right; "
                                      : "check the network and HF_ENDPOINT; ") +
-                            m_loop->describe_trust());
+                            m_loop->describe_trust(url));
                     throw is_out_of_reach(transfer) ? give_up(host, error) : error;
                 }
                 pause_before_retry(m_settings, attempt, std::nullopt, why);

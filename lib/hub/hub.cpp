@@ -232,6 +232,22 @@ Tree Hub::tree(const RepoId& repo, const Commit& commit) const {
     if (auto listing = m_cache.read_listing(repo, commit)) return std::move(*listing);
     const std::string what = repo.to_string() + "@" + commit.to_string();
     if (m_settings.offline) throw offline_error(what, "the list of its files");
+    return listed_tree(repo, commit);
+}
+
+bool Hub::renew_tree(const RepoId& repo, const Commit& commit) const {
+    if (m_settings.offline) return false;
+    const auto known = m_cache.read_listing(repo, commit);
+    const bool differs = listed_tree(repo, commit).files != (known ? known->files : std::vector<TreeEntry>{});
+    if (differs && known) {
+        log::warning(repo.to_string() + "@" + commit.to_string().substr(0, 12) +
+                     ": the cache had a wrong list of its files; the Hub's takes its place");
+    }
+    return differs;
+}
+
+Tree Hub::listed_tree(const RepoId& repo, const Commit& commit) const {
+    const std::string what = repo.to_string() + "@" + commit.to_string();
     Tree tree;
     std::string url = api(repo, "tree/" + commit.to_string() + "?recursive=true&expand=false");
     constexpr std::size_t most_pages = 500;

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -29,14 +30,14 @@ std::string content_hash(const fs::path& file, Hasher hasher, const std::atomic<
     return to_hex(hasher.finish());
 }
 
-std::optional<Verified::Stamp> Verified::stamp_of(const fs::path& file) {
+std::optional<Verified::Stamp> Verified::stamp_of(const fs::path& file, const std::string& etag) {
     struct stat status {};
     if (::stat(file.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
     const auto nanoseconds = [](const timespec& time) {
         return static_cast<std::int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
     };
     return Stamp{static_cast<std::uint64_t>(status.st_size), nanoseconds(status.st_mtim),
-                 nanoseconds(status.st_ctim), static_cast<std::uint64_t>(status.st_ino)};
+                 nanoseconds(status.st_ctim), static_cast<std::uint64_t>(status.st_ino), etag};
 }
 
 // A link stands for its blob, which several snapshots may share.
@@ -70,13 +71,16 @@ Verified::Known& Verified::known(const RepoId& repo) {
         };
         if (!read(stamp.size) || !read(stamp.modified) || !read(stamp.changed) || !read(stamp.inode))
             continue;
-        place->second.files.insert_or_assign(std::string(at, end), stamp);
+        const char* const blank = std::find(at, end, ' ');
+        if (blank == end) continue;
+        stamp.etag.assign(at, blank);
+        place->second.files.insert_or_assign(std::string(blank + 1, end), stamp);
     }
     return place->second;
 }
 
 bool Verified::is_right(const RepoId& repo, const fs::path& file, const TreeEntry& entry, bool& hashed) {
-    const auto stamp = stamp_of(file);
+    const auto stamp = stamp_of(file, entry.etag());
     if (!stamp || stamp->size != entry.size) return false;
     const std::string name = key(file);
     {
@@ -93,8 +97,8 @@ bool Verified::is_right(const RepoId& repo, const fs::path& file, const TreeEntr
     return true;
 }
 
-void Verified::note(const RepoId& repo, const fs::path& file) {
-    const auto stamp = stamp_of(file);
+void Verified::note(const RepoId& repo, const fs::path& file, const std::string& etag) {
+    const auto stamp = stamp_of(file, etag);
     if (!stamp) return;
     const std::lock_guard lock(m_mutex);
     auto& place = known(repo);
@@ -120,7 +124,8 @@ void Verified::save() noexcept {
                 std::error_code error;
                 if (!fs::exists(m_cache.root() / name, error)) continue;
                 text += std::to_string(stamp.size) + " " + std::to_string(stamp.modified) + " " +
-                        std::to_string(stamp.changed) + " " + std::to_string(stamp.inode) + " " + name + "\n";
+                        std::to_string(stamp.changed) + " " + std::to_string(stamp.inode) + " " + stamp.etag +
+                        " " + name + "\n";
             }
             write_file(record(repo), text);
         } catch (const std::exception& error) {

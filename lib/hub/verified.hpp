@@ -14,9 +14,8 @@ namespace kernels::hub {
 /// Other programs write to the cache too, and some name a blob before they have looked at its bytes. So a
 /// file counts as right only after it was hashed here, for as long as its size, inode and times stay the
 /// same. The time of modification can be set back, that of the inode's change can not. Kept in
-/// `<cache>/kernels--org--name/verified`, a line `SIZE MODIFIED CHANGED INODE PATH` each (nanoseconds); who
-/// loses it, or copies the cache, hashes once more.
-/// Thread-safe.
+/// `<cache>/kernels--org--name/verified`, a line `SIZE MODIFIED CHANGED INODE ETAG PATH` each (nanoseconds);
+/// who loses it, or copies the cache, hashes once more. Thread-safe.
 class Verified {
   public:
     /// `cancel` ends hashing with Error(interrupted).
@@ -31,7 +30,7 @@ class Verified {
     bool is_right(const RepoId& repo, const std::filesystem::path& file, const TreeEntry& entry,
                   bool& hashed);
     /// Remembers a file whose bytes were just checked.
-    void note(const RepoId& repo, const std::filesystem::path& file);
+    void note(const RepoId& repo, const std::filesystem::path& file, const std::string& etag);
     void forget(const RepoId& repo, const std::filesystem::path& file);
     /// Writes what is new. A cache that cannot be written stays as it is.
     void save() noexcept;
@@ -42,6 +41,7 @@ class Verified {
         std::int64_t modified = 0;
         std::int64_t changed = 0;
         std::uint64_t inode = 0;
+        std::string etag;  ///< what the bytes were found to be
         friend bool operator==(const Stamp&, const Stamp&) = default;
     };
     struct Known {
@@ -51,7 +51,7 @@ class Verified {
     Known& known(const RepoId& repo);
     std::filesystem::path record(const RepoId& repo) const { return m_cache.repo_folder(repo) / "verified"; }
     std::string key(const std::filesystem::path& file) const;
-    static std::optional<Stamp> stamp_of(const std::filesystem::path& file);
+    static std::optional<Stamp> stamp_of(const std::filesystem::path& file, const std::string& etag);
 
     const Cache& m_cache;
     const std::atomic<bool>* m_cancel;

@@ -103,7 +103,7 @@ struct Resolver::State {
         if (hub->settings().offline) return layer::resolve(repository, target, cache, check);
         if (const auto* reference = reference_of(repository)) {
             const auto lock = std::make_shared<const lock::Lock>(
-                lock::resolve({{Dependency{*repo, *reference}}, trust_of(repository), {}}, *hub));
+                lock::resolve({{Dependency{*repo, *reference}}, trust_of(repository), {}}, *hub).lock);
             download(*lock, require_trusted);
             return layer::resolve(locked_to(lock, repository), target, cache, check);
         }

@@ -21,6 +21,7 @@ bool is_known(const LockedKernel& kernel, const hub::Cache& cache) {
         return tree->find(path) != nullptr && !cache.find_file(repo, kernel.commit, path);
     };
     const auto folders = tree->folders("build");
+    if (folders.empty() && tree->find(status_file) == nullptr) return false;
     return !is_missing(status_file) && std::none_of(folders.begin(), folders.end(), [&](const auto& name) {
         return is_missing("build/" + name + "/metadata.json");
     });
@@ -28,6 +29,7 @@ bool is_known(const LockedKernel& kernel, const hub::Cache& cache) {
 
 std::vector<Dependency> needs_of(const LockedKernel& kernel, const hub::Hub& hub) try {
     const RepoId& repo = kernel.dependency.repo;
+    renew_useless_listing(repo, kernel.commit, hub);
     if (const auto redirect = redirect_of(repo, kernel.commit, hub)) return {*redirect};
     std::vector<Dependency> needs;
     for (const auto& [needed, variants] : kernel_depends(repo, kernel.commit, hub))

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 
 #include "choose.hpp"
 #include "kernels/build/device_fit.hpp"
@@ -65,8 +66,10 @@ Plan plan_for(const LockedKernel& kernel, const Lock& lock, const DownloadOption
     return plan;
 }
 
-// Reports what the build says about itself; with `files`, checks them against its digest too.
-build::Metadata check_build(const DownloadedBuild& build, bool files) {
+// Reports what the build says about itself and checks its files against its digest. That is done each time: a
+// build that was refused stays refused, and nobody else looks at the digest. Large files were hashed by
+// hub::fetch, now or earlier, so no more than the small ones are read.
+build::Metadata check_build(const DownloadedBuild& build) {
     const std::string what = name_of(build.kernel) + ": " + build.variant.to_string();
     const auto text = read_file_if_exists(build.folder / "metadata.json");
     if (!text) throw Error(ErrorCode::verification, what + ": it has no metadata.json");
@@ -74,14 +77,12 @@ build::Metadata check_build(const DownloadedBuild& build, bool files) {
     for (const auto& remark : build::remarks(metadata)) {
         (remark.is_warning ? log::warning : log::info)(what + ": " + remark.text);
     }
-    // What was hashed on its way is not read again.
     std::map<std::string, std::string> known;
     for (const auto& file : build.files) {
         if (!file.sha256.empty())
             known.emplace(file.path.lexically_relative(build.folder).generic_string(), file.sha256);
     }
-    auto violations =
-        files ? verify::digest_violations(metadata, build.folder, known) : std::vector<std::string>{};
+    auto violations = verify::digest_violations(metadata, build.folder, known);
     if (!violations.empty()) {
         throw Error(ErrorCode::verification,
                     what + ": its files are not the ones that its metadata.json names",
@@ -113,10 +114,7 @@ std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::
             }
             build.files.push_back(file);
         }
-        // The digest is looked at when a file was: it may have come from another client.
-        const bool is_new = std::any_of(build.files.begin(), build.files.end(),
-                                        [](const hub::FetchedFile& file) { return file.checked; });
-        const auto metadata = check_build(build, is_new);
+        const auto metadata = check_build(build);
         if (options.check_device) {
             auto unfit =
                 without_device_code(plan.kernel, chosen, metadata, build.folder, options.before_fetch, hub);
@@ -176,10 +174,11 @@ void require_legacy_hash(const LockedKernel& kernel, const build::BuildVariant& 
         "find out why before you trust them; without its kernels.lock the project can be locked anew");
 }
 
-DownloadResult download(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub,
-                        hub::Monitor* monitor) {
+namespace {
+
+DownloadResult download_once(const std::vector<LockedKernel>& kernels, const Lock& lock,
+                             const DownloadOptions& options, const hub::Hub& hub, hub::Monitor* monitor) {
     DownloadResult result;
-    const auto& kernels = lock.kernels();
     auto pending = look_parallel(kernels.size(), hub.settings().jobs,
                                  [&](std::size_t i) { return plan_for(kernels[i], lock, options, hub); });
     std::vector<Plan> plans;
@@ -205,8 +204,12 @@ DownloadResult download(const Lock& lock, const DownloadOptions& options, const 
         try {
             std::vector<hub::FetchedFile> files;
             for (; next != end; ++next) {
-                if (next->error) throw Error(*next->error);
-                files.push_back(*next->file);
+                if (!next->error) {
+                    files.push_back(*next->file);
+                    continue;
+                }
+                result.is_partial = true;
+                throw Error(*next->error);
             }
             std::vector<Error> failures;
             auto builds = finish_plan(plan, files, options, hub, failures);
@@ -219,6 +222,47 @@ DownloadResult download(const Lock& lock, const DownloadOptions& options, const 
         }
         next = end;
     }
+    return result;
+}
+
+// The kernels whose failure was the fault of the cache: the Hub lists other files for their commits.
+std::vector<LockedKernel> wrongly_listed(const DownloadResult& result, const DownloadOptions& options,
+                                         const hub::Hub& hub) {
+    std::vector<LockedKernel> kernels;
+    std::set<Dependency> seen;
+    for (const auto& [kernel, error] : result.failures) {
+        const bool may_be = error.code() == ErrorCode::verification || error.code() == ErrorCode::not_found ||
+                            error.code() == ErrorCode::no_build;
+        if (!may_be || !seen.insert(kernel.dependency).second) continue;
+        if (!hub.cache().read_listing(kernel.dependency.repo, kernel.commit)) continue;
+        try {
+            if (options.before_fetch && !hub.settings().offline) options.before_fetch(kernel.dependency.repo);
+            if (hub.renew_tree(kernel.dependency.repo, kernel.commit)) kernels.push_back(kernel);
+        } catch (const Error& unanswered) {
+            if (unanswered.code() == ErrorCode::interrupted) throw;
+            log::debug(unanswered.what());
+        }
+    }
+    return kernels;
+}
+
+}  // namespace
+
+DownloadResult download(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub,
+                        hub::Monitor* monitor) {
+    auto result = download_once(lock.kernels(), lock, options, hub, monitor);
+    const auto again = wrongly_listed(result, options, hub);
+    if (again.empty()) return result;
+    std::erase_if(result.failures, [&](const auto& failure) {
+        return std::find(again.begin(), again.end(), failure.first) != again.end();
+    });
+    auto second = download_once(again, lock, options, hub, monitor);
+    std::move(second.builds.begin(), second.builds.end(), std::back_inserter(result.builds));
+    result.is_partial = result.is_partial || second.is_partial;
+    std::move(second.failures.begin(), second.failures.end(), std::back_inserter(result.failures));
+    std::stable_sort(result.builds.begin(), result.builds.end(), [&](const auto& a, const auto& b) {
+        return lock.find(a.kernel.dependency) < lock.find(b.kernel.dependency);
+    });
     return result;
 }
 

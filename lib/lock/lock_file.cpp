@@ -206,6 +206,18 @@ const LockedKernel* Lock::find(const Dependency& dependency) const noexcept {
     return found == m_kernels.end() ? nullptr : &*found;
 }
 
+Lock with_references(const Lock& lock, const std::vector<Dependency>& dependencies) {
+    auto kernels = lock.kernels();
+    for (auto& kernel : kernels) {
+        if (kernel.legacy_hashes.empty()) continue;
+        const auto wanted = std::find_if(
+            dependencies.begin(), dependencies.end(),
+            [&](const Dependency& dependency) { return dependency.repo == kernel.dependency.repo; });
+        if (wanted != dependencies.end() && lock.find(*wanted) == nullptr) kernel.dependency = *wanted;
+    }
+    return Lock(std::move(kernels));
+}
+
 std::vector<std::string> missing_from(const Lock& lock, const std::vector<Dependency>& dependencies) {
     std::vector<std::string> missing;
     for (const auto& dependency : dependencies) {

@@ -1,5 +1,7 @@
 #include "kernels/lock/output.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <map>
 #include <system_error>
@@ -35,7 +37,8 @@ void make_folders(const fs::path& path) {
 // How many files of the result still need a staged blob: the last one takes it, the others copy it.
 using Uses = std::map<fs::path, std::size_t>;
 
-void place_file(const fs::path& staged, const fs::path& file, Uses& uses) {
+void place_file(const fs::path& staged, const fs::path& file, const fs::path& end, const std::string& etag,
+                Uses& uses, const hub::Cache& staging) {
     std::error_code error;
     const fs::path blob = fs::canonical(staged, error);
     if (error) throw disk_error(staged, error);
@@ -46,10 +49,19 @@ void place_file(const fs::path& staged, const fs::path& file, Uses& uses) {
         fs::copy_file(blob, file, error);
     }
     if (error) throw disk_error(file, error);
+    staging.note_moved_content(etag, blob, end);
+}
+
+// Where several processes look for the bytes that others are fetching: the cache, if it can be written.
+bool takes_locks(const hub::Cache& cache) {
+    const fs::path locks = cache.content_lock_path("x").parent_path();
+    std::error_code error;
+    fs::create_directories(locks, error);
+    return ::access(locks.c_str(), W_OK) == 0;
 }
 
 // The whole build under another name first, so that its own name never stands for half of it.
-void place_build(const fs::path& folder, DownloadedBuild& build, Uses& uses) {
+void place_build(const fs::path& folder, DownloadedBuild& build, Uses& uses, const hub::Cache& staging) {
     const RepoId& repo = build.kernel.dependency.repo;
     const std::string prefix = "build/" + build.variant.to_string();
     const fs::path place = repo_folder(folder, repo) / prefix;
@@ -61,7 +73,7 @@ void place_build(const fs::path& folder, DownloadedBuild& build, Uses& uses) {
     make_folders(fresh);
     for (auto& file : build.files) {
         const std::string below = file.request.entry.path.substr(prefix.size() + 1);
-        place_file(file.path, fresh / below, uses);
+        place_file(file.path, fresh / below, place / below, file.request.entry.etag(), uses, staging);
         file.path = place / below;
     }
     const bool replaces = fs::exists(place, error);
@@ -96,7 +108,8 @@ DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOpti
                     const hub::Hub& hub, hub::Monitor* monitor) {
     const FileLock held(folder / lock_name, lock_options(folder, hub.settings()));
     const hub::Cache& shared = hub.cache();
-    const hub::Cache staging(folder / staging_name);
+    const hub::Cache staging =
+        takes_locks(shared) ? hub::Cache(folder / staging_name, shared) : hub::Cache(folder / staging_name);
     make_folders(staging.root());
     for (const auto& kernel : lock.kernels()) {
         const RepoId& repo = kernel.dependency.repo;
@@ -121,13 +134,10 @@ DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOpti
             ++uses[fs::canonical(file.path)];  // there, or download() would have failed
     }
     for (auto& build : result.builds)
-        place_build(folder, build, uses);
-    // What is staged lets the next run resume; a build that does not fit will not be asked for again.
-    const bool can_resume =
-        std::any_of(result.failures.begin(), result.failures.end(),
-                    [](const auto& failure) { return failure.second.code() != ErrorCode::no_build; });
+        place_build(folder, build, uses, staging);
+    // What is staged lets the next run resume; a build that cannot be used will not be asked for again.
     std::error_code ignored;
-    if (!can_resume) fs::remove_all(staging.root(), ignored);
+    if (!result.is_partial) fs::remove_all(staging.root(), ignored);
     return result;
 }
 

@@ -19,16 +19,18 @@ void Publishers::require_trusted(const RepoId& repo, const project::TrustPolicy&
 }
 
 bool Publishers::is_trusted(const std::string& org) {
+    // Who asks first asks for all; the others wait for the answer.
+    std::packaged_task<bool()> ask([this, &org] { return m_hub.trusted_publisher(org); });
     std::shared_future<bool> answer;
+    bool is_first = false;
     {
         const std::lock_guard lock(m_mutex);
         auto& known = m_answers[org];
-        if (!known.valid()) {
-            known =
-                std::async(std::launch::async, [this, org] { return m_hub.trusted_publisher(org); }).share();
-        }
+        is_first = !known.valid();
+        if (is_first) known = ask.get_future().share();
         answer = known;
     }
+    if (is_first) ask();
     return answer.get();
 }
 

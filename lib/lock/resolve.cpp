@@ -41,7 +41,7 @@ class Resolver {
     Resolver(const ResolveOptions& options, const hub::Hub& hub)
         : m_options(options), m_hub(hub), m_publishers(hub) {}
 
-    Lock run() {
+    Resolution run() {
         std::vector<Dependency> wave = m_options.dependencies;
         for (const auto& dependency : wave)
             m_paths.emplace(dependency, std::vector{dependency});
@@ -51,11 +51,10 @@ class Resolver {
             std::vector<Dependency> path;
             refuse_cycles(dependency, path);
         }
-        warn_of_conflicts();
         std::vector<LockedKernel> kernels;
         for (const auto& [dependency, node] : m_nodes)
             kernels.push_back({dependency, node.commit, {}});
-        return Lock(std::move(kernels));
+        return {Lock(std::move(kernels)), conflicts()};
     }
 
   private:
@@ -140,6 +139,7 @@ class Resolver {
 
     Node look_at(const Dependency& dependency, const Commit& commit) const {
         Node node{commit, {}};
+        renew_useless_listing(dependency.repo, commit, m_hub);
         if (const auto redirect = redirect_of(dependency.repo, commit, m_hub)) {
             // Its own builds are no longer the ones to use; the lock gets the entry of the new place too.
             log::warning(dependency.to_string() + ": moved to " + redirect->to_string());
@@ -168,7 +168,8 @@ class Resolver {
     // Kernels of a tree may need different states of one repository. As for the Python client that is no
     // error: each kernel is loaded with the state that it names, and the lock has all of them. Only a project
     // that names one itself may get another than it thinks.
-    void warn_of_conflicts() const {
+    std::vector<Conflict> conflicts() const {
+        std::vector<Conflict> found;
         for (auto begin = m_nodes.begin(); begin != m_nodes.end();) {
             const RepoId& repo = begin->first.repo;
             const auto end =
@@ -176,23 +177,33 @@ class Resolver {
             const bool differ = std::any_of(
                 begin, end, [&](const auto& node) { return node.second.commit != begin->second.commit; });
             if (differ) {
-                std::vector<std::string> states;
-                bool is_hidden = false;
-                for (auto node = begin; node != end; ++node) {
-                    const auto& path = m_paths.at(node->first);
-                    const bool is_direct = path.size() == 1;
-                    is_hidden = is_hidden || (is_direct && node != begin);
-                    states.push_back(node->first.reference.describe() + " (needed by " +
-                                     (is_direct ? "the project" : path_text(path)) + ")");
-                }
-                log::warning(repo.to_string() + ": different states of it are needed, and each is locked: " +
-                             join(states, ", ") +
-                             (is_hidden ? "; a layer without a version gets " +
-                                              begin->first.reference.describe() + ", as in Python"
-                                        : ""));
+                Conflict conflict{repo, {}};
+                for (auto node = begin; node != end; ++node)
+                    conflict.states.push_back(
+                        {{node->first, node->second.commit, {}}, m_paths.at(node->first)});
+                warn_of(conflict);
+                found.push_back(std::move(conflict));
             }
             begin = end;
         }
+        return found;
+    }
+
+    static void warn_of(const Conflict& conflict) {
+        std::vector<std::string> states;
+        bool is_hidden = false;
+        for (const auto& [kernel, path] : conflict.states) {
+            const bool is_direct = path.size() == 1;
+            is_hidden = is_hidden || (is_direct && !states.empty());
+            states.push_back(kernel.dependency.reference.describe() + " (needed by " +
+                             (is_direct ? "the project" : path_text(path)) + ")");
+        }
+        log::warning(conflict.repo.to_string() +
+                     ": different states of it are needed, and each is locked: " + join(states, ", ") +
+                     (is_hidden ? "; a layer without a version gets " +
+                                      conflict.states.front().kernel.dependency.reference.describe() +
+                                      ", as in Python"
+                                : ""));
     }
 
     const ResolveOptions& m_options;
@@ -204,6 +215,11 @@ class Resolver {
 };
 
 }  // namespace
+
+void renew_useless_listing(const RepoId& repo, const Commit& commit, const hub::Hub& hub) {
+    const hub::Tree tree = hub.tree(repo, commit);
+    if (tree.folders("build").empty() && tree.find(status_file) == nullptr) hub.renew_tree(repo, commit);
+}
 
 KernelDepends kernel_depends(const RepoId& repo, const Commit& commit, const hub::Hub& hub) {
     const hub::Tree tree = hub.tree(repo, commit);
@@ -234,7 +250,7 @@ KernelDepends kernel_depends(const RepoId& repo, const Commit& commit, const hub
     return depends;
 }
 
-Lock resolve(const ResolveOptions& options, const hub::Hub& hub) {
+Resolution resolve(const ResolveOptions& options, const hub::Hub& hub) {
     return Resolver(options, hub).run();
 }
 

@@ -60,6 +60,7 @@ class Hub:
 
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True
+            request_queue_size = 128  # who comes at the same time is not to wait for the system to try again
 
             def handle_error(self, *_):
                 pass  # a client that hangs up is no news

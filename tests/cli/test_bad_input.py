@@ -1,8 +1,10 @@
 """Each bad input: one clear line, its documented exit status, nothing half-done left behind."""
 
+import fcntl
 import hashlib
 import json
 import os
+import shutil
 import unittest
 
 import harness
@@ -184,6 +186,90 @@ class Secrets(harness.CliTest):
             result = self.run_kernels(*arguments, HF_TOKEN=token)
             self.assertNotIn(token, result.out + result.err, arguments)
         self.assertIn("present", self.expect(0, "env", HF_TOKEN=token).out)
+
+
+class Ambiguous(harness.CliTest):
+    def test_a_repository_that_is_a_folder_too(self):
+        self.publish_demo()
+        self.write_project('"demo/one" = 1\n"demo/two" = 1')
+        self.expect(0, "lock")
+        (self.project / "demo" / "one").mkdir(parents=True)
+        (self.project / "demo" / "one" / "kernels.toml").write_text('[dependencies]\n"demo/one" = 1\n')
+        self.hub.publish("demo/two", "v1", build(VARIANT, name="two", size=50))
+        self.hub.publish("demo/one", "v1", build(VARIANT, size=50))
+        before = (self.project / "kernels.lock").read_text()
+        self.expect_error(2, "--upgrade demo/one: a repository has this name, and there is a folder of it too", "lock",
+                          "--upgrade", "demo/one", hint="write --upgrade=demo/one for the repository, ./demo/one for the folder")
+        self.assertEqual((self.project / "kernels.lock").read_text(), before)
+        self.expect(0, "lock", "--upgrade", "./demo/one")
+        self.assertTrue((self.project / "demo" / "one" / "kernels.lock").exists())
+        self.assertEqual((self.project / "kernels.lock").read_text(), before)
+        old = self.hub.commit_of("demo/two", "v1")
+        self.expect(0, "lock", "--upgrade=demo/one")
+        text = (self.project / "kernels.lock").read_text()
+        self.assertIn(self.hub.commit_of("demo/one", "v1"), text)
+        self.assertNotIn(old, text)
+
+
+class Told(harness.CliTest):
+    """What a message names and advises is what is the matter."""
+
+    def setUp(self):
+        super().setUp()
+        self.publish_demo()
+        self.write_project()
+
+    def test_no_password_of_an_endpoint(self):
+        for arguments, environment in ((["--endpoint", "ftp://user:secret@host"], {}), ([], {"HF_ENDPOINT": "ftp://user:secret@host"})):
+            result = self.expect(2, "versions", "demo/one", *arguments, **environment)
+            self.assertIn("ftp://host", result.err)
+            self.assertNotIn("secret", result.err)
+
+    def test_the_proxy_that_is_used(self):
+        port = unused_port()
+        http, https = f"http://127.0.0.1:{port}", f"https://127.0.0.1:{port}"
+        for endpoint, variables, end in ((http, {"HTTPS_PROXY": http}, "no proxy"), (http, {"HTTP_PROXY": http}, "(HTTP_PROXY)"),
+                                         (https, {"HTTP_PROXY": http}, "no proxy"), (https, {"all_proxy": http}, "(all_proxy)"),
+                                         (http, {"http_proxy": http, "NO_PROXY": "x, 127.0.0.1"}, "no proxy")):
+            with self.subTest(endpoint=endpoint, variables=variables):
+                result = self.run_kernels("versions", "demo/one", "--endpoint", endpoint, **variables)
+                self.assertEqual(result.status, 5, result)
+                self.assertTrue(result.err.rstrip().endswith(end), result.err)
+                self.assertEqual("certificates" in result.err, endpoint == https)
+
+    def test_what_is_in_the_way(self):
+        sha = hashlib.sha256(build(VARIANT)[f"build/{VARIANT}/_demo.abi3.so"]).hexdigest()
+        folder = self.cache / "kernels--demo--one"
+        snapshot = folder / "snapshots" / self.hub.commit_of("demo/one", "v1") / "build" / VARIANT / "layers.py"
+        for place in (folder / "blobs" / sha, folder / "blobs" / (sha + ".incomplete"), snapshot):
+            with self.subTest(place.name):
+                self.expect(0, "lock")
+                place.mkdir()
+                result = self.expect_error(1, f"{place}: cannot be written: Is a directory", "download", *TARGET, hint="remove that")
+                self.assertNotIn("do not match", result.err)
+                place.rmdir()
+                self.expect(0, "download", *TARGET)
+                shutil.rmtree(self.cache)
+        for place in (self.cache / ".locks", self.cache / "kernels--demo--one"):
+            with self.subTest(place.name):
+                self.cache.mkdir()
+                place.write_text("x")
+                self.expect_error(1, str(place), "download", *TARGET, hint="remove that")
+                shutil.rmtree(self.cache)
+
+    def test_why_a_repair_failed(self):
+        self.expect(0, "lock")
+        self.expect(0, "download", *TARGET)
+        [link] = self.cache.glob(f"*/snapshots/*/build/{VARIANT}/*.so")
+        blob = link.resolve()
+        blob.write_bytes(b"x" * 20000)
+        with (self.cache / ".locks" / "kernels--demo--one" / (blob.name + ".lock")).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.expect_error(1, "1 of 1 damaged file could not be repaired", "cache", "verify", "--repair", "--lock-timeout", 0,
+                              hint="wait for that process")
+        self.expect_error(5, "could not be repaired", "cache", "verify", "--repair", "--endpoint", f"http://127.0.0.1:{unused_port()}",
+                          hint="check the network")
+        self.expect(0, "cache", "verify", "--repair")
 
 
 if __name__ == "__main__":

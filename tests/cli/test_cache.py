@@ -145,6 +145,26 @@ class Prune(CacheTest):
         self.assertEqual(self.hub.requests, [])
         self.expect(0, "cache", "verify")
 
+    def test_what_a_lock_names_stays_though_it_is_not_there_in_full(self):
+        shutil.rmtree(self.cache)
+        commit = self.hub.commit_of("demo/one", "v1")
+        self.expect(0, "versions", "demo/one", *TARGET)  # the listing, and no snapshot
+        sha = hashlib.sha256(build(VARIANT)[f"build/{VARIANT}/_demo.abi3.so"]).hexdigest()
+        folder = self.cache / "kernels--demo--one"
+        part = folder / "blobs" / (sha + ".incomplete")
+        part.parent.mkdir()
+        part.write_bytes(b"part")
+        (folder / "blobs" / ("0" * 64 + ".incomplete")).write_bytes(b"of nothing")
+        self.assertFalse((folder / "snapshots" / commit).exists())
+        self.expect(0, "cache", "prune")
+        self.assertTrue((folder / "listings" / (commit + ".json")).exists())
+        self.assertEqual([path.name for path in part.parent.iterdir()], [part.name])
+
+    def test_a_file_with_a_repositorys_name_is_nobodys(self):
+        (self.cache / "kernels--some--file").write_text("mine")
+        self.expect(0, "cache", "prune")
+        self.assertEqual((self.cache / "kernels--some--file").read_text(), "mine")
+
     def test_several_projects_and_whole_repositories(self):
         second = self.folder / "second"
         second.mkdir()

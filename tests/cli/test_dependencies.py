@@ -1,14 +1,12 @@
-"""add, remove, tree; kernels that have moved, circles, and what a lock before 0.17 holds."""
+"""add, remove, tree; kernels that have moved, conflicts, circles, trust."""
 
-import base64
-import hashlib
 import json
 import os
 import unittest
 
 import harness
 from harness import TARGET, VARIANT
-from loopback_hub import build, git_oid
+from loopback_hub import build
 
 
 class Base(harness.CliTest):
@@ -40,7 +38,7 @@ class AddAndRemove(Base):
         self.assertEqual(document["project_changes"], ["added demo/one@main"])
         self.assertIn({"repo": "demo/one", "revision": "main", "commit": commit}, document["kernels"])
         self.expect(0, "add", "demo/one@v1", "demo/two@1")
-        self.assertIn('"demo/one" = { version = 1 }', (self.project / "kernels.toml").read_text())
+        self.assertIn('"demo/one" = 1\n', (self.project / "kernels.toml").read_text())
 
     def test_other_entries_stay_locked(self):
         self.publish_demo()
@@ -73,6 +71,12 @@ class AddAndRemove(Base):
         self.assertEqual((self.project / "kernels.toml").read_bytes(), before)
         result = self.expect(0, "add", "demo/one", "demo/two", "--json")
         self.assertEqual(result.json["project_changes"], ["changed demo/one from v1 to v2", "added demo/two@v1"])
+
+    def test_a_version_in_place_of_a_revision_is_written_for_python_too(self):
+        self.publish_demo()
+        self.write_project('"demo/one" = { revision = "v1" }  # pin')
+        self.expect(0, "add", "demo/one@1")
+        self.assertIn('"demo/one" = 1  # pin\n', (self.project / "kernels.toml").read_text())
 
     def test_a_repository_named_twice(self):
         self.publish_demo()
@@ -141,7 +145,7 @@ class AddAndRemove(Base):
         self.expect(0, "lock")
         self.expect(0, "remove", "demo/one")
         self.assertEqual(self.locked(), [("demo/one", 1), ("demo/two", 1)])  # two needs it
-        result = self.expect(0, "remove", "demo/two")
+        result = self.expect(0, "remove", "demo/two", "demo/two")
         self.assertIn("the layer `A` still comes from demo/two", result.err)
         self.assertEqual(self.lock(), [])
         self.assertIn("[dependencies]\n", (self.project / "kernels.toml").read_text())
@@ -249,8 +253,13 @@ class Conflicts(Base):
                       "demo/three@v1 -> demo/two@v1 -> demo/one@v1), version 2 (needed by the project); a layer without a "
                       "version gets version 1, as in Python\n", err)
         self.assertIn(self.hub.commit_of("demo/one", "v1"), self.expect(0, "mapping", "show", "--json").out)
+        [conflict] = self.expect(0, "lock", "--json").json["conflicts"]
+        self.assertEqual(conflict, {"repo": "demo/one", "states": [
+            {"version": 1, "commit": self.hub.commit_of("demo/one", "v1"), "path": ["demo/three@v1", "demo/two@v1", "demo/one@v1"]},
+            {"version": 2, "commit": self.hub.commit_of("demo/one", "v2"), "path": ["demo/one@v2"]}]})
         self.write_project('"demo/three" = 1\n"demo/one" = 1')
         self.assertNotIn("different states", self.expect(0, "lock").err)
+        self.assertNotIn("conflicts", self.expect(0, "lock", "--json").json)
 
 
 class Circles(Base):
@@ -319,6 +328,15 @@ class Trust(Base):
         self.assertEqual(self.requests_for("demo/one") + self.requests_for("someone/kernel"), [])
         self.assertTrue(self.requests_for("organizations"))
 
+    def test_add_asks_for_nothing_of_it(self):
+        self.hub.publish("someone/kernel", "v1", build(VARIANT), trusted=False)
+        self.write_project("")
+        for name in ("someone/kernel", "someone/kernel@1"):
+            self.expect_error(6, "someone is not a trusted kernel publisher", "add", name, hint="trust-remote-code")
+        self.assertEqual(self.requests_for("someone/kernel"), [])
+        self.write_project("", 'trust-remote-code = ["someone/kernel"]')
+        self.expect(0, "add", "someone/kernel")
+
     def test_a_lock_by_hand_is_no_way_around(self):
         commit = self.hub.publish("someone/kernel", "v1", build(VARIANT), trusted=False)
         entry = {"dependency": {"repo-id": "someone/kernel", "version": 1}, "lock": {"commit": commit}}
@@ -336,7 +354,6 @@ class Trust(Base):
         self.hub.requests.clear()
         self.expect(0, "download", *TARGET)
         self.assertEqual(self.hub.requests, [])
-
 
     def test_a_listing_in_the_cache_is_no_way_around(self):
         cuda = "torch213-cxx11-cu128-x86_64-linux"
@@ -363,41 +380,6 @@ class Trust(Base):
         self.expect(0, "download", *device)
         self.expect(0, "download", *device, "--output", self.folder / "out")
         self.assertEqual(self.hub.requests, [])
-
-
-class Before017(Base):
-    def old_lock(self, change=lambda digest: digest):
-        files = build(VARIANT)
-        commit = self.hub.publish("demo/one", "v1", files)
-        hasher = hashlib.sha256()
-        for path in sorted(files):
-            hasher.update(path.encode())
-            large = path.endswith(".so")
-            hasher.update(bytes.fromhex(hashlib.sha256(files[path]).hexdigest() if large else git_oid(files[path])))
-        digest = base64.b64encode(change(hasher.digest())).decode()
-        entry = {"repo_id": "demo/one", "sha": commit, "variants": {VARIANT: {"hash": f"sha256-{digest}", "hash_type": "git_lfs_concat"}}}
-        (self.project / "kernels.lock").write_text(json.dumps([entry]))
-        self.write_project()
-
-    def test_its_hashes_are_verified_and_lock_rewrites_it(self):
-        self.old_lock()
-        self.expect(0, "download", *TARGET)
-        self.expect(0, "lock")
-        self.assertEqual(self.locked(), [("demo/one", 1)])
-
-    def test_another_hash_is_refused(self):
-        self.old_lock(lambda digest: digest[::-1])
-        result = self.expect_error(6, "are not the ones that kernels.lock names", "download", *TARGET)
-        self.assertIn(VARIANT, result.err)
-        self.assertEqual(self.blobs(), [])
-
-    def test_lock_does_not_rewrite_what_it_contradicts(self):
-        self.old_lock(lambda digest: digest[::-1])
-        before = (self.project / "kernels.lock").read_bytes()
-        for arguments in ([], ["--upgrade"], ["--check"]):
-            result = self.expect_error(6, "demo/one@", "lock", *arguments)
-            self.assertIn(f"the files of {VARIANT} are not the ones that kernels.lock names", result.err)
-        self.assertEqual((self.project / "kernels.lock").read_bytes(), before)
 
 
 if __name__ == "__main__":

@@ -39,8 +39,10 @@ class Outdated(harness.CliTest):
         self.assertEqual(out, "demo/one@v1: v2 is the newest version, but another kernel asks for this one\n")
         kernels = self.expect(0, "outdated", "--json").json["kernels"]
         self.assertEqual([(k["repo"], k["direct"]) for k in kernels], [("demo/one", False), ("demo/two", True)])
+        self.expect(0, "outdated", "--check")  # the project cannot change that
         self.hub.publish("demo/one", "v1", build(VARIANT, size=9))
         self.assertIn("\n`kernels lock --upgrade` takes what moved.\n", self.expect(0, "outdated").out)
+        self.assertEqual(self.run_kernels("outdated", "--check").status, 3)
         self.expect(0, "lock", "--upgrade")
         self.assertNotIn("moved", self.expect(0, "outdated").out)
 

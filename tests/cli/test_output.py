@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import os
 import pathlib
+import shutil
 import subprocess
 
 import harness
@@ -88,6 +89,28 @@ class Output(harness.CliTest):
             if turn == 0:
                 self.assertRegex(said, rf"waiting for process ({'|'.join(str(p.pid) for p in processes)}), which writes to {self.out}")
         self.assertEqual(len([path for path in self.hub.requests if path.startswith("/cdn/")]), 2)
+
+    def test_two_folders_at_once_fetch_equal_files_once(self):
+        self.hub.slow = 0.1
+        outs = [self.folder / name for name in ("first", "second", "third")]
+        self.hub.requests.clear()
+        processes = []
+        for out in outs:
+            self.out = out
+            processes.append(self.start())
+        ends = [(*process.communicate(timeout=60), process.returncode) for process in processes]
+        self.assertEqual([status for _, _, status in ends], [0, 0, 0], ends)
+        self.assertEqual(len([path for path in self.hub.requests if path.startswith("/cdn/")]), 2)
+        for self.out in outs:
+            self.assertEqual(self.tree(), self.expected())
+        self.assertEqual(list(self.cache.glob("kernels--*/blobs/*.so")), [])
+        # What is noted may have become other bytes, or be gone.
+        for path in self.out.rglob("*.so"):
+            path.write_bytes(b"x" * path.stat().st_size)
+        shutil.rmtree(outs[0])
+        self.out = self.folder / "fourth"
+        self.expect(0, "download", "-o", self.out, *TARGET)
+        self.assertEqual(self.tree(), self.expected())
 
     def test_the_wait_for_another_process_ends(self):
         self.out.mkdir()

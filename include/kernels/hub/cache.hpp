@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "kernels/core/reference.hpp"
@@ -21,13 +22,32 @@ namespace kernels::hub {
 class Cache {
   public:
     explicit Cache(std::filesystem::path root) : m_root(std::move(root)) {}
+    /// A cache beside a shared one, whose locks on content it takes: who fetches the same bytes into the
+    /// shared one, or beside it, waits and then finds them (see note_content).
+    Cache(std::filesystem::path root, const Cache& shared)
+        : m_root(std::move(root)), m_shared(shared.m_root) {}
+
+    /// A cache in front of one that cannot be written: what that one has is found, what is new goes to
+    /// `root`.
+    static Cache in_front_of(const Cache& below, std::filesystem::path root);
 
     const std::filesystem::path& root() const noexcept { return m_root; }
+    /// Whether this user may write to it, or make it where it is not there.
+    bool is_writable() const;
     std::filesystem::path repo_folder(const RepoId& repo) const;
     std::filesystem::path blob_path(const RepoId& repo, const std::string& etag) const;
     std::filesystem::path lock_path(const RepoId& repo, const std::string& etag) const;
     /// The lock on bytes that several repositories may want; huggingface_hub knows lock_path() only.
     std::filesystem::path content_lock_path(const std::string& etag) const;
+    /// Writes into the lock on content, which is held, where the bytes are; a no-op but beside a shared
+    /// cache, as others find what is in that.
+    void note_content(const std::string& etag, const std::filesystem::path& file) const;
+    /// Tells the same when a noted file has moved; the lock need not be held.
+    void note_moved_content(const std::string& etag, const std::filesystem::path& from,
+                            const std::filesystem::path& to) const;
+    /// Where the bytes were last, for whom they were fetched beside the shared cache. They may be gone, or be
+    /// others now.
+    std::optional<std::filesystem::path> noted_content(const std::string& etag) const;
     std::filesystem::path snapshot_folder(const RepoId& repo, const Commit& commit) const;
 
     /// The commit that a version, branch or tag had when it was last looked up.
@@ -45,6 +65,8 @@ class Cache {
     /// counts as absent.
     std::optional<Tree> read_listing(const RepoId& repo, const Commit& commit) const;
     void write_listing(const RepoId& repo, const Commit& commit, const Tree& tree) const;
+    /// This cache's own listings that are not as they were written; each carries a checksum.
+    std::vector<std::pair<Commit, std::filesystem::path>> damaged_listings(const RepoId& repo) const;
 
     /// Removes huggingface_hub's `trees/` listing of a commit whose snapshot does not hold every listed file
     /// (its content moves to our own listing), so that Python finds a single downloaded build offline. It is
@@ -60,7 +82,12 @@ class Cache {
     std::vector<RepoId> repositories() const;
 
   private:
+    /// The folders that a repository may have, the first one first.
+    std::vector<std::filesystem::path> folders_of(const RepoId& repo) const;
+
     std::filesystem::path m_root;
+    std::filesystem::path m_below;   // empty, or what is read where this one has nothing
+    std::filesystem::path m_shared;  // empty for a shared one
 };
 
 }  // namespace kernels::hub

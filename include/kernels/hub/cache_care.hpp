@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -59,6 +60,7 @@ struct DamagedFile {
     std::string reason;
     /// The files of snapshots that are it; empty when the cache has no use for it.
     std::vector<std::pair<Commit, std::string>> used_as;
+    std::optional<Commit> listing_of = {};  ///< where the file lists those of a commit
 };
 
 struct VerifiedCache {
@@ -69,8 +71,9 @@ struct VerifiedCache {
 };
 
 /// Hashes every blob of the repositories, and every file of a snapshot that is no link to one, against their
-/// names and the listings in the cache; links that lead nowhere are damaged too. Throws Error(interrupted).
-/// `progress` hears the bytes of each file that was read, from several threads, one call at a time.
+/// names and the listings in the cache; links that lead nowhere or to another file's bytes are damaged too,
+/// and so are listings that are not as they were written. Throws Error(interrupted). `progress` hears the
+/// bytes of each file that was read, from several threads, one call at a time.
 VerifiedCache verify(const Cache& cache, std::span<const RepoId> repos, const std::atomic<bool>* cancel,
                      const std::function<void(std::uint64_t)>& progress = {});
 

@@ -45,6 +45,9 @@ class Hub {
     bool has_commit(const RepoId& repo, const Commit& commit) const;
     /// The files of a commit: from the cache's listing, else one listing asked of the Hub and remembered.
     Tree tree(const RepoId& repo, const Commit& commit) const;
+    /// Asks the Hub for the files of a commit again, as the cache's listing may be what is wrong, and
+    /// remembers the answer. Whether it differs from what the cache said; offline nothing is asked.
+    bool renew_tree(const RepoId& repo, const Commit& commit) const;
     /// A small file through the cache, checked against the tree; nothing when the commit has no such file.
     std::optional<std::string> small_file(const RepoId& repo, const Commit& commit,
                                           const std::string& path) const;
@@ -58,6 +61,7 @@ class Hub {
   private:
     std::string api(const RepoId& repo, const std::string& rest) const;
     Response get(const std::string& url, const std::string& what) const;
+    Tree listed_tree(const RepoId& repo, const Commit& commit) const;
 
     const Settings& m_settings;
     HttpClient& m_http;

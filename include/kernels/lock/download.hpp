@@ -44,12 +44,15 @@ struct DownloadResult {
     std::vector<DownloadedBuild> builds;
     /// Kernels that could not be downloaded, once for each target without a usable build; the others were.
     std::vector<std::pair<LockedKernel, Error>> failures;
+    /// Some file did not arrive, so that the next run has something to go on with.
+    bool is_partial = false;
 };
 
 /// Downloads, for every locked kernel, the build that fits each target (or all builds). What is complete
-/// costs no request. Every file is checked against the hash in the commit's tree, every new build against the
-/// digest of its metadata.json, and against the device where the target names one. Afterwards the Python
-/// client finds the kernels offline, by version and by commit.
+/// costs no request. Every file is checked against the hash in the commit's tree, every build against the
+/// digest of its metadata.json, and against the device where the target names one. Before a kernel fails for
+/// what the cache lists as its files, the Hub is asked for the list once more. Afterwards the Python client
+/// finds the kernels offline, by version and by commit.
 DownloadResult download(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub,
                         hub::Monitor* monitor = nullptr);
 

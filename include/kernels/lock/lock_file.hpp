@@ -53,6 +53,10 @@ class Lock {
     std::vector<LockedKernel> m_kernels;
 };
 
+/// Entries of the format before 0.17, which name a commit only, as entries for what the project asks of their
+/// repository now; the rest as it is. Their commits stay locked that way.
+Lock with_references(const Lock& lock, const std::vector<Dependency>& dependencies);
+
 /// What a project asks for and the lock does not have, one line each; empty when the lock has all of it. Only
 /// the lock is looked at, not what its kernels need (see uncovered()).
 std::vector<std::string> missing_from(const Lock& lock, const std::vector<Dependency>& dependencies);

@@ -19,11 +19,30 @@ using KernelDepends = std::map<Dependency, std::vector<std::string>>;
 /// Throws Error(not_found) for a build without metadata.json.
 KernelDepends kernel_depends(const RepoId& repo, const Commit& commit, const hub::Hub& hub);
 
+/// Where the cache's listing of a commit has neither builds nor a kernel-status.toml, it may be what is
+/// wrong: asks the Hub once more, offline nothing.
+void renew_useless_listing(const RepoId& repo, const Commit& commit, const hub::Hub& hub);
+
 struct ResolveOptions {
     std::vector<Dependency> dependencies;
     project::TrustPolicy trust;
     /// Entries to keep as they are, when they are still wanted.
     Lock keep;
+};
+
+/// Different states of one repository that a lock has, each with the path of dependencies that leads to it.
+struct Conflict {
+    struct State {
+        LockedKernel kernel;
+        std::vector<Dependency> path;  ///< from one of the project's to this kernel; the last is itself
+    };
+    RepoId repo;
+    std::vector<State> states;  ///< in the lock's order
+};
+
+struct Resolution {
+    Lock lock;
+    std::vector<Conflict> conflicts;
 };
 
 /// Resolves every dependency, and the `kernel-depends` of all build variants of every kernel, to commits.
@@ -35,7 +54,7 @@ struct ResolveOptions {
 /// Throws Error(verification) for publishers that are not trusted, Error(not_found) for what does not exist
 /// (with the path of dependencies that led there), Error(failed) for cycles of dependencies or redirects and
 /// for trees of more than a thousand kernels or a hundred levels, and what hub::Hub throws.
-Lock resolve(const ResolveOptions& options, const hub::Hub& hub);
+Resolution resolve(const ResolveOptions& options, const hub::Hub& hub);
 
 /// Where a lock is not the whole tree of the dependencies, at the commits that it has itself: what is needed
 /// and not locked, with the path that led there, or what is locked and not needed; one line each. What the

@@ -174,6 +174,7 @@ TEST_CASE("A download of what is complete asks nothing, and still obeys kernels.
         FAIL(error.what());
     REQUIRE(result.builds.size() == 1);
     CHECK(result.builds[0].files.size() == 2);
+    CHECK(http.requests == 0);
     // Python finds the version offline by this ref.
     CHECK(cache.read_ref(repo, KernelVersion{1}) == commit);
 
@@ -185,5 +186,5 @@ TEST_CASE("A download of what is complete asks nothing, and still obeys kernels.
     REQUIRE(refused.failures.size() == 1);
     CHECK(refused.failures[0].second.code() == ErrorCode::verification);
     CHECK(std::string(refused.failures[0].second.what()).find("__init__.py") != std::string::npos);
-    CHECK(http.requests == 0);
+    CHECK(http.requests == 1);  // whether the Hub lists other files than the cache
 }

@@ -1,0 +1,70 @@
+"""What a kernels.lock of the format before 0.17 holds: its hashes are verified, and its commits stay."""
+
+import base64
+import hashlib
+import json
+
+import harness
+from harness import TARGET, VARIANT
+from loopback_hub import build, git_oid
+
+
+class Before017(harness.CliTest):
+    def locked(self):
+        return [(e["dependency"]["repo-id"], e["dependency"].get("version"), e["lock"]["commit"])
+                for e in json.loads((self.project / "kernels.lock").read_text())]
+
+    def old_lock(self, change=lambda digest: digest):
+        files = build(VARIANT)
+        self.commit = commit = self.hub.publish("demo/one", "v1", files)
+        hasher = hashlib.sha256()
+        for path in sorted(files):
+            hasher.update(path.encode())
+            large = path.endswith(".so")
+            hasher.update(bytes.fromhex(hashlib.sha256(files[path]).hexdigest() if large else git_oid(files[path])))
+        digest = base64.b64encode(change(hasher.digest())).decode()
+        entry = {"repo_id": "demo/one", "sha": commit, "variants": {VARIANT: {"hash": f"sha256-{digest}", "hash_type": "git_lfs_concat"}}}
+        (self.project / "kernels.lock").write_text(json.dumps([entry]))
+        self.write_project()
+
+    def test_its_hashes_are_verified_and_lock_rewrites_it(self):
+        self.old_lock()
+        self.expect(0, "download", *TARGET)
+        self.expect(0, "lock")
+        self.assertEqual(self.locked(), [("demo/one", 1, self.commit)])
+
+    def test_its_commits_stay_until_they_are_to_move(self):
+        self.old_lock()
+        newer = self.hub.publish("demo/one", "v1", build(VARIANT, size=50))
+        result = self.expect(0, "lock")
+        self.assertIn("1 kernel, written", result.out)
+        self.assertEqual(self.locked(), [("demo/one", 1, self.commit)])
+        self.expect(0, "lock", "--check")
+        self.expect(0, "download", "--locked", *TARGET)
+        self.old_lock()
+        self.hub.publish("demo/one", "v1", build(VARIANT, size=50))
+        self.hub.publish("demo/two", "v1", build(VARIANT, name="two"))
+        self.expect(0, "add", "demo/two")
+        self.assertIn(("demo/one", 1, self.commit), self.locked())
+        self.old_lock()
+        self.hub.publish("demo/one", "v1", build(VARIANT, size=50))
+        self.expect(0, "lock", "--upgrade", "demo/one")
+        self.assertEqual(self.locked(), [("demo/one", 1, newer)])
+
+    def test_another_hash_is_refused(self):
+        self.old_lock(lambda digest: digest[::-1])
+        result = self.expect_error(6, "are not the ones that kernels.lock names", "download", *TARGET)
+        self.assertIn(VARIANT, result.err)
+        self.assertEqual(self.blobs(), [])
+
+    def test_lock_does_not_rewrite_what_it_contradicts(self):
+        self.old_lock(lambda digest: digest[::-1])
+        before = (self.project / "kernels.lock").read_bytes()
+        for arguments in ([], ["--upgrade"], ["--check"]):
+            result = self.expect_error(6, "demo/one@", "lock", *arguments)
+            self.assertIn(f"the files of {VARIANT} are not the ones that kernels.lock names", result.err)
+        self.assertEqual((self.project / "kernels.lock").read_bytes(), before)
+
+
+if __name__ == "__main__":
+    harness.main()
