@@ -205,8 +205,9 @@ class Machine(FaultTest):
         self.assertEqual([p for p in self.cache.rglob("*") if p.is_symlink()], [])
         self.assert_complete()
         synced = [line.rsplit("/", 1)[-1] for line in log.read_text().splitlines() if "/snapshots/" in line]
-        for name in files():
-            self.assertTrue(any(line.startswith(name.rsplit("/", 1)[-1] + ".") for line in synced), (name, synced))
+        # Each copy under a temporary name of its own.
+        self.assertEqual(len(set(synced)), len(files()), synced)
+        self.assertTrue(all(name.endswith(".incomplete") for name in synced), synced)
 
     def interrupt(self, process):
         """Presses Ctrl-C: the end comes within a second, with its status and one line. Gives what was said."""
