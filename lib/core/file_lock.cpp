@@ -167,7 +167,9 @@ void FileLock::open(const FileLockOptions& options) {
     }
     const bool is_in_the_way = errno == ENOTDIR || errno == EISDIR || errno == EEXIST;
     throw Error(ErrorCode::failed, m_path.string() + ": cannot be made: " + std::strerror(errno),
-                is_in_the_way ? "a file is in the place of one of its folders: remove that" : options.hint)
+                is_in_the_way
+                    ? "a file is in the place of one of its folders: remove that, or choose another place"
+                    : options.hint)
         .with_remedies(options.remedies);
 }
 
