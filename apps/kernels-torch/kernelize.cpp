@@ -211,7 +211,7 @@ int run_kernelize(const Context& context) {
         }
     }
     std::optional<Session> session;
-    if (arguments.has("--download")) session.emplace(context);
+    if (arguments.has("--download")) session.emplace(context, CacheUse::fills);
     const auto options = read_options(context, session);
     std::optional<torch::jit::Module> original;
     // What is found by its form alone is always proven equal.

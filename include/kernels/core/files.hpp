@@ -43,9 +43,6 @@ class AtomicFile {
     void keep_permissions();
     /// Flushes to disk and renames into place. Throws Error(failed); then nothing has changed.
     void commit();
-    /// Where the bytes are until commit().
-    const std::filesystem::path& temporary_path() const noexcept { return m_temporary; }
-
   private:
     void open_named();
     void give_name();
