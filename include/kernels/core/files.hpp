@@ -43,6 +43,7 @@ class AtomicFile {
     void keep_permissions();
     /// Flushes to disk and renames into place. Throws Error(failed); then nothing has changed.
     void commit();
+
   private:
     void open_named();
     void give_name();
