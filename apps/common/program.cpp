@@ -15,6 +15,7 @@
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
+#include "kernels/project/project.hpp"
 
 namespace kernels::app {
 namespace {
@@ -126,7 +127,7 @@ hub::Settings Context::settings() const {
 }
 
 build::DetectOptions Context::detect_options(const std::filesystem::path& folder) const {
-    return {arguments.value("--torch"), folder, "--torch"};
+    return {arguments.value("--torch"), folder, project::folder_of(folder), "--torch"};
 }
 
 build::Target Context::named_target(const std::string& spec, build::Target base) const {

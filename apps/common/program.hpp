@@ -31,7 +31,8 @@ struct Context {
     hub::Settings settings() const;
     /// The folder that a project command works on: the positional argument, --project, or the current one.
     std::string project_folder() const;
-    /// How to look at this machine: with the torch of --torch, or the one that `folder` (a project's) uses.
+    /// How to look at this machine: with the torch of --torch, or the one that the project uses that `folder`
+    /// belongs to. Every command begins in the same folder: the positional one, --project or the current.
     build::DetectOptions detect_options(const std::filesystem::path& folder) const;
     /// What a --target names. What it leaves open is as in `base`, its torch as --torch says. Throws
     /// Error(usage) when both name a torch, and not the same.

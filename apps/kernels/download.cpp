@@ -55,7 +55,7 @@ void require_covered(const Locked& locked, const hub::Hub& hub) {
                 "run `kernels lock`", std::move(lines));
 }
 
-lock::DownloadOptions options_from(const Context& context, const std::filesystem::path& folder) {
+lock::DownloadOptions options_from(const Context& context) {
     lock::DownloadOptions options;
     options.check_device = !context.arguments.has("--no-device-check");
     options.all_variants = context.arguments.has("--all-variants");
@@ -64,7 +64,7 @@ lock::DownloadOptions options_from(const Context& context, const std::filesystem
                     "--all-variants takes every build, so there is nothing to choose by --target or --torch");
     }
     if (options.all_variants) return options;
-    options.targets = targets_from(context, folder);
+    options.targets = targets_from(context, context.project_folder());
     return options;
 }
 
@@ -147,7 +147,7 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
 int run_download(const Context& context) {
     const Locked locked = load_lock(context);
     const auto& [folder, lock, project] = locked;
-    auto options = options_from(context, folder);
+    auto options = options_from(context);
     std::optional<lock::SumFile> sums;
     if (!context.arguments.has("--no-sum")) sums = lock::SumFile::load(folder / "kernels.sum");
     if (sums) options.sums = &*sums;

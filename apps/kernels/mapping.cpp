@@ -8,6 +8,7 @@
 #include "build/torch_library.hpp"
 #include "commands.hpp"
 #include "common/remedies.hpp"
+#include "kernels/core/places.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/layer/resolve.hpp"
 #include "kernels/layer/selection.hpp"
@@ -139,9 +140,11 @@ const char* state_of(const Outcome& outcome) {
         case ErrorCode::lock_missing:
         case ErrorCode::lock_stale:
             return "not-locked";
-        case ErrorCode::not_found:
-            return layer::repo_of(outcome.selection.chosen->repository) != nullptr ? "not-downloaded"
-                                                                                   : "not-found";
+        case ErrorCode::not_found: {
+            // What stands for a repository in LOCAL_KERNELS is no download either.
+            const auto* repo = layer::repo_of(outcome.selection.chosen->repository);
+            return repo != nullptr && !local_kernel_folder(*repo) ? "not-downloaded" : "not-found";
+        }
         case ErrorCode::no_build:
             return "no-build";
         default:
@@ -301,7 +304,7 @@ int run_mapping_show(const Context& context) {
     const hub::Cache cache(context.settings().cache);
     const auto check = arguments.has("--no-device-check") ? layer::DeviceCheck::no : layer::DeviceCheck::yes;
     std::vector<Place> places;
-    for (auto& target : targets_from(context, project.folder))
+    for (auto& target : targets_from(context, context.project_folder()))
         places.push_back(place_for(target, arguments));
 
     Json entries = Json::array();

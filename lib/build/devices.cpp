@@ -29,16 +29,15 @@ class Library {
     void* m_handle;
 };
 
-// NVML answers in a few milliseconds and starts nothing on the device. Its devices are all of the machine's,
-// so its word counts only when they are alike.
-std::optional<int> capability_by_nvml() {
+// NVML answers in a few milliseconds and starts nothing on the device. Its devices are all of the machine's.
+std::set<int> capabilities_by_nvml() {
     const Library nvml("libnvidia-ml.so.1");
     const auto init = nvml.function<int()>("nvmlInit_v2");
     const auto count = nvml.function<int(unsigned*)>("nvmlDeviceGetCount_v2");
     const auto device = nvml.function<int(unsigned, void**)>("nvmlDeviceGetHandleByIndex_v2");
     const auto capability = nvml.function<int(void*, int*, int*)>("nvmlDeviceGetCudaComputeCapability");
     const auto shutdown = nvml.function<int()>("nvmlShutdown");
-    if (!init || !count || !device || !capability || !shutdown || init() != 0) return std::nullopt;
+    if (!init || !count || !device || !capability || !shutdown || init() != 0) return {};
     std::set<int> found;
     unsigned devices = 0;
     if (count(&devices) != 0) devices = 0;
@@ -50,7 +49,7 @@ std::optional<int> capability_by_nvml() {
             found.insert(major * 10 + minor);
     }
     shutdown();
-    return found.size() == 1 ? std::optional(*found.begin()) : std::nullopt;
+    return found;
 }
 
 // The driver knows the first device that a program sees, with CUDA_VISIBLE_DEVICES and its own order.
@@ -126,20 +125,24 @@ std::optional<Version> cuda_runtime_version(const fs::path& folder) {
     return std::nullopt;
 }
 
-std::optional<DeviceAnswer> cuda_capability() {
-    if (!environment_variable("CUDA_VISIBLE_DEVICES")) {
-        if (const auto found = capability_by_nvml()) return DeviceAnswer{std::to_string(*found), "NVML"};
-    }
+FoundDevice cuda_capability() {
+    const auto all = capabilities_by_nvml();
+    if (all.size() == 1 && !environment_variable("CUDA_VISIBLE_DEVICES"))
+        return {DeviceAnswer{std::to_string(*all.begin()), "NVML"}, {}};
     if (const auto found = capability_by_driver())
-        return DeviceAnswer{std::to_string(*found), "the CUDA driver"};
-    return std::nullopt;
+        return {DeviceAnswer{std::to_string(*found), "the CUDA driver"}, {}};
+    FoundDevice device;
+    if (all.size() < 2) return device;
+    for (const int capability : all)
+        device.differing.push_back(std::to_string(capability));
+    return device;
 }
 
-std::optional<DeviceAnswer> rocm_arch(const fs::path& nodes) {
+FoundDevice rocm_arch(const fs::path& nodes) {
     const auto by_kernel = archs_by_kernel(nodes);
-    if (by_kernel.size() == 1) return DeviceAnswer{*by_kernel.begin(), "the kernel's amdkfd driver"};
-    if (auto name = arch_by_hip()) return DeviceAnswer{std::move(*name), "the HIP library"};
-    return std::nullopt;
+    if (by_kernel.size() == 1) return {DeviceAnswer{*by_kernel.begin(), "the kernel's amdkfd driver"}, {}};
+    if (auto name = arch_by_hip()) return {DeviceAnswer{std::move(*name), "the HIP library"}, {}};
+    return {{}, {by_kernel.begin(), by_kernel.end()}};
 }
 
 }  // namespace kernels::build

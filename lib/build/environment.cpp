@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 struct Found {
     std::optional<TorchInstallation> torch;
     std::vector<Place> searched;
-    std::string failure;  // of a torch that is named
+    std::string failure;  // of a torch that is named, or whose files cannot be read
 };
 
 bool looks_like_version(const std::string& text) {
@@ -28,9 +28,13 @@ bool looks_like_version(const std::string& text) {
 
 TorchInstallation explicit_torch(const std::string& text, const std::string& origin) {
     if (looks_like_version(text)) {
-        auto torch = torch_of_version(text);
-        torch.origin = origin;
-        return torch;
+        try {
+            auto torch = torch_of_version(text);
+            torch.origin = origin;
+            return torch;
+        } catch (const Error& error) {
+            throw error.reworded(origin + " " + error.what());
+        }
     }
     const fs::path path = expand_user(text);
     std::error_code error;
@@ -48,22 +52,23 @@ TorchInstallation explicit_torch(const std::string& text, const std::string& ori
 Found find_torch(const DetectOptions& options) {
     Found found;
     const auto from_environment = environment_variable("KERNELS_TORCH");
-    if (options.torch || from_environment) {
-        try {
+    try {
+        if (options.torch || from_environment) {
             found.torch = options.torch ? explicit_torch(*options.torch, options.torch_origin)
                                         : explicit_torch(*from_environment, "KERNELS_TORCH");
-        } catch (const Error& error) {
-            if (!options.for_report) throw;
-            found.failure = error.what() + (error.hint().empty() ? "" : "; " + error.hint());
+            return found;
         }
-        return found;
-    }
-    for (auto& place : places(options.project)) {
-        found.torch = torch_below(place.prefix);
-        found.searched.push_back(std::move(place));
-        if (!found.torch) continue;
-        found.torch->origin = found.searched.back().origin;
-        break;
+        for (auto& place : places(options)) {
+            found.searched.push_back(std::move(place));
+            const auto& [prefix, origin] = found.searched.back();
+            found.torch = torch_below(prefix);
+            if (!found.torch) continue;
+            found.torch->origin = origin;
+            break;
+        }
+    } catch (const Error& error) {
+        if (!options.for_report) throw;
+        found.failure = error.what() + (error.hint().empty() ? "" : "; " + error.hint());
     }
     return found;
 }
@@ -149,13 +154,12 @@ void detect_torch(Environment& out, const Found& found) {
 
 // A torch for the CPU alone on a machine with a GPU: why no kernel for it is chosen.
 void report_unused_devices(Environment& out) {
-    const auto report = [&](const char* name, const std::optional<DeviceAnswer>& answer,
-                            const char* backend) {
-        if (!answer) return;
-        out.facts.push_back({name, answer->value, answer->origin});
-        out.missing.push_back({std::string("a torch for ") + backend + ": there is such a GPU (" +
-                                   answer->value + "), and builds are chosen for " +
-                                   out.target.backend.to_string(),
+    const auto report = [&](const char* name, const FoundDevice& device, const char* backend) {
+        if (device.answer) out.facts.push_back({name, device.answer->value, device.answer->origin});
+        const auto devices = device.answer ? device.answer->value : join(device.differing, ", ");
+        if (devices.empty()) return;
+        out.missing.push_back({std::string("a torch for ") + backend + ": there is such a GPU (" + devices +
+                                   "), and builds are chosen for " + out.target.backend.to_string(),
                                Remedy::torch});
     };
     if (out.target.backend.kind != BackendKind::cuda) report("capability", cuda_capability(), "CUDA");
@@ -163,22 +167,32 @@ void report_unused_devices(Environment& out) {
 }
 
 void detect_device(Environment& out) {
+    // Gives the device's name when one is to be taken, and says why there is none.
+    const auto named = [&](const FoundDevice& device, const char* name, const char* backend,
+                           const char* library) {
+        if (device.answer) {
+            out.facts.push_back({name, device.answer->value, device.answer->origin});
+            return device.answer->value;
+        }
+        const std::string unchecked = std::string(", so builds are not checked against its ") + name;
+        if (device.differing.empty()) {
+            out.missing.push_back({std::string("no ") + backend + " device answered" + unchecked, {}});
+        } else {
+            out.missing.push_back({std::string("the ") + backend + " devices differ (" + name + " " +
+                                       join(device.differing, ", ") +
+                                       "), and which one a program uses is known to " + library +
+                                       " alone, which did not answer" + unchecked,
+                                   {}});
+        }
+        return std::string();
+    };
     if (out.target.backend.kind == BackendKind::cuda) {
-        if (const auto answer = cuda_capability()) {
-            out.target.capability = std::stoi(answer->value);
-            out.facts.push_back({"capability", answer->value, answer->origin});
-        } else {
-            out.missing.push_back(
-                {"no CUDA device answered, so builds are not checked against its capability", {}});
-        }
+        const auto capability =
+            named(cuda_capability(), "capability", "CUDA", "the CUDA driver's library (libcuda.so.1)");
+        if (!capability.empty()) out.target.capability = std::stoi(capability);
     } else if (out.target.backend.kind == BackendKind::rocm) {
-        if (const auto answer = rocm_arch()) {
-            out.target.gpu_arch = answer->value;
-            out.facts.push_back({"arch", answer->value, answer->origin});
-        } else {
-            out.missing.push_back(
-                {"no ROCm device answered, so builds are not checked against its arch", {}});
-        }
+        const auto arch = named(rocm_arch(), "arch", "ROCm", "HIP's library (libamdhip64.so)");
+        if (!arch.empty()) out.target.gpu_arch = arch;
     }
 }
 

@@ -84,14 +84,34 @@ void add_python_on_path(std::vector<Place>& out, const fs::path& project) {
     }
 }
 
+// The folder that was named and those above it, up to the project's.
+std::vector<fs::path> project_folders(const DetectOptions& options) {
+    std::vector<fs::path> folders{options.project};
+    if (options.project_root.empty()) return folders;
+    const auto whole = [](const fs::path& path) {
+        std::error_code error;
+        auto out = fs::absolute(path, error).lexically_normal();
+        return out.has_filename() ? out : out.parent_path();
+    };
+    const fs::path root = whole(options.project_root);
+    fs::path folder = whole(options.project);
+    while (folder != root && folder.has_parent_path() && folder.parent_path() != folder) {
+        folder = folder.parent_path();
+        folders.push_back(folder);
+    }
+    return folders;
+}
+
 }  // namespace
 
-std::vector<Place> places(const fs::path& project) {
+std::vector<Place> places(const DetectOptions& options) {
+    const fs::path& project = options.project;
     std::vector<Place> named;
     for (const char* variable : {"VIRTUAL_ENV", "CONDA_PREFIX"}) {
         if (const auto prefix = environment_variable(variable)) named.push_back({*prefix, variable});
     }
-    named.push_back({project / ".venv", ".venv of the project"});
+    for (const auto& folder : project_folders(options))
+        named.push_back({folder / ".venv", ".venv of the project"});
     add_python_on_path(named, project);
     std::vector<Place> out;
     for (auto& place : named) {
@@ -128,6 +148,11 @@ std::vector<fs::path> package_folders(const fs::path& prefix) {
 }
 
 std::optional<TorchInstallation> torch_below(const fs::path& prefix) {
+    // What torch.utils.cmake_prefix_path prints.
+    const fs::path plain = prefix.has_filename() ? prefix : prefix.parent_path();
+    if (plain.filename() == "cmake" && plain.parent_path().filename() == "share") {
+        if (auto found = read_torch(plain.parent_path().parent_path())) return found;
+    }
     if (auto found = read_torch(prefix)) return found;
     if (auto found = read_torch(prefix / "torch")) return found;
     if (auto found = read_torch(prefix / "libtorch")) return found;

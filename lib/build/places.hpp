@@ -19,15 +19,16 @@ struct Place {
 };
 
 /// The places that the user's environment names, in the documented order.
-std::vector<Place> places(const std::filesystem::path& project);
+std::vector<Place> places(const DetectOptions& options);
 
 /// The folders of Python packages below an environment's prefix.
 std::vector<std::filesystem::path> package_folders(const std::filesystem::path& prefix);
 
-/// A torch in `prefix` itself or among its Python packages.
+/// A torch in `prefix` itself or among its Python packages, or the one whose share/cmake `prefix` is.
 std::optional<TorchInstallation> torch_below(const std::filesystem::path& prefix);
 
-/// A torch of which only the version is known, "2.13" or "2.13.0+cu128". Throws Error(usage).
+/// A torch of which only the version is known, "2.13" or "2.13.0+cu128". Throws Error(usage) for what is no
+/// version of a torch, and where the version does not tell the backend.
 TorchInstallation torch_of_version(const std::string& version);
 
 /// What the tag at the end of a torch version says: "+cu128", "+rocm6.4" or "+cpu".
@@ -51,12 +52,18 @@ struct DeviceAnswer {
     std::string origin;
 };
 
+/// What is known of the device that a program would use.
+struct FoundDevice {
+    std::optional<DeviceAnswer> answer;
+    /// Without an answer: the different devices of the machine, of which one is it.
+    std::vector<std::string> differing;
+};
+
 /// Compute capability of the CUDA device ("90"), of NVML or the CUDA driver.
-std::optional<DeviceAnswer> cuda_capability();
+FoundDevice cuda_capability();
 
 /// Arch of the ROCm device ("gfx942"), of the kernel's driver, which writes a folder for each node, or HIP's
 /// library.
-std::optional<DeviceAnswer> rocm_arch(
-    const std::filesystem::path& nodes = "/sys/class/kfd/kfd/topology/nodes");
+FoundDevice rocm_arch(const std::filesystem::path& nodes = "/sys/class/kfd/kfd/topology/nodes");
 
 }  // namespace kernels::build

@@ -112,9 +112,15 @@ std::optional<Backend> backend_of_tag(const std::string& version) {
     const auto plus = version.find('+');
     if (plus == std::string::npos) return std::nullopt;
     const std::string tag = version.substr(plus + 1);
-    if (tag.starts_with("rocm") && tag.find('.') != std::string::npos)
-        return versioned(BackendKind::rocm, tag.substr(4));
-    return Backend::parse(tag);
+    if (tag.starts_with("rocm"))
+        return tag.find('.') == std::string::npos ? std::nullopt
+                                                  : versioned(BackendKind::rocm, tag.substr(4));
+    const auto backend = Backend::parse(tag);
+    constexpr Version oldest_cuda{8, 0};  // below is a version without its minor: cu12
+    const bool possible =
+        backend && (backend->kind == BackendKind::cpu ||
+                    (backend->kind == BackendKind::cuda && backend->version >= oldest_cuda));
+    return possible ? backend : std::nullopt;
 }
 
 std::optional<TorchInstallation> read_torch(const fs::path& folder) {
@@ -147,10 +153,27 @@ std::optional<TorchInstallation> read_torch_on(std::string_view os, const fs::pa
 }
 
 TorchInstallation torch_of_version(const std::string& version) {
+    // As torch.__version__ is, also of a nightly build: 2.13.0.dev20260901+cu128.
+    const std::regex form(R"((\d{1,3}\.\d{1,3})(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+.*)?)");
+    std::smatch match;
+    constexpr const char* examples = "for example 2.9, 2.9.1+cpu, 2.9+cu128 or 2.9+rocm6.4";
+    if (!std::regex_match(version, match, form)) {
+        throw Error(ErrorCode::usage, backquoted(version) + ": no version of a torch, and no such file",
+                    std::string("a version needs its minor number: ") + examples);
+    }
+    const auto backend = backend_of_tag(version);
+    if (match[7].matched && !backend) {
+        const bool xpu = match[7].str() == "+xpu";
+        throw Error(ErrorCode::usage,
+                    backquoted(version) + (xpu ? ": it does not say for which version of XPU"
+                                               : ": what is behind the + names no backend"),
+                    xpu ? "name its folder, or a target such as torch=" + match[1].str() + ",xpu=2025.2"
+                        : examples);
+    }
     TorchInstallation torch;
-    torch.cxx11_abi = wheels_have_cxx11_abi(Version::parse(version));
+    torch.cxx11_abi = wheels_have_cxx11_abi(Version::parse(match[1].str()));
     torch.version = version;
-    if (const auto backend = backend_of_tag(version)) torch.backend = *backend;
+    if (backend) torch.backend = *backend;
     return torch;
 }
 

@@ -1,5 +1,6 @@
 #include "kernels/layer/selection.hpp"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -69,6 +70,10 @@ KernelizeFallback KernelizeFallback::parse(std::string_view text) {
             found = true;
         }
         if (found) continue;
+        if (std::find(known.begin(), known.begin() + 3, name) != known.begin() + 3) {
+            throw Error(ErrorCode::usage, backquoted(text) + ": " + backquoted(name) + " stands alone",
+                        "leave out it or what it is combined with");
+        }
         throw Error(ErrorCode::usage,
                     backquoted(text) + ": " + backquoted(name) + " is no case to fall back in",
                     instead_of(name, "cases", known));

@@ -201,6 +201,19 @@ std::optional<Project> find_in(const fs::path& folder) {
     return from_own;
 }
 
+// A folder and those above it. The first stays as short as the user wrote it.
+std::vector<fs::path> upwards(const fs::path& start) {
+    std::vector<fs::path> folders{start};
+    std::error_code error;
+    fs::path folder = fs::absolute(start, error).lexically_normal();
+    if (!folder.has_filename()) folder = folder.parent_path();
+    while (folder.has_parent_path() && folder.parent_path() != folder) {
+        folder = folder.parent_path();
+        folders.push_back(folder);
+    }
+    return folders;
+}
+
 }  // namespace
 
 TrustPolicy::TrustPolicy(std::initializer_list<std::string_view> only_these) {
@@ -257,15 +270,21 @@ std::optional<Project> find(const fs::path& start) {
         throw Error(ErrorCode::project_file, start.string() + ": no such folder",
                     "name the folder of a project");
     }
-    fs::path folder = fs::absolute(start, error).lexically_normal();
-    if (!folder.has_filename()) folder = folder.parent_path();
-    // Found where it was looked for, paths stay as short as the user wrote them.
-    if (auto project = find_in(start)) return project;
-    while (folder.has_parent_path() && folder.parent_path() != folder) {
-        folder = folder.parent_path();
+    for (const auto& folder : upwards(start)) {
         if (auto project = find_in(folder)) return project;
     }
     return std::nullopt;
+}
+
+fs::path folder_of(const fs::path& start) {
+    for (const auto& folder : upwards(start)) {
+        try {
+            if (find_in(folder)) return folder;
+        } catch (const Error&) {
+            return folder;
+        }
+    }
+    return start;
 }
 
 Project load(const fs::path& start) {

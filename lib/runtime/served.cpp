@@ -11,10 +11,10 @@ build::Target device_here(const std::string& device) {
     build::Target target;
     if (device == "cuda") {
         target.backend.kind = build::BackendKind::cuda;
-        if (const auto answer = build::cuda_capability()) target.capability = std::stoi(answer->value);
+        if (const auto answer = build::cuda_capability().answer) target.capability = std::stoi(answer->value);
     } else if (device == "rocm") {
         target.backend.kind = build::BackendKind::rocm;
-        if (const auto answer = build::rocm_arch()) target.gpu_arch = answer->value;
+        if (const auto answer = build::rocm_arch().answer) target.gpu_arch = answer->value;
     }
     return target;
 }

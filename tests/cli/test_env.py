@@ -148,6 +148,49 @@ class Env(harness.CliTest):
                       "DISABLE_KERNEL_MAPPING: `yes` is no number", "HF_ENDPOINT"):
             self.assertTrue(any(words in text for text in missing), (words, missing))
 
+    def test_a_torch_that_cannot_be_read_is_missing(self):
+        version = self.python(self.folder / "venv") / "torch" / "version.py"
+        version.unlink()
+        version.mkdir()
+        facts, _, missing = self.env(VIRTUAL_ENV=self.folder / "venv")
+        self.assertNotIn("torch", facts)
+        self.assertIn("endpoint", facts)
+        self.assertIn(f"{version}: is a folder", missing)
+        # What chooses by it says the same and stops.
+        self.hub.publish("demo/one", "v1", harness.build(harness.VARIANT))
+        self.expect_error(1, f"{version}: is a folder", "versions", "demo/one", VIRTUAL_ENV=self.folder / "venv")
+
+    def test_every_command_finds_the_environment_of_the_project_from_below_it(self):
+        self.python(self.project / ".venv", "2.13.0+cpu")
+        self.hub.publish("demo/one", "v1", harness.build(harness.VARIANT))
+        self.write_project(more='[[layers]]\nname = "Demo"\ndevice = "cpu"\nmode = "inference"\nrepo = "demo/one"\n'
+                                'version = 1\nlayer = "Demo"\n')
+        self.expect(0, "lock")
+        below = self.project / "a" / "b"
+        below.mkdir(parents=True)
+        self.project = below
+        facts, target, _ = self.env()
+        self.assertEqual(facts["torch"][0], "2.13.0+cpu")
+        self.assertTrue(target.startswith("torch=2.13,cpu"), target)
+        self.assertIn(f"{harness.VARIANT} compatible, preferred", self.expect(0, "versions", "demo/one").out)
+        self.expect(0, "download")
+        show = self.expect(0, "mapping", "show", "--json").json
+        self.assertTrue(show["choices"][0]["target"].startswith("torch=2.13"), show)
+        self.assertEqual(self.env("--project", below)[0]["torch"][0], "2.13.0+cpu")
+
+    def test_a_version_that_says_no_backend(self):
+        for version, words in (("2.9+garbage", "what is behind the + names no backend"), ("2", "no version of a torch")):
+            self.expect_error(2, f"--torch `{version}`: {words}", "versions", "demo/one", "--torch", version, hint="2.9+cu128")
+        self.assertTrue(any("--torch `2.9+xpu`: it does not say" in text for text in self.env("--torch", "2.9+xpu")[2]))
+
+    @unittest.skipUnless(COMPILER and platform.system() == "Linux", "no C compiler to imitate drivers with")
+    def test_devices_that_differ_are_told_without_a_driver_that_orders_them(self):
+        libraries = self.libraries(libnvidia_ml_so_1=nvml(2, 9))
+        facts, _, missing = self.env("--torch", "2.13.0+cu128", LD_LIBRARY_PATH=libraries)
+        if facts.get("capability", ("", ""))[1] == "the CUDA driver":
+            self.skipTest("this machine has a driver")
+        self.assertTrue(any(text.startswith("the CUDA devices differ (capability 86, 89)") for text in missing), missing)
+
     @unittest.skipUnless(COMPILER and platform.system() == "Linux", "no C compiler to imitate drivers with")
     def test_a_device_that_the_torch_does_not_use(self):
         libraries = self.libraries(libcuda_so_1=CUDA_DRIVER)

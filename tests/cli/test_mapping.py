@@ -151,6 +151,9 @@ class MappingShow(harness.CliTest):
         self.write_mapping()
         norm = self.layers("--target", TARGET, LOCAL_KERNELS=f"demo/one={self.project / 'kernel'}")["Norm"]
         self.assertEqual(norm["state"], "ready")
+        norm = self.layers("--target", TARGET, LOCAL_KERNELS=f"demo/one={self.project / 'nowhere'}")["Norm"]
+        self.assertEqual(norm["state"], "not-found")
+        self.assertIn("there is no such folder", norm["why"])
         self.expect_error(2, "LOCAL_KERNELS: the entry `demo/one`: it has no =", "mapping", "show", "--target", TARGET,
                           hint="org/name=folder", LOCAL_KERNELS="demo/one")
 

@@ -24,6 +24,9 @@ struct DetectOptions {
     std::optional<std::string> torch;
     /// Where a `.venv` may be.
     std::filesystem::path project = ".";
+    /// The folder of the project when `project` lies below it: a `.venv` may be in each folder up to it, and
+    /// the nearest one wins.
+    std::filesystem::path project_root = {};
     /// Who named `torch`, as facts and errors are to say: the name of an option, say.
     std::string torch_origin = "the given torch";
     /// For a page that a person reads: devices that the backend does not use are facts too, and a torch that
@@ -55,9 +58,10 @@ struct Environment {
 };
 
 /// Looks for torch in this order: options.torch, $KERNELS_TORCH, $VIRTUAL_ENV, $CONDA_PREFIX, `.venv` in the
-/// project, the environment of `python3` on PATH, a libtorch in $CMAKE_PREFIX_PATH or /usr. Without torch the
-/// CUDA runtime's own version counts, else the backend is cpu. Throws Error(usage) when an explicitly named
-/// torch is not there, unless it is for a report.
+/// project, the environment of `python3` on PATH, a libtorch in $CMAKE_PREFIX_PATH (its own folder, or its
+/// share/cmake, which CMake is given too) or /usr. Without torch the CUDA runtime's own version counts, else
+/// the backend is cpu. Throws Error(usage) when an explicitly named torch is not there, and Error(failed)
+/// when a file of the first that is there cannot be read; for a report that is what is missing.
 Environment detect(const DetectOptions& options);
 
 /// Reads one torch folder; nothing when it holds no torch.

@@ -112,6 +112,10 @@ Project load(const std::filesystem::path& start);
 /// As load, but nothing when there is no project file.
 std::optional<Project> find(const std::filesystem::path& start);
 
+/// The folder of the project that `start` belongs to, also where its file has mistakes; `start` itself where
+/// there is none.
+std::filesystem::path folder_of(const std::filesystem::path& start);
+
 /// Reads a project file's text; `file` decides between the two forms by its name.
 Project parse(std::string_view text, const std::filesystem::path& file);
 

@@ -137,6 +137,8 @@ TEST_CASE("Fallback flags: their text is read back") {
         CAPTURE(bad);
         CHECK_THROWS_AS(KernelizeFallback::parse(bad), Error);
     }
+    CHECK_THROWS_WITH(KernelizeFallback::parse("none|all"), "`none|all`: `none` stands alone");
+    CHECK_THROWS_WITH(KernelizeFallback::parse("no-layer|all"), "`no-layer|all`: `all` stands alone");
 }
 
 TEST_CASE("A fallback is a flag, one of the values, or their text; no number and no pointer") {
