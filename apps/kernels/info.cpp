@@ -107,6 +107,7 @@ nlohmann::ordered_json to_json(const Kernel& kernel, bool archs, const std::vect
         list.push_back({{"variant", build.variant.to_string()},
                         {"metadata", build.metadata ? build.metadata->archs : std::vector<std::string>{}},
                         {"libraries", build::arch_names(code)},
+                        {"code", build::code_names(code)},
                         {"problems", code.problems}});
     }
     return document;
@@ -157,12 +158,14 @@ void print_text(const nlohmann::ordered_json& document) {
     if (!document.contains("archs")) return;
     std::puts("Archs (as the metadata says; in the libraries that are on this machine):");
     for (const auto& build : document.at("archs")) {
-        const auto list = [&](const char* key) {
+        const auto list = [&](const char* key, const char* separator) {
             const auto names = build.at(key).get<std::vector<std::string>>();
-            return names.empty() ? std::string("-") : join(names, " ");
+            return names.empty() ? std::string("-") : join(names, separator);
         };
-        std::printf("  %s: %s; %s\n", build.at("variant").get<std::string>().c_str(),
-                    list("metadata").c_str(), list("libraries").c_str());
+        const auto code = list("code", ", ");
+        std::printf("  %s: %s; %s%s\n", build.at("variant").get<std::string>().c_str(),
+                    list("metadata", " ").c_str(), list("libraries", " ").c_str(),
+                    code == "-" ? "" : (" (" + code + ")").c_str());
     }
 }
 
@@ -179,10 +182,7 @@ int run_library_info(const Context& context, const fs::path& file,
                     "add --archs, or name the folder of the kernel");
     }
     const auto code = build::read_device_code(file);
-    std::vector<std::string> parts;
-    for (const auto& cuda : code.cuda)
-        parts.push_back(cuda.to_string() + (cuda.ptx ? " (PTX " + cuda.ptx_version + ")" : ""));
-    parts.insert(parts.end(), code.gfx.begin(), code.gfx.end());
+    const auto parts = build::code_names(code);
     nlohmann::ordered_json document = {{"path", file.string()},
                                        {"libraries", build::arch_names(code)},
                                        {"code", parts},

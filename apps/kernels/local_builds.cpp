@@ -50,11 +50,11 @@ build::DeviceFitOf fit_of(const std::vector<LocalBuild>& builds) {
     return [&builds](const build::BuildVariant& variant, const build::Target& target) {
         const auto build = std::find_if(builds.begin(), builds.end(),
                                         [&](const LocalBuild& one) { return one.variant == variant; });
-        if (build == builds.end() || !build->metadata) return build::DeviceFit{};
+        if (build == builds.end()) return build::DeviceFit{};
         std::error_code ignored;
-        return fs::is_directory(build->folder, ignored)
-                   ? build::device_fit(*build->metadata, build->folder, target)
-                   : build::device_fit(*build->metadata, target);
+        if (fs::is_directory(build->folder, ignored))
+            return build::device_fit(build->metadata, build->folder, target);
+        return build->metadata ? build::device_fit(*build->metadata, target) : build::DeviceFit{};
     };
 }
 

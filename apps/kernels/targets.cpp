@@ -26,7 +26,9 @@ build::Selection decide(std::span<const build::BuildVariant> variants, const bui
     build::refuse_for_device(
         selection, target, [&](const build::BuildVariant& variant, const build::Target& device) {
             try {
-                return fit_of(variant, device);
+                auto fit = fit_of(variant, device);
+                build::warn_of_caution(fit, variant.to_string());
+                return fit;
             } catch (const Error& error) {
                 if (error.code() == ErrorCode::interrupted) throw;
                 log::warning(variant.to_string() +

@@ -7,6 +7,11 @@
 
 namespace kernels::build {
 
+void warn_of_caution(const DeviceFit& fit, const std::string& what) {
+    if (fit.caution.empty()) return;
+    log::warning(what + ": not all of its libraries have code for this device: " + fit.caution);
+}
+
 DeviceFitOf if_known(DeviceFitOf fit_of) {
     return [fit_of = std::move(fit_of)](const BuildVariant& variant, const Target& target) {
         try {

@@ -172,12 +172,22 @@ DeviceFit device_fit(std::span<const LibraryCode> libraries, const Target& targe
     return all_read ? found : DeviceFit{Fit::unknown, found.text};
 }
 
-DeviceFit device_fit(const Metadata& metadata, const std::filesystem::path& build_folder,
+DeviceFit device_fit(const std::optional<Metadata>& metadata, const std::filesystem::path& build_folder,
                      const Target& target) {
-    auto stated = device_fit(metadata, target);
+    auto stated = metadata ? device_fit(*metadata, target) : DeviceFit{};
     if (stated.fit == Fit::no) return stated;
-    auto held = device_fit(read_build_code(build_folder), target);
-    return held.fit == Fit::unknown ? stated : held;
+    const auto libraries = read_build_code(build_folder);
+    auto held = device_fit(libraries, target);
+    if (held.fit == Fit::unknown) return stated;
+    if (held.fit == Fit::yes || stated.fit != Fit::yes) return held;
+    bool has_code = false;
+    for (const auto& [path, code] : libraries) {
+        const auto fit = device_fit(code, target);
+        has_code = has_code || fit.fit == Fit::yes;
+        if (fit.fit == Fit::no)
+            stated.caution += (stated.caution.empty() ? "" : "; ") + path + ": " + fit.text;
+    }
+    return has_code ? stated : held;
 }
 
 bool names_device(const Target& target) {

@@ -197,4 +197,12 @@ std::vector<std::string> arch_names(const DeviceCode& code) {
     return unique;
 }
 
+std::vector<std::string> code_names(const DeviceCode& code) {
+    std::vector<std::string> out;
+    for (const auto& cuda : code.cuda)
+        out.push_back(cuda.to_string() + (cuda.ptx ? " (PTX " + cuda.ptx_version + ")" : ""));
+    out.insert(out.end(), code.gfx.begin(), code.gfx.end());
+    return out;
+}
+
 }  // namespace kernels::build

@@ -73,10 +73,10 @@ ResolvedKernel from_folder(const fs::path& builds, const std::string& what, cons
     // The chosen build is read before this is asked, so that what cannot be read is another one.
     const auto fit_of = build::if_known([&](const build::BuildVariant& variant, const build::Target& other) {
         const fs::path folder = builds / variant.to_string();
-        const auto text = read_file_if_exists(folder / "metadata.json");
-        if (!text) return build::device_fit(build::read_build_code(folder), other);
-        return build::device_fit(build::Metadata::parse(*text, (folder / "metadata.json").string()), folder,
-                                 other);
+        std::optional<build::Metadata> metadata;
+        if (const auto text = read_file_if_exists(folder / "metadata.json"))
+            metadata = build::Metadata::parse(*text, (folder / "metadata.json").string());
+        return build::device_fit(metadata, folder, other);
     });
     const auto refusal = [&] {
         const auto suggestions = check == DeviceCheck::yes ? build::suggest(selection, target, {}, fit_of)
@@ -102,10 +102,13 @@ ResolvedKernel from_folder(const fs::path& builds, const std::string& what, cons
         throw repo.empty() ? error : error.with_remedies({Remedy::download});
     }
     const auto metadata = build::Metadata::parse(*text, file.string());
-    if (check == DeviceCheck::yes && build::names_device(target) &&
-        fit_of(*selection.best(), target).fit == build::Fit::no) {
-        build::refuse_for_device(selection, target, fit_of);
-        throw refusal();
+    if (check == DeviceCheck::yes && build::names_device(target)) {
+        const auto fit = fit_of(*selection.best(), target);
+        if (fit.fit == build::Fit::no) {
+            build::refuse_for_device(selection, target, fit_of);
+            throw refusal();
+        }
+        build::warn_of_caution(fit, what + ": " + variant);
     }
     return {"", "", variant, builds / variant, metadata.id};
 }

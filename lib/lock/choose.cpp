@@ -141,6 +141,7 @@ std::vector<Error> without_device_code(const LockedKernel& kernel, const ChosenB
     for (const auto& target : chosen.targets) {
         if (!build::names_device(target)) continue;
         const auto held = build::device_fit(metadata, folder, target);
+        build::warn_of_caution(held, name_of(kernel) + ": " + chosen.variant.to_string());
         if (held.fit != build::Fit::no) continue;
         const auto present = variants_of(hub.tree(repo, kernel.commit), repo.to_string());
         failures.push_back(no_code(

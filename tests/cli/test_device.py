@@ -87,6 +87,49 @@ class DeviceFit(harness.CliTest):
         self.assertNotIn("plain.so", result.err.split("error: ")[1])
         self.expect(0, "download", "--target", HOPPER)
 
+    def test_one_library_for_each_arch_is_enough_where_the_metadata_states_the_device(self):
+        files = stating(["8.0", "9.0"], elf_library({".text": b"host code"}))
+        for capability in (80, 90):
+            files[f"build/{CUDA}/impl_sm{capability}.so"] = cuda_library(capability)
+        self.hub.publish("demo/one", "v1", files)
+        self.write_project()
+        self.expect(0, "lock")
+        warning = "warning: demo/one@"
+        words = f"{CUDA}: not all of its libraries have code for this device: impl_sm80.so: built for 8.0, which does not run"
+        result = self.expect(0, "download", "--target", HOPPER)
+        self.assertIn(warning, result.err)
+        self.assertEqual(result.err.count(words), 1, result.err)
+        versions = self.expect(0, "versions", "demo/one", "--target", HOPPER)
+        self.assertIn(f"{CUDA} compatible, preferred ✅", versions.out)
+        self.assertIn(words, versions.err)
+        self.assertNotIn("impl_sm90", self.expect(0, "download", "--target", HOPPER).err)
+        # None of them has it, whatever the metadata says.
+        lying = stating(["8.0", "9.0", "12.0"], cuda_library(80))
+        lying[f"build/{CUDA}/impl_sm90.so"] = cuda_library(90)
+        self.hub.publish("demo/two", "v1", lying)
+        self.write_project('"demo/two" = 1')
+        self.expect(0, "lock")
+        self.expect_error(7, "no device code for this device", "download", "--target", BLACKWELL)
+
+    def test_a_local_build_without_metadata_is_judged_by_its_libraries(self):
+        folder = self.project / "kernel" / "build" / CUDA
+        folder.mkdir(parents=True)
+        (folder / "_demo.abi3.so").write_bytes(cuda_library(80))
+        for command in ("versions", "info"):
+            refused = self.expect(0, command, "kernel", "--target", HOPPER).out
+            self.assertIn(f"{CUDA}: no device code for this device: _demo.abi3.so: built for 8.0", refused)
+        ampere = HOPPER.replace("90", "80")
+        self.assertIn(f"{CUDA} compatible, preferred ✅", self.expect(0, "versions", "kernel", "--target", ampere).out)
+
+    def test_the_code_of_a_build_with_the_version_of_ptx(self):
+        folder = self.project / "kernel" / "build" / CUDA
+        folder.mkdir(parents=True)
+        (folder / "metadata.json").write_bytes(stating(["8.0"])[f"build/{CUDA}/metadata.json"])
+        (folder / "_demo.abi3.so").write_bytes(cuda_library(80, ptx=[90]))
+        (archs,) = self.expect(0, "info", "--archs", "--json", "kernel").json["archs"]
+        self.assertEqual(archs["code"], ["sm_80", "compute_90 (PTX 9.0)"])
+        self.assertIn(f"  {CUDA}: 8.0; 8.0 9.0+PTX (sm_80, compute_90 (PTX 9.0))\n", self.expect(0, "info", "--archs", "kernel").out)
+
     def test_a_refused_download_into_a_folder_leaves_nothing(self):
         self.hub.publish("demo/one", "v1", stating(["9.0"]))
         self.write_project()

@@ -37,6 +37,9 @@ enum class Fit {
 struct DeviceFit {
     Fit fit = Fit::unknown;
     std::string text;  ///< why, for people; empty when the build says nothing about devices
+    /// Of a build that fits: the libraries in it that hold no code for the device. They may be those for
+    /// other devices, or the first call into them fails.
+    std::string caution = {};
 };
 
 /// Whether code for any of `archs` (metadata's form) runs on the target's device. `backend_type` is the
@@ -55,10 +58,14 @@ DeviceFit device_fit(const DeviceCode& code, const Target& target);
 DeviceFit device_fit(std::span<const LibraryCode> libraries, const Target& target);
 
 /// By both, for a build that is here: what the metadata refuses stays refused; else the libraries in its
-/// folder decide, and where they hold nothing the metadata does. Throws Error(failed) when there is no such
-/// folder.
-DeviceFit device_fit(const Metadata& metadata, const std::filesystem::path& build_folder,
+/// folder decide, and where they hold nothing the metadata does. Where the metadata states the device, one
+/// library with code for it is enough: builds can have a library for each arch. Without metadata the
+/// libraries decide alone. Throws Error(failed) when there is no such folder.
+DeviceFit device_fit(const std::optional<Metadata>& metadata, const std::filesystem::path& build_folder,
                      const Target& target);
+
+/// Warns of what DeviceFit::caution names, if anything; `what` names the build.
+void warn_of_caution(const DeviceFit& fit, const std::string& what);
 
 /// Whether the target says which device it has, by capability or gfx name.
 bool names_device(const Target& target);

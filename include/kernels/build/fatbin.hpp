@@ -60,4 +60,7 @@ DeviceCode merged(const std::vector<LibraryCode>& libraries);
 /// stripped), `gfx9-4-generic`, `amdgcnspirv`.
 std::vector<std::string> arch_names(const DeviceCode& code);
 
+/// In the compilers' words, with the version of PTX: `sm_90a`, `compute_90 (PTX 9.0)`, `gfx90a:xnack-`.
+std::vector<std::string> code_names(const DeviceCode& code);
+
 }  // namespace kernels::build

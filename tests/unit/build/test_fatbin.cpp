@@ -90,6 +90,7 @@ TEST_CASE("SM targets and PTX of all images, with their marks, each once") {
     CHECK(code.problems.empty());
     CHECK(code.cuda[1].ptx_version == "8.7");
     CHECK(arch_names(code) == Names{"8.0", "9.0+PTX", "9.0a", "10.0f"});
+    CHECK(code_names(code) == Names{"sm_80", "compute_90 (PTX 8.7)", "sm_90a", "sm_100f"});
 }
 
 TEST_CASE("marks that older compilers leave in the payload alone") {
@@ -216,6 +217,14 @@ TEST_CASE("all libraries of a build, through the links of a cache, and the devic
     metadata.archs = {"10.0"};  // states more than the libraries hold
     CHECK(fit(100) == Fit::no);
     CHECK(fit(90) == Fit::no);
+
+    // Where the metadata states the device, one library is enough, and the other is told of.
+    metadata.archs = {"8.0", "9.0"};
+    CHECK(fit(80) == Fit::yes);
+    CHECK(judged(80).caution == "inner/b.abi3.so: built for 9.0a, which does not run on capability 8.0");
+    CHECK(judged(90).caution.empty());
+    metadata.archs = {"8.0+PTX"};
+    CHECK(fit(100) == Fit::no);  // none of them
 
     write_file(build / "broken.so", "MZ");
     metadata.archs.clear();
