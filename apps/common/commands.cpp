@@ -241,7 +241,8 @@ constexpr std::array commands = {
     CommandSpec{"kernelize", Group::model, "MODEL", 1, 1, "rewrite a TorchScript model to call kernels",
                 "Replaces the forward of every layer that the project maps to a kernel, with the kernel "
                 "repository's own "
-                "layer source, and writes a new model with a manifest of the kernels that it needs.",
+                "layer source, and writes a new model with a manifest of the kernels that it needs. The Hub is "
+                "asked whether the publishers are trusted; offline there is a warning instead.",
                 kernelize_options, true},
     CommandSpec{"inspect",
                 Group::model,

@@ -94,8 +94,8 @@ void require_runnable(const runtime::Manifest& manifest) {
     }
 }
 
-// What the project file and the command line say. `session` is the Hub to ask; nothing without --download.
-torchscript::KernelizeOptions read_options(const Context& context, const std::optional<Session>& session) {
+// What the project file and the command line say. `session` is the Hub to ask.
+torchscript::KernelizeOptions read_options(const Context& context, const Session& session) {
     const Arguments& arguments = context.arguments;
     torchscript::KernelizeOptions options{
         .mode = layer::Mode::parse(arguments.value("--mode").value_or("inference"))};
@@ -109,7 +109,8 @@ torchscript::KernelizeOptions read_options(const Context& context, const std::op
     options.use_fallback =
         layer::KernelizeFallback::parse(arguments.value("--use-fallback").value_or("default"));
     options.cache = context.settings().cache;
-    if (session) options.hub = &session->hub();
+    options.hub = &session.hub();
+    options.fetch = arguments.has("--download") ? layer::Fetch::yes : layer::Fetch::no;
     options.target = named_target(context);
     const std::string folder = arguments.value("--project").value_or(".");
     options.detect = context.detect_options(folder);
@@ -210,8 +211,8 @@ int run_kernelize(const Context& context) {
             throw damage.reworded(path.string() + ": " + damage.what());
         }
     }
-    std::optional<Session> session;
-    if (arguments.has("--download")) session.emplace(context, CacheUse::fills);
+    // Without --download nothing is written; the cache is read as it is all the same.
+    const Session session(context, CacheUse::fills);
     const auto options = read_options(context, session);
     std::optional<torch::jit::Module> original;
     // What is found by its form alone is always proven equal.

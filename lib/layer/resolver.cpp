@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "kernels/core/error.hpp"
+#include "kernels/core/log.hpp"
 #include "kernels/core/places.hpp"
 #include "kernels/layer/resolve.hpp"
 #include "kernels/lock/download.hpp"
@@ -83,28 +84,64 @@ struct Resolver::State {
     const hub::Cache& cache;
     const hub::Hub* hub;
     DeviceCheck check;
+    Fetch fetch;
     std::optional<lock::Publishers> publishers;
     std::mutex mutex;
     std::unordered_map<Repository, std::shared_ptr<Slot>> slots;
+    std::set<RepoId> warned;  // whose publisher could not be checked
 
-    State(build::Target machine, const hub::Cache& where, const hub::Hub* through, DeviceCheck device_check)
-        : target(std::move(machine)), cache(where), hub(through), check(device_check) {
+    State(build::Target machine, const hub::Cache& where, const hub::Hub* through, DeviceCheck device_check,
+          Fetch fetched)
+        : target(std::move(machine)), cache(where), hub(through), check(device_check), fetch(fetched) {
         if (hub != nullptr) publishers.emplace(*hub);
+    }
+
+    // A kernel's code is to run in this process, so that its publisher matters wherever it comes from.
+    void require_trusted(const RepoId& repo, const project::TrustPolicy& policy) {
+        if (policy.allows(repo)) return;
+        if (hub == nullptr || hub->settings().offline) {
+            const std::lock_guard lock(mutex);
+            if (!warned.insert(repo).second) return;
+        }
+        if (hub == nullptr) {
+            log::warning(repo.to_string() +
+                         ": no Hub is asked, so whether its publisher is trusted was not checked");
+            return;
+        }
+        try {
+            publishers->require_trusted(repo, policy);
+        } catch (const Error& error) {
+            if (fetch == Fetch::yes || error.code() != ErrorCode::network) throw;
+            throw Error(
+                error.code(),
+                repo.to_string() + ": whether its publisher is trusted cannot be checked: " + error.what(),
+                "offline (HF_HUB_OFFLINE=1) what the cache holds is used with a warning; what you trust "
+                "is named by trust-remote-code");
+        }
     }
 
     ResolvedKernel look_up(const Repository& repository) {
         const RepoId* repo = repo_of(repository);
-        if (hub == nullptr || repo == nullptr || local_kernel_folder(*repo))
+        if (repo == nullptr || local_kernel_folder(*repo))
             return layer::resolve(repository, target, cache, check);
-        const lock::BeforeFetch require_trusted = [&](const RepoId& one) {
-            publishers->require_trusted(one, trust_of(repository));
-        };
-        require_trusted(*repo);
-        if (hub->settings().offline) return layer::resolve(repository, target, cache, check);
+        const auto policy = trust_of(repository);
+        const auto require = [&](const RepoId& one) { require_trusted(one, policy); };
+        const bool only_cached = hub == nullptr || fetch == Fetch::no || hub->settings().offline;
+        if (!only_cached) require(*repo);
+        auto kernel =
+            only_cached ? layer::resolve(repository, target, cache, check) : downloaded(repository, require);
+        if (only_cached) require(*repo);  // what is not there needs no trust
+        // It may have moved to somebody else.
+        if (kernel.repo != repo->to_string()) require(RepoId::parse(kernel.repo));
+        return kernel;
+    }
+
+    ResolvedKernel downloaded(const Repository& repository, const lock::BeforeFetch& before_fetch) {
+        const RepoId& repo = *repo_of(repository);
         if (const auto* reference = reference_of(repository)) {
             const auto lock = std::make_shared<const lock::Lock>(
-                lock::resolve({{Dependency{*repo, *reference}}, trust_of(repository), {}}, *hub).lock);
-            download(*lock, require_trusted);
+                lock::resolve({{Dependency{repo, *reference}}, trust_of(repository), {}}, *hub).lock);
+            download(*lock, before_fetch);
             return layer::resolve(locked_to(lock, repository), target, cache, check);
         }
         try {
@@ -115,7 +152,7 @@ struct Resolver::State {
             if (!absent) throw;
         }
         const auto& lock = *lock_of(repository);
-        download(part_of(lock, *lock.find(*repo), require_trusted, *hub), require_trusted);
+        download(part_of(lock, *lock.find(repo), before_fetch, *hub), before_fetch);
         return layer::resolve(repository, target, cache, check);
     }
 
@@ -131,10 +168,10 @@ struct Resolver::State {
 };
 
 Resolver::Resolver(build::Target target, const hub::Cache& cache, DeviceCheck check)
-    : m_state(std::make_unique<State>(std::move(target), cache, nullptr, check)) {}
+    : m_state(std::make_unique<State>(std::move(target), cache, nullptr, check, Fetch::no)) {}
 
-Resolver::Resolver(build::Target target, const hub::Hub& hub, DeviceCheck check)
-    : m_state(std::make_unique<State>(std::move(target), hub.cache(), &hub, check)) {}
+Resolver::Resolver(build::Target target, const hub::Hub& hub, DeviceCheck check, Fetch fetch)
+    : m_state(std::make_unique<State>(std::move(target), hub.cache(), &hub, check, fetch)) {}
 
 Resolver::~Resolver() = default;
 

@@ -42,7 +42,7 @@ KernelChooser::KernelChooser(const KernelizeOptions& options, layer::Device devi
               : options.cache        ? *options.cache
                                      : hub_cache_folder()),
       m_resolver(options.hub != nullptr
-                     ? layer::Resolver(m_machine.target, *options.hub, options.device_check)
+                     ? layer::Resolver(m_machine.target, *options.hub, options.device_check, options.fetch)
                      : layer::Resolver(m_machine.target, m_cache, options.device_check)),
       m_disabled(layer::kernel_mapping_disabled()) {
     options.mode.require_use();
@@ -79,12 +79,13 @@ KernelChoice KernelChooser::make_choice(const std::string& layer_name) {
         choice.kernel = load(layer_name, repository);
     } catch (const Error& error) {
         const auto& remedies = error.remedies();
-        const bool lacks = m_options.hub == nullptr &&
-                           std::find(remedies.begin(), remedies.end(), Remedy::download) != remedies.end();
+        const bool downloads = m_options.hub != nullptr && m_options.fetch == layer::Fetch::yes;
+        const bool lacks =
+            !downloads && std::find(remedies.begin(), remedies.end(), Remedy::download) != remedies.end();
         choice.refusal = {
             layer::NoKernel::cannot_load, error.what(),
             error.reworded(error.what(), error.hint() + (lacks ? ", or kernelize with a Hub" : ""))};
-        if (error.code() == ErrorCode::not_found && m_machine.is_named && m_options.hub == nullptr) {
+        if (error.code() == ErrorCode::not_found && m_machine.is_named && !downloads) {
             choice.refusal.error.emplace(
                 error.code(), error.what(),
                 "if it is not downloaded: `kernels download --target " + m_machine.target.to_string() + "`");

@@ -24,6 +24,9 @@ struct ResolvedKernel {
 /// Whether a build without code for the target's device is refused (see build::device_fit).
 enum class DeviceCheck { yes, no };
 
+/// Whether a resolver with a Hub downloads what the cache lacks.
+enum class Fetch { yes, no };
+
 /// Finds the build of `repository` that fits `target`, in the cache or below its local path; LOCAL_KERNELS
 /// wins over both. The network is not asked.
 ///
@@ -38,13 +41,16 @@ ResolvedKernel resolve(const Repository& repository, const build::Target& target
 /// Thread-safe.
 class Resolver {
   public:
-    /// Looks in the cache, as resolve() does.
+    /// Looks in the cache, as resolve() does. No publisher can be checked; of one that trust_remote_code does
+    /// not allow there is a warning.
     Resolver(build::Target target, const hub::Cache& cache, DeviceCheck check = DeviceCheck::yes);
     /// Downloads what the cache lacks, with all that it needs, each byte checked: of a version or branch the
     /// commit that it has on the Hub now, of a locked repository its commit. The publishers must be trusted,
-    /// or allowed by trust_remote_code, also of what is in the cache. Offline (HF_HUB_OFFLINE) it is as if it
-    /// had only the cache, with a warning for a publisher that could not be checked. `hub` must outlive it.
-    Resolver(build::Target target, const hub::Hub& hub, DeviceCheck check = DeviceCheck::yes);
+    /// or allowed by trust_remote_code, also of what is in the cache. With Fetch::no only they are asked for,
+    /// once each organization, and the kernels come from the cache. Offline (HF_HUB_OFFLINE) it is as if it
+    /// had only the cache. `hub` must outlive it.
+    Resolver(build::Target target, const hub::Hub& hub, DeviceCheck check = DeviceCheck::yes,
+             Fetch fetch = Fetch::yes);
     ~Resolver();
     Resolver(const Resolver&) = delete;
     Resolver& operator=(const Resolver&) = delete;

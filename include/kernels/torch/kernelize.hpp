@@ -64,8 +64,11 @@ struct KernelizeOptions {
     /// The mapping; that which register_kernel_mapping and use_kernel_mapping made when not given.
     std::optional<layer::KernelMapping> mapping;
     /// Ask this Hub for commits and publishers, and download what the cache lacks. nullptr: only the cache
-    /// (and LOCAL_KERNELS, and local repositories) is looked at.
+    /// (and LOCAL_KERNELS, and local repositories) is looked at, and publishers that no trust_remote_code
+    /// allows are warned of.
     const hub::Hub* hub = nullptr;
+    /// Fetch::no: ask `hub` for publishers alone.
+    layer::Fetch fetch = layer::Fetch::yes;
     /// The cache without a Hub; that of the environment variables when not given.
     std::optional<std::filesystem::path> cache;
     /// The machine that builds are chosen for; this one, with the torch of this process, when not given. The

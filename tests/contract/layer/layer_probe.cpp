@@ -163,7 +163,8 @@ Json resolve(const Json& question) {
     const kernels::hub::Cache cache(settings.cache);
     const kernels::hub::Hub hub(settings, *http, cache);
     const auto target = kernels::build::Target::parse(question.at("target").get<std::string>());
-    layer::Resolver resolver(target, hub);
+    const auto fetch = question.value("fetch", true) ? layer::Fetch::yes : layer::Fetch::no;
+    layer::Resolver resolver(target, hub, layer::DeviceCheck::yes, fetch);
     Json answers = Json::array();
     for (const auto& one : question.at("repositories")) {
         try {

@@ -38,8 +38,8 @@ class Resolving(unittest.TestCase):
         self.hub.server.server_close()
         self.folder.cleanup()
 
-    def resolve(self, *repositories, **environment):
-        question = {"ask": "resolve", "target": TARGET, "repositories": repositories}
+    def resolve(self, *repositories, fetch=True, **environment):
+        question = {"ask": "resolve", "target": TARGET, "repositories": repositories, "fetch": fetch}
         self.hub.requests.clear()
         done = subprocess.run(
             [PROBE], input=json.dumps(question) + "\n", capture_output=True, text=True, timeout=60,
@@ -82,6 +82,25 @@ class Resolving(unittest.TestCase):
         self.assertEqual(self.resolve(layer("shady/one", version=1))[0]["code"], "verification")
         # Offline the client goes on with what it has.
         self.assertIn("commit", self.resolve(layer("shady/one", version=1), HF_HUB_OFFLINE="1")[0])
+
+    def test_trust_of_what_the_cache_has_when_nothing_is_downloaded(self):
+        self.resolve(layer("demo/one", version=1), layer("shady/one", trust=True, version=1))
+        asked = [layer("demo/one", version=1), layer("demo/one", "Other", version=1), layer("shady/one", version=1),
+                 layer("shady/one", trust=["shady/one"], version=1)]
+        one, other, shady, allowed = self.resolve(*asked, fetch=False)
+        self.assertEqual(one["commit"], self.first)
+        self.assertEqual(one, other)
+        self.assertEqual(shady["code"], "verification")
+        self.assertIn("shady is not a trusted kernel publisher", shady["error"])
+        self.assertIn("commit", allowed)
+        # Each organization once, and nothing else is asked.
+        self.assertEqual(sorted(self.hub.requests), ["/api/organizations/demo/overview", "/api/organizations/shady/overview"])
+        # What cannot be checked is an error online, as in the Python client, and goes on offline.
+        (unchecked,) = self.resolve(layer("demo/one", version=1), fetch=False, HF_ENDPOINT="http://127.0.0.1:9")
+        self.assertEqual(unchecked["code"], "network", unchecked)
+        self.assertIn("demo/one: whether its publisher is trusted cannot be checked", unchecked["error"])
+        (offline,) = self.resolve(layer("shady/one", version=1), fetch=False, HF_HUB_OFFLINE="1")
+        self.assertIn("commit", offline)
 
     def test_offline_asks_nothing(self):
         absent, = self.resolve(layer("demo/one", version=1), HF_HUB_OFFLINE="1")

@@ -56,9 +56,12 @@ class KernelizeTest(harness.WorldTest):
         self.assertEqual(self.hubs[0].requests(), [])
         row = self.rows("-o", "out.pt", "--download")[0]
         self.assertEqual((row["status"], row["repo"], row["mode"]), ("replaced", REPO, "fallback"))
-        # Now it is in the cache.
-        self.hubs[0].stop()
+        # Now it is in the cache, and of a hub only the publisher is asked.
+        before = len(self.hubs[0].requests())
         self.assertEqual(self.rows("-o", "again.pt")[0], row)
+        self.assertEqual(len(self.hubs[0].requests()), before + 1)
+        self.hubs[0].stop()
+        self.assertEqual(self.rows("-o", "again.pt", "--offline")[0], row)
         self.assertEqual((self.folder / "out.pt").read_bytes(), (self.folder / "again.pt").read_bytes())
 
     def test_publishers_that_are_not_trusted(self):
@@ -68,6 +71,19 @@ class KernelizeTest(harness.WorldTest):
         self.assertFalse((self.folder / "out.pt").exists())
         (self.folder / "kernels.toml").write_text(f'trust-remote-code = ["{REPO}"]\n[dependencies]\n"{REPO}" = 1\n')
         self.assertEqual(self.rows("-o", "out.pt", "--download")[0]["status"], "replaced")
+        self.assertEqual(self.rows("-o", "out.pt")[0]["status"], "replaced")
+        # It is in the cache now, and nobody trusts it any more.
+        (self.folder / "kernels.toml").write_text(f'[dependencies]\n"{REPO}" = 1\n')
+        done = self.kernelize("-o", "cached.pt", status=6)
+        self.assertIn("kernels-demo is not a trusted kernel publisher", done.stderr)
+        self.assertIn("trust-remote-code", done.stderr)
+        self.assertFalse((self.folder / "cached.pt").exists())
+        done = self.kernelize("-o", "cached.pt", "--offline")
+        self.assertEqual(done.stderr.count(f"{REPO}: offline, so whether its publisher is trusted was not checked"), 1)
+        self.hubs[0].stop()
+        done = self.kernelize("-o", "cached.pt", status=5)
+        self.assertIn(f"{REPO}: whether its publisher is trusted cannot be checked", done.stderr)
+        self.assertIn("offline", done.stderr.split("hint: ")[1])
 
     def test_fallbacks(self):
         local = DEMO / REPO / "v1"

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "kernels/core/error.hpp"
+#include "kernels/core/files.hpp"
+#include "kernels/core/log.hpp"
 #include "kernels/hub/cache.hpp"
 #include "kernels/layer/resolve.hpp"
 #include "local_kernel.hpp"
@@ -47,4 +49,32 @@ TEST_CASE("Threads that resolve the same repositories at once get the same build
     for (auto& worker : workers)
         worker.join();
     CHECK(wrong == 0);
+}
+
+TEST_CASE("Without a Hub a publisher cannot be checked: what is found is used, with one warning") {
+    const kernels::testing::TemporaryFolder folder;
+    const hub::Cache cache(folder / "cache");
+    const RepoId repo = RepoId::parse("shady/one");
+    const std::string commit(40, 'a');
+    const auto build = cache.snapshot_folder(repo, Commit::parse(commit)) / "build/torch-cpu";
+    std::filesystem::create_directories(build);
+    write_file(build / "metadata.json",
+               R"({"id": "kernels_test", "name": "test", "version": 1, "license": "Apache-2.0",
+                   "python-depends": [], "backend": {"type": "cpu"}})");
+    std::vector<std::string> warnings;
+    log::set_sink([&](log::Level level, const std::string& text) {
+        if (level == log::Level::warning) warnings.push_back(text);
+    });
+    layer::Resolver resolver(build::Target::parse("torch=2.13,cpu,cpu=x86_64,os=linux"), cache);
+    const auto resolved = [&](const char* layer, const project::TrustPolicy& trust) {
+        return resolver.resolve(layer::LayerRepository(repo, layer, Revision{commit}, trust)).folder;
+    };
+    CHECK(resolved("A", {"shady/one"}) == build);
+    CHECK(warnings.empty());
+    CHECK(resolved("A", {}) == build);
+    CHECK(resolved("B", {}) == build);
+    log::set_sink({});
+    REQUIRE(warnings.size() == 1);
+    CHECK(warnings.front() ==
+          "shady/one: no Hub is asked, so whether its publisher is trusted was not checked");
 }
