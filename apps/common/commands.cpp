@@ -238,12 +238,13 @@ constexpr std::array commands = {
                 "Hashes every file and names the ones whose bytes are not what their name or the file "
                 "listing says, with status 6. It opens no connection unless it repairs.",
                 verify_options},
-    CommandSpec{"kernelize", Group::model, "MODEL", 1, 1, "rewrite a TorchScript model to call kernels",
-                "Replaces the forward of every layer that the project maps to a kernel, with the kernel "
-                "repository's own "
-                "layer source, and writes a new model with a manifest of the kernels that it needs. The Hub is "
-                "asked whether the publishers are trusted; offline there is a warning instead.",
-                kernelize_options, true},
+    CommandSpec{
+        "kernelize", Group::model, "MODEL", 1, 1, "rewrite a TorchScript model to call kernels",
+        "Replaces the forward of every layer that the project maps to a kernel, with the kernel "
+        "repository's own "
+        "layer source, and writes a new model with a manifest of the kernels that it needs. The Hub is "
+        "asked whether the publishers are trusted; offline there is a warning instead.",
+        kernelize_options, true},
     CommandSpec{"inspect",
                 Group::model,
                 "MODEL",

@@ -164,11 +164,11 @@ TorchInstallation torch_of_version(const std::string& version) {
     const auto backend = backend_of_tag(version);
     if (match[7].matched && !backend) {
         const bool xpu = match[7].str() == "+xpu";
-        throw Error(ErrorCode::usage,
-                    backquoted(version) + (xpu ? ": it does not say for which version of XPU"
-                                               : ": what is behind the + names no backend"),
-                    xpu ? "name its folder, or a target such as torch=" + match[1].str() + ",xpu=2025.2"
-                        : examples);
+        throw Error(
+            ErrorCode::usage,
+            backquoted(version) + (xpu ? ": it does not say for which version of XPU"
+                                       : ": what is behind the + names no backend"),
+            xpu ? "name its folder, or a target such as torch=" + match[1].str() + ",xpu=2025.2" : examples);
     }
     TorchInstallation torch;
     torch.cxx11_abi = wheels_have_cxx11_abi(Version::parse(match[1].str()));
