@@ -23,7 +23,13 @@ std::string why_not_served(const std::string& library, const build::Target& targ
     if (!build::names_device(target) || environment_flag("KERNELS_NO_DEVICE_CHECK")) return {};
     try {
         const auto fit = build::device_fit(build::read_device_code(library), target);
-        return fit.fit == build::Fit::no ? fit.text : std::string();
+        if (fit.fit != build::Fit::no) return {};
+        // A build may have a library for each arch, of which this one calls the right one.
+        const auto folder = std::filesystem::path(library).parent_path();
+        for (const auto& other : build::read_build_code(folder)) {
+            if (build::device_fit(other.code, target).fit == build::Fit::yes) return {};
+        }
+        return fit.text;
     } catch (const Error&) {
         return {};  // the loader will say what is wrong with the file
     }
