@@ -22,9 +22,19 @@ namespace {
 
 std::atomic<bool> stop_requested{false};
 
+// How long a command may go on after an interrupt, where others' code runs that does not ask; 0: it asks.
+unsigned seconds_to_end = 0;
+
 extern "C" void on_interrupt(int) {
     // The second one ends the process at once.
     if (stop_requested.exchange(true)) ::_exit(130);
+    if (seconds_to_end > 0) ::alarm(seconds_to_end);
+}
+
+extern "C" void on_end(int) {
+    constexpr std::string_view message = "error: interrupted\n";
+    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message.data(), message.size());
+    ::_exit(130);
 }
 
 bool colour_for(const std::optional<std::string>& when, int stream) {
@@ -72,6 +82,11 @@ bool asks_for_json(int argc, const char* const* argv) {
 }
 
 }  // namespace
+
+void end_after_interrupt(unsigned seconds) {
+    seconds_to_end = seconds;
+    std::signal(SIGALRM, on_end);
+}
 
 const std::atomic<bool>& interrupted() {
     return stop_requested;

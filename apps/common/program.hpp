@@ -81,4 +81,8 @@ std::string bold(const std::string& text, bool colour);
 /// Whether the user has pressed Ctrl-C.
 const std::atomic<bool>& interrupted();
 
+/// Ends the process with status 130 some seconds after Ctrl-C, when nothing has asked interrupted() by then:
+/// a kernel or a model can run for ever. Files of which a part is written have no name until they are whole.
+void end_after_interrupt(unsigned seconds);
+
 }  // namespace kernels::app

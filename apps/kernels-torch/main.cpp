@@ -41,5 +41,6 @@ int run_command(const Context& context) {
 }  // namespace kernels::app
 
 int main(int argc, char** argv) {
+    kernels::app::end_after_interrupt(3);
     return kernels::app::run_program(argc, argv, kernels::app::run_command);
 }

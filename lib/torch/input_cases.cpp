@@ -87,7 +87,7 @@ void add_values(const Values& arguments, std::vector<InputCase>& cases) {
     // Differences of large numbers cancel.
     add("values around 50", [](const at::Tensor& t) { return normal_like(t, 1) + 50; });
     add("small values", [](const at::Tensor& t) { return normal_like(t, 1e-3); });
-    add("zeros", [](const at::Tensor& t) { return at::zeros_like(t); });
+    add("zeros", [](const at::Tensor& t) { return at::zeros(t.sizes(), t.options()); });
     // In rows of their own, so that a kernel cannot mend one by the other.
     const auto special = [](double first, double last) {
         return [first, last](const at::Tensor& t) {
@@ -101,6 +101,24 @@ void add_values(const Values& arguments, std::vector<InputCase>& cases) {
     constexpr double nan = std::numeric_limits<double>::quiet_NaN();
     constexpr double infinity = std::numeric_limits<double>::infinity();
     add("NaN and infinity", special(nan, infinity), false);
+    add("negative infinity", special(-infinity, 1), false);
+}
+
+// Masks: what is given is often true everywhere. The first of each row stays, since a row without any is
+// computed by few models.
+void add_masks(const Values& arguments, std::vector<InputCase>& cases) {
+    const auto is_mask = [](const at::Tensor& t) { return t.scalar_type() == at::kBool && t.dim() > 0; };
+    const auto tensors = tensors_in(arguments);
+    if (std::none_of(tensors.begin(), tensors.end(), is_mask)) return;
+    InputCase one;
+    one.name = "masks of other flags";
+    one.arguments = with_tensors(arguments, [&](const at::Tensor& t) {
+        if (!is_mask(t)) return t;
+        auto flags = at::rand(t.sizes()) < 0.6;
+        if (t.size(-1) > 0) flags.select(-1, 0).fill_(true);
+        return flags.to(t.device());
+    });
+    cases.push_back(std::move(one));
 }
 
 void add_dtypes(const Values& arguments, std::vector<InputCase>& cases, bool values) {
@@ -149,6 +167,12 @@ bool follows(at::IntArrayRef now, at::IntArrayRef before, const std::set<int64_t
              const InputCase& one) {
     if (one.more_dims < 0) return before.size() > 0 && now == before.slice(1);
     if (one.more_dims > 0) return now.size() == before.size() + 1 && now.slice(1) == before;
+    if (one.single_row) {
+        bool may_be = now.size() == before.size();
+        for (std::size_t dim = 0; may_be && dim < now.size(); ++dim)
+            may_be = now[dim] == before[dim] || now[dim] == 1;
+        return may_be;
+    }
     if (one.resize) return now.size() == before.size() && follows_resize(now, before, *one.resize, numbers);
     return now == before;
 }
@@ -181,6 +205,7 @@ std::vector<InputCase> layer_cases(const Values& arguments, const Accepts& accep
         with_tensors(arguments, [](const at::Tensor& tensor) { return resampled(tensor, tensor.sizes()); });
     cases.push_back(std::move(other));
     add_values(arguments, cases);
+    add_masks(arguments, cases);
     add_sizes(arguments, accepts, Amount::many_sizes, cases);
     add_layouts(arguments, cases);
     if (floating_dtype(arguments)) add_dtypes(arguments, cases, true);
@@ -192,6 +217,7 @@ std::vector<InputCase> model_cases(const Values& arguments, const Accepts& accep
     if (tensors_in(arguments).empty()) return cases;
     add_sizes(arguments, accepts, small ? Amount::some_sizes : Amount::one_size, cases);
     add_ranks(arguments, cases);
+    add_masks(arguments, cases);
     if (!small) return cases;
     const auto layouts = static_cast<std::ptrdiff_t>(cases.size());
     add_layouts(arguments, cases);

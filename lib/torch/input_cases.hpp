@@ -31,6 +31,7 @@ struct InputCase {
     std::vector<c10::IValue> arguments;
     std::optional<at::ScalarType> dtype;  ///< where the model is to compute in another one
     std::optional<Resize> resize;
+    bool single_row = false;       ///< all extents that can be are 1, but for the last dimension's
     int64_t more_dims = 0;         ///< that the tensors have than the known ones
     bool other_arguments = false;  ///< one that is no tensor differs; the result may be of any form
     bool usual_layout = true;      ///< then results must have equal strides as well

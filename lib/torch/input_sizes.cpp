@@ -33,6 +33,7 @@ class Sizes {
             for (int64_t dim = 0; dim < m_tensors[tensor].dim(); ++dim)
                 add_for({tensor, dim});
         }
+        if (m_amount != Amount::one_size) add_single_row();
     }
 
   private:
@@ -136,6 +137,8 @@ class Sizes {
         if (!found) return false;
         auto sizes = sizes_for(at);
         if (std::find(sizes.begin(), sizes.end(), *found) == sizes.end()) sizes.push_back(*found);
+        // Longer than a kernel's block, last: what fails for any other size is told with one that is near.
+        if (m_amount == Amount::many_sizes && !is_last(at) && at.dim > 0) sizes.push_back(67);
         for (const int64_t to : sizes)
             if (may_be(size(at), to)) m_cases.push_back(resized(at, places, to));
         return true;
@@ -146,11 +149,32 @@ class Sizes {
         for (const auto& places : candidates(at)) {
             if (!add(at, places)) continue;
             m_covered.insert(places.begin(), places.end());
+            if (!is_last(at)) m_of_rows.push_back(places);
             if (places.size() == 1) m_free.insert(at);
             break;
         }
         // What the model does: equal ones stay equal.
         if (m_covered.contains(at)) add(at, together(at));
+    }
+
+    // A single row, as a model has that makes one token after the other: all that can be 1 at the same time.
+    void add_single_row() {
+        if (m_of_rows.size() < 2) return;
+        Places places;
+        for (const auto& some : m_of_rows)
+            places.insert(some.begin(), some.end());
+        InputCase one;
+        one.name = "inputs with a single row";
+        std::size_t tensor = 0;
+        one.arguments = with_tensors(m_arguments, [&](const at::Tensor& value) {
+            auto sizes = value.sizes().vec();
+            for (const auto& place : places)
+                if (place.tensor == tensor) sizes[static_cast<std::size_t>(place.dim)] = 1;
+            ++tensor;
+            return resampled(value, sizes);
+        });
+        one.single_row = true;
+        m_cases.push_back(std::move(one));
     }
 
     const Values& m_arguments;
@@ -162,6 +186,7 @@ class Sizes {
     Places m_covered;
     Places m_free;  // those that the original takes other sizes of alone
     std::set<Places> m_tried;
+    std::vector<Places> m_of_rows;  // those of dimensions other than the last that can change
 };
 
 bool is_made_of(int64_t number, int64_t extent) {

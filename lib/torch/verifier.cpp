@@ -70,6 +70,14 @@ bool all_contiguous(const Values& arguments) {
                        [](const at::Tensor& tensor) { return tensor.is_contiguous(); });
 }
 
+// Whether there is a number that a difference could show in.
+bool tells_anything(const c10::IValue& result) {
+    const auto tensors = tensors_in({result});
+    return tensors.empty() || std::any_of(tensors.begin(), tensors.end(), [](const at::Tensor& tensor) {
+               return tensor.isfinite().any().item<bool>();
+           });
+}
+
 }  // namespace
 
 Pair pair_of(const Module& original, const Module& replaced, const std::string& method) {
@@ -85,7 +93,7 @@ void Verifier::take(Verdict& verdict, const Outcome& outcome, const InputCase& o
         verdict.notes.push_back(note);
         return;
     }
-    ++verdict.cases;
+    if (tells_anything(outcome.expected)) ++verdict.cases;
     if (outcome.gradients) ++verdict.gradients;
     verdict.largest_of_gradients = std::max(verdict.largest_of_gradients, outcome.largest_of_gradients);
     if (outcome.kind == Outcome::Kind::differs && verdict.problem.empty())
@@ -106,6 +114,10 @@ void Verifier::own_inputs(Verdict& verdict, Pair& pair, const Values& arguments,
     if (outcome.kind == Outcome::Kind::left_out)
         throw Error(ErrorCode::failed, "the model failed on this input: " + outcome.problem);
     take(verdict, outcome, own);
+    if (verdict.problem.empty() && !tells_anything(outcome.expected)) {
+        verdict.problem =
+            own.name + ": the result is empty, or NaN and infinity alone, so that nothing can be compared";
+    }
     verdict.largest = std::max(verdict.largest, outcome.largest);
     m_known = {outcome.expected, floating_dtype(arguments), numbers_in(pair.original)};
 }

@@ -354,6 +354,24 @@ class HostileTest(TrialTest):
             self.assertRegex(done.stderr, r"^error: .*layers.py:\d+: .*\n(hint: .*\n)?$")
             self.assertEqual([path.name for path in self.folder.glob("*out.pt*")], [])
 
+    def test_a_layer_that_never_ends(self):
+        copy = self.folder / "trial-kernels"
+        shutil.copytree(self.repository, copy)
+        self.environment["LOCAL_KERNELS"] = f"test/trial-kernels={copy}"
+        (self.folder / "out.pt").unlink()
+        next(copy.rglob("layers.py")).write_text(
+            "import torch\nimport torch.nn as nn\nclass RMSNorm(nn.Module):\n    def forward(self, x: torch.Tensor) -> torch.Tensor:\n"
+            "        n = 0\n        while n >= 0:\n            n = (n + 1) % 1000\n        return x\n")
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process = subprocess.Popen(self.command("RMSNorm", "--verify"), env=self.environment, cwd=self.folder,
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            time.sleep(6)
+            self.assertIsNone(process.poll())
+            process.send_signal(number)
+            _, err = process.communicate(timeout=30)
+            self.assertEqual((process.returncode, err), (130, "error: interrupted\n"))
+            self.assertEqual([path.name for path in self.folder.glob("*out.pt*")], [])
+
     def test_kernel_libraries(self):
         """One line names the library and the cause, whatever is wrong with it."""
         source = next(self.repository.rglob("*.so"))

@@ -103,6 +103,12 @@ class WrongKernelsTest(TrialTest):
         done = self.kernelize("HeadGeluOneLength", *options, status=8)
         self.assertIn("19 inner rows in the place of 16", json.loads(done.stdout)["error"]["message"])
 
+    def test_inputs_that_show_nothing(self):
+        for given in ("f32[0,16,32]", "f32[2,0,32]"):
+            done = self.kernelize("RMSNorm", "--verify", "--input", given, status=8)
+            self.assertIn("nothing can be compared", done.stderr)
+            self.assertFalse((self.folder / "out.pt").exists())
+
     def test_gradients(self):
         done = self.kernelize("RMSNormNoMean", "--verify", "--mode", "training", status=8)
         self.assertIn("layer (RMSNorm): what the model gives it: its gradient of argument 1 differs", done.stderr)

@@ -113,6 +113,11 @@ class Softmax(nn.Module):
         return torch.softmax(x, dim=-1)
 
 
+class MaskedSoftmax(nn.Module):
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(x.masked_fill(mask.logical_not(), float("-inf")), dim=-1)
+
+
 class RotateHalf(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         half = x.shape[-1] // 2
@@ -225,6 +230,19 @@ class Model(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.layer(self.up(x))
+
+
+class Masked(nn.Module):
+    """With a mask that is true everywhere."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.up = nn.Linear(WIDTH, WIDTH)
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        up = self.up(x)
+        return self.layer(up, up.isfinite())
 
 
 class Gated(nn.Module):
@@ -354,10 +372,11 @@ def main(folder: pathlib.Path, *names: str) -> None:
     torch.save((torch.randn(2, WIDTH), torch.randn(2, WIDTH)), folder / "pair.pt")
     torch.save({"x": torch.randn(2, WIDTH)}, folder / "more.pt")
     for layer in (RMSNorm, CountingNorm, GemmaNorm, AddRMSNorm, AddFirst, LayerNorm, SiluAndMul, Gelu, GeluTanh, ReLU, Softmax, RotateHalf, HeadGelu,
-                  Scores, OptionsNorm):
+                  Scores, OptionsNorm, MaskedSoftmax):
         if names and layer.__name__ not in names:
             continue
-        around = {SiluAndMul: Gated, AddRMSNorm: Residual, AddFirst: Residual, HeadGelu: Heads, Scores: Attends, OptionsNorm: Options}.get(layer, Model)
+        around = {SiluAndMul: Gated, AddRMSNorm: Residual, AddFirst: Residual, HeadGelu: Heads, Scores: Attends, OptionsNorm: Options,
+                  MaskedSoftmax: Masked}.get(layer, Model)
         for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
             model = around(layer()).to(dtype).eval()
             scripted = torch.jit.script(model)

@@ -65,7 +65,8 @@ void relu(Tensor& out, const Tensor& x) {
     each(out, x, [](auto v) { return v <= 0 ? decltype(v)(0) : v; });
 }
 
-void softmax(Tensor& out, const Tensor& input) {
+template <bool skips_masked>
+void softmax_in_one_pass(Tensor& out, const Tensor& input) {
     every_row(out, input, [&](auto* o, const auto* x, int64_t n) {
         using T = Plain<decltype(o)>;
         using W = Wide<T>;
@@ -73,6 +74,7 @@ void softmax(Tensor& out, const Tensor& input) {
         W largest = -std::numeric_limits<W>::infinity();
         for (int64_t i = 0; i < n; ++i) {  // in one pass: the sum is scaled when a larger value comes
             const W v = x[i];
+            if (skips_masked && v == -std::numeric_limits<W>::infinity()) continue;  // nothing to add
             if (v > largest || v != v) {
                 sum *= std::exp(largest - v);
                 largest = v;
@@ -85,6 +87,15 @@ void softmax(Tensor& out, const Tensor& input) {
 }
 
 // --- wrong ones from here on
+
+void softmax(Tensor& out, const Tensor& input) {
+    softmax_in_one_pass<true>(out, input);
+}
+
+// NaN where a row begins with negative infinity.
+void softmax_masked_start(Tensor& out, const Tensor& input) {
+    softmax_in_one_pass<false>(out, input);
+}
 
 void silu_and_mul_swapped(Tensor& out, const Tensor& x) {
     gated(out, x, [](auto gate, auto up) { return usual_gate(up, gate); });
@@ -219,6 +230,7 @@ TORCH_LIBRARY_FRAGMENT(KERNEL_NAMESPACE, ops) {
     OP(relu_half_range);
     OP(relu_infinity);
     OP(relu_first_matrix);
+    OP(softmax_masked_start);
     OP(softmax_unshifted);
     OP(softmax_wrong_axis);
     OP(gelu_crashes);
