@@ -12,7 +12,9 @@ build release -DKERNELS_TORCH=ON -DCMAKE_PREFIX_PATH="$libtorch"
 bin="$root/build/release/apps"
 work="$root/build/demo"
 rm -rf "$work" && mkdir -p "$work/models" && cp -r "$root/examples/project" "$work/project" || fail "cannot write to $work"
-export PATH="$bin/kernels:$PATH" HF_HOME="$work/huggingface" KERNELS_TORCH="$libtorch"
+export PATH="$bin/kernels:$PATH" HF_HOME="$work/huggingface" KERNELS_TORCH
+# The demo computes on the processor, whatever this torch is built for besides.
+KERNELS_TORCH="$("$python" -c 'import torch; print(torch.__version__.split("+")[0])')+cpu" || fail "torch cannot be imported"
 unset HF_TOKEN HF_HUB_CACHE KERNELS_CACHE HF_HUB_OFFLINE LOCAL_KERNELS DISABLE_KERNEL_MAPPING
 cd "$work" || exit 1
 

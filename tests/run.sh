@@ -7,6 +7,10 @@ set -u
 
 install_packages
 find_torch
+# The Python client chooses by the torch that it imports, and the demo hub's kernels are for the processor.
+"$python" -c 'import sys, torch; sys.exit(bool(torch.version.cuda or torch.version.hip))' ||
+    fail "the tests need a torch for the CPU alone, and this one is for a GPU" \
+        "rm -r .venv, name PyTorch's index of CPU builds in PIP_EXTRA_INDEX_URL, and run this again (examples/demo.sh takes any torch)"
 pip_install peer $peer_packages
 pip_install format $format_package
 
