@@ -49,12 +49,10 @@ std::vector<std::int64_t> parse_shape(const std::string& text, std::string_view 
     constexpr std::size_t most_dimensions = 64;  // of libtorch's iterators
     std::vector<std::int64_t> shape;
     std::uint64_t bytes = 8;  // an element while it is made
-    bool empty = false;
     for (const auto part : split(sizes, ',')) {
         auto status = std::errc();
         const auto size = parse<std::int64_t>(part, status);
         if (!size || *size < 0) refuse(text, backquoted(std::string(part)) + " is no size");
-        empty = empty || *size == 0;
         const auto factor = static_cast<std::uint64_t>(std::max<std::int64_t>(*size, 1));
         if (status == std::errc::result_out_of_range || factor > physical_memory() / bytes) {
             refuse(text, "it needs more than the " + std::to_string(physical_memory() >> 20U) +

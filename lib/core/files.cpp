@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cctype>
 #include <cerrno>
 #include <cstdlib>
@@ -15,6 +14,7 @@
 
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
+#include "unique_name.hpp"
 
 namespace kernels {
 namespace {
@@ -38,10 +38,8 @@ mode_t default_mode() {
 std::string name_beside(const std::filesystem::path& path,
                         const std::function<bool(const std::string&)>& make) {
     constexpr int most_tries = 100;
-    static std::atomic<unsigned> counter{0};
     for (int i = 0; i < most_tries; ++i) {
-        std::string name = path.parent_path() / (".kernels-" + std::to_string(::getpid()) + "-" +
-                                                 std::to_string(counter++) + ".incomplete");
+        std::string name = path.parent_path() / (".kernels-" + unique_name() + ".incomplete");
         if (make(name)) return name;
         if (errno != EEXIST) break;
     }

@@ -6,11 +6,12 @@
 #include <unistd.h>
 
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <fstream>
 #include <string>
+
+#include "unique_name.hpp"
 
 namespace kernels {
 namespace {
@@ -57,9 +58,7 @@ void remove_stale_marker(const fs::path& path) {
     if (!holder || !is_gone(*holder)) return;
     // Several may find it stale at once, and one of them may have made its own meanwhile: what is moved aside
     // is looked at again.
-    static std::atomic<unsigned> counter{0};
-    const fs::path aside = path.parent_path() / (".stale-" + std::to_string(::getpid()) + "-" +
-                                                 std::to_string(counter++) + ".lock");
+    const fs::path aside = path.parent_path() / (".stale-" + unique_name() + ".lock");
     std::error_code error;
     fs::rename(path, aside, error);
     if (error) return;

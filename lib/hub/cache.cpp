@@ -4,13 +4,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "blob_file.hpp"
+#include "core/unique_name.hpp"
 #include "kernels/core/digest.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
@@ -263,11 +263,9 @@ fs::path Cache::link_snapshot(const RepoId& repo, const Commit& commit, const Tr
     make_folders(file.parent_path());
     // Beside and renamed, so that a reader never meets a missing file where an old one was. Several threads
     // and processes may link the same file at once: each has a temporary name of its own.
-    static std::atomic<unsigned> counter{0};
     // That one is not made of the file's, which may be as long as names can be, and not in the file's folder,
     // where a process that was killed would leave it to a build.
-    const fs::path temporary = snapshot_folder(repo, commit) / ("." + std::to_string(::getpid()) + "-" +
-                                                                std::to_string(counter++) + ".incomplete");
+    const fs::path temporary = snapshot_folder(repo, commit) / ("." + unique_name() + ".incomplete");
     fs::remove(temporary, error);
     fs::create_symlink(target, temporary, error);
     if (error) {

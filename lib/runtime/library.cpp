@@ -19,13 +19,9 @@ extern "C" __attribute__((weak, visibility("default"))) void* PyModule_Create2(v
 }
 
 namespace kernels::runtime {
+namespace {
 
-bool has_operators(const std::string& op_namespace) {
-    const auto names = c10::Dispatcher::singleton().getAllOpNames();
-    return std::any_of(names.begin(), names.end(),
-                       [&](const c10::OperatorName& name) { return name.getNamespace() == op_namespace; });
-}
-
+// For operators that are in this process, from whatever library.
 void cure_schemas(const std::string& op_namespace) {
     auto& dispatcher = c10::Dispatcher::singleton();
     for (const auto& name : dispatcher.getAllOpNames()) {
@@ -41,6 +37,14 @@ void cure_schemas(const std::string& op_namespace) {
             torch::jit::Operation([op = *handle](torch::jit::Stack& stack) { op.callBoxed(&stack); }),
             c10::AliasAnalysisKind::FROM_SCHEMA));
     }
+}
+
+}  // namespace
+
+bool has_operators(const std::string& op_namespace) {
+    const auto names = c10::Dispatcher::singleton().getAllOpNames();
+    return std::any_of(names.begin(), names.end(),
+                       [&](const c10::OperatorName& name) { return name.getNamespace() == op_namespace; });
 }
 
 void load_library(const std::string& library, const std::string& op_namespace) {

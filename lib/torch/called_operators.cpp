@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "graph_calls.hpp"
+
 namespace kernels::torchscript {
 namespace {
 
@@ -38,13 +40,8 @@ class Counter {
         for (const auto* node : block->nodes()) {
             for (const auto* inner : node->blocks())
                 count(inner, calls);
-            if (node->kind() == c10::prim::CallMethod) {
-                const auto type = node->input(0)->type()->cast<c10::ClassType>();
-                const auto* method = type ? type->findMethod(node->s(c10::attr::name)) : nullptr;
-                if (method != nullptr) add(calls, of(*method));
-            } else if (node->kind() == c10::prim::CallFunction) {
-                const auto type = node->input(0)->type()->cast<c10::FunctionType>();
-                if (type) add(calls, of(*type->function()));
+            if (const auto* called = function_called(node)) {
+                add(calls, of(*called));
             } else if (!node->kind().is_aten() && !node->kind().is_prim()) {
                 add(calls, {{node->kind().toQualString(), 1}});
             }

@@ -16,6 +16,16 @@ void refuse(const SourceRange& where, const std::string& why) {
     throw Error(ErrorCode::kernelize, place(where) + ": " + why);
 }
 
+const Function* function_called(const Node* node) {
+    if (node->kind() == prim::CallFunction) {
+        const auto type = node->input(0)->type()->cast<FunctionType>();
+        return type ? type->function() : nullptr;
+    }
+    if (node->kind() != prim::CallMethod) return nullptr;
+    const auto type = node->input(0)->type()->cast<ClassType>();
+    return type ? type->findMethod(node->s(attr::name)) : nullptr;
+}
+
 Value* call_compiled(Graph& graph, Function& compiled, const std::vector<Value*>& values) {
     const auto& schema = compiled.getSchema();
     return graph.insertFunctionCall(

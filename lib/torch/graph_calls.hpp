@@ -14,6 +14,10 @@ std::string place(const torch::jit::SourceRange& where);
 /// Throws Error(kernelize) "file:line: why".
 [[noreturn]] void refuse(const torch::jit::SourceRange& where, const std::string& why);
 
+/// The function or method that a node calls; nullptr for a node that calls none, and for a method of an
+/// interface, which may be any.
+const torch::jit::Function* function_called(const torch::jit::Node* node);
+
 /// Calls a function that was compiled for values of these types.
 torch::jit::Value* call_compiled(torch::jit::Graph& graph, torch::jit::Function& compiled,
                                  const std::vector<torch::jit::Value*>& values);

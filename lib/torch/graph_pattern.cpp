@@ -10,6 +10,7 @@
 #include <set>
 #include <sstream>
 
+#include "graph_calls.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/torch/verify.hpp"
 #include "original_forwards.hpp"
@@ -149,14 +150,9 @@ bool collect_called(const Block* block, std::set<const Function*>& called) {
     for (const Node* node : block->nodes()) {
         for (const Block* inner : node->blocks())
             all_known = collect_called(inner, called) && all_known;
-        if (node->kind() == prim::CallFunction) {
-            const auto type = node->input(0)->type()->cast<FunctionType>();
-            all_known = type && collect_called(*type->function(), called) && all_known;
-        } else if (node->kind() == prim::CallMethod) {
-            const auto type = node->input(0)->type()->cast<ClassType>();
-            const auto* method = type ? type->findMethod(node->s(attr::name)) : nullptr;
-            all_known = method != nullptr && collect_called(*method, called) && all_known;
-        }
+        if (node->kind() != prim::CallFunction && node->kind() != prim::CallMethod) continue;
+        const auto* function = function_called(node);
+        all_known = function != nullptr && collect_called(*function, called) && all_known;
     }
     return all_known;
 }

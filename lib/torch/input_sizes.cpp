@@ -83,6 +83,18 @@ class Sizes {
         return from != to && from > 0 && to >= 0 && m_bytes / from * to <= most_bytes;
     }
 
+    // The arguments with other values of the given sizes.
+    Values with_size(const Places& places, int64_t size) const {
+        std::size_t tensor = 0;
+        return with_tensors(m_arguments, [&](const at::Tensor& value) {
+            auto sizes = value.sizes().vec();
+            for (const auto& place : places)
+                if (place.tensor == tensor) sizes[static_cast<std::size_t>(place.dim)] = size;
+            ++tensor;
+            return resampled(value, sizes);
+        });
+    }
+
     InputCase resized(const Extent& at, const Places& places, int64_t to) const {
         const int64_t from = size(at);
         const bool rows = at.dim == 0 && m_tensors[at.tensor].dim() > 1;
@@ -95,14 +107,7 @@ class Sizes {
         if (at.tensor > 0 || (at.dim > 1 && !is_last(at)))
             one.name +=
                 " (dimension " + std::to_string(at.dim) + " of tensor " + std::to_string(at.tensor + 1) + ")";
-        std::size_t tensor = 0;
-        one.arguments = with_tensors(m_arguments, [&](const at::Tensor& value) {
-            auto sizes = value.sizes().vec();
-            for (const auto& place : places)
-                if (place.tensor == tensor) sizes[static_cast<std::size_t>(place.dim)] = to;
-            ++tensor;
-            return resampled(value, sizes);
-        });
+        one.arguments = with_size(places, to);
         one.resize = Resize{from, to, is_last(at)};
         // The model always gives equal ones, and may have to.
         one.may_be_refused = places.size() < together(at).size();
@@ -165,14 +170,7 @@ class Sizes {
             places.insert(some.begin(), some.end());
         InputCase one;
         one.name = "inputs with a single row";
-        std::size_t tensor = 0;
-        one.arguments = with_tensors(m_arguments, [&](const at::Tensor& value) {
-            auto sizes = value.sizes().vec();
-            for (const auto& place : places)
-                if (place.tensor == tensor) sizes[static_cast<std::size_t>(place.dim)] = 1;
-            ++tensor;
-            return resampled(value, sizes);
-        });
+        one.arguments = with_size(places, 1);
         one.single_row = true;
         m_cases.push_back(std::move(one));
     }

@@ -58,6 +58,11 @@ c10::IValue call(Module& module, const std::string& method, const Values& argume
     return module.get_method(method)(arguments);
 }
 
+// A copy for the exact pair.
+at::Tensor to_double(const at::Tensor& tensor) {
+    return tensor.is_floating_point() ? tensor.to(at::kDouble) : tensor.clone();
+}
+
 bool share(const at::Tensor& one, const at::Tensor& other) {
     return one.numel() > 0 && other.numel() > 0 && one.has_storage() && other.has_storage() &&
            one.is_alias_of(other);
@@ -210,11 +215,8 @@ void compare_gradients(Pair& pair, const InputCase& one, const CheckOptions& opt
     try {
         expected = gradients_of(pair.original, pair.method, one.arguments, of_results, options.seed);
         if (!expected.any) return;
-        const auto in_double = [](const at::Tensor& tensor) {
-            return tensor.is_floating_point() ? tensor.to(at::kDouble) : tensor.clone();
-        };
         if (pair.exact) {
-            const auto found = gradients_of(*pair.exact, pair.method, with_tensors(one.arguments, in_double),
+            const auto found = gradients_of(*pair.exact, pair.method, with_tensors(one.arguments, to_double),
                                             of_results, options.seed);
             exact.assign(found.values.begin(), found.values.end());
         }
@@ -278,11 +280,8 @@ Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options) {
     std::optional<c10::IValue> exact;
     if (pair.exact) {
         try {
-            const auto in_double = [](const at::Tensor& tensor) {
-                return tensor.is_floating_point() ? tensor.to(at::kDouble) : tensor.clone();
-            };
             const KeptState state(*pair.exact);
-            exact = call(*pair.exact, pair.method, with_tensors(one.arguments, in_double), options.seed);
+            exact = call(*pair.exact, pair.method, with_tensors(one.arguments, to_double), options.seed);
             exact = with_tensors(*exact, exact_copy);
         } catch (const std::exception&) {  // its code names a dtype; then there is nothing more exact
         }

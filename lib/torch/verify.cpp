@@ -74,8 +74,7 @@ class Run {
         observe_all();
         run_what_was_not_reached();
         whole_model();
-        m_found.training = layer::Mode::parse(m_report.mode).is_training();
-        if (m_found.training) tell_of_gradients();
+        if (layer::Mode::parse(m_report.mode).is_training()) tell_of_gradients();
         return std::move(m_found);
     }
 

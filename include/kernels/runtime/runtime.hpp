@@ -41,7 +41,4 @@ KERNELS_RUNTIME_API void load_library(const std::string& library, const std::str
 /// Whether this process has operators in the namespace, from whatever library.
 KERNELS_RUNTIME_API bool has_operators(const std::string& op_namespace);
 
-/// The second half of load_library, for operators that came into this process in another way.
-KERNELS_RUNTIME_API void cure_schemas(const std::string& op_namespace);
-
 }  // namespace kernels::runtime

@@ -46,7 +46,6 @@ struct Verification {
     /// The model's exported methods besides forward that come to a replaced layer. One for which no inputs
     /// can be made has a note that says so.
     std::vector<Verdict> methods;
-    bool training = false;  ///< then gradients were compared as well
     bool passed() const;
 };
 
