@@ -31,8 +31,12 @@ class Body {
     bool write(std::uint64_t offset, std::uint64_t announced, httplib::DataSink& sink) {
         std::uint64_t count = std::min(block, announced - offset);
         if (is(FaultKind::slow)) {
-            count = std::min(count, std::max<std::uint64_t>(1, m_fault->value_or(65536) / 20));
-            std::this_thread::sleep_for(std::chrono::milliseconds(50));
+            const auto rate = std::max<std::uint64_t>(1, m_fault->value_or(65536));
+            count = std::min(count, std::max<std::uint64_t>(1, rate / 20));
+            const std::chrono::duration<double> due(static_cast<double>(offset + count) /
+                                                    static_cast<double>(rate));
+            std::this_thread::sleep_until(m_start +
+                                          std::chrono::duration_cast<std::chrono::nanoseconds>(due));
         }
         if (is(FaultKind::cut)) {
             const std::uint64_t end = std::min(m_fault->value_or(m_length / 2), announced);
@@ -77,6 +81,7 @@ class Body {
     std::uint64_t m_length;
     std::optional<Fault> m_fault;
     std::ifstream m_file;
+    std::chrono::steady_clock::time_point m_start = std::chrono::steady_clock::now();
 };
 
 }  // namespace

@@ -45,8 +45,8 @@ def compare(name, arguments, environment, cold=False):
     print(f"| {name} | {ours * 1000:.1f} ms | {theirs * 1000:.0f} ms | {theirs / ours:.0f} |", flush=True)
 
 
-def serve(folder, latency=0):
-    hub = subprocess.Popen([build / "apps" / "kernels-hub" / "kernels-hub", folder, "--latency", str(latency)],
+def serve(folder, latency=0, *options):
+    hub = subprocess.Popen([build / "apps" / "kernels-hub" / "kernels-hub", folder, "--latency", str(latency), *options],
                            stdout=subprocess.PIPE, text=True)
     return hub, hub.stdout.readline().strip()
 
@@ -107,11 +107,17 @@ def many_kernels(environment):
 
 
 def one_large_file(environment):
-    """1 GiB, against the Python client and against curl, which neither hashes nor syncs; with the most memory used."""
+    """1 GiB, against the Python client and against curl, which neither hashes nor syncs; with the most memory used. From
+    loopback, where hashing and the server take the processors from each other, and at the rate of a line of 1 Gbit/s."""
     hub = work / "large-hub"
     publish(hub, "bench/large", [1 << 30])
     folder = project_of("large", ["bench/large"])
-    process, environment["HF_ENDPOINT"] = serve(hub)
+    large_from(environment, "1 GiB file", folder, serve(hub))
+    large_from(environment, "1 GiB file at 1 Gbit/s", folder, serve(hub, 0, "--fault", "slow=125000000:*_part0*"))
+
+
+def large_from(environment, title, folder, server):
+    process, environment["HF_ENDPOINT"] = server
     try:
         subprocess.run([kernels, "lock", "-q", folder], env=environment, check=True)
         url = environment["HF_ENDPOINT"] + "/kernels/bench/large/resolve/v1/build/torch-cpu/_part0.abi3.so"
@@ -135,7 +141,7 @@ def one_large_file(environment):
         ours = statistics.median(times["kernels"][1:])
         for name in commands:
             median_time = statistics.median(times[name][1:])
-            print(f"| 1 GiB file, {name} | {ours * 1000:.0f} ms, {memory['kernels']:.0f} MiB | "
+            print(f"| {title}, {name} | {ours * 1000:.0f} ms, {memory['kernels']:.0f} MiB | "
                   f"{median_time * 1000:.0f} ms, {memory[name]:.0f} MiB | {median_time / ours:.2f} |", flush=True)
     finally:
         process.terminate()
