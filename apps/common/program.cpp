@@ -115,13 +115,7 @@ hub::Settings Context::settings() const {
     hub::Settings settings = hub::settings_from_environment();
     if (const auto cache = arguments.value("--cache")) settings.cache = expand_user(*cache);
     if (const auto endpoint = arguments.value("--endpoint")) {
-        settings.endpoint = *endpoint;
-        while (settings.endpoint.ends_with('/'))
-            settings.endpoint.pop_back();
-        if (!endpoint->starts_with("http://") && !endpoint->starts_with("https://")) {
-            throw Error(ErrorCode::usage,
-                        "--endpoint " + backquoted(hub::printable_url(*endpoint)) + ": no http or https URL");
-        }
+        settings.endpoint = hub::checked_endpoint(*endpoint, "--endpoint");
     }
     if (const auto jobs = arguments.number("--jobs", 1))
         settings.jobs = static_cast<int>(std::min(*jobs, 64LL));

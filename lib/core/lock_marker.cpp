@@ -1,33 +1,20 @@
 #include "lock_marker.hpp"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <fstream>
 #include <string>
 
+#include "process_mark.hpp"
 #include "unique_name.hpp"
 
 namespace kernels {
-namespace {
 
 namespace fs = std::filesystem;
-
-std::string host_name() {
-    std::array<char, 256> name{};
-    return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
-}
-
-bool is_gone(int pid) {
-    return ::kill(pid, 0) != 0 && errno == ESRCH;
-}
-
-}  // namespace
 
 bool make_marker(const fs::path& path, int& fd) {
     fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);

@@ -9,6 +9,7 @@
 
 #include "kernels/core/cancel.hpp"
 #include "kernels/core/text.hpp"
+#include "part_file.hpp"
 
 namespace kernels::hub {
 namespace fs = std::filesystem;
@@ -41,11 +42,16 @@ FileLockOptions lock_options(const Settings& settings, std::function<void(int)> 
 
 IncompleteBlob::IncompleteBlob(const FileRequest& file, const fs::path& blob,
                                std::function<void(std::uint64_t)> progress, const std::atomic<bool>* cancel)
-    : m_file(file), m_blob(blob), m_path(blob.string() + ".incomplete"), m_progress(std::move(progress)) {
+    : m_file(file), m_blob(blob), m_progress(std::move(progress)) {
     std::error_code error;
     fs::create_directories(blob.parent_path(), error);
+    m_path = claim_part(blob);
     m_fd = ::open(m_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (m_fd < 0) throw disk_error(m_path, "cannot be written", errno);
+    if (m_fd < 0) {
+        const int reason = errno;
+        release_part(m_path, blob);
+        throw disk_error(m_path, "cannot be written", reason);
+    }
     start_writer();
     // What an earlier run left is hashed once and then continued; whether it is right shows at the end.
     std::vector<char> buffer(std::size_t{1} << 20U);
@@ -54,6 +60,7 @@ IncompleteBlob::IncompleteBlob(const FileRequest& file, const fs::path& blob,
         if (got <= 0) break;
         if (is_cancelled(cancel)) {
             ::close(m_fd);
+            release_part(m_path, m_blob);
             check_cancelled(cancel);
         }
         m_writer->hash_only({buffer.data(), static_cast<std::size_t>(got)});
@@ -68,7 +75,11 @@ IncompleteBlob::~IncompleteBlob() {
     m_writer.reset();  // what arrived is kept, to go on from there
     ::close(m_fd);
     std::error_code ignored;
-    if (m_offset == 0) fs::remove(m_path, ignored);  // nothing to resume
+    if (m_offset == 0) {
+        fs::remove(m_path, ignored);
+    } else {
+        release_part(m_path, m_blob);
+    }
 }
 
 // Metadata names the SHA-256 of all files, git's own hash serves the Hub only: both come from one pass.

@@ -24,7 +24,7 @@ Error disk_error(const std::filesystem::path& path, const char* what, int error)
 /// `<cache>/.locks/…/<etag>.lock`). `waiting`: see FileLockOptions.
 FileLockOptions lock_options(const Settings& settings, std::function<void(int)> waiting);
 
-/// `blobs/<etag>.incomplete`: takes the body, hashes it, and becomes the blob when it is right.
+/// A part of a blob (see part_file.hpp): takes the body, hashes it, and becomes the blob when it is right.
 class IncompleteBlob final : public BodySink {
   public:
     IncompleteBlob(const FileRequest& file, const std::filesystem::path& blob,

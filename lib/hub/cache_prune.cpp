@@ -6,6 +6,7 @@
 #include "kernels/core/file_lock.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/hub/cache_care.hpp"
+#include "part_file.hpp"
 #include "snapshots.hpp"
 
 namespace kernels::hub {
@@ -139,8 +140,8 @@ class Pruner {
         const auto needed = needed_blobs();
         for (const auto& name : files_below(m_folder / "blobs")) {
             const std::string etag = name.substr(0, name.find('.'));
-            if (needed.contains(etag)) continue;
             const fs::path blob = m_folder / "blobs" / name;
+            if (needed.contains(etag) && !(blob.extension() == ".incomplete" && is_leftover(blob))) continue;
             const fs::path lock = m_cache.lock_path(m_result.repo, etag);
             std::error_code error;
             if (!fs::exists(lock, error)) {

@@ -42,15 +42,20 @@ std::string user_agent(const std::string& torch, const std::string& backend) {
     return agent + "; file_type/kernel";
 }
 
+std::string checked_endpoint(std::string url, const std::string& origin) {
+    while (url.ends_with('/'))
+        url.pop_back();
+    if (!url.starts_with("http://") && !url.starts_with("https://")) {
+        throw Error(ErrorCode::usage,
+                    origin + ": " + backquoted(printable_url(url)) + " is no http or https URL");
+    }
+    return url;
+}
+
 Settings settings_from_environment() {
     Settings settings;
-    settings.endpoint = environment_variable("HF_ENDPOINT").value_or("https://huggingface.co");
-    while (settings.endpoint.ends_with('/'))
-        settings.endpoint.pop_back();
-    if (!settings.endpoint.starts_with("http://") && !settings.endpoint.starts_with("https://")) {
-        throw Error(ErrorCode::usage, "HF_ENDPOINT: " + backquoted(printable_url(settings.endpoint)) +
-                                          " is no http or https URL");
-    }
+    settings.endpoint = checked_endpoint(
+        environment_variable("HF_ENDPOINT").value_or("https://huggingface.co"), "HF_ENDPOINT");
     for (const char* name : {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}) {
         const auto token = environment_variable(name);
         if (!token || settings.token) continue;

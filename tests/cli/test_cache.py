@@ -160,6 +160,23 @@ class Prune(CacheTest):
         self.assertTrue((folder / "listings" / (commit + ".json")).exists())
         self.assertEqual([path.name for path in part.parent.iterdir()], [part.name])
 
+    def test_parts_that_nobody_continues_go(self):
+        blobs = self.cache / "kernels--demo--one" / "blobs"
+        complete = next(path.name for path in blobs.iterdir())
+        missing = hashlib.sha256(build(VARIANT)[f"build/{VARIANT}/_demo.abi3.so"]).hexdigest()
+        for link in self.cache.glob(f"kernels--demo--one/snapshots/*/build/{VARIANT}/*.so"):
+            link.unlink()
+        (blobs / missing).unlink()
+        # As huggingface_hub names them; one may still be written to.
+        parts = [blobs / name for name in (f"{complete}.0a1b2c3d.incomplete", f"{missing}.0a1b2c3d.incomplete",
+                                           f"{missing}.4e5f6071.incomplete", f"{missing}.incomplete")]
+        for part in parts:
+            part.write_bytes(b"part")
+        os.utime(parts[1], (1, 1))
+        os.utime(parts[3], (1, 1))
+        self.expect(0, "cache", "prune")
+        self.assertEqual([part.exists() for part in parts], [False, False, True, True])
+
     def test_a_file_with_a_repositorys_name_is_nobodys(self):
         (self.cache / "kernels--some--file").write_text("mine")
         self.expect(0, "cache", "prune")

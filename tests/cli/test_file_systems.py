@@ -12,6 +12,7 @@ from harness import BINARY, TARGET, VARIANT
 from loopback_hub import build
 
 import syscalls
+from fault_world import REPO, VERIFICATION, FaultTest
 
 
 class FileSystems(harness.CliTest):
@@ -201,6 +202,67 @@ class Places(harness.CliTest):
                 self.expect_error(2, f"{option}: its {value} is missing", "download", *TARGET, option, "")
                 self.expect_error(2, f"{option}: its {value} is missing", "download", *TARGET, option + "=")
         self.assertEqual([path.name for path in self.project.iterdir()], ["kernels.toml"])
+
+
+class LocksThatExcludeNobody(FaultTest):
+    """As some network file systems grant them: each process writes to a file of its own."""
+
+    def setUp(self):
+        super().setUp()
+        if not syscalls.supported():
+            self.skipTest("no seccomp filter for this machine")
+
+    def parts(self):
+        return [*self.cache.glob("*/blobs/*.incomplete")]
+
+    def start(self):
+        process = subprocess.Popen([BINARY, "download", str(self.project), *TARGET], env=self.environment, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=syscalls.without_flock(0))
+        self.addCleanup(process.kill)
+        return process
+
+    def test_wrong_bytes_of_one_leave_the_right_ones_of_the_other(self):
+        self.serve("slow=300000:/_cdn/*")
+        wrong = self.start()
+        self.wait_for(lambda: any(p.stat().st_size > 100_000 for p in self.parts()), "a part")
+        self.serve()
+        right = self.start()
+        out, err = right.communicate(timeout=60)
+        self.assertEqual(right.returncode, 0, out + err)
+        self.assert_complete()
+        self.assertIsNone(wrong.poll())
+        with open(self.data / REPO / "v1" / "build" / VARIANT / "_one.abi3.so", "r+b") as served:
+            served.seek(900_000)
+            served.write(b"wrong")
+        out, err = wrong.communicate(timeout=60)
+        self.assertEqual(wrong.returncode, VERIFICATION, out + err)
+        self.assert_complete()
+        self.assertEqual(self.parts(), [])
+
+    def test_a_part_is_continued_by_one(self):
+        hub = self.serve("slow=300000:/_cdn/*")
+        first = self.start()
+        self.wait_for(lambda: any(p.stat().st_size > 100_000 for p in self.parts()), "a part")
+        second = self.start()
+        self.wait_for(lambda: len(self.parts()) == 2, "a part of each")
+        for process in (first, second):
+            out, err = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 0, out + err)
+        self.assert_complete()
+        self.assertEqual(self.parts(), [])
+        # What a killed one left is gone on with.
+        self.forget()
+        first = self.start()
+        self.wait_for(lambda: any(p.stat().st_size > 100_000 for p in self.parts()), "a part")
+        first.kill()
+        first.communicate()
+        [part] = self.parts()
+        hub = self.serve()
+        self.kernels("download")
+        [request] = [r for r in hub.requests() if r["path"].startswith("/_cdn/")]
+        self.assertEqual(request["status"], 206)
+        self.assert_complete()
+        self.assertEqual(self.parts(), [])
 
 
 if __name__ == "__main__":
