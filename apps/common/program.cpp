@@ -1,8 +1,10 @@
 #include "common/program.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -194,14 +196,31 @@ Session::~Session() {
     std::filesystem::remove_all(m_temporary, ignored);
 }
 
+namespace {
+
+// Whose number 0, 1 or 2 is free at the start would be given to the next file or socket, and messages would
+// be written into that. Writing to what takes their places fails, as writing to nothing does.
+void take_standard_streams() {
+    constexpr std::array modes = {O_WRONLY, O_RDONLY, O_RDONLY};
+    for (int fd = 0; fd < static_cast<int>(modes.size()); ++fd) {
+        if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) static_cast<void>(::open("/dev/null", modes.at(fd)));
+    }
+}
+
+}  // namespace
+
 int run_program(int argc, const char* const* argv, Run run) {
+    take_standard_streams();
     bool json = asks_for_json(argc, argv);
     bool colour = false;
     Context context;
     try {
         struct sigaction action {};
         action.sa_handler = on_interrupt;
-        ::sigaction(SIGINT, &action, nullptr);
+        struct sigaction before {};
+        // Who starts it behind `&` or nohup wants it to go on.
+        if (::sigaction(SIGINT, nullptr, &before) != 0 || before.sa_handler != SIG_IGN)
+            ::sigaction(SIGINT, &action, nullptr);
         ::sigaction(SIGTERM, &action, nullptr);
         std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error of the write, as a full disk is
         context.arguments = Arguments::parse(argc, argv);

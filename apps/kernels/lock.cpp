@@ -34,6 +34,12 @@ lock::Lock entries_to_keep(const lock::Lock& before, const Context& context) {
     return lock::Lock(std::move(kept));
 }
 
+std::string command_without_check(const Context& context) {
+    if (!context.arguments.has("--upgrade")) return "run `kernels lock`";
+    const auto name = upgraded_repo(context);
+    return "run `kernels lock --upgrade" + (name ? " " + *name : std::string()) + "`";
+}
+
 }  // namespace
 
 int run_lock(const Context& context) {
@@ -51,11 +57,13 @@ int run_lock(const Context& context) {
     auto plan = plan_lock(context, project, keep, session.hub(), present);
     if (check && plan.differs) {
         if (plan.changes.empty()) plan.changes.emplace_back("the same commits, written differently");
-        throw Error(ErrorCode::lock_stale, plan.file.string() + ": out of date", "run `kernels lock`",
-                    std::move(plan.changes));
+        throw Error(ErrorCode::lock_stale, plan.file.string() + ": out of date",
+                    command_without_check(context), std::move(plan.changes));
     }
-    if (check && plan.sums_differ)
-        throw Error(ErrorCode::lock_stale, plan.sum_file.string() + ": out of date", "run `kernels lock`");
+    if (check && plan.sums_differ) {
+        throw Error(ErrorCode::lock_stale, plan.sum_file.string() + ": out of date", "run `kernels lock`",
+                    std::move(plan.sum_changes));
+    }
     plan.write();
     report_lock(context, plan);
     return 0;

@@ -164,6 +164,9 @@ void fill(LockPlan& plan, const Context& context, const project::Project& projec
         // The Python client writes no kernels.sum, so a project without one is not out of date.
         plan.sums = new_sums(plan.lock, sums_before, plan.sum_file, hub);
         plan.sums_differ = sums_text != plan.sums;
+        if (check && plan.sums_differ)
+            plan.sum_changes =
+                sums_before->changes_to(lock::SumFile::parse(*plan.sums, plan.sum_file.string()));
     }
     require_builds(plan.lock, context, project.folder, hub);
 }

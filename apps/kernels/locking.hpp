@@ -27,7 +27,8 @@ struct LockPlan {
     std::optional<std::string> sums;  ///< of kernels.sum; nothing when it is not wanted
     lock::Lock lock;
     std::vector<lock::Conflict> conflicts;
-    std::vector<std::string> changes;  ///< for people, a line each
+    std::vector<std::string> changes;      ///< for people, a line each
+    std::vector<std::string> sum_changes;  ///< the same of kernels.sum, with Present::complete
     bool differs = false;
     bool sums_differ = false;
     bool drops_sums = false;  ///< --no-sum, and there is a file

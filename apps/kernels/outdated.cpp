@@ -70,11 +70,11 @@ std::string advice(const std::vector<Newer>& all) {
 
 int run_outdated(const Context& context) {
     const auto project = project::load(context.project_folder());
-    const auto lock = lock::Lock::load(project.lock_file());
+    const auto direct = project.dependencies.value_or(std::vector<Dependency>{});
+    const auto lock = lock::with_references(lock::Lock::load(project.lock_file()), direct);
     const Session session(context);
     const bool offline = session.hub().settings().offline;
     if (offline) warn_of_offline();
-    const auto direct = project.dependencies.value_or(std::vector<Dependency>{});
     const auto& kernels = lock.kernels();
     auto pending = look_parallel(kernels.size(), session.hub().settings().jobs, [&](std::size_t i) {
         const bool is_direct = std::find(direct.begin(), direct.end(), kernels[i].dependency) != direct.end();

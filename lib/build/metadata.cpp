@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 
+#include "core/json_text.hpp"
 #include "git_url.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
@@ -169,7 +170,7 @@ bool parse_dirty(const Json& json, const std::string& origin) {
 Metadata Metadata::parse(std::string_view text, const std::string& origin) {
     Json json;
     try {
-        json = Json::parse(text);
+        json = parse_json<Json>(text, ErrorCode::verification, origin);
     } catch (const Json::parse_error& error) {
         throw Error(ErrorCode::verification,
                     origin + ": not JSON: wrong at byte " + std::to_string(error.byte));

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "blob_file.hpp"
+#include "core/json_text.hpp"
 #include "core/unique_name.hpp"
 #include "kernels/core/digest.hpp"
 #include "kernels/core/error.hpp"
@@ -28,7 +29,7 @@ std::string folder_name(std::string_view kind, const RepoId& repo) {
 
 // Reads what huggingface_hub 2 keeps in trees/<commit>.json.
 Tree parse_python_listing(const std::string& text) {
-    const auto json = nlohmann::json::parse(text);
+    const auto json = parse_json(text, ErrorCode::verification, "trees/");
     nlohmann::json list = nlohmann::json::array();
     for (const auto& [path, info] : json.at("files").items()) {
         nlohmann::json item = {
@@ -51,7 +52,7 @@ std::string sealed_listing(const Tree& tree) {
 }
 
 Tree parse_sealed_listing(const std::string& text, const std::string& origin) {
-    const auto json = nlohmann::json::parse(text);
+    const auto json = parse_json(text, ErrorCode::verification, origin);
     const std::string files = json.at("files").dump();
     if (json.at("sha256") != hash_bytes(HashAlgorithm::sha256, files))
         throw Error(ErrorCode::verification, origin + ": it is not what was written there");

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/json_text.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
@@ -19,7 +20,8 @@ using Json = nlohmann::json;
 template <typename Read>
 auto read_json(const Response& response, const std::string& what, Read read) {
     try {
-        return read(Json::parse(response.body));
+        return read(
+            parse_json<Json>(response.body, ErrorCode::network, what + ": " + printable_url(response.url)));
     } catch (const Json::exception& error) {
         throw Error(ErrorCode::network,
                     what + ": " + printable_url(response.url) +

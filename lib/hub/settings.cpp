@@ -56,13 +56,15 @@ Settings settings_from_environment() {
     Settings settings;
     settings.endpoint = checked_endpoint(
         environment_variable("HF_ENDPOINT").value_or("https://huggingface.co"), "HF_ENDPOINT");
+    // As huggingface_hub: then no token at all, for none is given by other means.
+    const bool is_wanted = !environment_flag("HF_HUB_DISABLE_IMPLICIT_TOKEN");
     for (const char* name : {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}) {
         const auto token = environment_variable(name);
-        if (!token || settings.token) continue;
+        if (!token || settings.token || !is_wanted) continue;
         settings.token = usable_token(*token, name);
         settings.token_origin = name;
     }
-    if (!settings.token) {
+    if (!settings.token && is_wanted) {
         const auto named = environment_variable("HF_TOKEN_PATH");
         const fs::path file = named ? expand_variables(*named) : hugging_face_home() / "token";
         // A token file that cannot be read is as good as none: public repositories need no token.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/json_text.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
 
@@ -84,7 +85,7 @@ void refuse_conflicts(const Tree& tree, const std::string& origin) {
 
 void add_tree_page(std::string_view text, const std::string& origin, Tree& tree) {
     try {
-        const Json json = Json::parse(text);
+        const auto json = parse_json<Json>(text, ErrorCode::verification, origin + ": the file listing");
         if (!json.is_array()) throw Error(ErrorCode::network, origin + ": the file listing is no list");
         for (const auto& item : json) {
             const auto type = item.at("type").get<std::string>();

@@ -72,6 +72,12 @@ Plan plan_for(const LockedKernel& kernel, const Lock& lock, const DownloadOption
 build::Metadata check_build(const DownloadedBuild& build) {
     const std::string what = name_of(build.kernel) + ": " + build.variant.to_string();
     const auto text = read_file_if_exists(build.folder / "metadata.json");
+    const auto is_gone = [](const hub::FetchedFile& file) { return !std::filesystem::exists(file.path); };
+    if (std::any_of(build.files.begin(), build.files.end(), is_gone)) {
+        throw Error(
+            ErrorCode::failed, what + ": its files were removed while they were downloaded",
+            "another process cleans the cache, `kernels cache prune` say: download again when it has ended");
+    }
     if (!text) throw Error(ErrorCode::verification, what + ": it has no metadata.json");
     auto metadata = build::Metadata::parse(*text, what + "/metadata.json");
     for (const auto& remark : build::remarks(metadata)) {
@@ -165,8 +171,15 @@ std::string legacy_variant_hash(const hub::Tree& tree, const build::BuildVariant
 
 void require_legacy_hash(const LockedKernel& kernel, const build::BuildVariant& variant,
                          const hub::Tree& tree) {
+    if (kernel.legacy_hashes.empty()) return;
     const auto known = kernel.legacy_hashes.find(variant.to_string());
-    if (known == kernel.legacy_hashes.end() || legacy_variant_hash(tree, variant) == known->second) return;
+    if (known == kernel.legacy_hashes.end()) {
+        throw Error(ErrorCode::lock_stale,
+                    name_of(kernel) + ": kernels.lock, of a version before 0.17, has no hash for " +
+                        variant.to_string(),
+                    "`kernels lock` writes the file anew");
+    }
+    if (legacy_variant_hash(tree, variant) == known->second) return;
     throw Error(
         ErrorCode::verification,
         name_of(kernel) + ": the files of " + variant.to_string() +

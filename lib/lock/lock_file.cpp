@@ -5,6 +5,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "core/json_text.hpp"
+#include "kernels/build/build_variant.hpp"
 #include "kernels/core/digest.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
@@ -100,6 +102,7 @@ LockedKernel parse_legacy_entry(const EntryReader& entry) {
     if (!variants.is_object()) entry.fail("`variants` is not an object");
     for (const auto& [name, value] : variants.items()) {
         const EntryReader variant(value, entry.where() + ": `variants`.`" + name + "`");
+        if (!build::BuildVariant::try_parse(name)) variant.fail("is no build variant");
         variant.allow({"hash", "hash_type"});
         if (variant.text("hash_type") != "git_lfs_concat") variant.fail("has an unknown hash_type");
         std::string hash = variant.text("hash");
@@ -113,6 +116,7 @@ LockedKernel parse_legacy_entry(const EntryReader& entry) {
         }
         if (kernel.legacy_hashes[name].size() != 32) variant.fail("has a hash of the wrong length");
     }
+    if (kernel.legacy_hashes.empty()) entry.fail("`variants` names no build");
     return kernel;
 }
 
@@ -141,7 +145,7 @@ Lock::Lock(std::vector<LockedKernel> kernels) : m_kernels(std::move(kernels)) {
 Lock Lock::parse(std::string_view text, const std::string& origin) {
     Json json;
     try {
-        json = Json::parse(text);
+        json = parse_json<Json>(text, ErrorCode::failed, origin);
     } catch (const Json::exception& error) {
         if (text.find("<<<<<<< ") != std::string_view::npos) {
             throw Error(ErrorCode::failed, origin + ": it holds a merge that is not finished",

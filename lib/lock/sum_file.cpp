@@ -73,6 +73,11 @@ std::vector<std::string> differences(const BuildSum& expected, const BuildSum& f
     return lines;
 }
 
+// As messages name a build.
+std::string build_name(const RepoId& repo, const Commit& commit, const build::BuildVariant& variant) {
+    return repo.to_string() + "@" + commit.to_string().substr(0, 12) + ": " + variant.to_string();
+}
+
 }  // namespace
 
 BuildSum sum_of(const hub::Tree& tree, const build::BuildVariant& variant) {
@@ -148,8 +153,7 @@ SumFile SumFile::readable_part(std::string_view text, const std::string& origin)
         if (is_new || known->second.digest == line->second.digest) continue;
         throw Error(ErrorCode::verification,
                     origin + ":" + std::to_string(i + 1) + ": another line has another digest for " +
-                        line->first.repo.to_string() + "@" + line->first.commit.to_string().substr(0, 12) +
-                        ": " + line->first.variant.to_string(),
+                        build_name(line->first.repo, line->first.commit, line->first.variant),
                     "a commit's files never change; find out which line is true and remove the other",
                     differences(known->second, line->second));
     }
@@ -190,8 +194,7 @@ const BuildSum* SumFile::find(const RepoId& repo, const Commit& commit,
 
 void SumFile::require(const RepoId& repo, const Commit& commit, const build::BuildVariant& variant,
                       const hub::Tree& tree) const {
-    const std::string what =
-        repo.to_string() + "@" + commit.to_string().substr(0, 12) + ": " + variant.to_string();
+    const std::string what = build_name(repo, commit, variant);
     const auto* expected = find(repo, commit, variant);
     if (expected == nullptr) {
         throw Error(ErrorCode::lock_stale, what + ": kernels.sum has no line for it", "run `kernels lock`");
@@ -211,12 +214,25 @@ std::vector<std::string> SumFile::conflicts_with(const SumFile& other) const {
     for (const auto& [key, sum] : m_sums) {
         const auto known = other.m_sums.find(key);
         if (known == other.m_sums.end() || known->second.digest == sum.digest) continue;
-        const std::string build = key.repo.to_string() + "@" + key.commit.to_string().substr(0, 12) + ": " +
-                                  key.variant.to_string();
+        const std::string build = build_name(key.repo, key.commit, key.variant);
         for (const auto& line : differences(sum, known->second))
             lines.push_back(build + ": " + line);
         if (lines.empty() || !lines.back().starts_with(build)) lines.push_back(build);
     }
+    return lines;
+}
+
+std::vector<std::string> SumFile::changes_to(const SumFile& other) const {
+    std::vector<std::string> lines;
+    const auto add = [&](const SumFile& from, const SumFile& without, const char* what) {
+        for (const auto& [key, sum] : from.m_sums) {
+            if (!without.m_sums.contains(key))
+                lines.push_back(build_name(key.repo, key.commit, key.variant) + what);
+        }
+    };
+    add(other, *this, ": it has no line");
+    add(*this, other, ": its line is of no locked build");
+    if (lines.empty()) lines.emplace_back("the same lines, written differently");
     return lines;
 }
 

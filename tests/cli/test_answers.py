@@ -60,6 +60,16 @@ class Tokens(AnswersTest):
         self.expect_error(5, "refuses the token from HF_TOKEN", "lock", HF_TOKEN="hf_wrong")
         self.expect(0, "lock", HF_TOKEN="hf_right")
 
+    def test_none_is_sent_where_the_user_does_not_want_it(self):
+        """huggingface_hub's variable: whatever token there is, it is not sent of itself."""
+        sent = []
+        self.answer_first(lambda handler: sent.append(handler.headers.get("Authorization")))
+        self.expect(0, "lock", HF_TOKEN="hf_right")
+        self.assertIn("Bearer hf_right", sent)
+        sent.clear()
+        self.expect(0, "lock", "--upgrade", HF_TOKEN="hf_right", HF_HUB_DISABLE_IMPLICIT_TOKEN="1")
+        self.assertEqual(set(sent), {None})
+
     def test_403(self):
         self.refuse(403, "/refs", unless="hf_right")
         self.expect_error(4, "demo/one: access refused", "lock", hint="set HF_TOKEN")

@@ -51,6 +51,30 @@ class Before017(harness.CliTest):
         self.expect(0, "lock", "--upgrade", "demo/one")
         self.assertEqual(self.locked(), [("demo/one", 1, newer)])
 
+    def test_what_follows_from_it_is_told(self):
+        self.old_lock()
+        self.assertIn(f"demo/one@v1 {self.commit[:12]}", self.expect(0, "tree").out)
+        self.assertIn("all up to date", self.expect(0, "outdated").out)
+        moved = self.hub.publish("demo/one", "v1", build(VARIANT, size=50))
+        self.hub.publish("demo/one", "v2", build(VARIANT, size=60))
+        out = self.expect(0, "outdated").out
+        self.assertIn(f"demo/one@v1: moved from {self.commit[:12]} to {moved[:12]}; v2 is the newest version", out)
+
+    def test_a_build_without_a_hash_is_refused(self):
+        self.old_lock()
+        lock = self.project / "kernels.lock"
+        entries = json.loads(lock.read_text())
+        hashes = entries[0]["variants"]
+        known = hashes.pop(VARIANT)
+        for variants, status, message in (
+                ({"torch99-cxx11-cpu-x86_64-linux": known}, 3, f"has no hash for {VARIANT}"),
+                ({}, 1, "`variants` names no build"), ({"x y": known}, 1, "`x y` is no build variant")):
+            entries[0]["variants"] = variants
+            lock.write_text(json.dumps(entries))
+            result = self.expect_error(status, message, "download", *TARGET, hint="kernels lock")
+            self.assertIn("kernels.lock", result.err)
+            self.assertEqual(self.blobs(), [])
+
     def test_another_hash_is_refused(self):
         self.old_lock(lambda digest: digest[::-1])
         result = self.expect_error(6, "are not the ones that kernels.lock names", "download", *TARGET)

@@ -218,9 +218,37 @@ class Machine(FaultTest):
         self.assertEqual((process.returncode, err.count("error: ")), (130, 1), err)
         return err
 
-    def start(self, command, *more, **environment):
+    def test_without_standard_streams(self):
+        """What is written to them goes nowhere, and never into a file that got their number."""
+        self.forget()
+        for closed in ("<&- >&- 2>&-", ">&- 2>&-", "2>&-"):
+            for more in ("", "--output out"):
+                with self.subTest(closed=closed, more=more):
+                    shutil.rmtree(self.project / "out", ignore_errors=True)
+                    if not more:
+                        self.forget()
+                    done = subprocess.run(["sh", "-c", f'exec "$0" download -vv "$@" {more} {closed}', BINARY, *TARGET],
+                                          cwd=self.project, env=self.environment, stdout=subprocess.DEVNULL, timeout=60)
+                    # Who closes stdout is told that nothing could be written there, where something is.
+                    self.assertIn(done.returncode, (0, 1) if ">&- " in closed else (0,))
+                    self.assert_complete()
+                    for path, data in files().items():
+                        if more:
+                            self.assertEqual((self.project / "out" / REPO / path).read_bytes(), data)
+
+    def test_an_interrupt_that_the_caller_ignores_is_ignored(self):
+        self.forget()
+        self.serve("slow=500000:/_cdn/*")
+        process = self.start("download", *TARGET, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+        self.wait_for(lambda: any(p.stat().st_size > 100_000 for p in self.cache.glob("*/blobs/*.incomplete")), "a part")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 0, err)
+        self.assert_complete()
+
+    def start(self, command, *more, preexec_fn=None, **environment):
         return subprocess.Popen([BINARY, command, str(self.project), *more], env={**self.environment, **environment}, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=preexec_fn)
 
     def test_interrupted_within_a_second_and_resumed(self):
         """Whatever the network does: a body, an answer that does not come, a pause before a retry."""

@@ -96,7 +96,7 @@ class Lock(harness.CliTest):
         self.expect(0, "lock", "--upgrade", "demo/one")
         self.assertIn(new_one, self.lock_file().read_text())
         self.assertNotIn(new_two, self.lock_file().read_text())
-        self.expect_error(3, "out of date", "lock", "--check", "--upgrade")
+        self.expect_error(3, "out of date", "lock", "--check", "--upgrade", hint="kernels lock --upgrade")
         self.expect(0, "lock", "--upgrade")
         self.assertIn(new_two, self.lock_file().read_text())
         self.expect_error(4, "demo/noe", "lock", "--upgrade=demo/noe", hint="demo/one")

@@ -74,7 +74,9 @@ class Sums(harness.CliTest):
         self.assertNotEqual(self.sums.read_bytes(), old)
         self.sums.write_bytes(old)
         self.expect_error(3, "kernels.sum has no line for it", "download", *TARGET, hint="kernels lock")
-        self.expect_error(3, "kernels.sum: out of date", "lock", "--check", hint="kernels lock")
+        result = self.expect_error(3, "kernels.sum: out of date", "lock", "--check", hint="kernels lock")
+        self.assertRegex(result.err, rf"demo/two@[0-9a-f]{{12}}: {VARIANT}: it has no line\n")
+        self.assertRegex(result.err, rf"demo/two@[0-9a-f]{{12}}: {VARIANT}: its line is of no locked build\n")
         self.expect(0, "lock")
         self.expect(0, "lock", "--check")
 

@@ -40,6 +40,44 @@ class WrongDigest(harness.CliTest):
         self.assertFalse((self.folder / "out" / "demo").exists())
 
 
+class DeepJson(harness.CliTest):
+    """Values so deep that printing them would use up the stack."""
+
+    DEEP = "[" * 1_000_000 + "]" * 1_000_000
+
+    def setUp(self):
+        super().setUp()
+        self.hub.publish("demo/one", "v1", build(VARIANT))
+        self.write_project()
+
+    def test_from_the_hub(self):
+        plain = self.hub.answer
+        oid = "0" * 40
+        for path, body, status in (("/tree/", f'[{{"type":"file","path":"a","size":{self.DEEP},"oid":"{oid}"}}]', 6),
+                                   ("/refs", f'{{"branches":[{{"name":"v1","targetCommit":{self.DEEP}}}]}}', 5),
+                                   ("/overview", f'{{"isVerified":{self.DEEP}}}', 5)):
+            with self.subTest(path):
+                self.hub.answer = lambda handler: (self.hub.send(handler, 200, body.encode()) if path in handler.path
+                                                   else plain(handler))
+                self.expect_error(status, "nested more than 64 levels deep", "lock")
+                self.assertFalse((self.project / "kernels.lock").exists())
+
+    def test_metadata(self):
+        files = build(VARIANT)
+        document = json.loads(files[METADATA])
+        for key in ("version", "python-depends", "backend"):
+            with self.subTest(key):
+                text = json.dumps({**document, key: "DEEP"}).replace('"DEEP"', self.DEEP)
+                self.hub.publish("demo/one", "v1", {**files, METADATA: text.encode()})
+                self.expect_error(6, "nested more than 64 levels deep", "lock", "--upgrade")
+
+    def test_a_lock(self):
+        for text in (self.DEEP, f'[{{"dependency":{self.DEEP},"lock":{{}}}}]', "[" * 1_000_000):
+            (self.project / "kernels.lock").write_text(text)
+            self.expect_error(1, "nested more than 64 levels deep", "download", *TARGET)
+            self.expect(0, "lock")
+
+
 class WrongListing(harness.CliTest):
     def setUp(self):
         super().setUp()

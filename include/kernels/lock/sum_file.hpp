@@ -57,6 +57,10 @@ class SumFile {
     /// files never change, so there should be none.
     std::vector<std::string> conflicts_with(const SumFile& other) const;
 
+    /// What makes `other` of this, a line each: the builds without a line here, and those that have one too
+    /// many. Never empty.
+    std::vector<std::string> changes_to(const SumFile& other) const;
+
     friend bool operator==(const SumFile&, const SumFile&) = default;
 
   private:
