@@ -21,8 +21,7 @@ constexpr std::string_view ending = ".incomplete";
 
 // Of this machine; its name itself may be long, or have any character.
 const std::string& machine() {
-    static const std::string text =
-        to_hex(hash_bytes(HashAlgorithm::sha256, host_name())).substr(0, 8) + "-";
+    static const std::string text = to_hex(hash_bytes(HashAlgorithm::sha256, host_name())).substr(0, 8) + "-";
     return text;
 }
 

@@ -7,15 +7,15 @@
 
 namespace kernels::hub {
 
-/// A path for this process to write `blob` to; what may be continued is there already. The lock on the blob must
-/// be held. Throws Error(failed) when something that is no file has the part's name.
+/// A path for this process to write `blob` to; what may be continued is there already. The lock on the blob
+/// must be held. Throws Error(failed) when something that is no file has the part's name.
 std::filesystem::path claim_part(const std::filesystem::path& blob);
 
 /// Gives what claim_part() named back, for any process to continue.
 void release_part(const std::filesystem::path& part, const std::filesystem::path& blob);
 
-/// Whether nobody will continue `part` (a name below blobs/ that ends in .incomplete): the blob is complete, or
-/// the part has another program's name and has not changed for a day.
+/// Whether nobody will continue `part` (a name below blobs/ that ends in .incomplete): the blob is complete,
+/// or the part has another program's name and has not changed for a day.
 bool is_leftover(const std::filesystem::path& part);
 
 }  // namespace kernels::hub

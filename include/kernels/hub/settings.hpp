@@ -51,8 +51,8 @@ struct Settings {
 /// empty is left out. Empty when HF_HUB_DISABLE_TELEMETRY, DISABLE_TELEMETRY or DO_NOT_TRACK is set.
 std::string user_agent(const std::string& torch = {}, const std::string& backend = {});
 
-/// `url` without slashes at its end. Throws Error(usage) for what is no http or https URL; `origin` (a variable
-/// or an option) begins its message.
+/// `url` without slashes at its end. Throws Error(usage) for what is no http or https URL; `origin` (a
+/// variable or an option) begins its message.
 std::string checked_endpoint(std::string url, const std::string& origin);
 
 /// The settings that the environment variables give; the names and defaults are huggingface_hub's.
