@@ -199,7 +199,7 @@ constexpr std::array commands = {
         1,
         "show which kernel needs which",
         "Prints the project's locked kernels and the kernels that these need, with their commits; where only "
-        "some builds of a kernel need another one, which.",
+        "some builds of a kernel need another one, which. What a kernel needs is printed once.",
         {}},
     CommandSpec{
         "mapping show", Group::project, "[DIR]", 0, 1, "show which kernel each layer gets, and why",

@@ -45,20 +45,24 @@ class LockTree {
         return found;
     }
 
-    void print(const Needed& node, const std::string& first, const std::string& rest, int depth) const {
+    /// With what the kernel needs, unless that was printed before: many ways lead to one kernel, and a lock
+    /// that was written by hand may hold a cycle.
+    void print(const Needed& node, const std::string& first, const std::string& rest) {
         const auto commit = m_kernels.find(node.dependency);
+        const auto& needs = needs_of(node.dependency);
+        const bool is_again = !m_shown.insert(node.dependency).second && !needs.empty();
         std::printf(
-            "%s%s %s%s\n", first.c_str(), node.dependency.to_string().c_str(),
+            "%s%s %s%s%s\n", first.c_str(), node.dependency.to_string().c_str(),
             commit == m_kernels.end() ? "(not locked)" : commit->second.to_string().substr(0, 12).c_str(),
-            node.why.empty() ? "" : (" (" + node.why + ")").c_str());
-        const auto& needs = below(node.dependency, depth);
+            node.why.empty() ? "" : (" (" + node.why + ")").c_str(), is_again ? " (as above)" : "");
+        if (is_again) return;
         for (std::size_t i = 0; i < needs.size(); ++i) {
             const bool last = i + 1 == needs.size();
-            print(needs[i], rest + (last ? "└── " : "├── "), rest + (last ? "    " : "│   "), depth + 1);
+            print(needs[i], rest + (last ? "└── " : "├── "), rest + (last ? "    " : "│   "));
         }
     }
 
-    nlohmann::ordered_json to_json(const Needed& node, int depth) const {
+    nlohmann::ordered_json to_json(const Needed& node) {
         const auto commit = m_kernels.find(node.dependency);
         auto document = commit == m_kernels.end()
                             ? nlohmann::ordered_json{{"repo", node.dependency.repo.to_string()},
@@ -66,19 +70,22 @@ class LockTree {
                                                      {"commit", nullptr}}
                             : app::to_json(lock::LockedKernel{node.dependency, commit->second, {}});
         if (!node.why.empty()) document["why"] = node.why;
+        const auto& needs = needs_of(node.dependency);
+        if (!m_shown.insert(node.dependency).second && !needs.empty()) {
+            document["repeated"] = true;
+            return document;
+        }
         auto& list = document["depends"] = nlohmann::ordered_json::array();
-        for (const auto& needed : below(node.dependency, depth))
-            list.push_back(to_json(needed, depth + 1));
+        for (const auto& needed : needs)
+            list.push_back(to_json(needed));
         return document;
     }
 
   private:
-    // A lock that was written by hand may hold a cycle.
-    const std::vector<Needed>& below(const Dependency& dependency, int depth) const {
+    const std::vector<Needed>& needs_of(const Dependency& dependency) const {
         static const std::vector<Needed> nothing;
-        constexpr int deepest = 64;
         const auto found = m_needs.find(dependency);
-        return found == m_needs.end() || depth >= deepest ? nothing : found->second;
+        return found == m_needs.end() ? nothing : found->second;
     }
 
     std::vector<Needed> needs_of(const RepoId& repo, const Commit& commit) const {
@@ -96,6 +103,7 @@ class LockTree {
     const hub::Hub& m_hub;
     std::map<Dependency, Commit> m_kernels;
     std::map<Dependency, std::vector<Needed>> m_needs;
+    std::set<Dependency> m_shown;
 };
 
 }  // namespace
@@ -106,19 +114,19 @@ int run_tree(const Context& context) {
     std::vector<Dependency> roots = project.dependencies.value_or(std::vector<Dependency>{});
     const auto lock = lock::with_references(lock::Lock::load(project.lock_file()), roots);
     const Session session(context);
-    const LockTree tree(lock, session.hub());
+    LockTree tree(lock, session.hub());
     for (const auto& root : tree.roots()) {
         if (std::find(roots.begin(), roots.end(), root) == roots.end()) roots.push_back(root);
     }
     if (context.json) {
         nlohmann::ordered_json list = nlohmann::ordered_json::array();
         for (const auto& root : roots)
-            list.push_back(tree.to_json({root, ""}, 0));
+            list.push_back(tree.to_json({root, ""}));
         print_json({{"file", project.lock_file().string()}, {"kernels", list}});
         return 0;
     }
     for (const auto& root : roots)
-        tree.print({root, ""}, "", "", 0);
+        tree.print({root, ""}, "", "");
     return 0;
 }
 

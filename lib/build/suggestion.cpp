@@ -291,6 +291,7 @@ Error no_build_error(const std::string& what, const Selection& selection, const 
         fields.push_back({std::string(to_string(kind)), value, variant, text});
     }
     std::string message = what + ": no build fits " + target.to_string();
+    const bool lacks_torch = !by_device && !target.torch;
     if (by_device) {
         message = what + ": " + builds.front().variant + ": " + builds.front().text;
         hint += (hint.empty() ? "its first launch would fail; choose another version of the kernel, or skip"
@@ -303,9 +304,11 @@ Error no_build_error(const std::string& what, const Selection& selection, const 
                std::string(target.torch ? "other " : "") + "torch for " + std::string(target.backend.name()) +
                " helps";
     }
+    if (lacks_torch) hint = "no torch is named or was found; " + hint;
     const auto error = Error(ErrorCode::no_build, message, std::move(hint), std::move(details))
                            .with_builds(std::move(builds), std::move(fields));
-    return by_device ? error.with_remedies({Remedy::skip_device_check}) : error;
+    if (by_device) return error.with_remedies({Remedy::skip_device_check});
+    return lacks_torch ? error.with_remedies({Remedy::torch}) : error;
 }
 
 }  // namespace kernels::build

@@ -3,8 +3,11 @@
 #include <openssl/evp.h>
 
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 
+#include "kernels/core/cancel.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
 
@@ -110,13 +113,12 @@ std::string hash_bytes(HashAlgorithm algorithm, std::string_view bytes) {
     return to_hex(hasher.finish());
 }
 
-namespace {
-
-std::string hash_stream(Hasher hasher, const std::filesystem::path& path) {
+std::string hash_file(Hasher hasher, const std::filesystem::path& path, const std::atomic<bool>* cancel) {
     std::ifstream in(path, std::ios::binary);
-    if (!in) throw Error(ErrorCode::failed, path.string() + ": cannot be opened");
-    std::vector<char> buffer(std::size_t{1} << 18U);
+    if (!in) throw Error(ErrorCode::failed, path.string() + ": cannot be opened: " + std::strerror(errno));
+    std::vector<char> buffer(std::size_t{1} << 20U);
     while (in) {
+        check_cancelled(cancel);
         in.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
         hasher.update(buffer.data(), static_cast<std::size_t>(in.gcount()));
     }
@@ -124,17 +126,16 @@ std::string hash_stream(Hasher hasher, const std::filesystem::path& path) {
     return to_hex(hasher.finish());
 }
 
-}  // namespace
-
-std::string hash_file(HashAlgorithm algorithm, const std::filesystem::path& path) {
-    return hash_stream(Hasher(algorithm), path);
+std::string hash_file(HashAlgorithm algorithm, const std::filesystem::path& path,
+                      const std::atomic<bool>* cancel) {
+    return hash_file(Hasher(algorithm), path, cancel);
 }
 
 std::string git_blob_oid(const std::filesystem::path& path) {
     std::error_code error;
     const auto size = std::filesystem::file_size(path, error);
     if (error) throw Error(ErrorCode::failed, path.string() + ": " + error.message());
-    return hash_stream(git_blob_hasher(size), path);
+    return hash_file(git_blob_hasher(size), path);
 }
 
 }  // namespace kernels

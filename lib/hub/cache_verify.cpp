@@ -34,7 +34,7 @@ bool is_hash(std::string_view name) {
 std::optional<std::string> fault_of(const Task& task, std::uint64_t size, const std::atomic<bool>* cancel) {
     auto hasher = task.etag.size() == sha256_digits ? Hasher(HashAlgorithm::sha256) : git_blob_hasher(size);
     try {
-        const std::string actual = content_hash(task.file, std::move(hasher), cancel);
+        const std::string actual = hash_file(std::move(hasher), task.file, cancel);
         if (actual == task.etag) return std::nullopt;
         return "its bytes have the hash " + actual + " and not " + task.etag;
     } catch (const Error& error) {

@@ -92,6 +92,24 @@ bool is_without_proxy(const std::string& url) {
     return false;
 }
 
+constexpr std::array proxy_variables = {"https_proxy", "HTTPS_PROXY", "http_proxy",
+                                        "HTTP_PROXY",  "all_proxy",   "ALL_PROXY"};
+
+// curl's words on a proxy that it cannot understand hold the user's password for it.
+std::string without_passwords(std::string message) {
+    for (const char* name : proxy_variables) {
+        const auto proxy = environment_variable(name);
+        if (!proxy) continue;
+        for (auto at = message.find(*proxy); at != std::string::npos; at = message.find(*proxy, at)) {
+            const std::string shown = printable_url(*proxy);
+            if (shown == *proxy) break;
+            message.replace(at, proxy->size(), shown);
+            at += shown.size();
+        }
+    }
+    return message;
+}
+
 }  // namespace
 
 CurlLoop::CurlLoop(const Settings& settings)
@@ -202,7 +220,8 @@ void CurlLoop::finish(CURL* easy, CURLcode code) {
     curl_off_t connect_time = 0;
     curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connect_time);
     job.transfer->connected = connect_time > 0 || job.transfer->response.status != 0;
-    job.transfer->curl_message = job.message[0] != '\0' ? job.message.data() : curl_easy_strerror(code);
+    job.transfer->curl_message =
+        without_passwords(job.message[0] != '\0' ? job.message.data() : curl_easy_strerror(code));
     curl_multi_remove_handle(m_multi, easy);
     curl_easy_cleanup(easy);
     curl_slist_free_all(job.headers);

@@ -45,7 +45,8 @@ std::string user_agent(const std::string& torch, const std::string& backend) {
 std::string checked_endpoint(std::string url, const std::string& origin) {
     while (url.ends_with('/'))
         url.pop_back();
-    if (!url.starts_with("http://") && !url.starts_with("https://")) {
+    const auto host = url.starts_with("http://") ? 7U : url.starts_with("https://") ? 8U : url.size();
+    if (host >= url.size() || std::string_view("/:@?#").find(url[host]) != std::string_view::npos) {
         throw Error(ErrorCode::usage,
                     origin + ": " + backquoted(printable_url(url)) + " is no http or https URL");
     }

@@ -24,9 +24,9 @@ std::string url_quoted(std::string_view text, bool keep_slash) {
 
 std::string printable_url(std::string_view url) {
     url = url.substr(0, url.find_first_of("?#"));
+    // A proxy may be named without a scheme.
     const auto scheme_end = url.find("://");
-    if (scheme_end == std::string_view::npos) return std::string(url);
-    const auto host = scheme_end + 3;
+    const auto host = scheme_end == std::string_view::npos ? 0 : scheme_end + 3;
     const auto path = url.find('/', host);
     const auto at = url.substr(0, path).rfind('@');
     if (at == std::string_view::npos || at < host) return std::string(url);

@@ -18,18 +18,6 @@ namespace kernels::hub {
 
 namespace fs = std::filesystem;
 
-std::string content_hash(const fs::path& file, Hasher hasher, const std::atomic<bool>* cancel) {
-    std::ifstream in(file, std::ios::binary);
-    if (!in) throw Error(ErrorCode::failed, file.string() + ": cannot be opened: " + std::strerror(errno));
-    std::string buffer(std::size_t{1} << 20U, '\0');
-    while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || in.gcount() > 0) {
-        check_cancelled(cancel);
-        hasher.update(buffer.data(), static_cast<std::size_t>(in.gcount()));
-    }
-    if (in.bad()) throw Error(ErrorCode::failed, file.string() + ": cannot be read");
-    return to_hex(hasher.finish());
-}
-
 std::optional<Verified::Stamp> Verified::stamp_of(const fs::path& file, const std::string& etag) {
     struct stat status {};
     if (::stat(file.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
@@ -89,7 +77,7 @@ bool Verified::is_right(const RepoId& repo, const fs::path& file, const TreeEntr
         if (const auto found = files.find(name); found != files.end() && found->second == *stamp) return true;
     }
     hashed = true;
-    if (content_hash(file, entry.hasher(), m_cancel) != entry.etag()) return false;
+    if (hash_file(entry.hasher(), file, m_cancel) != entry.etag()) return false;
     const std::lock_guard lock(m_mutex);
     auto& place = known(repo);
     place.files.insert_or_assign(name, *stamp);

@@ -59,9 +59,4 @@ class Verified {
     std::map<RepoId, Known> m_repos;
 };
 
-/// The hexadecimal digest of a file as its entry names it (see TreeEntry::etag); `cancel` ends it with
-/// Error(interrupted), and a file that cannot be read is Error(failed).
-std::string content_hash(const std::filesystem::path& file, Hasher hasher,
-                         const std::atomic<bool>* cancel = nullptr);
-
 }  // namespace kernels::hub

@@ -69,7 +69,7 @@ Plan plan_for(const LockedKernel& kernel, const Lock& lock, const DownloadOption
 // Reports what the build says about itself and checks its files against its digest. That is done each time: a
 // build that was refused stays refused, and nobody else looks at the digest. Large files were hashed by
 // hub::fetch, now or earlier, so no more than the small ones are read.
-build::Metadata check_build(const DownloadedBuild& build) {
+build::Metadata check_build(const DownloadedBuild& build, const std::atomic<bool>* cancel) {
     const std::string what = name_of(build.kernel) + ": " + build.variant.to_string();
     const auto text = read_file_if_exists(build.folder / "metadata.json");
     const auto is_gone = [](const hub::FetchedFile& file) { return !std::filesystem::exists(file.path); };
@@ -88,7 +88,7 @@ build::Metadata check_build(const DownloadedBuild& build) {
         if (!file.sha256.empty())
             known.emplace(file.path.lexically_relative(build.folder).generic_string(), file.sha256);
     }
-    auto violations = verify::digest_violations(metadata, build.folder, known);
+    auto violations = verify::digest_violations(metadata, build.folder, known, cancel);
     if (!violations.empty()) {
         throw Error(ErrorCode::verification,
                     what + ": its files are not the ones that its metadata.json names",
@@ -120,7 +120,7 @@ std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::
             }
             build.files.push_back(file);
         }
-        const auto metadata = check_build(build);
+        const auto metadata = check_build(build, hub.settings().cancel);
         if (options.check_device) {
             auto unfit =
                 without_device_code(plan.kernel, chosen, metadata, build.folder, options.before_fetch, hub);

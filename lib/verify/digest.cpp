@@ -18,14 +18,15 @@ bool counts(const std::string& path) {
 }  // namespace
 
 std::vector<std::string> digest_violations(const build::Metadata& metadata, const fs::path& folder,
-                                           const std::map<std::string, std::string>& sha256) {
+                                           const std::map<std::string, std::string>& sha256,
+                                           const std::atomic<bool>* cancel) {
     std::vector<std::string> violations;
     if (!metadata.digest) return violations;
     const auto hash_of = [&](const std::string& path, const fs::path& file) {
         if (metadata.digest->algorithm == HashAlgorithm::sha256) {
             if (const auto known = sha256.find(path); known != sha256.end()) return known->second;
         }
-        return hash_file(metadata.digest->algorithm, file);
+        return hash_file(metadata.digest->algorithm, file, cancel);
     };
     std::set<std::string> seen;
     std::error_code error;

@@ -225,6 +225,18 @@ class Told(harness.CliTest):
             self.assertIn("ftp://host", result.err)
             self.assertNotIn("secret", result.err)
 
+    def test_no_password_of_a_proxy(self):
+        for proxy in ("user:secret@127.0.0.1:9", "http://user:secret@127.0.0.1:99999", "http://user:secret word@127.0.0.1", "foo://user:secret@h:9"):
+            result = self.run_kernels("versions", "demo/one", "-vv", "--endpoint", "http://127.0.0.1:9", http_proxy=proxy)
+            self.assertEqual(result.status, 5, result)
+            self.assertIn("proxy", result.err)
+            self.assertNotIn("secret", result.err + result.out)
+
+    def test_an_endpoint_without_a_host(self):
+        for url in ("http://", "https:///api", "http://?x", "user:secret@host"):
+            result = self.expect_error(2, "is no http or https URL", "versions", "demo/one", "--endpoint", url)
+            self.assertNotIn("secret", result.err)
+
     def test_the_proxy_that_is_used(self):
         port = unused_port()
         http, https = f"http://127.0.0.1:{port}", f"https://127.0.0.1:{port}"

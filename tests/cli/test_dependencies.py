@@ -185,6 +185,31 @@ class Tree(Base):
         self.assertEqual(document[1]["depends"][0]["depends"][0]["repo"], "demo/one")
 
 
+    def test_what_several_need_is_shown_once(self):
+        """Each of two kernels needs both of the next two: 2 ** 15 ways, and a lock by hand may go in a circle."""
+        for i in range(16):
+            depends = [(f"demo/l{i + 1}{x}", 1) for x in "ab"] if i < 15 else []
+            for x in "ab":
+                self.hub.publish(f"demo/l{i}{x}", "v1", build(VARIANT, name=f"l{i}{x}", depends=depends))
+        self.write_project('"demo/l0a" = 1')
+        self.expect(0, "lock")
+        lines = self.expect(0, "tree").out.splitlines()
+        self.assertEqual(len(lines), 1 + 2 * 29)
+        self.assertEqual(len([line for line in lines if line.endswith(" (as above)")]), 26)
+        document = self.expect(0, "tree", "--json").json["kernels"]
+        [root] = document
+        first, second = root["depends"]
+        self.assertEqual([need.get("repeated") for need in first["depends"]], [None, None])
+        self.assertEqual([need["repeated"] for need in second["depends"]], [True, True])
+        names = ("first", "second")
+        commits = [self.hub.publish(f"demo/{a}", "v1", build(VARIANT, name=a, depends=[(f"demo/{b}", 1)])) for a, b in (names, names[::-1])]
+        self.write_project('"demo/first" = 1')
+        (self.project / "kernels.lock").write_text(json.dumps([
+            {"dependency": {"repo-id": f"demo/{name}", "version": 1}, "lock": {"commit": commit}} for name, commit in zip(names, commits)]))
+        first, second = (f"demo/{name}@v1 {commit[:12]}" for name, commit in zip(names, commits))
+        self.assertEqual(self.expect(0, "tree").out.splitlines(), [first, f"└── {second}", f"    └── {first} (as above)"])
+
+
 class Moved(Base):
     def redirect(self, repo, destination, revision=None, **files):
         text = f'kind = "redirect"\ndestination = "{destination}"\n' + (f'revision = "{revision}"\n' if revision else "")

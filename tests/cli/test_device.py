@@ -344,6 +344,15 @@ class NoBuild(harness.CliTest):
         for torch, words in (("torch=2.12,", "no other torch for cuda helps"), ("", "no torch for cuda helps")):
             self.expect_error(7, "no build fits", "download", "--target", f"{torch}cuda=13.0", hint=words)
 
+    def test_a_machine_without_torch(self):
+        self.hub.publish("demo/one", "v1", build(VARIANT))
+        self.write_project()
+        self.expect(0, "lock")
+        if any(fact["name"] == "torch" for fact in self.expect(0, "env", "--json").json["facts"]):
+            self.skipTest("the system has a torch")
+        result = self.expect_error(7, "no build fits", "download", hint="no torch is named or was found; ")
+        self.assertIn("--torch PATH|VERSION", result.err)
+
     def test_one_commit_by_two_names_is_told_once(self):
         self.hub.publish("demo/one", "v1", build(VARIANT))
         depends = [{"repo-id": "demo/one", "revision": "v1"}]

@@ -1,6 +1,7 @@
 // Hashes: SHA-256, SHA-512, SHA-1 (git), streaming; hexadecimal and base64.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -41,9 +42,13 @@ std::string from_hex(std::string_view hex);
 std::string to_base64(std::string_view bytes);
 std::string from_base64(std::string_view text);
 
-/// The hexadecimal digest of `bytes` or of a file. The file form throws Error(failed) when it cannot be read.
+/// The hexadecimal digest of `bytes` or of a file. The file form throws Error(failed) when it cannot be read
+/// and Error(interrupted) when `cancel` is set.
 std::string hash_bytes(HashAlgorithm algorithm, std::string_view bytes);
-std::string hash_file(HashAlgorithm algorithm, const std::filesystem::path& path);
+std::string hash_file(Hasher hasher, const std::filesystem::path& path,
+                      const std::atomic<bool>* cancel = nullptr);
+std::string hash_file(HashAlgorithm algorithm, const std::filesystem::path& path,
+                      const std::atomic<bool>* cancel = nullptr);
 /// git's object id of a file: sha1("blob <size>\0" + bytes).
 std::string git_blob_oid(const std::filesystem::path& path);
 
