@@ -17,12 +17,15 @@ struct ModuleValue : SugaredValue {
     Value* asValue(const SourceRange&, GraphFunction&) override { return value; }
     c10::ClassTypePtr type() const { return value->type()->expect<c10::ClassType>(); }
     bool hasAttr(const SourceRange&, GraphFunction&, const std::string& field) override {
-        return type()->hasAttribute(field) || type()->findMethod(field) != nullptr;
+        return type()->hasAttribute(field) || type()->hasConstant(field) ||
+               type()->findMethod(field) != nullptr;
     }
     std::shared_ptr<SugaredValue> attr(const SourceRange& where, GraphFunction& method,
                                        const std::string& field) override {
         if (!hasAttr(where, method, field))
             refuse(where, "the module " + type()->repr_str() + " has no attribute " + field);
+        // What Python declares Final, or lists in __constants__, is the class's and not the object's.
+        if (type()->hasConstant(field)) return constant_value(type()->getConstant(field), method, where);
         auto found = SimpleValue(value).attr(where, method, field);
         const bool holds_module = type()->hasAttribute(field) && is_module(type()->getAttribute(field));
         if (holds_module) return std::make_shared<ModuleValue>(found->asValue(where, method));

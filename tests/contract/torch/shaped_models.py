@@ -5,6 +5,7 @@ frozen_NAME and inlined_NAME are NAME without its classes, or without calls of t
 
 import sys
 import warnings
+from typing import Final
 
 import torch
 import torch.nn as nn
@@ -145,6 +146,20 @@ class Epsilons(nn.Module):
         return self.a(x) + self.b(x)
 
 
+class FinalNorm(nn.Module):
+    """Its epsilon is its scripted class's and no attribute."""
+
+    variance_epsilon: Final[float]
+
+    def __init__(self, eps: float):
+        super().__init__()
+        self.weight = nn.Parameter(1 + 0.3 * torch.randn(SIZE))
+        self.variance_epsilon = eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
+
+
 class OtherName(nn.Module):
     """Its epsilon has another name than the kernel's, and its instances share a scripted class."""
 
@@ -269,6 +284,8 @@ MODELS = {
     "keyword": (Keyword, True),
     "epsilons_scripted": (Epsilons, True),
     "epsilons_traced": (Epsilons, False),
+    "final": (lambda: Epsilons(FinalNorm), True),
+    "layer_norms": (lambda: Epsilons(lambda eps: nn.LayerNorm(SIZE, eps)), True),
     "other_name": (lambda: Epsilons(OtherName), True),
     "bare": (Bare, True),
     "two_epsilons": (lambda: nn.Sequential(TwoEpsilons()), False),

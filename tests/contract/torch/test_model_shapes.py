@@ -97,6 +97,13 @@ class ModelShapesTest(harness.WorldTest):
         self.check("epsilons_traced", {"a": "replaced", "b": "replaced"}, 2)
         self.check("other_name", {"a": "replaced", "b": "replaced"}, 2)
 
+    def test_constants_of_classes(self):
+        """What is declared Final, or stands in __constants__ as in torch.nn's own norms."""
+        self.make("final", "layer_norms")
+        self.check("final", {"a": "replaced", "b": "replaced"}, 2)
+        self.bind('[[bindings]]\nlayer = "LayerNorm"\nclass = "*LayerNorm"\n')
+        self.check("layer_norms", {"a": "replaced", "b": "replaced"}, 2)
+
     def test_bindings_by_path(self):
         self.make("bare", "containers")
         # A scripted class whose epsilon stands in its code in a way that is not recognized.
