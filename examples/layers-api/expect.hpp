@@ -12,16 +12,20 @@ inline void expect(bool holds, std::string_view claim) {
     if (!holds) std::exit(1);
 }
 
-/// The body of main for an example that reads the project of its folder: says what is wrong where it cannot.
-template <typename Action>
-int in_its_folder(Action action) {
+inline constexpr std::string_view run_in_its_folder =
+    "this example reads kernels.toml and kernels.lock of examples/layers-api: run it there";
+inline constexpr std::string_view needs_the_demo_kernel =
+    "the demo's kernel is in no hub: set "
+    "LOCAL_KERNELS=kernels-demo/transformer-ops=BUILD/examples/demo-hub/kernels-demo/transformer-ops/v1";
+
+/// Runs `example`, which returns the program's status. What stops it is said in a line, with `hint` for what
+/// to do.
+template <typename Example>
+int run_example(std::string_view hint, Example example) {
     try {
-        action();
-        return 0;
+        return example();
     } catch (const kernels::Error& error) {
-        std::cerr << "error: " << error.what() << '\n'
-                  << "hint: this example reads kernels.toml and kernels.lock of examples/layers-api: run it "
-                     "there\n";
+        std::cerr << "error: " << error.what() << '\n' << "hint: " << hint << '\n';
         return 1;
     }
 }

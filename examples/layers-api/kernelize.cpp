@@ -3,6 +3,7 @@
 
 #include <iostream>
 
+#include "expect.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/torch/kernelize.hpp"
 
@@ -34,9 +35,7 @@ void print(const kernels::runtime::Manifest& report) {
     }
 }
 
-}  // namespace
-
-int main() {
+int example() {
     register_kernel_mapping({
         {"SiluAndMul", "cpu",
          LayerRepository("kernels-demo/transformer-ops", "SiluAndMul", KernelVersion{1})},
@@ -65,4 +64,10 @@ int main() {
         std::cout << "use_fallback none: " << error.what() << "\n";
     }
     return 0;
+}
+
+}  // namespace
+
+int main() {
+    return run_example(needs_the_demo_kernel, example);
 }

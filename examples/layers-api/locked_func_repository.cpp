@@ -5,7 +5,7 @@
 using namespace kernels;
 
 int main() {
-    return in_its_folder([] {
+    return run_example(run_in_its_folder, [] {
         const layer::LockedFuncRepository repository("kernels-community/activation", "silu_and_mul",
                                                      "kernels.lock");
         std::cout << repository.describe() << '\n';
@@ -14,5 +14,6 @@ int main() {
         expect_error(
             [] { layer::LockedFuncRepository("kernels-community/activation", "silu_and_mul", "no.lock"); },
             "a lock that is not there is an error");
+        return 0;
     });
 }

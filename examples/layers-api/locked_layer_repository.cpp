@@ -6,7 +6,7 @@ using namespace kernels;
 using layer::LockedLayerRepository;
 
 int main() {
-    return in_its_folder([] {
+    return run_example(run_in_its_folder, [] {
         // Without a path the lock is that of the project around the current directory: here this folder's.
         const LockedLayerRepository repository("kernels-community/activation", "SiluAndMul");
         std::cout << repository.describe() << '\n';
@@ -16,5 +16,6 @@ int main() {
             "equal when what the locks say is");
         expect_error([] { LockedLayerRepository("kernels-community/rmsnorm", "RMSNorm"); },
                      "what is not locked is an error");
+        return 0;
     });
 }

@@ -5,7 +5,7 @@
 using namespace kernels;
 
 int main() {
-    return in_its_folder([] {
+    return run_example(run_in_its_folder, [] {
         const auto mapping = layer::mapping_of(project::load("."));
         for (const auto& entry : mapping.entries()) {
             for (const auto& [mode, repository] : entry.repositories.all())
@@ -19,5 +19,6 @@ int main() {
         expect(chosen->repository == layer::Repository(layer::LockedLayerRepository(
                                          "kernels-community/activation", "SiluAndMul")),
                "an entry without version is the project's locked one");
+        return 0;
     });
 }

@@ -4,6 +4,7 @@
 
 #include <iostream>
 
+#include "expect.hpp"
 #include "kernels/torch/native.hpp"
 
 using kernels::KernelVersion;
@@ -11,7 +12,9 @@ using namespace kernels::layer;
 using kernels::native::replace_kernel_forward_from_hub;
 using torch::nn::ReLUImpl;
 
-int main() {
+namespace {
+
+int example() {
     const torch::NoGradGuard no_gradients;
     // Elements of Sequential can be replaced: they are called through AnyModule. A member that is declared as
     // torch::nn::ReLU cannot; declare it as UseKernelForwardFromHub<torch::nn::ReLUImpl, "ReLU">.
@@ -33,4 +36,10 @@ int main() {
         replaced += row.status == "replaced" ? 1 : 0;
     }
     return replaced == 1 && report.layers.size() == 2 && model->forward(x).allclose(expected) ? 0 : 1;
+}
+
+}  // namespace
+
+int main() {
+    return run_example(needs_the_demo_kernel, example);
 }

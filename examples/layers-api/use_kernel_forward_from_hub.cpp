@@ -3,6 +3,7 @@
 
 #include <iostream>
 
+#include "expect.hpp"
 #include "kernels/torch/native.hpp"
 
 using kernels::KernelVersion;
@@ -30,9 +31,7 @@ struct PlainRMSNorm : torch::nn::Module {
 using RMSNormImpl = kernels::native::UseKernelForwardFromHub<PlainRMSNorm, "RMSNorm">;
 TORCH_MODULE(RMSNorm);
 
-}  // namespace
-
-int main() {
+int example() {
     const KernelMapping mapping{
         {"RMSNorm", "cpu", LayerRepository("kernels-demo/transformer-ops", "RMSNorm", KernelVersion{1})},
     };
@@ -47,4 +46,10 @@ int main() {
     const auto result = norm(x);
     std::cout << "largest difference " << (result - expected).abs().max().item<double>() << "\n";
     return norm->kernelized() && result.allclose(expected, 1e-5, 1e-6) ? 0 : 1;
+}
+
+}  // namespace
+
+int main() {
+    return run_example(needs_the_demo_kernel, example);
 }

@@ -3,6 +3,7 @@
 
 #include <iostream>
 
+#include "expect.hpp"
 #include "kernels/torch/native.hpp"
 
 using kernels::KernelVersion;
@@ -32,9 +33,7 @@ struct GatedMLPImpl : torch::nn::Module {
 };
 TORCH_MODULE(GatedMLP);
 
-}  // namespace
-
-int main() {
+int example() {
     const torch::NoGradGuard no_gradients;
     GatedMLP mlp(32);
     const auto x = torch::rand({4, 32});
@@ -48,4 +47,10 @@ int main() {
     std::cout << report.layers.front().module << " calls " << report.layers.front().hub_layer << " of "
               << report.layers.front().repo << "\n";
     return mlp->activation->kernelized() && mlp(x).allclose(expected, 1e-5, 1e-6) ? 0 : 1;
+}
+
+}  // namespace
+
+int main() {
+    return run_example(needs_the_demo_kernel, example);
 }
