@@ -69,7 +69,7 @@ KernelChoice KernelChooser::make_choice(const std::string& layer_name) {
     std::visit(
         [&](const auto& one) {
             if constexpr (requires { one.path(); }) {
-                choice.repo = one.path().string();
+                choice.repo = std::filesystem::weakly_canonical(one.path()).string();
             } else {
                 choice.repo = one.repo().to_string();
             }

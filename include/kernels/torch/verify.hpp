@@ -58,8 +58,8 @@ struct Verification {
 /// it alone, and where none can be made, or for a match, it does not pass. The whole models run on other
 /// sizes, numbers of dimensions, arguments, layouts and dtypes as well. Exported methods run as forward does,
 /// on inputs of the forms that were traced or on ones found by trying. `original` is a copy that
-/// with_own_code() made before kernelize(), or loaded once more; one that shares its code with the
-/// kernelized model is refused: Error(usage).
+/// with_own_code() made before kernelize(), or loaded once more; one that shares the code of a module with
+/// the kernelized model is refused: Error(usage).
 ///
 /// Of a model that was kernelized for training the gradients of the floating arguments and the parameters are
 /// compared as the results are, for the same random gradients of the results: of layers on all inputs of

@@ -183,7 +183,26 @@ TEST_CASE("A copy that shares its code changes too, so verify does not take it f
     options.inputs = {torch::full({2}, 5.0)};
     CHECK_THROWS_WITH_AS(torchscript::verify(sharing, model, report, options),
                          doctest::Contains("shares its code with the kernelized model"), Error);
+    // A root of its own changes nothing for the modules in it.
+    Module around("__torch__.pkg.Around");
+    around.register_module("act", sharing.attr("act").toModule());
+    around.define("def forward(self, x):\n    return self.act.forward(x)\n");
+    CHECK_THROWS_WITH_AS(torchscript::verify(around, model, report, options),
+                         doctest::Contains("shares its code with the kernelized model"), Error);
     CHECK(!torchscript::verify(own, model, report, options).passed());
+}
+
+TEST_CASE("A local kernel is named without the detours of its path") {
+    const LocalKernel kernel(twice_source);
+    const auto folder = kernel.layer("Twice").path();
+    const auto detour = folder / ".." / folder.filename() / "build" / "..";
+    for (const char* name : {"Twice", "Absent"}) {
+        auto model = model_with_act();
+        const auto report = torchscript::kernelize(
+            model, options_with({{"Act", "cpu", layer::LocalLayerRepository(detour, name)}}));
+        CHECK(report.layers.at(0).status == (name == std::string("Twice") ? "replaced" : "kept"));
+        CHECK(report.layers.at(0).repo.starts_with(std::filesystem::canonical(folder).string()));
+    }
 }
 
 TEST_CASE("What use_fallback covers") {
