@@ -159,35 +159,31 @@ DeviceFit device_fit(const DeviceCode& code, const Target& target) {
 }
 
 DeviceFit device_fit(std::span<const LibraryCode> libraries, const Target& target) {
-    DeviceFit found;
-    bool all_read = true;
+    DeviceFit serves;
+    DeviceFit unread;
+    DeviceFit refuses;
+    std::string without_code;
     for (const auto& [path, code] : libraries) {
         auto fit = device_fit(code, target);
-        fit.text = path + ": " + fit.text;
-        if (fit.fit == Fit::no) return fit;
         if (fit.fit == Fit::unknown && code.problems.empty()) continue;  // it has no code for such devices
-        all_read = all_read && fit.fit == Fit::yes;
-        if (found.fit == Fit::unknown) found = std::move(fit);
+        fit.text = path + ": " + fit.text;
+        if (fit.fit == Fit::no) without_code += (without_code.empty() ? "" : "; ") + fit.text;
+        auto& first = fit.fit == Fit::yes ? serves : fit.fit == Fit::no ? refuses : unread;
+        if (first.text.empty()) first = std::move(fit);
     }
-    return all_read ? found : DeviceFit{Fit::unknown, found.text};
+    if (serves.fit == Fit::yes) {
+        serves.caution = std::move(without_code);
+        return serves;
+    }
+    return unread.text.empty() ? refuses : unread;
 }
 
 DeviceFit device_fit(const std::optional<Metadata>& metadata, const std::filesystem::path& build_folder,
                      const Target& target) {
     auto stated = metadata ? device_fit(*metadata, target) : DeviceFit{};
     if (stated.fit == Fit::no) return stated;
-    const auto libraries = read_build_code(build_folder);
-    auto held = device_fit(libraries, target);
-    if (held.fit == Fit::unknown) return stated;
-    if (held.fit == Fit::yes || stated.fit != Fit::yes) return held;
-    bool has_code = false;
-    for (const auto& [path, code] : libraries) {
-        const auto fit = device_fit(code, target);
-        has_code = has_code || fit.fit == Fit::yes;
-        if (fit.fit == Fit::no)
-            stated.caution += (stated.caution.empty() ? "" : "; ") + path + ": " + fit.text;
-    }
-    return has_code ? stated : held;
+    auto held = device_fit(read_build_code(build_folder), target);
+    return held.fit == Fit::unknown ? stated : held;
 }
 
 bool names_device(const Target& target) {

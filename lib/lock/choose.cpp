@@ -111,6 +111,7 @@ Choice choose_builds(const LockedKernel& kernel, const hub::Tree& tree, const Do
         if (known == chosen.end()) known = chosen.insert(chosen.end(), {*best, {}, {}});
         known->targets.push_back(target);
         if (check && build::device_unknown(fit, *best)) known->unknown.push_back(target);
+        if (!fit.caution.empty()) known->fit = fit;
     }
     return choice;
 }
@@ -128,6 +129,8 @@ std::vector<Error> missing_builds(const Lock& lock, const std::vector<build::Tar
         const auto choice = choose_builds(kernel, hub.tree(repo, kernel.commit), options, hub);
         missing.insert(missing.end(), choice.failures.begin(), choice.failures.end());
         warn_of_unknown_devices(kernel, choice);
+        for (const auto& build : choice.builds)
+            build::warn_of_caution(build.fit, name_of(kernel) + ": " + build.variant.to_string());
     }
     return missing;
 }

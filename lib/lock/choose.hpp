@@ -15,6 +15,8 @@ struct ChosenBuild {
     std::vector<build::Target> targets;
     /// Those of them for whose device nothing tells before the download whether the build has code.
     std::vector<build::Target> unknown;
+    /// What is to be told of a build that is here already and fits their devices (build::DeviceFit::caution).
+    build::DeviceFit fit = {};
 };
 
 /// "org/name@0123456789ab", as messages name a locked kernel.

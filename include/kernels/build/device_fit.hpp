@@ -53,14 +53,14 @@ DeviceFit device_fit(const Metadata& metadata, const Target& target);
 /// By the device code of a library: what can be known where the metadata is silent.
 DeviceFit device_fit(const DeviceCode& code, const Target& target);
 
-/// By the libraries of a build: each one that holds device code has to fit, since a call into any of them can
-/// come; the text names the one that does not.
+/// By the libraries of a build: one with code for the device is enough, since builds can have a library for
+/// each arch; the others with device code are the caution. Where there is none, one that could not be read
+/// may be it.
 DeviceFit device_fit(std::span<const LibraryCode> libraries, const Target& target);
 
 /// By both, for a build that is here: what the metadata refuses stays refused; else the libraries in its
-/// folder decide, and where they hold nothing the metadata does. Where the metadata states the device, one
-/// library with code for it is enough: builds can have a library for each arch. Without metadata the
-/// libraries decide alone. Throws Error(failed) when there is no such folder.
+/// folder decide, and where they tell nothing the metadata does. Without metadata the libraries decide alone.
+/// Throws Error(failed) when there is no such folder.
 DeviceFit device_fit(const std::optional<Metadata>& metadata, const std::filesystem::path& build_folder,
                      const Target& target);
 

@@ -52,8 +52,8 @@ struct LibraryCode {
 /// problem and no code. Throws Error(failed) when there is no such folder.
 std::vector<LibraryCode> read_build_code(const std::filesystem::path& build_folder);
 
-/// The code of all libraries together, problems with the library's path. A build serves a device only if each
-/// library with code does (see device_fit).
+/// The code of all libraries together, problems with the library's path. A build serves a device if one of
+/// them does (see device_fit).
 DeviceCode merged(const std::vector<LibraryCode>& libraries);
 
 /// In the form that metadata uses for archs: `9.0`, `9.0a`, `10.0f`, `9.0+PTX`, `gfx90a` (feature flags

@@ -107,6 +107,27 @@ TEST_CASE("a library's own device code decides where metadata is silent") {
     CHECK(device_fit(damaged, target).fit == Fit::unknown);
 }
 
+TEST_CASE("one library of a build with code for the device is enough") {
+    const auto target = Target::parse("cuda=12.8,capability=90");
+    const LibraryCode other{"impl_sm80.so", cuda_code({{80, '\0', false, ""}})};
+    const LibraryCode own{"impl_sm90.so", cuda_code({{90, '\0', false, ""}})};
+    const LibraryCode host{"plain.so", {}};
+    LibraryCode damaged{"cut.so", {}};
+    damaged.code.problems = {"a section lies outside of the file"};
+    const auto judged = [&](std::vector<LibraryCode> libraries) { return device_fit(libraries, target); };
+
+    CHECK(judged({other, own, host}).fit == Fit::yes);
+    CHECK(judged({other, own, host}).text.starts_with("impl_sm90.so: "));
+    CHECK(judged({other, own, host}).caution ==
+          "impl_sm80.so: built for 8.0, which does not run on capability 9.0");
+    CHECK(judged({own, damaged}).fit == Fit::yes);
+    CHECK(judged({other, host}).fit == Fit::no);
+    CHECK(judged({other, host}).text.starts_with("impl_sm80.so: "));
+    CHECK(judged({other, damaged}).fit == Fit::unknown);
+    CHECK(judged({host}).fit == Fit::unknown);
+    CHECK(judged({}).fit == Fit::unknown);
+}
+
 TEST_CASE("a preferred build without code for the device is refused, and no other is taken") {
     const std::vector<BuildVariant> variants = {BuildVariant::parse("torch213-cu128-x86_64-linux"),
                                                 BuildVariant::parse("torch213-cu126-x86_64-linux"),
