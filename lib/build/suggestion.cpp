@@ -275,9 +275,11 @@ std::vector<Suggestion> suggest(const Selection& selection, const Target& target
 }
 
 Error no_build_error(const std::string& what, const Selection& selection, const Target& target,
-                     std::span<const Suggestion> suggestions) {
+                     std::span<const Suggestion> suggestions, Origin origin) {
+    const bool is_local = origin == Origin::local;
     if (selection.decisions.empty()) {
-        return {ErrorCode::no_build, what + ": it has no builds at all", "ask its publisher to build it"};
+        return {ErrorCode::no_build, what + ": it has no builds at all",
+                is_local ? "build it" : "ask its publisher to build it"};
     }
     const bool by_device = selection.refused_for_device();
     auto builds = not_taken(selection, target);
@@ -294,15 +296,20 @@ Error no_build_error(const std::string& what, const Selection& selection, const 
     const bool lacks_torch = !by_device && !target.torch;
     if (by_device) {
         message = what + ": " + builds.front().variant + ": " + builds.front().text;
-        hint += (hint.empty() ? "its first launch would fail; choose another version of the kernel, or skip"
-                              : "; or skip") +
-                std::string(
-                    " this check if the kernel is known to work (what a build "
-                    "states can be incomplete)");
+        if (hint.empty()) {
+            hint = std::string("its first launch would fail; ") +
+                   (is_local ? "build it for this device too" : "choose another version of the kernel") +
+                   ", or";
+        } else {
+            hint += "; or";
+        }
+        hint += " skip this check if the kernel is known to work (what a build states can be incomplete)";
     } else if (hint.empty()) {
-        hint = "choose another version of the kernel, or ask its publisher for such a build: no " +
-               std::string(target.torch ? "other " : "") + "torch for " + std::string(target.backend.name()) +
-               " helps";
+        hint = std::string(
+                   is_local ? "build it for that"
+                            : "choose another version of the kernel, or ask its publisher for such a build") +
+               ": no " + std::string(target.torch ? "other " : "") + "torch for " +
+               std::string(target.backend.name()) + " helps";
     }
     if (lacks_torch) hint = "no torch is named or was found; " + hint;
     const auto error = Error(ErrorCode::no_build, message, std::move(hint), std::move(details))

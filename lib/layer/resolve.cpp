@@ -81,7 +81,8 @@ ResolvedKernel from_folder(const fs::path& builds, const std::string& what, cons
     const auto refusal = [&] {
         const auto suggestions = check == DeviceCheck::yes ? build::suggest(selection, target, {}, fit_of)
                                                            : build::suggest(selection, target);
-        const auto error = build::no_build_error(what, selection, target, suggestions);
+        const auto error = build::no_build_error(what, selection, target, suggestions,
+                                                 repo.empty() ? build::Origin::local : build::Origin::hub);
         if (repo.empty()) return error;
         // The other versions are not here to be tried.
         const std::string others = "`kernels versions " + repo + " --target " + target.to_string() +
@@ -144,8 +145,9 @@ ResolvedKernel resolve(const Repository& repository, const build::Target& target
                             ? "LOCAL_KERNELS names it for " + named->to_string()
                             : "a local kernel is a folder of builds, or one with them in `build`");
         }
-        return from_folder(fs::exists(base / "build") ? base / "build" : base, local->string(), "", target,
-                           check);
+        const fs::path folder = fs::canonical(base);  // is told without the project's `..`
+        return from_folder(fs::exists(folder / "build") ? folder / "build" : folder, local->string(), "",
+                           target, check);
     }
     const auto [repo, commit] = followed(*named, *wanted, lock, cache);
     const std::string what = repo.to_string() + "@" + commit.to_string().substr(0, 12);

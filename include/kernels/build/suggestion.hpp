@@ -42,10 +42,13 @@ std::string_view to_string(Suggestion::Kind kind) noexcept;
 std::vector<Suggestion> suggest(const Selection& selection, const Target& target,
                                 std::span<const OtherVersion> others = {}, const DeviceFitOf& fit_of = {});
 
+/// Who can build more of a kernel: its publisher, or for one in a folder the user.
+enum class Origin { hub, local };
+
 /// The error when nothing fits: `what` names the kernel; each build follows with the reason, nearest first;
 /// the suggestions are the hint. Where the preferred build was refused for its device the message is about
 /// that build, and the others are told why they were not taken.
 Error no_build_error(const std::string& what, const Selection& selection, const Target& target,
-                     std::span<const Suggestion> suggestions);
+                     std::span<const Suggestion> suggestions, Origin origin = Origin::hub);
 
 }  // namespace kernels::build
