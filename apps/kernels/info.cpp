@@ -195,12 +195,11 @@ int run_library_info(const Context& context, const fs::path& file,
                                                      : nlohmann::ordered_json(fit.fit == build::Fit::yes)},
              {"text", fit.text}});
     }
+    // What could be read is told all the same.
     if (context.json) {
         print_ascii(document);
-        return 0;
+        return code.problems.empty() ? 0 : exit_status(ErrorCode::failed);
     }
-    for (const auto& problem : code.problems)
-        log::warning(file.string() + ": " + problem);
     const auto line = [](const char* label, const std::vector<std::string>& words) {
         std::printf("%s: %s\n", label, words.empty() ? "-" : join(words, ", ").c_str());
     };
@@ -216,7 +215,9 @@ int run_library_info(const Context& context, const fs::path& file,
                                        : "does not fit",
                     text.empty() ? "" : (": " + text).c_str());
     }
-    return 0;
+    if (code.problems.empty()) return 0;
+    throw Error(ErrorCode::failed,
+                file.string() + ": not all of it can be read: " + join(code.problems, "; "));
 }
 
 }  // namespace

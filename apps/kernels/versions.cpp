@@ -1,6 +1,7 @@
 // kernels versions: a kernel's versions, and which of their builds fit.
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -81,6 +82,10 @@ void print_version(const VersionBuilds& version, const build::Target& target, bo
         std::printf("  %s\n", suggestion.text.c_str());
 }
 
+std::string label(const VersionBuilds& version) {
+    return version.number ? "v" + std::to_string(*version.number) : "-";
+}
+
 std::string cell(const build::Selection& selection) {
     if (selection.best() != nullptr) {
         return selection.best()->to_string() +
@@ -89,19 +94,41 @@ std::string cell(const build::Selection& selection) {
     return selection.refused_for_device() ? "no device code" : "no build";
 }
 
-// Several targets: a row for each version, a column for each target, so that gaps show at a glance.
+// Why a version has nothing for a target, by its nearest build, and what would help.
+void print_gap(const VersionBuilds& version, const build::Target& target, const build::Selection& selection) {
+    std::printf("\n%s, %s:\n", label(version).c_str(), target.to_string().c_str());
+    const auto told = build::as_told(selection, target);
+    const auto nearest = std::find_if(told.begin(), told.end(),
+                                      [](const build::Decision& decision) { return !decision.accepted(); });
+    if (nearest == told.end()) {
+        std::puts("  it has no builds at all");
+        return;
+    }
+    std::printf("  %s: %s\n", nearest->variant.to_string().c_str(), nearest->rejection->text.c_str());
+    for (const auto& suggestion : suggestions_for(selection, target, version.device_fit))
+        std::printf("  %s\n", suggestion.text.c_str());
+}
+
+// Several targets: a row for each version, a column for each target, so that gaps show at a glance; then the
+// reason for each gap.
 void print_table(const std::vector<VersionBuilds>& versions, const std::vector<build::Target>& targets) {
     std::vector<std::vector<std::string>> rows{{"version"}};
     for (const auto& target : targets)
         rows.front().push_back(target.to_string());
+    std::vector<std::function<void()>> gaps;
     for (const auto& version : versions) {
-        rows.push_back({version.number ? "v" + std::to_string(*version.number) : "-"});
+        rows.push_back({label(version)});
         for (const auto& target : targets) {
-            const auto selection = decide(version.variants, target, version.device_fit);
+            auto selection = decide(version.variants, target, version.device_fit);
             rows.back().push_back(cell(selection));
+            if (selection.best() != nullptr) continue;
+            gaps.emplace_back(
+                [&, selection = std::move(selection)] { print_gap(version, target, selection); });
         }
     }
     print_rows(rows);
+    for (const auto& print : gaps)
+        print();
 }
 
 nlohmann::ordered_json to_json(const VersionBuilds& version, const std::vector<build::Target>& targets) {
@@ -135,7 +162,8 @@ int run_versions(const Context& context) {
         print_table(versions, targets);
     } else {
         for (const auto& version : versions)
-            print_version(version, targets.front(), context.arguments.has("--target"));
+            print_version(version, targets.front(),
+                          context.arguments.has("--target") || context.arguments.has("--torch"));
     }
     return 0;
 }

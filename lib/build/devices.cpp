@@ -132,7 +132,6 @@ FoundDevice cuda_capability() {
     if (const auto found = capability_by_driver())
         return {DeviceAnswer{std::to_string(*found), "the CUDA driver"}, {}};
     FoundDevice device;
-    if (all.size() < 2) return device;
     for (const int capability : all)
         device.differing.push_back(std::to_string(capability));
     return device;

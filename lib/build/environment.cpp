@@ -115,6 +115,16 @@ void detect_system(Environment& out) {
     }
 }
 
+// An environment that was removed after it was activated, or a misspelled one.
+void report_absent_environments(Environment& out, const Found& found) {
+    for (const auto& [prefix, origin] : found.searched) {
+        std::error_code error;
+        if ((origin == "VIRTUAL_ENV" || origin == "CONDA_PREFIX") && !fs::is_directory(prefix, error))
+            out.missing.push_back(
+                {origin + " names " + prefix.string() + ", and there is no such folder", {}});
+    }
+}
+
 void detect_torch(Environment& out, const Found& found) {
     if (const auto& torch = found.torch) {
         out.torch = torch;
@@ -178,8 +188,11 @@ void detect_device(Environment& out) {
         if (device.differing.empty()) {
             out.missing.push_back({std::string("no ") + backend + " device answered" + unchecked, {}});
         } else {
-            out.missing.push_back({std::string("the ") + backend + " devices differ (" + name + " " +
-                                       join(device.differing, ", ") +
+            const std::string cause =
+                device.differing.size() > 1
+                    ? std::string("the ") + backend + " devices differ"
+                    : "CUDA_VISIBLE_DEVICES chooses among the " + std::string(backend) + " devices";
+            out.missing.push_back({cause + " (" + name + " " + join(device.differing, ", ") +
                                        "), and which one a program uses is known to " + library +
                                        " alone, which did not answer" + unchecked,
                                    {}});
@@ -202,6 +215,7 @@ Environment detect(const DetectOptions& options) {
     Environment environment;
     detect_system(environment);
     const auto found = find_torch(options);
+    if (options.for_report) report_absent_environments(environment, found);
     detect_torch(environment, found);
     if (auto tvm_ffi = find_tvm_ffi(found)) {
         environment.target.tvm_ffi = Version::parse(tvm_ffi->value);

@@ -55,7 +55,8 @@ struct DeviceAnswer {
 /// What is known of the device that a program would use.
 struct FoundDevice {
     std::optional<DeviceAnswer> answer;
-    /// Without an answer: the different devices of the machine, of which one is it.
+    /// Without an answer: the different devices of the machine, of which one is it. A single one where
+    /// CUDA_VISIBLE_DEVICES may hide it.
     std::vector<std::string> differing;
 };
 

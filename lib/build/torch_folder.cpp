@@ -112,14 +112,17 @@ std::optional<Backend> backend_of_tag(const std::string& version) {
     const auto plus = version.find('+');
     if (plus == std::string::npos) return std::nullopt;
     const std::string tag = version.substr(plus + 1);
-    if (tag.starts_with("rocm"))
-        return tag.find('.') == std::string::npos ? std::nullopt
-                                                  : versioned(BackendKind::rocm, tag.substr(4));
+    constexpr Version too_new{100, 0};  // has a digit too many: cu1280
+    if (tag.starts_with("rocm")) {
+        const auto rocm =
+            tag.find('.') == std::string::npos ? std::nullopt : versioned(BackendKind::rocm, tag.substr(4));
+        return rocm && rocm->version < too_new ? rocm : std::nullopt;
+    }
     const auto backend = Backend::parse(tag);
     constexpr Version oldest_cuda{8, 0};  // below is a version without its minor: cu12
-    const bool possible =
-        backend && (backend->kind == BackendKind::cpu ||
-                    (backend->kind == BackendKind::cuda && backend->version >= oldest_cuda));
+    const bool possible = backend && (backend->kind == BackendKind::cpu ||
+                                      (backend->kind == BackendKind::cuda &&
+                                       backend->version >= oldest_cuda && backend->version < too_new));
     return possible ? backend : std::nullopt;
 }
 

@@ -74,18 +74,23 @@ class DeviceFit(harness.CliTest):
         self.expect(0, "download", "--target", HOPPER)
         self.expect(0, "download", "--no-device-check", "--target", BLACKWELL)
 
-
-    def test_each_library_has_to_serve_the_device(self):
+    def test_one_library_with_code_for_the_device_is_enough(self):
         files = stating([], cuda_library(90, 120))
         files[f"build/{CUDA}/lib/extra.so"] = cuda_library(90)
         files[f"build/{CUDA}/lib/plain.so"] = elf_library({".text": b"host code"})
         self.hub.publish("demo/one", "v1", files)
         self.write_project()
         self.expect(0, "lock")
-        result = self.expect_error(7, "lib/extra.so: built for 9.0, which does not run on capability 12.0",
-                                   "download", "--target", BLACKWELL)
-        self.assertNotIn("plain.so", result.err.split("error: ")[1])
-        self.expect(0, "download", "--target", HOPPER)
+        words = f"{CUDA}: not all of its libraries have code for this device: lib/extra.so: built for 9.0"
+        result = self.expect(0, "download", "--target", BLACKWELL)
+        self.assertIn(words, result.err)
+        self.assertNotIn("plain.so", result.err.split("warning: ")[1])
+        # What is here is told of by lock --check as well.
+        self.assertIn(words, self.expect(0, "lock", "--check", "--target", BLACKWELL).err)
+        self.assertEqual(self.expect(0, "lock", "--check", "--target", HOPPER).err, "")
+        self.assertNotIn("not all", self.expect(0, "download", "--target", HOPPER).err)
+        none = self.expect_error(7, "no device code for this device", "download", "--target", HOPPER.replace("90", "75"))
+        self.assertNotIn("plain.so", none.err)
 
     def test_one_library_for_each_arch_is_enough_where_the_metadata_states_the_device(self):
         files = stating(["8.0", "9.0"], elf_library({".text": b"host code"}))
@@ -168,7 +173,7 @@ class DeviceChoice(harness.CliTest):
         served = self.expect(0, "versions", "demo/one", "--json", "--target", HOPPER).json["versions"]
         self.assertEqual([one["targets"][0]["preferred"] for one in served], [CUDA, None])
         table = self.expect(0, "versions", "demo/one", "--target", HOPPER, "--target", BLACKWELL).out.splitlines()
-        self.assertEqual([line.split("  ")[-1].strip() for line in table[1:]], ["no device code"] * 2)
+        self.assertEqual([line.split("  ")[-1].strip() for line in table[1:3]], ["no device code"] * 2)
 
     def test_a_misfit_lists_the_other_builds_and_what_would_help(self):
         self.hub.publish("demo/one", "v3", stating(["12.0"]))
@@ -289,8 +294,12 @@ class LibraryFile(harness.CliTest):
         (folder / "broken.so").write_bytes(damaged)
         archs = self.expect(0, "info", "--archs", "--json", self.folder / "kernel").json["archs"]
         self.assertEqual(archs[0]["problems"], ["broken.so: a CUDA fat binary is larger than its section"])
-        alone = self.expect(0, "info", "--archs", "--json", folder / "broken.so").json
+        alone = self.expect(1, "info", "--archs", "--json", folder / "broken.so").json
         self.assertEqual((alone["libraries"], len(alone["problems"])), ([], 1))
+        whole = cuda_library(90)
+        (folder / "cut.so").write_bytes(whole[:whole.index(b".shstrtab") + 200])
+        result = self.expect_error(1, "cut.so: not all of it can be read: ", "info", "--archs", folder / "cut.so")
+        self.assertIn("Archs: -", result.out)
 
 
 class NoBuild(harness.CliTest):
@@ -327,6 +336,32 @@ class NoBuild(harness.CliTest):
             entry = (document["versions"][0] if "versions" in document else document)["targets"][0]
             self.assertEqual([one["variant"] for one in entry["builds"]], names)
             self.assertEqual([(one["kind"], one["value"]) for one in entry["suggestions"]], [("torch", "2.12")])
+
+    def test_the_reason_for_each_gap_in_the_table_of_versions(self):
+        self.hub.publish("demo/one", "v1", build("torch212-cxx11-cu128-x86_64-linux"))
+        self.hub.publish("demo/one", "v2", build(CUDA))
+        self.hub.publish("demo/one", "v3", {"README.md": b"nothing yet"})
+        old, new = (f"torch={torch},cuda=12.8,cpu=x86_64,os=linux,cxx11-abi=true" for torch in ("2.12", "2.13"))
+        text = self.expect(0, "versions", "demo/one", "--target", old, "--target", new).out
+        self.assertEqual(text[text.index("\n\n"):], f"""
+
+v1, {new}:
+  torch212-cxx11-cu128-x86_64-linux: Torch version (2.12) does not match environment Torch version (2.13)
+  torch212-cxx11-cu128-x86_64-linux would fit with torch 2.12
+
+v2, {old}:
+  {CUDA}: Torch version (2.13) does not match environment Torch version (2.12)
+  {CUDA} would fit with torch 2.13
+
+v3, {old}:
+  it has no builds at all
+
+v3, {new}:
+  it has no builds at all
+""")
+        # With --torch what would help is told as with --target.
+        alone = self.expect(0, "versions", "demo/one", "--torch", "2.13+cu128").out
+        self.assertIn("  torch212-cxx11-cu128-x86_64-linux would fit with torch 2.12\n", alone)
 
     def test_two_changes_at_once_where_no_single_one_helps(self):
         self.hub.publish("demo/one", "v1", {**build(CUDA), **build("torch213-cxx11-cu118-x86_64-linux")})

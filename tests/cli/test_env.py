@@ -75,6 +75,11 @@ class Env(harness.CliTest):
         if facts["backend"][0] == "cpu":
             self.assertTrue(any("torch_npu is installed, but no CANN toolkit" in text for text in missing), missing)
 
+    def test_an_active_environment_that_is_not_there(self):
+        for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+            missing = self.env(**{variable: self.folder / "gone"})[2]
+            self.assertIn(f"{variable} names {self.folder / 'gone'}, and there is no such folder", missing)
+
     def test_without_torch(self):
         facts, _, missing = self.env()
         if "torch" in facts:
@@ -95,6 +100,13 @@ class Env(harness.CliTest):
         # Devices that differ, or a choice among them: only the driver knows which one comes first.
         self.assertEqual(capability(self.libraries(**nvml_of, **driver), CUDA_VISIBLE_DEVICES="0"), ("90", "the CUDA driver"))
         self.assertEqual(capability(self.libraries(libnvidia_ml_so_1=nvml(2, 9), **driver)), ("90", "the CUDA driver"))
+        # Without it: why there is none.
+        alone = {"LD_LIBRARY_PATH": self.libraries(**nvml_of), "CUDA_VISIBLE_DEVICES": "0"}
+        facts, _, missing = self.env(*cuda, **alone)
+        if "capability" not in facts:  # a machine without a GPU
+            self.assertTrue(any("CUDA_VISIBLE_DEVICES chooses among the CUDA devices (capability 86)" in text for text in missing), missing)
+            missing = self.env("--torch", "2.13.0", **alone)[2]
+            self.assertTrue(any("there is such a GPU (86)" in text for text in missing), missing)
         facts, target, missing = self.env(*cuda, LD_LIBRARY_PATH=self.libraries(**driver))
         self.assertEqual(facts["torch"], ("2.13.0+cu128", "--torch"))
         self.assertIn("capability=90", target)
@@ -179,7 +191,7 @@ class Env(harness.CliTest):
         self.assertEqual(self.env("--project", below)[0]["torch"][0], "2.13.0+cpu")
 
     def test_a_version_that_says_no_backend(self):
-        for version, words in (("2.9+garbage", "what is behind the + names no backend"), ("2", "no version of a torch")):
+        for version, words in (("2.9+garbage", "what is behind the + names no backend"), ("2.9+cu1280", "what is behind the + names no backend"), ("2", "no version of a torch")):
             self.expect_error(2, f"--torch `{version}`: {words}", "versions", "demo/one", "--torch", version, hint="2.9+cu128")
         self.assertTrue(any("--torch `2.9+xpu`: it does not say" in text for text in self.env("--torch", "2.9+xpu")[2]))
 

@@ -65,7 +65,9 @@ class Kernel(harness.CliTest):
         out = self.expect(0, "versions", "demo/one", *TARGET, "--target", "torch=2.13,cuda=12.9").out.splitlines()
         self.assertEqual([re.split(r"  +", line) for line in out],
                          [["version", "torch=2.13,cpu,cpu=x86_64,os=linux,cxx11-abi=true", "torch=2.13,cuda=12.9,cpu=x86_64,os=linux,cxx11-abi=true"],
-                          ["v1", VARIANT, CUDA], ["v2", STABLE, "no build"]])
+                          ["v1", VARIANT, CUDA], ["v2", STABLE, "no build"], [""],
+                          ["v2, torch=2.13,cuda=12.9,cpu=x86_64,os=linux,cxx11-abi=true:"],
+                          ["", f"{STABLE}: backend (cpu) does not match selected backend (cu129)"]])
 
     def test_info_for_targets(self):
         both = [*TARGET, "--target", "torch=2.12,cuda=12.9"]

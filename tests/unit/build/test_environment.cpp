@@ -186,7 +186,8 @@ TEST_CASE_FIXTURE(Fixture, "a version of which the backend is not known is refus
         }
         return std::string("accepted");
     };
-    for (const char* version : {"2.9+garbage", "2.9+cu12", "2.9+rocm6", "2.9+", "2.9+cpu+x"}) {
+    for (const char* version :
+         {"2.9+garbage", "2.9+cu12", "2.9+cu1280", "2.9+rocm6", "2.9+rocm640.0", "2.9+", "2.9+cpu+x"}) {
         CAPTURE(version);
         CHECK(refused(version).find("names no backend; for example 2.9, 2.9.1+cpu") != std::string::npos);
     }
