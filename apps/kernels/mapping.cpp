@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <iterator>
 #include <optional>
+#include <set>
 
 #include "build/torch_library.hpp"
 #include "commands.hpp"
@@ -36,6 +37,7 @@ struct Outcome {
     std::optional<Error> missing;    ///< why there is no build here, though a repository is chosen
     const char* unusable = nullptr;  ///< the state of a build whose layer cannot be used
     std::string why_unusable;
+    std::vector<std::string> notes;  ///< what kernelize still asks of a build that is ready
 };
 
 std::optional<int> capability_option(const Arguments& arguments) {
@@ -114,6 +116,28 @@ void judge(Outcome& outcome, layer::Mode mode) {
     }
 }
 
+// What only kernelize learns, and may keep the layer for or refuse.
+std::vector<std::string> left_to_kernelize(const Outcome& outcome, layer::Mode mode) {
+    std::vector<std::string> notes;
+    const auto& repository = outcome.selection.chosen->repository;
+    const auto& kernel = *outcome.kernel;
+    if (!kernel.repo.empty()) {  // what is local is trusted
+        const auto trust = layer::trust_of(repository);
+        std::set<RepoId> repos{*layer::repo_of(repository), RepoId::parse(kernel.repo)};  // it may have moved
+        std::erase_if(repos, [&](const RepoId& repo) { return trust.allows(repo); });
+        for (const auto& repo : repos) {
+            notes.push_back("whether " + repo.org() +
+                            " is a trusted publisher is not checked here: kernelize asks the Hub");
+        }
+    }
+    if (mode.is_training() && build::torch_library(kernel.folder, kernel.id)) {
+        notes.emplace_back(
+            "whether its operators have gradients shows when they are loaded: without, kernelize keeps the "
+            "layer's own forward");
+    }
+    return notes;
+}
+
 Outcome outcome_for(const std::string& name, const layer::KernelMapping& mapping, const Place& place,
                     layer::Mode mode, const hub::Cache& cache, layer::DeviceCheck check) {
     Outcome outcome{name, layer::select(mapping, name, place.device, place.capability, mode), {}, {}};
@@ -124,10 +148,10 @@ Outcome outcome_for(const std::string& name, const layer::KernelMapping& mapping
     try {
         outcome.kernel = layer::resolve(outcome.selection.chosen->repository, *place.target, cache, check);
     } catch (const Error& error) {
-        if (error.code() == ErrorCode::usage) throw;  // LOCAL_KERNELS is of another form
         outcome.missing = error;
     }
     if (outcome.kernel) judge(outcome, mode);
+    if (outcome.kernel && outcome.unusable == nullptr) outcome.notes = left_to_kernelize(outcome, mode);
     return outcome;
 }
 
@@ -217,6 +241,7 @@ Json to_json(const Outcome& outcome, const Arguments& arguments) {
         document["commit"] = outcome.kernel->commit.empty() ? Json() : Json(outcome.kernel->commit);
     }
     if (outcome.unusable != nullptr) document["why"] = outcome.why_unusable;
+    if (!outcome.notes.empty()) document["notes"] = outcome.notes;
     if (outcome.missing) {
         document["why"] = outcome.missing->what();
         document["hint"] = hint_of(*outcome.missing, arguments);
@@ -263,6 +288,8 @@ void print_outcome(const Outcome& outcome, std::size_t width, const Context& con
     } else if (outcome.kernel) {
         std::printf("%s%s: %s\n", indent.c_str(), bold("ready", context.colour_out).c_str(),
                     outcome.kernel->folder.c_str());
+        for (const auto& note : outcome.notes)
+            std::printf("%s  %s\n", indent.c_str(), note.c_str());
     } else if (outcome.missing) {
         std::printf("%s%s: %s\n", indent.c_str(), state_of(outcome), outcome.missing->what());
         if (const auto hint = hint_of(*outcome.missing, context.arguments); !hint.empty())
@@ -294,6 +321,7 @@ int run_mapping_show(const Context& context) {
     const auto& arguments = context.arguments;
     const auto mode = layer::Mode::parse(arguments.value("--mode").value_or("inference"));
     mode.require_use();
+    local_kernels();  // throws where LOCAL_KERNELS is of another form, whichever layers it is for
     const auto project = project::load(context.project_folder());
     const auto mapping = layer::mapping_of(project);
     if (mapping.empty()) {

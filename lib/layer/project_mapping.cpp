@@ -1,5 +1,9 @@
 // The project file's [[layers]] entries as a mapping.
+#include <map>
+#include <tuple>
+
 #include "kernels/core/error.hpp"
+#include "kernels/core/text.hpp"
 #include "kernels/layer/mapping.hpp"
 
 namespace kernels::layer {
@@ -55,10 +59,25 @@ Repository repository_of(const project::LayerEntry& entry, const std::string& na
     return LockedRepository<member>(*entry.repo, name, lock_for(entry, lock), trust);
 }
 
+// Places in the project file that have a repository, to find a second one for the same.
+using Taken = std::map<std::tuple<std::string, std::string, CapabilityInterval, Mode>, project::Location>;
+
+void require_free(Taken& taken, const project::LayerEntry& entry, const Device& device, Mode mode) {
+    const auto [first, is_free] =
+        taken.try_emplace({entry.name, device.type(), device.interval(), mode}, entry.where);
+    if (is_free) return;
+    throw Error(ErrorCode::project_file,
+                entry.where.to_string() + ": " + backquoted(entry.name) + " on " + device.to_string() +
+                    " for " + mode.to_string() + " has a repository already, in line " +
+                    std::to_string(first->second.line),
+                "remove one of the two, or give them different modes or capabilities");
+}
+
 }  // namespace
 
 KernelMapping mapping_of(const project::Project& project, const SharedLock& lock) {
     KernelMapping mapping;
+    Taken taken;
     for (const auto& entry : project.layers) {
         const Device device = device_of(entry);
         const Mode mode = about(entry, "mode", [&] {
@@ -66,6 +85,7 @@ KernelMapping mapping_of(const project::Project& project, const SharedLock& lock
             parsed.require_mappable();
             return parsed;
         });
+        require_free(taken, entry, device, mode);
         const auto& trust = entry.trust ? *entry.trust : project.trust;
         mapping.add(entry.name, device, mode,
                     entry.func.empty() ? repository_of<Member::layer>(entry, entry.layer, trust, lock)

@@ -11,13 +11,6 @@ MAPPING = """
 [[layers]]
 name = "Norm"
 device = "cpu"
-mode = "inference"
-repo = "demo/one"
-layer = "FirstNorm"
-
-[[layers]]
-name = "Norm"
-device = "cpu"
 mode = "training"
 repo = "demo/one"
 version = 1
@@ -82,6 +75,13 @@ class MappingShow(harness.CliTest):
         self.expect(0, "download", "--target", TARGET)
         norm = self.layers("--target", TARGET)["Norm"]
         self.assertEqual((norm["state"], norm["variant"]), ("ready", VARIANT))
+        # What kernelize may still refuse it for is said; what the project trusts is not asked about.
+        trust = "whether demo is a trusted publisher is not checked here: kernelize asks the Hub"
+        self.assertEqual(norm["notes"], [trust])
+        self.assertIn(trust, self.expect(0, "mapping", "show", "--target", TARGET).out)
+        self.write_mapping(MAPPING.replace('repo = "demo/one"\nlayer = "Norm"', 'repo = "demo/one"\nlayer = "Norm"\ntrust-remote-code = true'))
+        self.assertNotIn("notes", self.layers("--target", TARGET)["Norm"])
+        self.write_mapping()
         self.assertEqual(norm["chosen"]["repository"]["commit"], norm["commit"])
         self.assertTrue(norm["folder"].endswith(f"{norm['commit']}/build/{VARIANT}"))
         self.assertIn("ready: ", self.expect(0, "mapping", "show", "--target", TARGET).out)
@@ -143,6 +143,14 @@ class MappingShow(harness.CliTest):
         local = MAPPING.replace('repo = "demo/one"\nlayer = "Norm"', 'path = "kernel"\nlayer = "Norm"')
         self.write_mapping(local)
         self.assertEqual(self.layers("--target", TARGET)["Norm"]["state"], "ready")
+        no_build = self.layers("--target", "torch=2.13,cuda=12.8,os=linux", "--device", "cuda")["Norm"]
+        self.assertEqual(no_build["reason"], "no-device")
+        layer = self.layers("--target", "cpu,os=darwin")["Norm"]
+        self.assertEqual(layer["state"], "no-build")
+        self.assertIn("build it for that: ", layer["hint"])
+        self.assertNotIn("publisher", layer["hint"])
+        # LOCAL_KERNELS of another form is a mistake, also where no layer needs it.
+        self.expect_error(2, "LOCAL_KERNELS: the entry `foo`: it has no =", "mapping", "show", LOCAL_KERNELS="foo")
         self.write_mapping(local.replace('"kernel"', '"nowhere"'))
         norm = self.layers("--target", TARGET)["Norm"]
         self.assertEqual(norm["state"], "not-found")
@@ -182,6 +190,9 @@ class MappingShow(harness.CliTest):
         flagged = LAYER + "Norm.has_backward = False\n"
         self.assertEqual(norm(flagged), ("ready", ""))
         self.assertEqual(norm(flagged, "training"), ("refused", "Norm has no backward"))
+        self.assertEqual(norm(LAYER, "training"), ("ready", ""))
+        (note,) = self.layers("--target", TARGET, "--mode", "training")["Norm"]["notes"]
+        self.assertIn("whether its operators have gradients", note)
         compiled = ("refused", "Norm cannot be used with torch.compile")
         self.assertEqual(norm(LAYER, "training|torch-compile"), compiled)
         self.assertEqual(norm(LAYER + "Norm.can_torch_compile = True\n", "training|torch-compile"), ("ready", ""))
@@ -237,17 +248,29 @@ class MappingShow(harness.CliTest):
         self.write_mapping(MAPPING.replace(locked, f'{locked}trust-remote-code = ["demo/two"]\n'))
         self.expect_error(6, "demo is not a trusted kernel publisher", "lock")
 
+    def test_two_entries_for_one_place(self):
+        again = '\n[[layers]]\nname = "Norm"\ndevice = { type = "cpu" }\nmode = "inference"\npath = "kernel"\nlayer = "Norm"\n'
+        self.write_mapping(MAPPING + again)
+        line = (MAPPING + again).splitlines().index('device = { type = "cpu" }') - 1
+        first = MAPPING.splitlines().index('mode = "inference"') - 2
+        self.expect_error(2, f"kernels.toml:{line}: layers[3]: `Norm` on cpu for inference has a repository already, in line {first}",
+                          "mapping", "show", hint="remove one of the two")
+        # Other capabilities are other places.
+        cuda = [again.replace('"cpu"', f'"cuda", min-capability = {least}') for least in (80, 90)]
+        self.write_mapping(MAPPING + "".join(cuda))
+        self.expect(0, "mapping", "show")
+
     def test_mistakes_in_the_project_file(self):
         self.write_mapping(MAPPING.replace('device = "cpu"', 'device = "gpu"', 1))
         self.expect_error(2, "kernels.toml:4: layers[0].device: `gpu` is no device", "mapping", "show")
         self.write_mapping(MAPPING.replace("max-capability = 89", "max-capability = 79"))
-        self.expect_error(2, "layers[3].device.min-capability: is greater than max-capability", "mapping", "show")
+        self.expect_error(2, "layers[2].device.min-capability: is greater than max-capability", "mapping", "show")
         self.write_mapping("")
         self.expect_error(2, "no layer is mapped to a kernel", "mapping", "show", hint="[[layers]]")
         self.write_mapping(MAPPING.replace('trust-remote-code = ["demo/one"]', 'trust-remote-code = "yes"'))
-        self.expect_error(2, "kernels.toml:16: layers[1].trust-remote-code", "mapping", "show")
+        self.expect_error(2, "kernels.toml:9: layers[0].trust-remote-code", "mapping", "show")
         self.write_mapping(MAPPING.replace('repo = "demo/two"\nrevision = "main"', 'path = "x"\ntrust-remote-code = true'))
-        self.expect_error(2, "layers[3].trust-remote-code: is not for a local kernel", "mapping", "show")
+        self.expect_error(2, "layers[2].trust-remote-code: is not for a local kernel", "mapping", "show")
 
 
 if __name__ == "__main__":

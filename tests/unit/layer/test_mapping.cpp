@@ -87,10 +87,13 @@ TEST_CASE("What cannot be in a mapping is refused, and the mapping stays as it w
     CHECK(text(mapping) == "L cpu fallback=X\n");
 }
 
-TEST_CASE(
-    "A project's entries for one place are one with several modes; the later of two for one mode counts") {
-    CHECK(parsed(entry("\"cpu\"", "inference", "First") + entry("\"cpu\"", "training", "T") +
-                 entry("\"cpu\"", "inference", "Second")) == "L cpu training=T inference=Second\n");
+TEST_CASE("A project's entries for one place are one with several modes, and one mode stands once") {
+    CHECK(parsed(entry("\"cpu\"", "inference", "First") + entry("\"cpu\"", "training", "T")) ==
+          "L cpu training=T inference=First\n");
+    CHECK_THROWS_WITH_AS(
+        parsed(entry("\"cpu\"", "inference", "First") + entry("\"cpu\"", "training", "T") +
+               entry("\"cpu\"", "inference", "Second")),
+        "kernels.toml:13: layers[2]: `L` on cpu for inference has a repository already, in line 1", Error);
     CHECK(parsed(entry("{ type = \"rocm\", min-capability = 90 }", "", "X")) == "L rocm[90..] fallback=X\n");
     CHECK(parsed(entry("{ type = \"cuda\", max-capability = 89 }", "", "X")) == "L cuda[..89] fallback=X\n");
     CHECK(parsed(entry("{ type = \"cuda\" }", "training|torch-compile", "X")) ==
