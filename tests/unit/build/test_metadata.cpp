@@ -81,6 +81,6 @@ TEST_CASE("a message names the file and the key at fault") {
 }
 
 TEST_CASE("deep nesting and bytes that are no text do not harm") {
-    CHECK(refusal(std::string(200000, '[')).find("not JSON") != std::string::npos);
+    CHECK(refusal(std::string(200000, '[')).find("nested") != std::string::npos);
     CHECK(refusal("{\"id\": \"\xff\xfe\"}").find("not JSON") != std::string::npos);
 }
