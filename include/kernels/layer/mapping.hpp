@@ -85,9 +85,9 @@ class KernelMapping {
 };
 
 /// The mapping that a project's [[layers]] entries make. Entries for one place are one entry with several
-/// modes; of two for the same mode the later counts. `lock` is the project's, nullptr when it has none: what
+/// modes; two for the same mode are a mistake. `lock` is the project's, nullptr when it has none: what
 /// must be locked and is not shows when it is used. Throws Error(project_file) with file, line and key for
-/// devices, properties and modes that cannot be.
+/// entries that exclude each other, devices, properties and modes that cannot be.
 KernelMapping mapping_of(const project::Project& project, const std::shared_ptr<const lock::Lock>& lock);
 /// With the lock beside the project file, where there is one.
 KernelMapping mapping_of(const project::Project& project);
