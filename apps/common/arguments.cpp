@@ -32,7 +32,8 @@ void add_options(CLI::App& app, std::span<const OptionSpec> specs, std::list<Sto
             app.add_flag(names, place.values);
         } else {
             auto* option = app.add_option(names, place.values)->allow_extra_args(false);
-            if (!spec.repeatable) option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+            if (!spec.repeatable && !spec.refused_again)
+                option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
         }
     }
 }

@@ -123,7 +123,7 @@ constexpr std::array kernelize_options = {
         "--target", "", "SPEC",
         "make the model for another machine, such as torch=2.13,cuda=12.8,cpu=x86_64,os=linux; its device "
         "need not be here. One model, one target",
-        true},
+        false, true},
     torch_option,
     no_device_check_option,
     OptionSpec{"--layer", "", "NAME=REPO[@REF]:LAYER", "map a layer name, besides the project file", true},
@@ -135,8 +135,9 @@ constexpr std::array kernelize_options = {
     OptionSpec{
         "--use-fallback", "", "WHEN",
         "when a layer may keep its original forward: none, default (there is no kernel for it), all (also "
-        "when its kernel cannot be loaded), or some of no-layer, no-device, no-properties, no-mode and "
-        "cannot-load with | between them"},
+        "when its kernel cannot be loaded), or some of no-layer, no-device, no-properties, no-mode, "
+        "cannot-load "
+        "and not-redirectable with | between them"},
     OptionSpec{"--download", "", "",
                "ask the Hub for what versions and revisions mean now, and download what the cache lacks"},
     OptionSpec{"--dry-run", "", "", "write nothing; show what would be replaced"},

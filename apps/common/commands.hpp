@@ -16,6 +16,7 @@ struct OptionSpec {
         value;  ///< what stands behind it, "SPEC"; "[REPO]" when it may be left out; empty for a switch
     std::string_view help;
     bool repeatable = false;
+    bool refused_again = false;  ///< the command says why there is only one
 
     constexpr bool takes_value() const noexcept { return !value.empty(); }
     constexpr bool value_is_optional() const noexcept { return value.starts_with('['); }

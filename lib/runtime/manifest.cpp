@@ -94,7 +94,11 @@ Manifest Manifest::parse(std::string_view text) {
                                        item.value("mode", "")});
         }
     } catch (const Json::exception& error) {
-        throw std::runtime_error(std::string("the manifest cannot be read: ") + error.what());
+        // Behind "[json.exception.type_error.302] ".
+        const std::string_view what = error.what();
+        const auto words = what.find("] ");
+        throw std::runtime_error("the manifest cannot be read: " +
+                                 std::string(what.substr(words == std::string_view::npos ? 0 : words + 2)));
     }
     return manifest;
 }
@@ -124,7 +128,7 @@ std::string Manifest::to_json() const {
                                   {"reason", layer.reason},
                                   {"mode", layer.mode}});
     }
-    return json.dump(2) + "\n";
+    return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace kernels::runtime

@@ -47,6 +47,9 @@ class Arithmetic {
                 return unary(e, parts[0]);
             case Kind::binary:
                 return binary(e, parts[0], parts[1]);
+            case Kind::call:
+                require_one_type(e, parts);
+                return {};
             default:
                 return {};
         }
@@ -68,6 +71,18 @@ class Arithmetic {
         if (e.kind == Kind::call && e.part(0).kind == Kind::attribute &&
             of_any_length.contains(e.part(0).text))
             refuse_at(e, "a call of " + e.part(0).text + ", whose result has no bound");
+    }
+
+    // max(1, 2.5): Python gives one of them as it is, TorchScript a float.
+    void require_one_type(const Expression& e, const std::vector<Known>& parts) const {
+        const Expression& callee = e.part(0);
+        if (!(callee.is(Kind::name, "max") || callee.is(Kind::name, "min"))) return;
+        const auto has = [&](Known::Type type) {
+            return std::any_of(parts.begin(), parts.end(),
+                               [&](const Known& part) { return part.type == type; });
+        };
+        if (has(Known::Type::whole) && has(Known::Type::real))
+            refuse_at(e, callee.text + " of a whole number and a float, of which TorchScript makes a float");
     }
 
     static Known number(const std::string& text) {

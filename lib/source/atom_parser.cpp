@@ -11,6 +11,10 @@ namespace kernels::source {
 
 using Kind = Expression::Kind;
 
+namespace {
+constexpr const char* too_large = "a whole number beyond 64 bits";
+}  // namespace
+
 ExpressionPtr ExpressionParser::atom() {
     const Token& token = peek();
     switch (token.kind) {
@@ -75,6 +79,8 @@ ExpressionPtr ExpressionParser::number(const Token& token) const {
         long long value = 0;
         const auto [end, failure] =
             std::from_chars(text.data() + 2, text.data() + text.size(), value, base == 0 ? 10 : base);
+        if (base != 0 && failure == std::errc::result_out_of_range && end == text.data() + text.size())
+            return unsupported(too_large);
         if (base == 0 || failure != std::errc() || end != text.data() + text.size()) {
             refuse(m_file, token.line, backquoted(token.text) + " is no number that TorchScript has");
         }
@@ -85,6 +91,8 @@ ExpressionPtr ExpressionParser::number(const Token& token) const {
     const bool is_float = text.find_first_of(".eE") != std::string::npos;
     long long whole = 0;
     const auto integer = std::from_chars(text.data(), text.data() + text.size(), whole);
+    if (!is_float && integer.ec == std::errc::result_out_of_range && integer.ptr == text.data() + text.size())
+        return unsupported(too_large);
     if (failure == std::errc::invalid_argument || end != text.data() + text.size() ||
         (!is_float && integer.ec != std::errc())) {
         refuse(m_file, token.line, backquoted(token.text) + " is no number that TorchScript has");
@@ -96,11 +104,13 @@ ExpressionPtr ExpressionParser::number(const Token& token) const {
 ExpressionPtr ExpressionParser::string() {
     auto made = make(Kind::string, "");
     bool bytes = false;
+    bool named = false;
     for (; peek().kind == TokenKind::string || peek().kind == TokenKind::format ||
            peek().kind == TokenKind::bytes;
          ++m_at) {
         const Token& token = peek();
         bytes = bytes || token.kind == TokenKind::bytes;
+        named = named || token.named_character;
         if (token.kind == TokenKind::format) {
             if (made->kind == Kind::string) {
                 // What came before was plain text; in a format its braces are doubled.
@@ -115,16 +125,22 @@ ExpressionPtr ExpressionParser::string() {
             made->text += token.text;
         }
     }
-    return bytes ? unsupported("bytes") : std::move(made);
+    if (bytes) return unsupported("bytes");
+    return named ? unsupported("a character by its name (\\N{…})") : std::move(made);
 }
 
-// Splits an f-string. A format behind ':' or '!' is left out: such strings are words for people here.
+// Splits an f-string. A format behind ':' or '!' is left out, and the part says that there is one.
 void ExpressionParser::format(const Token& token, Expression& out) {
     const std::string_view body = token.text;
     for (std::size_t i = 0; i < body.size(); ++i) {
         if ((body[i] == '{' || body[i] == '}') && i + 1 < body.size() && body[i + 1] == body[i]) {
-            if (body[i] == '}' && out.text.ends_with('{'))
-                refuse(m_file, token.line, "an f-string with the text {}");
+            // The text {} would be a place for a value: it is one then.
+            const bool place = body[i] == '}' && out.text.ends_with('{');
+            if (place) {
+                auto braces = make(Kind::string, "{}");
+                braces->line = token.line;
+                add(out, std::move(braces));
+            }
             out.text += body[i++];
             continue;
         }
@@ -155,7 +171,9 @@ void ExpressionParser::format(const Token& token, Expression& out) {
         }
         if (end == body.size()) refuse(m_file, token.line, "the f-string has a { that is never closed");
         std::string_view inner = body.substr(i + 1, std::min(stop, end) - i - 1);
+        bool plain = stop == std::string_view::npos;
         if (const auto text = trimmed(inner); text.ends_with('=') && !text.ends_with("==")) {
+            plain = false;
             out.text += inner;
             inner = inner.substr(0, inner.rfind('='));
         }
@@ -167,7 +185,14 @@ void ExpressionParser::format(const Token& token, Expression& out) {
         auto part = parser.expressions();
         if (parser.peek().kind != TokenKind::newline) parser.unexpected();
         out.text += "{}";
-        add(out, std::move(part));
+        if (plain) {
+            add(out, std::move(part));
+        } else {
+            auto formatted = make(Kind::formatted, "");
+            formatted->line = token.line;
+            add(*formatted, std::move(part));
+            add(out, std::move(formatted));
+        }
         i = end;
     }
 }

@@ -22,6 +22,8 @@ class ExpressionParser {
     ExpressionPtr expressions();
     /// What may stand left of `in` or `=`.
     ExpressionPtr targets();
+    /// One of these.
+    ExpressionPtr target();
 
   protected:
     const Token& peek(std::size_t ahead = 0) const;
@@ -50,7 +52,6 @@ class ExpressionParser {
     void add(Expression& parent, ExpressionPtr part) const;
     ExpressionPtr join(Expression::Kind kind, std::string text, ExpressionPtr left, ExpressionPtr right);
     ExpressionPtr several(ExpressionPtr (ExpressionParser::*one)());
-    ExpressionPtr target();
     bool ends_expressions() const;
     ExpressionPtr unsupported(std::string what) const {
         return make(Expression::Kind::unsupported, std::move(what));

@@ -4,6 +4,8 @@
 #include <array>
 
 #include "arithmetic.hpp"
+#include "boolean_value.hpp"
+#include "comparable.hpp"
 #include "kernels/core/text.hpp"
 #include "tokens.hpp"
 
@@ -25,9 +27,11 @@ bool is_torchscript_name(const std::string& name) {
     return names.contains(name);
 }
 
+constexpr std::size_t longest_list = 200'000;  // characters of a comprehension that is written out
+
 class Printer {
   public:
-    explicit Printer(const Scope& scope) : m_scope(scope) {}
+    explicit Printer(const Scope& scope, bool message = false) : m_scope(scope), m_message(message) {}
 
     std::string print(const Expression& e) const {
         switch (e.kind) {
@@ -41,6 +45,9 @@ class Printer {
                 return quoted(e.text);
             case Kind::format:
                 return format(e);
+            case Kind::formatted:
+                if (!m_message) refuse_at(e, "a format in an f-string, which TorchScript has not");
+                return print(e.part(0));
             case Kind::attribute:
                 return attribute(e);
             case Kind::subscript:
@@ -54,7 +61,7 @@ class Printer {
             case Kind::compare:
                 return compare(e);
             case Kind::boolean:
-                return "(" + print(e.part(0)) + " " + e.text + " " + print(e.part(1)) + ")";
+                return print_boolean_value(e, m_scope);
             case Kind::conditional:
                 return conditional(e);
             case Kind::tuple:
@@ -155,16 +162,30 @@ class Printer {
         const std::string left = print(e.part(0));
         const std::string right = print(e.part(1));
         const bool of_text = e.part(0).kind == Kind::string || e.part(0).kind == Kind::format;
+        if (e.text == "%" && of_text) require_plain_format(e.part(0));
         const bool divides = e.text == "//" || (e.text == "%" && !of_text);
         if (divides && !is_harmless_divisor(e.part(1)))
             return (e.text == "%" ? "hub_remainder(" : "hub_floordiv(") + left + ", " + right + ")";
         return "(" + left + " " + e.text + " " + right + ")";
     }
 
+    // Of "%…" TorchScript knows some letters and nothing between them and the %.
+    void require_plain_format(const Expression& e) const {
+        for (auto at = e.text.find('%'); !m_message && at != std::string::npos;
+             at = e.text.find('%', at + 2)) {
+            const char letter = at + 1 < e.text.size() ? e.text[at + 1] : '\0';
+            if (letter != '%' && letter != 's' && letter != 'd' && letter != 'i')
+                refuse_at(e,
+                          "the format %" + std::string(1, letter) + ", which TorchScript writes otherwise");
+        }
+    }
+
     std::string compare(const Expression& e) const {
         if (is_choice(e)) return choice(e);
-        const std::string left = print(e.part(0));
-        const std::string right = "(" + print(e.part(1)) + ")";
+        const bool equality = e.text == "==" || e.text == "!=";
+        if (equality) require_comparable(e.part(0), e.part(1), m_scope);
+        const std::string left = print(equality ? compared(e.part(0), m_scope) : e.part(0));
+        const std::string right = "(" + print(equality ? compared(e.part(1), m_scope) : e.part(1)) + ")";
         if (e.text == "not in") return "(not ((" + left + " in " + right + ")))";
         return "(" + left + " " + e.text + " " + right + ")";
     }
@@ -227,6 +248,7 @@ class Printer {
             auto element = clone(e.part(0));
             put_in_place(*element, e.part(1).text, *part);
             text += (part == iterated.parts.front() ? "" : ", ") + print(*element);
+            if (text.size() > longest_list) refuse_at(e, "the list becomes too long");
         }
         return text + "]";
     }
@@ -291,6 +313,8 @@ class Printer {
         const bool divides = callee.is(Kind::name, "divmod") && e.parts.size() == 3 &&
                              !m_scope.locals.contains("divmod") && !is_harmless_divisor(e.part(2));
         std::string text = (divides ? "hub_divmod" : base(callee)) + "(";
+        if (callee.is(Kind::name, "bool") && e.parts.size() == 2 && e.part(1).kind == Kind::boolean)
+            return text + condition(e.part(1)) + ")";
         if (is_attention_choice(e)) return text + print(e.part(1)) + ")";
         if (takes_generator(e)) return text + comprehension(e.part(1)) + ")";
         bool first = true;
@@ -333,17 +357,21 @@ class Printer {
     std::string is_instance(const Expression& e) const {
         const Expression& types = e.part(2);
         std::string text;
+        bool whole = false;
         const auto append = [&](const Expression& type) {
             const std::string name = type_name(*m_scope.function.package, *m_scope.function.module, type);
             if (name.empty()) refuse_at(e, "isinstance with a type that TorchScript has not");
+            whole = whole || name == "int";
             text += (text.empty() ? "" : ", ") + name;
         };
         if (types.kind != Kind::tuple) {
             append(types);
-            return "isinstance(" + print(e.part(1)) + ", " + text + ")";
+            if (!whole) return "isinstance(" + print(e.part(1)) + ", " + text + ")";
+        } else {
+            for (const auto& type : types.parts)
+                append(*type);
         }
-        for (const auto& type : types.parts)
-            append(*type);
+        if (whole) text += ", bool";  // which in Python are whole numbers too
         return "isinstance(" + print(e.part(1)) + ", (" + text + ",))";
     }
 
@@ -355,12 +383,17 @@ class Printer {
     }
 
     const Scope& m_scope;
+    bool m_message;  // it is read by people
 };
 
 }  // namespace
 
 std::string print(const Expression& expression, const Scope& scope) {
     return Printer(scope).print(expression);
+}
+
+std::string print_message(const Expression& expression, const Scope& scope) {
+    return Printer(scope, true).print(expression);
 }
 
 std::string print_condition(const Expression& expression, const Scope& scope) {

@@ -29,6 +29,9 @@ std::string context_variable(const std::string& name);
 /// Throws Error(kernelize) with file and line for what TorchScript has not.
 std::string print(const Expression& expression, const Scope& scope);
 
+/// The same of what people read, whose words need not be Python's.
+std::string print_message(const Expression& expression, const Scope& scope);
+
 /// The same where only its truth counts: of a list or a text, that it is not empty.
 std::string print_condition(const Expression& expression, const Scope& scope);
 

@@ -105,6 +105,13 @@ bool assigns(const FunctionSource& function, const std::string& name) {
 bool replaces_none(const FunctionSource& function, const std::string& name) {
     const auto& body = function.definition->body;
     return std::any_of(body.begin(), body.end(), [&](const auto& statement) {
+        if (statement->kind == Kind::assign && statement->values.size() == 2 &&
+            statement->value(0).is(Expr::name, name)) {
+            const Expression* value = &statement->value(1);
+            while (value->is(Expr::boolean, "or"))
+                value = &value->part(0);
+            return value->is(Expr::name, name) && value != &statement->value(1);
+        }
         if (statement->kind != Kind::if_) return false;
         const Expression& test = statement->value(0);
         return test.is(Expr::compare, "is") && test.part(0).is(Expr::name, name) &&

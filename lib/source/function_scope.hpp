@@ -26,8 +26,8 @@ Scope scope_of(const FunctionSource& function);
 /// Whether the body gives `name` another value.
 bool assigns(const FunctionSource& function, const std::string& name);
 
-/// Whether the body begins with `if name is None: name = …` or the like: for each call it is known then which
-/// value the name has.
+/// Whether the body begins with `if name is None: name = …`, `name = name or …` or the like: for each call it
+/// is known then which value the name has.
 bool replaces_none(const FunctionSource& function, const std::string& name);
 
 /// The parameters that are not given and keep one truth value: what they exclude is not compiled.

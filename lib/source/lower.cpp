@@ -11,6 +11,7 @@
 #include "line_writer.hpp"
 #include "tokens.hpp"
 #include "tuple_sizes.hpp"
+#include "unlike_python.hpp"
 
 namespace kernels::source {
 namespace {
@@ -26,6 +27,9 @@ class Lowering {
     LoweredFunction run(const std::string& name, const std::vector<ParameterPlan>& parameters) {
         require_harmless_decorators(m_function, m_scope);
         require_small_tuples(m_function);
+        require_ascii_names(m_function);
+        require_no_growing_lists(m_function);
+        require_bounded_loops(m_function, m_scope);
         const int line = m_function.line();
         std::string head = "def " + name + "(";
         bool first = true;
@@ -76,9 +80,15 @@ class Lowering {
         require_equal_arithmetic(expression, m_scope);
         return source::print_condition(expression, m_scope);
     }
+    // Of what is said to be a bool only the truth counts.
+    std::string print_result(const Expression& expression) const {
+        const auto& returns = m_function.definition->returns;
+        const bool is_bool = returns && returns->is(Expr::name, "bool") && expression.kind == Expr::boolean;
+        return is_bool ? print_condition(expression) : print(expression);
+    }
     // What people read; that nothing is computed with its text.
     std::string print_message(const Expression& expression) const {
-        return source::print(expression, m_scope);
+        return source::print_message(expression, m_scope);
     }
     [[noreturn]] void refuse_at(int line, const std::string& why) const {
         refuse(m_function.file(), line, why);
@@ -96,6 +106,7 @@ class Lowering {
             std::find_if(all.begin(), all.end(), [&](const auto& one) { return one.name == plan.name; });
         if (found == all.end() || !found->value)
             refuse_at(m_function.line(), "no value for the argument " + plan.name);
+        require_settled_names(*found->value, m_function);
         std::string text = print(*found->value);
         const bool whole =
             found->value->kind == Expr::number && text.find_first_of(".eE") == std::string::npos;
@@ -156,7 +167,11 @@ class Lowering {
             case Kind::while_:
                 if (!s.otherwise.empty()) refuse_at(s.line, "while … else");
                 write(s.line, "while " + print_condition(s.value(0)) + ":");
-                return block(s.body, s.line);
+                block(s.body, s.line);
+                // What is behind it is never reached; libtorch's compiler does not see that.
+                if (s.value(0).is(Expr::constant, "True") && !has_break(s.body))
+                    write(s.line, "raise AssertionError(\"the end of an endless loop\")");
+                return;
             case Kind::for_:
                 if (!s.otherwise.empty()) refuse_at(s.line, "for … else");
                 write(s.line, "for " + print(s.value(0)) + " in " + print(s.value(1)) + ":");
@@ -201,9 +216,14 @@ class Lowering {
     void augment(const Statement& s) {
         const Expression& target = s.value(0);
         if (target.kind == Expr::attribute) refuse_attribute(target);
-        if (s.text == "//=" || s.text == "@=") refuse_at(s.line, "TorchScript has not: " + s.text);
-        if (s.text == "%=" && !is_harmless_divisor(s.value(1)))
-            refuse_at(s.line, "TorchScript has not: %= with a divisor that is no number");
+        const bool divides = s.text == "//=" || s.text == "%=";
+        if (divides && target.kind == Expr::name) {
+            const std::string name = print(target);
+            const char* how = s.text == "//=" ? "hub_floordiv_(" : "hub_remainder_(";
+            return write(s.line, name + " = " + how + name + ", " + print(s.value(1)) + ")");
+        }
+        const bool harmless = s.text == "%=" && is_harmless_divisor(s.value(1));
+        if ((divides && !harmless) || s.text == "@=") refuse_at(s.line, "TorchScript has not: " + s.text);
         write(s.line, print(target) + " " + s.text + " " + print(s.value(1)));
     }
 
@@ -360,10 +380,10 @@ class Lowering {
 
     // What a block without gradients returns is computed without them; behind it they are as before.
     void leave(const Statement& s) {
-        if (m_grad_before.empty())
-            return write(s.line, s.values.empty() ? "return" : "return " + print(s.value(0)));
+        const std::string value = s.values.empty() ? "" : print_result(s.value(0));
+        if (m_grad_before.empty()) return write(s.line, s.values.empty() ? "return" : "return " + value);
         const std::string result = temporary();
-        if (!s.values.empty()) write(s.line, result + " = " + print(s.value(0)));
+        if (!s.values.empty()) write(s.line, result + " = " + value);
         write(s.line, "hub_torch.set_grad_enabled(" + m_grad_before.front() + ")");
         write(s.line, s.values.empty() ? "return" : "return " + result);
     }
@@ -389,6 +409,7 @@ LoweredFunction lower(const FunctionSource& function, const std::string& name,
 
 LoweredFunction lower_constant(const FunctionSource& from, const Expression& value, const std::string& name) {
     const Scope scope{from, {}, {}, {}, {}};
+    require_settled_names(value, from);
     require_equal_arithmetic(value, scope);
     return {"def " + name + "():\n  return " + print(value, scope) + "\n", {}};
 }

@@ -1,6 +1,7 @@
 #include "package.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
@@ -30,6 +31,7 @@ class Binder {
   private:
     void set(const std::string& name, Module::Binding binding) {
         const auto known = m_module.bindings.find(name);
+        binding.rebound = known != m_module.bindings.end();
         // Where one of several bindings depends on something, so does the name.
         if (known != m_module.bindings.end() && binding.condition.empty() &&
             !known->second.condition.empty()) {
@@ -43,6 +45,8 @@ class Binder {
                       const std::string& condition) {
         if (target.kind == Expression::Kind::name) {
             set(target.text, {&statement, 0, &value, condition});
+        } else if (target.kind == Expression::Kind::attribute) {
+            m_module.set_attributes.push_back({&target.part(0), target.text, statement.line});
         } else if (target.kind == Expression::Kind::tuple) {
             for (const auto& part : target.parts)
                 bind_targets(*part, statement, value,
@@ -90,15 +94,9 @@ class Binder {
                 block(statement.otherwise, why);
                 break;
             }
-            case Kind::try_: {
-                // Of what is imported one way or the other, the first way counts.
-                block(statement.body, condition);
-                block(statement.otherwise, condition);
-                Module handlers;
-                Binder(handlers).block(statement.handlers, "it is bound where an import fails");
-                m_module.bindings.merge(handlers.bindings);
+            case Kind::try_:
+                try_(statement, condition);
                 break;
-            }
             case Kind::for_:
             case Kind::while_:
             case Kind::with:
@@ -107,6 +105,44 @@ class Binder {
             default:
                 break;
         }
+    }
+
+    // Of what is imported one way or the other, the first way counts. What else the block binds stands on its
+    // imports.
+    void try_(const Statement& statement, const std::string& condition) {
+        Module handlers;
+        Binder(handlers).block(statement.handlers, "it is bound where an import fails");
+        std::string unsure = condition;
+        for (const auto* inner : {&statement.body, &statement.otherwise}) {
+            for (const auto& one : *inner) {
+                const bool imports = one->kind == Kind::import || one->kind == Kind::from_import;
+                const bool defines = one->kind == Kind::function || one->kind == Kind::class_;
+                const bool certain = imports || (defines && !handlers.bindings.contains(one->text));
+                bind(*one, certain ? condition : unsure);
+                if (imports && unsure.empty() && may_be_absent(*one)) {
+                    unsure = "it depends on whether the import at line " + std::to_string(one->line) +
+                             " finds its module";
+                }
+            }
+        }
+        m_module.bindings.merge(handlers.bindings);
+    }
+
+    // Modules that come with Python, with torch or with the package are there.
+    static bool may_be_absent(const Statement& import) {
+        static const std::set<std::string> there = {
+            "__future__",  "abc",     "collections", "contextlib", "copy",
+            "dataclasses", "enum",    "functools",   "importlib",  "inspect",
+            "itertools",   "logging", "math",        "numbers",    "operator",
+            "os",          "pathlib", "random",      "re",         "sys",
+            "time",        "torch",   "types",       "typing",     "typing_extensions",
+            "warnings"};
+        const auto absent = [](const std::string& name) {
+            return !name.starts_with('.') && !there.contains(name.substr(0, name.find('.')));
+        };
+        if (import.kind == Kind::from_import) return absent(import.text);
+        return std::any_of(import.names.begin(), import.names.end(),
+                           [&](const auto& alias) { return absent(alias.name); });
     }
 
     Module& m_module;
@@ -225,6 +261,8 @@ Symbol Package::lookup(const Module& module, const std::string& name, int depth)
     const auto& binding = found->second;
     if (!binding.condition.empty())
         return symbol(Symbol::Kind::undecided, binding.condition, binding.statement->line);
+    if (std::string why = set_from_outside(module, name, depth); !why.empty())
+        return symbol(Symbol::Kind::undecided, std::move(why), binding.statement->line);
     Symbol made;
     made.module = &module;
     made.statement = binding.statement;
@@ -245,6 +283,25 @@ Symbol Package::lookup(const Module& module, const std::string& name, int depth)
     made.kind = Symbol::Kind::value;
     made.value = binding.value;
     return made;
+}
+
+// `module.name = …` in another file that was read.
+std::string Package::set_from_outside(const Module& module, const std::string& name, int depth) const {
+    for (const auto& [other_name, other] : m_modules) {
+        if (!other || other.get() == &module) continue;
+        for (const auto& set : other->set_attributes) {
+            if (set.name != name) continue;
+            const std::string owner = dotted(*set.owner);
+            if (owner.empty() || depth > longest_chain) continue;
+            const auto names = split(owner, '.');
+            Symbol found = lookup(*other, std::string(names.front()), depth + 1);
+            for (std::size_t i = 1; i < names.size(); ++i)
+                found = attribute(found, std::string(names[i]));
+            if (found.kind == Symbol::Kind::module && found.module == &module)
+                return "it is set at " + other->file + ":" + std::to_string(set.line);
+        }
+    }
+    return {};
 }
 
 Symbol Package::imported(const Module& module, const Statement& import, std::size_t alias, int depth) const {

@@ -27,9 +27,17 @@ struct Module {
         std::size_t alias = 0;              ///< of an import
         const Expression* value = nullptr;  ///< of an assignment
         std::string condition;              ///< when it is not always bound so: why
+        bool rebound = false;               ///< the name had another value before
+    };
+    /// `a.b = …` at the top of the file, which may change another module.
+    struct SetAttribute {
+        const Expression* owner = nullptr;
+        std::string name;
+        int line = 0;
     };
     std::map<std::string, Binding> bindings;
     std::vector<const Statement*> star_imports;
+    std::vector<SetAttribute> set_attributes;
 };
 
 /// What a name stands for.
@@ -84,6 +92,7 @@ class Package {
     Symbol lookup(const Module& module, const std::string& name, int depth) const;
     Symbol imported(const Module& module, const Statement& import, std::size_t alias, int depth) const;
     Symbol member(const std::string& module, const std::string& name, int line, int depth) const;
+    std::string set_from_outside(const Module& module, const std::string& name, int depth) const;
 
     std::string m_name;
     Reader m_reader;

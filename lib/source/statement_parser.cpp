@@ -8,6 +8,7 @@ namespace {
 using Kind = Statement::Kind;
 
 constexpr std::size_t deepest_blocks = 40;
+constexpr std::size_t longest_chain = 120;  // of elifs: each stands in the otherwise of the one in front
 
 class StatementParser : public ExpressionParser {
   public:
@@ -120,9 +121,9 @@ class StatementParser : public ExpressionParser {
         made->values.push_back(expression());
         made->body = block();
         if (kind == Kind::if_ && at("elif")) {
-            if (++m_blocks > deepest_blocks) refuse(file(), peek().line, "the blocks are nested too deeply");
+            if (++m_elifs > longest_chain) refuse(file(), peek().line, "the blocks are nested too deeply");
             made->otherwise.push_back(conditional(kind));
-            --m_blocks;
+            --m_elifs;
         } else if (accept("else")) {
             made->otherwise = block();
         }
@@ -132,15 +133,32 @@ class StatementParser : public ExpressionParser {
     StatementPtr with() {
         auto made = make(Kind::with, peek().line);
         ++m_at;
+        const bool brackets = at("(") && names_in_brackets();
+        if (brackets) ++m_at;
         do {
+            if (brackets && at(")")) break;
             made->values.push_back(expression());
             if (accept("as")) {
-                targets();
+                target();
                 made->text = "as";
             }
         } while (accept(","));
+        if (brackets) expect(")");
         made->body = block();
         return made;
+    }
+
+    // `with (a as b, c as d):` and not `with (a):` or `with (a, b)[0]:`
+    bool names_in_brackets() const {
+        int depth = 0;
+        for (std::size_t ahead = 0;; ++ahead) {
+            const Token& token = peek(ahead);
+            if (token.kind == TokenKind::newline || token.kind == TokenKind::end) return false;
+            if (depth == 1 && is(token, "as")) return true;
+            if (token.kind != TokenKind::op) continue;
+            if (is(token, "(") || is(token, "[") || is(token, "{")) ++depth;
+            if ((is(token, ")") || is(token, "]") || is(token, "}")) && --depth == 0) return false;
+        }
     }
 
     StatementPtr try_() {
@@ -201,7 +219,7 @@ class StatementParser : public ExpressionParser {
             if (!accept(",") && !at(")")) unexpected();
         }
         ++m_at;
-        if (accept("->")) expression();
+        if (accept("->")) made->returns = expression();
         made->body = block();
         return made;
     }
@@ -355,6 +373,7 @@ class StatementParser : public ExpressionParser {
     }
 
     std::size_t m_blocks = 0;
+    std::size_t m_elifs = 0;
 };
 
 }  // namespace

@@ -17,6 +17,7 @@ struct Expression {
         number,       ///< text, in decimal
         string,       ///< text: its value
         format,       ///< an f-string; text: "{}" for each part
+        formatted,    ///< part in an f-string, with more than its text to say how it is written
         constant,     ///< text: True, False, None or ...
         attribute,    ///< part.text
         subscript,    ///< part[part]
@@ -100,6 +101,7 @@ struct Statement {
     std::vector<Alias> names;
     std::vector<Parameter> parameters;
     std::vector<ExpressionPtr> decorators;
+    ExpressionPtr returns;  ///< of a function: what it says of its result, if anything
     Block body;
     Block otherwise;
     Block handlers;

@@ -209,6 +209,7 @@ class Tokenizer {
         };
         const bool raw = has('r', 'R');
         Token made{TokenKind::string, "", first_line};
+        made.named_character = !raw && !has('b', 'B') && names_character(body);
         if (has('b', 'B')) {
             made.kind = TokenKind::bytes;
         } else if (has('f', 'F')) {
@@ -218,6 +219,14 @@ class Tokenizer {
             made.text = unescape(body, raw);
         }
         m_tokens.push_back(std::move(made));
+    }
+
+    // \N behind a backslash that is none itself.
+    static bool names_character(std::string_view body) {
+        for (auto at = body.find('\\'); at != std::string_view::npos; at = body.find('\\', at + 2)) {
+            if (body.substr(at + 1).starts_with("N{")) return true;
+        }
+        return false;
     }
 
     void number() {

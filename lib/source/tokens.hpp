@@ -13,6 +13,7 @@ struct Token {
     TokenKind kind = TokenKind::end;
     std::string text;  ///< of a string: its value; of an f-string: what is between the quotes
     int line = 0;
+    bool named_character = false;  ///< a string with \N{…}, which is not expanded
 };
 
 /// Throws Error(kernelize) "file:line: why".

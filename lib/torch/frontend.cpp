@@ -13,6 +13,7 @@
 #include "kernels/core/text.hpp"
 #include "module_values.hpp"
 #include "parameter_types.hpp"
+#include "python_meaning.hpp"
 #include "source/decorators.hpp"
 #include "source/function_scope.hpp"
 #include "variable_types.hpp"
@@ -48,13 +49,26 @@ std::string with_function(const std::string& why, const FunctionSource& function
     return why.substr(0, space) + ": in " + backquoted(name) + why.substr(space);
 }
 
+// What libtorch tells of a type for its own developers, and which is another one in each run.
+std::string without_addresses(const std::string& text) {
+    static const std::regex address(R"re( ?\(of Python compilation unit at: \w+\)|0x[0-9a-f]{6,})re");
+    return std::regex_replace(text, address, "");
+}
+
+// libtorch warns of what is refused then.
+class Quiet final : public c10::WarningHandler {
+  public:
+    void process(const c10::Warning&) override {}
+};
+
 [[noreturn]] void rethrow(const std::exception& failure, const FunctionSource& function) {
     const auto* own = dynamic_cast<const Error*>(&failure);
     std::string why = own != nullptr ? own->what() : reason(failure.what(), function);
     if (const std::string kernel = source::python_kernel_behind(function);
         !kernel.empty() && why.find(kernel) == std::string::npos)
         why += "; it leads to " + kernel;
-    throw Error(ErrorCode::kernelize, with_function(why, function), own != nullptr ? own->hint() : "");
+    throw Error(ErrorCode::kernelize, with_function(without_addresses(why), function),
+                own != nullptr ? own->hint() : "");
 }
 
 // The parameters without self, ctx and stars.
@@ -96,6 +110,7 @@ void finish(Function& compiled) {
     inline_functions(*graph);
     LowerSimpleTuples(graph);
     EliminateDeadCode(graph);
+    require_python_meaning(*graph);
 }
 
 void refuse_python_kernel(const FunctionSource& function) {
@@ -114,6 +129,8 @@ void compile_method(const Module& owner, const c10::ClassTypePtr& type, const st
     auto compilation =
         std::make_shared<HubCompilation>(options.op_namespace, options.constants, options.renamed);
     compilation->set_layer(type);
+    Quiet quiet;
+    const c10::WarningUtils::WarningHandlerGuard no_warnings(&quiet);
     try {
         refuse_python_kernel(function);
         auto parameters = plan(*compilation, function, options.arguments);
@@ -141,6 +158,8 @@ Function& compile_function(CompilationUnit& unit, const std::string& name, const
                            const CompileOptions& options) {
     auto compilation =
         std::make_shared<HubCompilation>(options.op_namespace, options.constants, options.renamed);
+    Quiet quiet;
+    const c10::WarningUtils::WarningHandlerGuard no_warnings(&quiet);
     try {
         refuse_python_kernel(function);
         const auto parameters = plan(*compilation, function, options.arguments);

@@ -4,6 +4,7 @@
 #include <torch/csrc/jit/frontend/sugared_value.h>
 
 #include <algorithm>
+#include <set>
 
 #include "graph_calls.hpp"
 #include "module_values.hpp"
@@ -15,6 +16,32 @@ namespace {
 
 using namespace torch::jit;
 using source::Symbol;
+
+// What one of two computations gives, both of the same type.
+template <typename Then, typename Else>
+Value* chosen(Graph& graph, Value* condition, const SourceRange& where, const Then& then,
+              const Else& otherwise) {
+    Node* node = graph.insertNode(graph.create(prim::If, {condition}, 0));
+    node->setSourceRange(where);
+    const auto give = [&](const auto& compute) {
+        torch::jit::Block* block = node->addBlock();
+        const WithInsertPoint here(block);
+        block->registerOutput(compute());
+    };
+    give(then);
+    give(otherwise);
+    return node->addOutput()->setType(node->blocks()[0]->outputs()[0]->type());
+}
+
+Value* bool_of(Value* truth, Graph& graph, const SourceRange& where) {
+    return truth->type()->kind() == c10::TypeKind::BoolType ? truth
+                                                            : graph.insert(aten::Bool, {truth}, {}, where);
+}
+
+Value* some_of(Value* value, Graph& graph) {
+    const auto optional = value->type()->cast<c10::OptionalType>();
+    return optional ? graph.insertUncheckedCast(value, optional->getElementType()) : value;
+}
 
 // hub_module(x): x with its members.
 struct ModuleMaker final : SugaredValue {
@@ -28,28 +55,101 @@ struct ModuleMaker final : SugaredValue {
     const HubCompilation& compilation;
 };
 
-// hub_truth(x): x as a condition. What TorchScript itself takes for one, and what it refuses, stays as it is.
+// The truth of a value; the value itself where TorchScript takes it for a condition, or refuses it as one.
+Value* truth_of(Value* value, Graph& graph, const SourceRange& where) {
+    const auto constant = [&](bool truth) { return graph.insertConstant(truth, where); };
+    if (is_dtype(value)) return constant(true);
+    switch (value->type()->kind()) {
+        case c10::TypeKind::NoneType:
+            return constant(false);
+        case c10::TypeKind::DeviceObjType:
+            return constant(true);
+        case c10::TypeKind::TupleType:
+            return constant(!value->type()->containedTypes().empty());
+        case c10::TypeKind::ListType:
+        case c10::TypeKind::DictType:
+        case c10::TypeKind::StringType:
+            return graph.insert(aten::gt, {graph.insert(aten::len, {value}, {}, where), 0}, {}, where);
+        case c10::TypeKind::OptionalType: {
+            Value* there = graph.insert(aten::__isnot__, {value, IValue()}, {}, where);
+            const auto some = value->type()->expect<c10::OptionalType>()->getElementType();
+            return chosen(
+                graph, there, where,
+                [&] {
+                    return bool_of(truth_of(graph.insertUncheckedCast(value, some), graph, where), graph,
+                                   where);
+                },
+                [&] { return constant(false); });
+        }
+        default:
+            return value;
+    }
+}
+
+// hub_truth(x): x as a condition.
 struct Truth final : SugaredValue {
     std::string kind() const override { return "hub_truth"; }
     std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
                                        at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue>,
                                        size_t) override {
         auto& graph = *method.graph();
-        Value* value = args.at(0).value(graph);
-        switch (value->type()->kind()) {
-            case c10::TypeKind::NoneType:
-                return constant_value(IValue(false), method, where);
-            case c10::TypeKind::TupleType:
-                return constant_value(IValue(!value->type()->containedTypes().empty()), method, where);
-            case c10::TypeKind::ListType:
-            case c10::TypeKind::DictType:
-            case c10::TypeKind::StringType: {
-                Value* length = graph.insert(aten::len, {value}, {}, where);
-                return std::make_shared<SimpleValue>(graph.insert(aten::gt, {length, 0}, {}, where));
-            }
-            default:
-                return std::make_shared<SimpleValue>(value);
+        return std::make_shared<SimpleValue>(truth_of(args.at(0).value(graph), graph, where));
+    }
+};
+
+// hub_or(a, b), hub_and(a, b): the side that Python gives; both are there already.
+struct Side final : SugaredValue {
+    explicit Side(bool is_disjunction) : is_or(is_disjunction) {}
+    std::string kind() const override { return is_or ? "hub_or" : "hub_and"; }
+    std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
+                                       at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue>,
+                                       size_t) override {
+        auto& graph = *method.graph();
+        Value* first = args.at(0).value(graph);
+        Value* second = args.at(1).value(graph);
+        Value* truth = truth_of(first, graph, where);
+        if (const auto known = toIValue(truth); known && known->isBool())
+            return std::make_shared<SimpleValue>(known->toBool() == is_or ? first : second);
+        if (is_or) first = some_of(first, graph);
+        const auto type = c10::unifyTypes(first->type(), second->type());
+        if (!type) {
+            refuse(where, std::string(is_or ? "`or`" : "`and`") + " gives a value of type " +
+                              first->type()->repr_str() + " or of type " + second->type()->repr_str() +
+                              "; in TorchScript a value has one type");
         }
+        Value* result = chosen(
+            graph, bool_of(truth, graph, where), where, [&] { return is_or ? first : second; },
+            [&] { return is_or ? second : first; });
+        result->setType(*type);
+        return std::make_shared<SimpleValue>(result);
+    }
+    bool is_or;
+};
+
+// hub_some(x): x, which is not None here.
+struct Some final : SugaredValue {
+    std::string kind() const override { return "hub_some"; }
+    std::shared_ptr<SugaredValue> call(const SourceRange&, GraphFunction& method,
+                                       at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue>,
+                                       size_t) override {
+        auto& graph = *method.graph();
+        return std::make_shared<SimpleValue>(some_of(args.at(0).value(graph), graph));
+    }
+};
+
+// hub_bool(x): x, a side of `or` or `and` that must be a bool, since that is what TorchScript makes of them.
+struct OnlyBool final : SugaredValue {
+    std::string kind() const override { return "hub_bool"; }
+    std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
+                                       at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue>,
+                                       size_t) override {
+        Value* value = args.at(0).value(*method.graph());
+        if (value->type()->kind() != c10::TypeKind::BoolType) {
+            refuse(where, "`or` and `and` give one of their sides in Python, here one of type " +
+                              value->type()->repr_str() +
+                              "; that can be compiled where the side in front is a variable");
+        }
+        return std::make_shared<SimpleValue>(value);
     }
 };
 
@@ -104,14 +204,23 @@ struct Divider final : SugaredValue {
                                        at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue>,
                                        size_t n_binders) override {
         auto& graph = *method.graph();
+        // `x //= y` of a tensor is computed in its place.
+        const bool in_place = name.ends_with('_');
+        const bool of_tensor = args.at(0).value(graph)->type()->isSubtypeOf(*c10::TensorType::get());
+        const std::string base = in_place ? name.substr(0, name.size() - 1) : name;
+        if (in_place && of_tensor) {
+            const char* op = base == "hub_floordiv" ? "aten::floor_divide_" : "aten::remainder_";
+            return std::make_shared<SimpleValue>(
+                graph.insert(c10::Symbol::fromQualString(op), args, {}, where));
+        }
         const bool whole = std::all_of(args.begin(), args.end(), [&](const NamedValue& argument) {
             return argument.value(graph)->type()->kind() == c10::TypeKind::IntType;
         });
         if (whole)
-            return FunctionValue(compilation.functional(name)).call(where, method, args, {}, n_binders);
+            return FunctionValue(compilation.functional(base)).call(where, method, args, {}, n_binders);
         if (args.at(0).value(graph)->type()->kind() == c10::TypeKind::StringType)
             refuse(where, "% of a text that is not written out");
-        const auto op = c10::Symbol::fromQualString("aten::" + name.substr(std::string_view("hub_").size()));
+        const auto op = c10::Symbol::fromQualString("aten::" + base.substr(std::string_view("hub_").size()));
         return std::make_shared<SimpleValue>(graph.insert(op, args, {}, where));
     }
     std::string name;
@@ -130,9 +239,13 @@ struct HubResolver final : Resolver {
             spelled_name.rfind(global, 0) == 0 ? spelled_name.substr(global.size()) : spelled_name;
         if (name == "hub_module") return std::make_shared<ModuleMaker>(*compilation);
         if (name == "hub_truth") return std::make_shared<Truth>();
+        if (name == "hub_or" || name == "hub_and") return std::make_shared<Side>(name == "hub_or");
+        if (name == "hub_some") return std::make_shared<Some>();
+        if (name == "hub_bool") return std::make_shared<OnlyBool>();
         if (name == "hub_join") return std::make_shared<Joiner>();
-        if (name == "hub_floordiv" || name == "hub_remainder" || name == "hub_divmod")
-            return std::make_shared<Divider>(name, *compilation);
+        static const std::set<std::string> dividers = {"hub_floordiv", "hub_remainder", "hub_divmod",
+                                                       "hub_floordiv_", "hub_remainder_"};
+        if (dividers.contains(name)) return std::make_shared<Divider>(name, *compilation);
         if (name == "hub_torch") return std::make_shared<BuiltinModule>("aten");
         const auto local = imports.find(name);
         const Symbol symbol =

@@ -65,6 +65,8 @@ struct MissingAttribute final : SugaredValue {
         refuse_it(where);
     }
     [[noreturn]] void refuse_it(const SourceRange& where) const {
+        if (path.starts_with("__"))
+            refuse(where, "self." + path + ", which TorchScript does not know of a layer");
         const std::string key = path.find('.') == std::string::npos ? path : "\"" + path + "\"";
         refuse(where, "the kernel's layer needs the attribute " + path +
                           ", which this layer does not have; give it as attributes = { " + key +

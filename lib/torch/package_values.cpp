@@ -35,7 +35,7 @@ struct PackageFunction final : SugaredValue {
             if (parameters[i].stars != 0) continue;
             Value* value = given[i];
             const auto wanted = compilation->annotated(function, parameters[i].annotation.get());
-            if (value != nullptr && wanted != nullptr) value = adapted(value, wanted, where);
+            if (value != nullptr && wanted != nullptr) value = unwrapped(value, wanted, where);
             if (value == nullptr && !parameters[i].value)
                 refuse(where, "the function " + function.name() + " is not given its argument " +
                                   parameters[i].name);
@@ -133,6 +133,43 @@ struct AutogradValue final : SugaredValue {
     source::FunctionSource forward;
 };
 
+// What makes more of a record than its fields: "has an __init__ of its own"; else empty.
+std::string unlike_its_fields(const source::Statement& definition) {
+    using Expr = source::Expression::Kind;
+    const auto says = [](const source::Expression& call, const char* keyword) {
+        return call.kind == Expr::call &&
+               std::any_of(call.parts.begin() + 1, call.parts.end(),
+                           [&](const auto& part) { return part->is(Expr::keyword, keyword); });
+    };
+    for (const auto& base : definition.values) {
+        const std::string name = source::dotted(*base);
+        if (name != "object" && !name.ends_with("NamedTuple"))
+            return "has the base class " + (name.empty() ? "of line " + std::to_string(base->line) : name);
+    }
+    for (const auto& decorator : definition.decorators) {
+        for (const char* keyword : {"init", "kw_only", "eq"}) {
+            if (says(*decorator, keyword)) return std::string("is a dataclass with ") + keyword;
+        }
+    }
+    for (const auto& member : definition.body) {
+        static const std::set<std::string> harmless = {"__repr__", "__str__", "__hash__", "__reduce__"};
+        if (member->kind == source::Statement::Kind::function && member->text.starts_with("__") &&
+            !harmless.contains(member->text))
+            return "has a method " + member->text;
+        if (member->kind != source::Statement::Kind::annotate) continue;
+        const auto& annotation = member->value(1);
+        const std::string type =
+            source::dotted(annotation.kind == Expr::subscript ? annotation.part(0) : annotation);
+        for (const char* special : {"ClassVar", "InitVar", "KW_ONLY"}) {
+            if (type.ends_with(special)) return "has a member of type " + type;
+        }
+        if (member->values.size() == 3 &&
+            (says(member->value(2), "init") || says(member->value(2), "kw_only")))
+            return "has a field that is given otherwise than by its place";
+    }
+    return {};
+}
+
 // A dataclass or NamedTuple: its fields, as a named tuple.
 struct RecordValue final : SugaredValue {
     RecordValue(std::shared_ptr<HubCompilation> in, source::FunctionSource from_module,
@@ -142,6 +179,8 @@ struct RecordValue final : SugaredValue {
     std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
                                        at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue> kwargs,
                                        size_t) override {
+        if (const std::string why = unlike_its_fields(definition); !why.empty())
+            refuse(where, "the class " + definition.text + " " + why);
         auto& graph = *method.graph();
         std::vector<std::string> names;
         std::vector<TypePtr> types;
@@ -170,7 +209,7 @@ struct RecordValue final : SugaredValue {
             } else {
                 refuse(where, definition.text + " is not given its field " + names.back());
             }
-            if (wanted != nullptr) value = adapted(value, wanted, where);
+            if (wanted != nullptr) value = unwrapped(value, wanted, where);
             types.push_back(value->type());
             values.push_back(value);
         }

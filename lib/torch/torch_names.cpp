@@ -93,6 +93,8 @@ struct OpNamespace final : SugaredValue {
     std::string name;
 };
 
+constexpr const char* dtype_name = "hub_dtype";  // of a constant that stands for one
+
 const std::map<std::string, int64_t>& constants_of_torch() {
     const auto dtype = [](at::ScalarType type) { return static_cast<int64_t>(type); };
     const auto format = [](at::MemoryFormat memory) { return static_cast<int64_t>(memory); };
@@ -160,6 +162,55 @@ std::shared_ptr<SugaredValue> operator_value(const std::string& name) {
     return std::make_shared<BuiltinFunction>(symbol, std::nullopt);
 }
 
+// A function of math: it makes numbers of tensors.
+struct MathValue final : SugaredValue {
+    explicit MathValue(std::shared_ptr<SugaredValue> of_numbers) : function(std::move(of_numbers)) {}
+    std::string kind() const override { return function->kind(); }
+    std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
+                                       at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue> kwargs,
+                                       size_t n_binders) override {
+        auto& graph = *method.graph();
+        std::vector<NamedValue> given;
+        for (const auto& argument : args) {
+            Value* value = argument.value(graph);
+            const bool tensor = value->type()->isSubtypeOf(*c10::TensorType::get());
+            given.emplace_back(where, tensor ? graph.insert(aten::Float, {value}, {}, where) : value);
+        }
+        return function->call(where, method, given, kwargs, n_binders);
+    }
+    std::shared_ptr<SugaredValue> function;
+};
+
+// torch.finfo(dtype), torch.iinfo(dtype): their members are chosen by the dtype when the layer runs.
+struct DtypeLimits final : SugaredValue {
+    DtypeLimits(std::string of, Value* of_dtype, HubCompilation& in)
+        : name(std::move(of)), dtype(of_dtype), compilation(in) {}
+    std::string kind() const override { return "torch." + name; }
+    std::shared_ptr<SugaredValue> attr(const SourceRange& where, GraphFunction& method,
+                                       const std::string& field) override {
+        const std::string wanted = field == "smallest_normal" ? "tiny" : field;
+        auto* function = compilation.functional("hub_" + name + "_" + wanted);
+        if (function == nullptr) refuse(where, "." + field + " of torch." + name);
+        return FunctionValue(function).call(where, method, {NamedValue(where, dtype)}, {}, 1);
+    }
+    std::string name;
+    Value* dtype;
+    HubCompilation& compilation;
+};
+
+struct DtypeLimitsMaker final : SugaredValue {
+    DtypeLimitsMaker(std::string of, HubCompilation& in) : name(std::move(of)), compilation(in) {}
+    std::string kind() const override { return "torch." + name; }
+    std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
+                                       at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue> kwargs,
+                                       size_t) override {
+        if (args.size() != 1 || !kwargs.empty()) refuse(where, "torch." + name + " takes one dtype here");
+        return std::make_shared<DtypeLimits>(name, args[0].value(*method.graph()), compilation);
+    }
+    std::string name;
+    HubCompilation& compilation;
+};
+
 // Functions of torch.nn.functional that have the name and the arguments of an operator.
 bool is_operator_of_functional(const std::string& name) {
     static const std::set<std::string> names = {"linear",
@@ -170,6 +221,7 @@ bool is_operator_of_functional(const std::string& name) {
                                                 "scaled_dot_product_attention",
                                                 "rms_norm",
                                                 "layer_norm",
+                                                "group_norm",
                                                 "gelu",
                                                 "softplus",
                                                 "one_hot",
@@ -187,6 +239,29 @@ bool is_operator_of_functional(const std::string& name) {
 }
 
 }  // namespace
+
+// What a variable holds, as long as the compiler keeps variables: up to where branches or loops decide it.
+static const Value* held(const Value* value) {
+    const Node* load = value->node();
+    if (load->kind() != prim::Load) return value;
+    const Node* at = load;
+    for (;;) {
+        at = at->prev();
+        if (at->kind() == prim::Return || at->kind() == prim::Param) {
+            at = at->owningBlock()->owningNode();
+            if (at == nullptr || at->kind() != prim::If) return value;
+            continue;
+        }
+        if (!at->blocks().empty()) return value;
+        if (at->kind() == prim::Store && at->s(attr::name) == load->s(attr::name)) return held(at->input(0));
+    }
+}
+
+bool is_dtype(const Value* value) {
+    const Node* node = held(value)->node();
+    return node->kind() == prim::dtype || node->kind() == prim::layout ||
+           (node->kind() == prim::Constant && node->output()->debugName().starts_with(dtype_name));
+}
 
 std::shared_ptr<SugaredValue> op_namespace_value(const std::string& name) {
     return std::make_shared<OpNamespace>(name);
@@ -206,11 +281,15 @@ Value* adapted(Value* value, const c10::TypePtr& wanted, const SourceRange& wher
             return graph.insertConstant(static_cast<double>(constant->toInt()), where);
         return graph.insert(aten::Float, {value}, {}, where);
     }
+    return unwrapped(value, wanted, where);
+}
+
+Value* unwrapped(Value* value, const c10::TypePtr& wanted, const SourceRange& where) {
     const auto given = value->type()->cast<c10::OptionalType>();
-    if (!optional && given && given->getElementType()->isSubtypeOf(*wanted)) {
-        return graph.insert(aten::_unwrap_optional, {value}, {}, where);
-    }
-    return value;
+    if (wanted->kind() == c10::TypeKind::OptionalType || !given ||
+        !given->getElementType()->isSubtypeOf(*wanted))
+        return value;
+    return value->owningGraph()->insert(aten::_unwrap_optional, {value}, {}, where);
 }
 
 std::shared_ptr<SugaredValue> external_value(const std::string& path, HubCompilation& compilation,
@@ -225,9 +304,12 @@ std::shared_ptr<SugaredValue> external_value(const std::string& path, HubCompila
         "math"};
     if (modules.contains(path)) return std::make_shared<ExternalValue>(path, compilation);
     if (owner == "torch.ops") return op_namespace_value(name);
+    if (path == "torch.finfo" || path == "torch.iinfo")
+        return std::make_shared<DtypeLimitsMaker>(name, compilation);
     if (owner == "torch" || owner == "torch.functional") {
         if (const auto known = constants_of_torch().find(name); known != constants_of_torch().end())
-            return constant_value(IValue(known->second), method, where);
+            return std::make_shared<SimpleValue>(
+                method.graph()->insertConstant(known->second, where)->setDebugName(dtype_name));
         if (auto op = operator_value(name)) return op;
     }
     if (owner == "torch.nn.functional") {
@@ -248,79 +330,11 @@ std::shared_ptr<SugaredValue> external_value(const std::string& path, HubCompila
             {"pi", M_PI}, {"e", M_E}, {"inf", INFINITY}, {"nan", NAN}, {"tau", 2 * M_PI}};
         if (const auto known = numbers.find(name); known != numbers.end())
             return constant_value(IValue(known->second), method, where);
-        if (auto op = operator_value(name)) return op;
+        if (auto op = operator_value(name)) return std::make_shared<MathValue>(op);
     }
     if (owner == "builtins") return nullptr;
     if (auto functions = attention_functions(path, compilation)) return functions;
     refuse(where, path + " is Python code outside the kernel, which TorchScript cannot call");
-}
-
-const char* functional_source() {
-    return R"(
-def silu(input: Tensor, inplace: bool = False):
-    if inplace:
-        return torch.silu_(input)
-    return torch.silu(input)
-
-def relu(input: Tensor, inplace: bool = False):
-    if inplace:
-        return torch.relu_(input)
-    return torch.relu(input)
-
-def mish(input: Tensor, inplace: bool = False):
-    if inplace:
-        return torch.mish_(input)
-    return torch.mish(input)
-
-def hardswish(input: Tensor, inplace: bool = False):
-    if inplace:
-        return torch.hardswish_(input)
-    return torch.hardswish(input)
-
-def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False):
-    if inplace:
-        return torch.elu_(input, alpha)
-    return torch.elu(input, alpha)
-
-def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False):
-    if inplace:
-        return torch.leaky_relu_(input, negative_slope)
-    return torch.leaky_relu(input, negative_slope)
-
-def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False):
-    if inplace:
-        return torch.dropout_(input, p, training)
-    return torch.dropout(input, p, training)
-
-def softmax(input: Tensor, dim: int, _stacklevel: int = 3, dtype: Optional[int] = None):
-    return torch.softmax(input, dim, dtype)
-
-def log_softmax(input: Tensor, dim: int, _stacklevel: int = 3, dtype: Optional[int] = None):
-    return torch.log_softmax(input, dim, dtype)
-
-def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12):
-    return input / torch.norm(input, p, [dim], True).clamp_min(eps).expand_as(input)
-
-def embedding(input: Tensor, weight: Tensor):
-    return torch.embedding(weight, input)
-
-def hub_floordiv(a: int, b: int) -> int:
-    if b == -1:
-        return -a
-    return a // b
-
-def hub_remainder(a: int, b: int) -> int:
-    assert b != 0, "modulo by zero"
-    if b == -1:
-        return 0
-    return a % b
-
-def hub_divmod(a: int, b: int) -> Tuple[int, int]:
-    assert b != 0, "division by zero"
-    if b == -1:
-        return -a, 0
-    return divmod(a, b)
-)";
 }
 
 }  // namespace kernels::torchscript

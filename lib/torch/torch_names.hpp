@@ -24,9 +24,17 @@ std::shared_ptr<torch::jit::SugaredValue> op_namespace_value(const std::string& 
 torch::jit::Value* adapted(torch::jit::Value* value, const c10::TypePtr& wanted,
                            const torch::jit::SourceRange& where);
 
+/// The same for a function of the package, which gets what it is given: an int stays one.
+torch::jit::Value* unwrapped(torch::jit::Value* value, const c10::TypePtr& wanted,
+                             const torch::jit::SourceRange& where);
+
 std::shared_ptr<torch::jit::SugaredValue> constant_value(const c10::IValue& value,
                                                          torch::jit::GraphFunction& method,
                                                          const torch::jit::SourceRange& where);
+
+/// Whether the value is a dtype, layout or memory format, which TorchScript takes for whole numbers; as far
+/// as it is taken of a tensor or named here.
+bool is_dtype(const torch::jit::Value* value);
 
 /// TorchScript source of functions of torch.nn.functional that are written in Python.
 const char* functional_source();

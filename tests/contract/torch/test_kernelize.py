@@ -124,6 +124,16 @@ class KernelizeTest(harness.WorldTest):
         folder = str(pathlib.Path(named).parent)
         self.run_command(KERNELS, "run", "out.pt", "--input", "f32[2,8]", "--reference", "model.pt", KERNELS_LIBRARY_PATH=folder)
 
+    def test_a_layer_with_names_beyond_ascii_is_kept(self):
+        kernel = shutil.copytree(DEMO / REPO / "v1", self.folder / "kernel")
+        for file in kernel.rglob("metadata.json"):
+            file.write_text(json.dumps({key: value for key, value in json.loads(file.read_text()).items() if key != "digest"}))
+        for file in kernel.rglob("layers.py"):
+            file.write_text(re.sub(r"\bout\b", "größe", file.read_text()))
+        row = self.rows("-o", "out.pt", "--use-fallback", "all", LOCAL_KERNELS=f"{REPO}={kernel}")[0]
+        self.assertEqual(row["status"], "kept")
+        self.assertRegex(row["reason"], r"layers\.py:\d+: .*the name `größe` is not ASCII")
+
     def test_a_kernelized_model_begins_with_its_original_forwards(self):
         environment = {"LOCAL_KERNELS": f"{REPO}={DEMO / REPO / 'v1'}"}
         self.kernelize("-o", "k.pt", **environment)

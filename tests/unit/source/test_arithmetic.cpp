@@ -24,6 +24,8 @@ TEST_CASE("Whole numbers beyond 64 bits and errors of Python are refused where t
         {"N << 70", "the value of <<"},
         {"1 // ZERO", "by zero"},
         {"len(\"\xc3\xa9\")", "a text with characters beyond ASCII"},
+        {"min(1, 2.5)", "min of a whole number and a float"},
+        {"max(N, 0.5)", "max of a whole number and a float"},
         {"'a'.ljust(9999999999)", "a call of ljust, whose result has no bound"},
     };
     for (const auto& [expression, why] : refused) {

@@ -19,11 +19,12 @@ TEST_CASE("Statements stand on the lines on which they stand in the file") {
 TEST_CASE("What TorchScript reads otherwise than Python is spelled out") {
     CHECK(body("    return not input_x\n") == "  return (not (hub_truth(input_x)))\n");
     CHECK(body("    return x not in y\n") == "  return (not ((x in (y))))\n");
-    CHECK(body("    return 1 < x <= 3\n") == "  return ((1 < (x)) and (x <= (3)))\n");
+    CHECK(body("    return 1 < x <= 3\n") == "  return (hub_bool((1 < (x))) and hub_bool((x <= (3))))\n");
+    CHECK(body("    if 1 < x <= 3 or x:\n      return x\n") ==
+          "  if (((1 < (x)) and (x <= (3))) or hub_truth(x)):\n    return x\n");
     CHECK(body("    return -x ** 2\n") == "  return (-(x ** 2))\n");
     CHECK(body("    return 0x1F + 1_000 + 2 ** -1\n") == "  return ((31 + 1000) + (2 ** (-1)))\n");
-    CHECK(body("    return f'{x.shape!r}: {x:>3} {{' 'it'\n") ==
-          "  return \"{}: {} {it\".format(x.shape, x)\n");
+    CHECK(body("    return f'{x.shape}: {x} {{' 'it'\n") == "  return \"{}: {} {it\".format(x.shape, x)\n");
     CHECK(body("    return x.view(*x.shape[:-1], 2)\n") ==
           "  return x.view(hub_join(x.shape[:(-1)], (2,)))\n");
     CHECK(body("    a, *b = x\n    return b\n") ==
@@ -38,6 +39,19 @@ TEST_CASE("What TorchScript reads otherwise than Python is spelled out") {
     // A local variable hides the module's.
     CHECK(lowered("def max(x): return x\n" + head + "    max = x\n    return max\n").find("hub_global") ==
           std::string::npos);
+}
+
+TEST_CASE("`or` and `and` as values") {
+    CHECK(body("    return self.a or 1e-6\n") == "  return hub_or(self.a, 1e-6)\n");
+    CHECK(body("    return x and x.size()\n") ==
+          "  return (x.size() if (x is not (None) and hub_truth(x)) else x)\n");
+    CHECK(body("    return x or 0 or self.a\n") ==
+          "  return (x if (x is not (None) and hub_truth(x)) else self.a)\n");
+    CHECK(body("    return self.a or x.size()\n") ==
+          "  return (hub_some(self.a) if hub_truth(self.a) else x.size())\n");
+    CHECK(body("    return x is not None and x.a\n") == "  return ((x is not (None)) and hub_bool(x.a))\n");
+    CHECK(lowered("class L(nn.Module):\n  def forward(self, x) -> bool:\n    return x.a and x.b\n") ==
+          "def f(self, x):\n  return (hub_truth(x.a) and hub_truth(x.b))\n");
 }
 
 TEST_CASE("Branches for torch.compile and TorchScript are dead") {

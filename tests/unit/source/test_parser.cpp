@@ -16,7 +16,7 @@ TEST_CASE("What is no Python is named with its line") {
     CHECK(body("    return x x\n") == "layers.py:3: unexpected `x`");
     CHECK(body("    if x:\n    return x\n") == "layers.py:4: an indented block is missing");
     CHECK(body("    return 99999999999999999999\n") ==
-          "layers.py:3: `99999999999999999999` is no number that TorchScript has");
+          "layers.py:3: TorchScript has not: a whole number beyond 64 bits");
     CHECK(body(std::string("    return x\0\n", 14)) == "layers.py:3: a NUL byte");
     CHECK(body("    return '\xff'\n") == "layers.py:3: the file is not UTF-8");
 }

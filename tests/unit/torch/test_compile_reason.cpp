@@ -53,7 +53,7 @@ TEST_CASE("Each kind of refusal in our words, with file, line and function") {
           "__init__.py:4: in `f`: .nothing is taken of a value of type int, which has none");
     CHECK(of("x: torch.Tensor", "    return F.dropout(x, 'half')\n") ==
           "__init__.py:4: in `f`: the argument p of dropout is of type str, and float is taken");
-    CHECK(of("x: list[int] | None", "    return 1 if x else 2\n") ==
+    CHECK(of("x: list[int] | None", "    return 1 if (x if x is None else x) else 2\n") ==
           "__init__.py:4: in `f`: a value of type Optional[List[int]] is used as a condition");
     CHECK(of("x: torch.Tensor, y: list[int]", "    a, b = y[0:2]\n    return torch.add(x, *y)\n") ==
           "__init__.py:5: in `f`: a list is unpacked whose length is known at run time only");

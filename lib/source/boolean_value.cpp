@@ -1,0 +1,121 @@
+#include "boolean_value.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <optional>
+#include <vector>
+
+namespace kernels::source {
+namespace {
+
+using Kind = Expression::Kind;
+
+// What may be computed although Python does not, or twice: it changes nothing and cannot fail.
+bool is_harmless(const Expression& e) {
+    switch (e.kind) {
+        case Kind::name:
+        case Kind::number:
+        case Kind::string:
+        case Kind::constant:
+            return true;
+        case Kind::attribute:
+            return !dotted(e).empty();
+        case Kind::unary:
+            return e.part(0).kind == Kind::number;
+        case Kind::tuple:
+        case Kind::list:
+            return std::all_of(e.parts.begin(), e.parts.end(),
+                               [](const auto& part) { return is_harmless(*part); });
+        default:
+            return false;
+    }
+}
+
+// The truth of what is written out.
+std::optional<bool> written_truth(const Expression& e, const Scope& scope) {
+    switch (e.kind) {
+        case Kind::number:
+            return std::strtod(e.text.c_str(), nullptr) != 0;
+        case Kind::string:
+            return !e.text.empty();
+        case Kind::tuple:
+        case Kind::list:
+        case Kind::dictionary:
+            if (std::any_of(e.parts.begin(), e.parts.end(),
+                            [](const auto& part) { return part->kind == Kind::star; }))
+                return std::nullopt;
+            return !e.parts.empty();
+        default:
+            return known_truth(e, scope);
+    }
+}
+
+// Python makes a bool of it, whatever its parts are.
+bool is_bool(const Expression& e) {
+    if (e.kind == Kind::compare)
+        return e.text == "is" || e.text == "is not" || e.text == "in" || e.text == "not in";
+    if (e.kind == Kind::call && e.part(0).kind == Kind::name)
+        return e.part(0).text == "isinstance" || e.part(0).text == "hasattr" || e.part(0).text == "bool";
+    return e.is(Kind::unary, "not") || e.is(Kind::constant, "True") || e.is(Kind::constant, "False");
+}
+
+// `a or b or c` from left to right.
+void collect(const Expression& e, const std::string& op, std::vector<const Expression*>& sides) {
+    if (e.is(Kind::boolean, op)) {
+        collect(e.part(0), op, sides);
+        collect(e.part(1), op, sides);
+    } else {
+        sides.push_back(&e);
+    }
+}
+
+class Sides {
+  public:
+    Sides(std::vector<const Expression*> all, std::string by, const Scope& in)
+        : sides(std::move(all)), op(std::move(by)), scope(in) {}
+
+    std::string value(std::size_t at) const {
+        const Expression& first = *sides[at];
+        if (at + 1 == sides.size()) return print(first, scope);
+        if (const auto truth = written_truth(first, scope)) {
+            if (*truth == (op == "or")) return print(first, scope);
+            if (is_harmless(first)) return value(at + 1);
+        }
+        // Only of a variable TorchScript remembers that it is not None.
+        if (first.kind == Kind::name) {
+            const std::string name = print(first, scope);
+            return choice(name, "(" + name + " is not (None) and hub_truth(" + name + "))", at);
+        }
+        if (is_bool(first))
+            return "(" + print_condition(first, scope) + " " + op + " hub_bool(" + value(at + 1) + "))";
+        if (std::all_of(sides.begin() + static_cast<std::ptrdiff_t>(at) + 1, sides.end(),
+                        [](const auto* side) { return is_harmless(*side); }))
+            return "hub_" + op + "(" + print(first, scope) + ", " + value(at + 1) + ")";
+        if (is_harmless(first)) {
+            const std::string text = print(first, scope);
+            return choice("hub_some(" + text + ")", "hub_truth(" + text + ")", at);
+        }
+        return "(hub_bool(" + print(first, scope) + ") " + op + " hub_bool(" + value(at + 1) + "))";
+    }
+
+  private:
+    std::string choice(const std::string& first, const std::string& truth, std::size_t at) const {
+        const std::string rest = value(at + 1);
+        return "(" + (op == "or" ? first : rest) + " if " + truth + " else " + (op == "or" ? rest : first) +
+               ")";
+    }
+
+    std::vector<const Expression*> sides;
+    std::string op;
+    const Scope& scope;
+};
+
+}  // namespace
+
+std::string print_boolean_value(const Expression& expression, const Scope& scope) {
+    std::vector<const Expression*> sides;
+    collect(expression, expression.text, sides);
+    return Sides(std::move(sides), expression.text, scope).value(0);
+}
+
+}  // namespace kernels::source

@@ -1,0 +1,162 @@
+#include "torch_names.hpp"
+
+namespace kernels::torchscript {
+
+const char* functional_source() {
+    return R"(
+def silu(input: Tensor, inplace: bool = False):
+    if inplace:
+        return torch.silu_(input)
+    return torch.silu(input)
+
+def relu(input: Tensor, inplace: bool = False):
+    if inplace:
+        return torch.relu_(input)
+    return torch.relu(input)
+
+def mish(input: Tensor, inplace: bool = False):
+    if inplace:
+        return torch.mish_(input)
+    return torch.mish(input)
+
+def hardswish(input: Tensor, inplace: bool = False):
+    if inplace:
+        return torch.hardswish_(input)
+    return torch.hardswish(input)
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False):
+    if inplace:
+        return torch.elu_(input, alpha)
+    return torch.elu(input, alpha)
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False):
+    if inplace:
+        return torch.leaky_relu_(input, negative_slope)
+    return torch.leaky_relu(input, negative_slope)
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False):
+    if inplace:
+        return torch.dropout_(input, p, training)
+    return torch.dropout(input, p, training)
+
+def softmax(input: Tensor, dim: int, _stacklevel: int = 3, dtype: Optional[int] = None):
+    return torch.softmax(input, dim, dtype)
+
+def log_softmax(input: Tensor, dim: int, _stacklevel: int = 3, dtype: Optional[int] = None):
+    return torch.log_softmax(input, dim, dtype)
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12):
+    return input / torch.norm(input, p, [dim], True).clamp_min(eps).expand_as(input)
+
+def embedding(input: Tensor, weight: Tensor):
+    return torch.embedding(weight, input)
+
+def relu6(input: Tensor, inplace: bool = False):
+    if inplace:
+        return torch.relu6_(input)
+    return torch.relu6(input)
+
+def cross_entropy(input: Tensor, target: Tensor, weight: Optional[Tensor] = None, size_average: Optional[bool] = None,
+                  ignore_index: int = -100, reduce: Optional[bool] = None, reduction: str = "mean",
+                  label_smoothing: float = 0.0):
+    assert size_average is None and reduce is None, "size_average and reduce of cross_entropy"
+    assert reduction == "none" or reduction == "mean" or reduction == "sum", "no reduction of cross_entropy"
+    how = 0 if reduction == "none" else 1 if reduction == "mean" else 2
+    return torch.cross_entropy_loss(input, target, weight, how, ignore_index, label_smoothing)
+
+def hub_finfo_max(dtype: int) -> float:
+    if dtype == 5:
+        return 65504.0
+    if dtype == 6:
+        return 3.4028234663852886e+38
+    if dtype == 7:
+        return 1.7976931348623157e+308
+    if dtype == 15:
+        return 3.3895313892515355e+38
+    assert False, "torch.finfo of a dtype that is none of float16, bfloat16, float32 and float64"
+    return 0.0
+
+def hub_finfo_min(dtype: int) -> float:
+    if dtype == 5:
+        return -65504.0
+    if dtype == 6:
+        return -3.4028234663852886e+38
+    if dtype == 7:
+        return -1.7976931348623157e+308
+    if dtype == 15:
+        return -3.3895313892515355e+38
+    assert False, "torch.finfo of a dtype that is none of float16, bfloat16, float32 and float64"
+    return 0.0
+
+def hub_finfo_eps(dtype: int) -> float:
+    if dtype == 5:
+        return 0.0009765625
+    if dtype == 6:
+        return 1.1920928955078125e-07
+    if dtype == 7:
+        return 2.220446049250313e-16
+    if dtype == 15:
+        return 0.0078125
+    assert False, "torch.finfo of a dtype that is none of float16, bfloat16, float32 and float64"
+    return 0.0
+
+def hub_finfo_tiny(dtype: int) -> float:
+    if dtype == 5:
+        return 6.103515625e-05
+    if dtype == 6:
+        return 1.1754943508222875e-38
+    if dtype == 7:
+        return 2.2250738585072014e-308
+    if dtype == 15:
+        return 1.1754943508222875e-38
+    assert False, "torch.finfo of a dtype that is none of float16, bfloat16, float32 and float64"
+    return 0.0
+
+def hub_iinfo_max(dtype: int) -> int:
+    if dtype == 0:
+        return 255
+    if dtype == 1:
+        return 127
+    if dtype == 2:
+        return 32767
+    if dtype == 3:
+        return 2147483647
+    if dtype == 4:
+        return 9223372036854775807
+    assert False, "torch.iinfo of a dtype that is none of uint8, int8, int16, int32 and int64"
+    return 0
+
+def hub_iinfo_min(dtype: int) -> int:
+    if dtype == 0:
+        return 0
+    if dtype == 1:
+        return -128
+    if dtype == 2:
+        return -32768
+    if dtype == 3:
+        return -2147483648
+    if dtype == 4:
+        return -9223372036854775807 - 1
+    assert False, "torch.iinfo of a dtype that is none of uint8, int8, int16, int32 and int64"
+    return 0
+
+def hub_floordiv(a: int, b: int) -> int:
+    if b == -1:
+        return -a
+    return a // b
+
+def hub_remainder(a: int, b: int) -> int:
+    assert b != 0, "modulo by zero"
+    if b == -1:
+        return 0
+    return a % b
+
+def hub_divmod(a: int, b: int) -> Tuple[int, int]:
+    assert b != 0, "division by zero"
+    if b == -1:
+        return -a, 0
+    return divmod(a, b)
+)";
+}
+
+}  // namespace kernels::torchscript
