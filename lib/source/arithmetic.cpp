@@ -49,6 +49,10 @@ class Arithmetic {
                 return binary(e, parts[0], parts[1]);
             case Kind::call:
                 require_one_type(e, parts);
+                if (e.part(0).is(Kind::name, "str")) require_equal_text(e, parts);
+                return {};
+            case Kind::format:
+                require_equal_text(e, parts);
                 return {};
             default:
                 return {};
@@ -71,6 +75,16 @@ class Arithmetic {
         if (e.kind == Kind::call && e.part(0).kind == Kind::attribute &&
             of_any_length.contains(e.part(0).text))
             refuse_at(e, "a call of " + e.part(0).text + ", whose result has no bound");
+    }
+
+    // Of what is known libtorch's compiler makes the text at once.
+    void require_equal_text(const Expression& e, const std::vector<Known>& parts) const {
+        for (std::size_t i = 0; i < parts.size(); ++i) {
+            const bool real = parts[i].type == Known::Type::real;
+            if (real || m_scope.path(e.part(i)).starts_with("torch."))
+                refuse_at(e, std::string("it computes with the text of a ") + (real ? "float" : "dtype") +
+                                 ", which TorchScript writes otherwise than Python");
+        }
     }
 
     // max(1, 2.5): Python gives one of them as it is, TorchScript a float.

@@ -25,6 +25,8 @@ TEST_CASE("Whole numbers beyond 64 bits and errors of Python are refused where t
         {"1 // ZERO", "by zero"},
         {"len(\"\xc3\xa9\")", "a text with characters beyond ASCII"},
         {"min(1, 2.5)", "min of a whole number and a float"},
+        {"len(str(0.1))", "the text of a float"},
+        {"len(f'{x}{0.1}')", "the text of a float"},
         {"max(N, 0.5)", "max of a whole number and a float"},
         {"'a'.ljust(9999999999)", "a call of ljust, whose result has no bound"},
     };

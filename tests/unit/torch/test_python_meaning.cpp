@@ -56,6 +56,7 @@ TEST_CASE("The text of dtypes and floats is for people only") {
         INFO(statements);
         CHECK(said(statements).find("it computes with the text of a dtype") != std::string::npos);
     }
+    CHECK(said("    return x * len(str(torch.float16))\n").find("the text of a dtype") != std::string::npos);
     CHECK(said("    return x * len(str(self.eps))\n").find("the text of a float") != std::string::npos);
     CHECK(given("",
                 "    if x.dim() > 3:\n      raise ValueError(f'no {x.dtype} {self.eps:.2f}' + str(x.dtype))\n"
