@@ -46,6 +46,11 @@ class Binder {
         if (target.kind == Expression::Kind::name) {
             set(target.text, {&statement, 0, &value, condition});
         } else if (target.kind == Expression::Kind::attribute) {
+            constexpr std::size_t most_attributes = 1000;
+            if (m_module.set_attributes.size() == most_attributes) {
+                refuse(m_module.file, statement.line,
+                       "the file sets more than " + std::to_string(most_attributes) + " attributes");
+            }
             m_module.set_attributes.push_back({&target.part(0), target.text, statement.line});
         } else if (target.kind == Expression::Kind::tuple) {
             for (const auto& part : target.parts)
@@ -287,6 +292,16 @@ Symbol Package::lookup(const Module& module, const std::string& name, int depth)
 
 // `module.name = …` in another file that was read.
 std::string Package::set_from_outside(const Module& module, const std::string& name, int depth) const {
+    // What the owner of an attribute is does not depend on attributes that are set.
+    static thread_local bool asking = false;
+    if (asking) return {};
+    struct Asking {
+        Asking() { asking = true; }
+        ~Asking() { asking = false; }
+        Asking(const Asking&) = delete;
+        Asking& operator=(const Asking&) = delete;
+    };
+    const Asking once;
     for (const auto& [other_name, other] : m_modules) {
         if (!other || other.get() == &module) continue;
         for (const auto& set : other->set_attributes) {

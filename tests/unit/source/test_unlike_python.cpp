@@ -132,6 +132,14 @@ TEST_CASE("A value that another file changes cannot be told") {
     const auto a = package.lookup(layers, "a");
     CHECK(package.attribute(a, "K").path == "it is set at layers.py:2");
     CHECK(package.attribute(a, "J").kind == Symbol::Kind::value);
+    // In circles too.
+    std::string circles = "from . import b, c\n";
+    for (int i = 0; i < 300; ++i)
+        circles += "b.b = 1\nc.b.b = 2\nb.c.b.c = 3\n";
+    write_file(folder / "b.py", circles);
+    write_file(folder / "c.py", circles);
+    const auto b = package.lookup(*package.module("c"), "b");
+    CHECK(package.attribute(b, "b").kind == Symbol::Kind::undecided);
 }
 
 TEST_CASE("Loops without an end, and divisions in place") {
