@@ -178,7 +178,7 @@ void ExpressionParser::format(const Token& token, Expression& out) {
             inner = inner.substr(0, inner.rfind('='));
         }
         const Depth nested(*this);
-        auto tokens = tokenize("(" + std::string(inner) + ")", m_file);
+        auto tokens = tokenize("(" + std::string(inner) + ")", m_file, token.line);
         for (auto& one : tokens)
             one.line = token.line;
         ExpressionParser parser(tokens, m_file, m_depth);

@@ -174,6 +174,11 @@ std::string FunctionSource::unfit_parameter() const {
 }
 
 std::string LayerSource::unfit_for(bool training, bool torch_compile) const {
+    constexpr std::size_t most = 8;  // of a thousand the first ones say enough
+    if (violations.size() > most) {
+        return join(std::span(violations).first(most), ", ") + " and " +
+               std::to_string(violations.size() - most) + " more";
+    }
     if (!violations.empty()) return join(violations, ", ");
     if (training && !has_backward) return "has no backward";
     if (training && python_backward)
@@ -244,7 +249,9 @@ LayerSource HubModule::layer(const std::string& name) const {
         std::vector<std::string> all = layers();
         const auto hint = did_you_mean(name, all);
         throw Error(ErrorCode::not_found, m_module->file + ": there is no layer " + backquoted(name),
-                    hint.empty() ? "it defines " + join(all, ", ") : hint);
+                    !hint.empty() ? hint
+                    : all.empty() ? "it defines no layers"
+                                  : "it defines " + join(all, ", "));
     }
     LayerSource layer;
     const FinishedClass finished = finish_class(*m_package, *m_module, known);

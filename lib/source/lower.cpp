@@ -135,13 +135,36 @@ class Lowering {
         m_wrote = true;
     }
 
+    // A name that nothing reads again needs no del; of others TorchScript knows where they are gone.
+    void forget(const Statement& s) {
+        for (const auto& value : s.values) {
+            if (value->kind != Expr::tuple) {
+                forget(*value, s.line);
+            } else {
+                for (const auto& part : value->parts)
+                    forget(*part, s.line);
+            }
+        }
+    }
+
+    void forget(const Expression& target, int line) {
+        if (target.kind != Expr::name) refuse_at(line, "del of what is no name");
+        bool is_read = false;
+        for_each_expression(m_function.definition->body, [&](const Expression& expression) {
+            is_read = is_read || (&expression != &target && expression.line >= line &&
+                                  expression.is(Expr::name, target.text));
+        });
+        if (is_read) write(line, "del " + target.text);
+    }
+
     void statement(const Statement& s) {
         switch (s.kind) {
             case Kind::pass:
             case Kind::import:
             case Kind::from_import:
-            case Kind::delete_:
                 return;
+            case Kind::delete_:
+                return forget(s);
             case Kind::break_:
                 return write(s.line, "break");
             case Kind::continue_:

@@ -42,6 +42,16 @@ std::size_t broken_utf8(std::string_view text) {
     return std::string_view::npos;
 }
 
+// Python reads every line end as \n: \r\n, and \r alone.
+std::string with_plain_line_ends(std::string_view text) {
+    std::string plain;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == '\r' && i + 1 < text.size() && text[i + 1] == '\n') continue;
+        plain += text[i] == '\r' ? '\n' : text[i];
+    }
+    return plain;
+}
+
 void append_utf8(std::string& out, unsigned long code) {
     if (code < 0x80) {
         out += static_cast<char>(code);
@@ -62,12 +72,17 @@ void append_utf8(std::string& out, unsigned long code) {
 
 class Tokenizer {
   public:
-    Tokenizer(std::string_view text, const std::string& file) : m_text(text), m_file(file) {}
+    Tokenizer(std::string_view text, const std::string& file, int first_line)
+        : m_text(text), m_file(file), m_first_line(first_line) {}
 
     std::vector<Token> run() {
         if (m_text.starts_with("\xEF\xBB\xBF")) m_text.remove_prefix(3);
         if (m_text.size() > largest_file) {
-            refuse(m_file, 1, "the file is larger than " + std::to_string(largest_file >> 20) + " MiB");
+            refuse(m_file, m_line, "the file is larger than " + std::to_string(largest_file >> 20) + " MiB");
+        }
+        if (m_text.find('\r') != std::string_view::npos) {
+            m_lines = with_plain_line_ends(m_text);
+            m_text = m_lines;
         }
         if (const auto zero = m_text.find('\0'); zero != std::string_view::npos) {
             refuse(m_file, line_of(zero), "a NUL byte");
@@ -94,7 +109,7 @@ class Tokenizer {
   private:
     int line_of(std::size_t offset) const {
         const auto end = m_text.begin() + static_cast<std::ptrdiff_t>(offset);
-        return 1 + static_cast<int>(std::count(m_text.begin(), end, '\n'));
+        return m_first_line + static_cast<int>(std::count(m_text.begin(), end, '\n'));
     }
     char peek(std::size_t ahead = 0) const {
         return m_at + ahead < m_text.size() ? m_text[m_at + ahead] : '\0';
@@ -116,8 +131,10 @@ class Tokenizer {
         for (; at < m_text.size(); ++at) {
             if (m_text[at] == '\t') {
                 width = (width / 8 + 1) * 8;
-            } else if (m_text[at] == ' ' || m_text[at] == '\f') {
+            } else if (m_text[at] == ' ') {
                 ++width;
+            } else if (m_text[at] == '\f') {
+                width = 0;  // a new page
             } else {
                 break;
             }
@@ -125,7 +142,7 @@ class Tokenizer {
         m_at = at;
         m_line_start = false;
         const char c = peek();
-        if (at == m_text.size() || c == '\n' || c == '\r' || c == '#') return;
+        if (at == m_text.size() || c == '\n' || c == '#') return;
         if (width > m_indents.back()) {
             if (m_indents.size() > deepest_indentation)
                 refuse(m_file, m_line, "the source is indented too deeply");
@@ -146,12 +163,12 @@ class Tokenizer {
             ++m_at;
             ++m_line;
             m_line_start = m_brackets.empty();
-        } else if (c == ' ' || c == '\t' || c == '\r' || c == '\f') {
+        } else if (c == ' ' || c == '\t' || c == '\f') {
             ++m_at;
         } else if (c == '#') {
             m_at = std::min(m_text.find('\n', m_at), m_text.size());
-        } else if (c == '\\' && (peek(1) == '\n' || (peek(1) == '\r' && peek(2) == '\n'))) {
-            m_at += peek(1) == '\n' ? 2 : 3;
+        } else if (c == '\\' && peek(1) == '\n') {
+            m_at += 2;
             ++m_line;
         } else if (starts_name(c)) {
             name_or_string();
@@ -273,9 +290,11 @@ class Tokenizer {
     }
 
     std::string_view m_text;
+    std::string m_lines;  // the text, where it had to be changed
     const std::string& m_file;
     std::size_t m_at = 0;
-    int m_line = 1;
+    int m_first_line;
+    int m_line = m_first_line;
     bool m_line_start = true;
     std::vector<std::size_t> m_indents;
     std::vector<std::pair<char, int>> m_brackets;  // and their lines
@@ -285,17 +304,21 @@ class Tokenizer {
 }  // namespace
 
 void refuse(const std::string& file, int line, const std::string& why) {
-    throw Error(ErrorCode::kernelize, file + ":" + std::to_string(line) + ": " + why);
+    constexpr std::size_t longest = 500;
+    std::size_t end = std::min(why.size(), longest);
+    while (end < why.size() && (static_cast<unsigned char>(why[end]) & 0xC0) == 0x80)
+        --end;
+    throw Error(ErrorCode::kernelize, file + ":" + std::to_string(line) + ": " + why.substr(0, end) +
+                                          (end < why.size() ? "…" : ""));
 }
 
-std::vector<Token> tokenize(std::string_view text, const std::string& file) {
-    return Tokenizer(text, file).run();
+std::vector<Token> tokenize(std::string_view text, const std::string& file, int first_line) {
+    return Tokenizer(text, file, first_line).run();
 }
 
 std::string unescape(std::string_view body, bool raw) {
     std::string out;
     for (std::size_t i = 0; i < body.size(); ++i) {
-        if (body[i] == '\r' && i + 1 < body.size() && body[i + 1] == '\n') continue;
         if (body[i] != '\\' || raw || i + 1 == body.size()) {
             out += body[i];
             continue;

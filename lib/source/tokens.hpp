@@ -16,12 +16,13 @@ struct Token {
     bool named_character = false;  ///< a string with \N{…}, which is not expanded
 };
 
-/// Throws Error(kernelize) "file:line: why".
+/// Throws Error(kernelize) "file:line: why", cut where it is longer than anybody reads.
 [[noreturn]] void refuse(const std::string& file, int line, const std::string& why);
 
 /// The tokens of a file, `end` last. Comments and line ends inside brackets are gone. Throws Error(kernelize)
 /// for what is no Python, and for what exceeds the limits (file size, depth of brackets and indentation).
-std::vector<Token> tokenize(std::string_view text, const std::string& file);
+/// `first_line` is where the text stands in the file.
+std::vector<Token> tokenize(std::string_view text, const std::string& file, int first_line = 1);
 
 /// The value of a string literal's body.
 std::string unescape(std::string_view body, bool raw);

@@ -87,6 +87,12 @@ TEST_CASE("A kernel written in Python is found behind the functions that call it
 TEST_CASE("A layer that is not there, by a name that is no name") {
     CHECK_THROWS_AS(layer_of(head + "    return x\n", "L("), Error);
     CHECK_THROWS_WITH_AS(layer_of(head + "    return x\n", "M"), "layers.py: there is no layer `M`", Error);
+    try {
+        layer_of("");
+        FAIL("an empty file has a layer");
+    } catch (const Error& error) {
+        CHECK(error.hint() == "it defines no layers");
+    }
     CHECK_THROWS_WITH_AS(layer_of("if x:\n  class L(nn.Module): pass\n"),
                          "layers.py: the layer `L` cannot be told: it depends on a condition at line 1",
                          Error);

@@ -87,6 +87,12 @@ TEST_CASE("Type annotations as TorchScript spells them") {
         CHECK(type(none).empty());
 }
 
+TEST_CASE("del stays where the name is read again") {
+    CHECK(body("    y = x\n    del y\n    return x\n") == "  y = x\n\n  return x\n");
+    CHECK(body("    y = x\n    del y, x\n    return y\n") == "  y = x\n  del y\n  return y\n");
+    CHECK(body("    y = x\n    del y; return y\n").find("del y") != std::string::npos);
+}
+
 TEST_CASE("What TorchScript has not is named with its line") {
     CHECK(body("    return lambda: x\n") == "layers.py:3: TorchScript has not: a lambda");
     CHECK(body("    y = 1\n    return (y := x)\n") ==
@@ -108,6 +114,7 @@ TEST_CASE("What TorchScript has not is named with its line") {
           "layers.py:3: TorchScript has not: with open");
     CHECK(body("    self.cache = x\n    return x\n") ==
           "layers.py:3: it changes self.cache, and a kernel's layer has no state");
+    CHECK(body("    del x.cache\n    return x\n") == "layers.py:3: del of what is no name");
     CHECK(body("    while x:\n      x = x.a\n    else:\n      pass\n    return x\n") ==
           "layers.py:3: while … else");
     CHECK(body("    return x.f(**x.g)\n") == "layers.py:3: ** of a dictionary");

@@ -21,6 +21,24 @@ TEST_CASE("What is no Python is named with its line") {
     CHECK(body("    return '\xff'\n") == "layers.py:3: the file is not UTF-8");
 }
 
+TEST_CASE("Line ends and new pages are Python's") {
+    CHECK(body("    y = x\r    return y $\r") == "layers.py:4: the character $ is no Python");
+    CHECK(body("    y = x\r\n    return y $\r\n") == "layers.py:4: the character $ is no Python");
+    CHECK(body("\f    return x $\n") == "layers.py:3: the character $ is no Python");
+    CHECK(body("    y = x\n \f    return y $\n") == "layers.py:4: the character $ is no Python");
+    CHECK(body("    return x  # words\r    return x $\n") == "layers.py:4: the character $ is no Python");
+}
+
+TEST_CASE("What is wrong in an f-string is on its line") {
+    CHECK(body("    y = x\n    assert y, f'{" + repeated("(", 200) + "x" + repeated(")", 200) + "}'\n") ==
+          "layers.py:4: more than 100 brackets are open");
+}
+
+TEST_CASE("Messages stay short enough to be read") {
+    const auto refused = body("    return " + repeated("y", 100000) + " y\n");
+    CHECK(refused.size() < 1000);
+}
+
 TEST_CASE("Source that would exhaust a stack is refused") {
     CHECK(body("    return " + repeated("(", 10000) + "x\n") ==
           "layers.py:3: more than 100 brackets are open");
