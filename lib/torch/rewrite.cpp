@@ -227,7 +227,13 @@ Place find_place(Graph& graph, const TypePtr& offered) {
 Arguments arguments_for(const Function& original, const Function& hub, const Given& given) {
     const auto& wanted = original.getSchema().arguments();
     const auto& offered = hub.getSchema().arguments();
-    const std::string refusal = mismatch(offered.size() - 1, wanted.size() - 1);
+    const Graph& graph = *toGraphFunction(original).graph();
+    std::string refusal = mismatch(offered.size() - 1, wanted.size() - 1);
+    if (wanted.size() > offered.size() && may_be_traced(graph)) {
+        refusal +=
+            "; tracing makes arguments of what other modules hold, and of a module's own weights where it is "
+            "held in several: hold it in one, or script the model";
+    }
     const auto is_tensor = [](const c10::Argument& argument) {
         return c10::TensorType::get()->isSubtypeOf(*argument.type());
     };
@@ -244,7 +250,6 @@ Arguments arguments_for(const Function& original, const Function& hub, const Giv
     const auto is_constant = [&](const c10::Argument& argument) {
         return !all_given && (rest_in_binding ? in_binding(argument) : !is_tensor(argument));
     };
-    const Graph& graph = *toGraphFunction(original).graph();
     std::vector<std::string> order = given.arguments;
     if (order.empty() && wanted.size() > 2 && may_be_traced(graph)) {
         refuse("tracing does not keep the order of its " + std::to_string(wanted.size() - 1) +

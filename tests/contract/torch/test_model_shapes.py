@@ -87,7 +87,8 @@ class ModelShapesTest(harness.WorldTest):
         self.check("methods", {"norm": "replaced"}, 1)
         self.run_both("methods", 2, "twice")
         # Tracing leaves one module, which gets the weight of the other path as an argument.
-        self.assertEqual(self.kernelize("shared_traced"), {"b.norm": "the kernel's layer takes 1 argument, this one 2"})
+        self.assertEqual(self.kernelize("shared_traced"), {"b.norm": "the kernel's layer takes 1 argument, this one 2; tracing makes arguments of what other "
+                         "modules hold, and of a module's own weights where it is held in several: hold it in one, or script the model"})
         self.check("loop", {"norm": "replaced"}, 5)
         self.check("keyword", {"norm": "replaced"}, 1)
 
