@@ -8,7 +8,7 @@ import socket
 import unittest
 
 import harness
-from test_hostile import archive, raw_archive, records
+from hostile_world import archive, raw_archive, records
 from trial_world import TrialTest
 
 KERNELS = harness.need("KERNELS_BIN")
