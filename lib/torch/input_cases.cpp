@@ -24,44 +24,74 @@ at::Tensor normal_like(const at::Tensor& like, double scale) {
     return (at::randn(like.sizes(), like.options().dtype(at::kFloat)) * scale).to(like.scalar_type());
 }
 
-Change layout_of(const std::string& layout) {
-    if (layout == "every second element of a wider tensor") {
-        return [](const at::Tensor& t) {
-            if (t.dim() == 0) return t;
-            auto sizes = t.sizes().vec();
-            sizes.back() *= 2;
-            auto wide = resampled(t, sizes);
-            auto view = wide.slice(-1, 0, sizes.back(), 2);
-            view.copy_(t);
-            return view;
-        };
-    }
-    if (layout == "transposed") {
-        return [](const at::Tensor& t) {
-            return t.dim() < 2 ? t : t.transpose(-1, -2).contiguous().transpose(-1, -2);
-        };
-    }
-    return [](const at::Tensor& t) {  // a part of wider rows, not aligned
-        if (t.dim() == 0) return t;
-        auto sizes = t.sizes().vec();
-        sizes.back() += 3;
-        auto wide = resampled(t, sizes);
-        auto view = wide.narrow(-1, 1, t.size(-1));
-        view.copy_(t);
-        return view;
-    };
+struct Layout {
+    const char* name;
+    Change change;
+};
+
+at::Tensor copied_into(const at::Tensor& view, const at::Tensor& values) {
+    view.copy_(values);
+    return view;
 }
 
+at::Tensor wider(const at::Tensor& tensor, int64_t columns) {
+    auto sizes = tensor.sizes().vec();
+    sizes.back() = columns;
+    return resampled(tensor, sizes);
+}
+
+at::Tensor stored_transposed(const at::Tensor& t, int64_t one, int64_t other) {
+    return t.transpose(one, other).contiguous().transpose(one, other);
+}
+
+const std::vector<Layout>& layouts() {
+    static const std::vector<Layout> all{
+        {"every second element of a wider tensor",
+         [](const at::Tensor& t) {
+             return t.dim() == 0 ? t
+                                 : copied_into(wider(t, 2 * t.size(-1)).slice(-1, 0, 2 * t.size(-1), 2), t);
+         }},
+        {"transposed", [](const at::Tensor& t) { return t.dim() < 2 ? t : stored_transposed(t, -1, -2); }},
+        {"part of wider rows",  // and not aligned
+         [](const at::Tensor& t) {
+             return t.dim() == 0 ? t : copied_into(wider(t, t.size(-1) + 3).narrow(-1, 1, t.size(-1)), t);
+         }},
+        {"the first dimensions transposed",
+         [](const at::Tensor& t) { return t.dim() < 3 ? t : stored_transposed(t, 0, 1); }},
+        {"one row for all",
+         [](const at::Tensor& t) {
+             return t.dim() < 2 || t.size(0) < 2 ? t : t.slice(0, 0, 1).contiguous().expand(t.sizes());
+         }},
+    };
+    return all;
+}
+
+// All tensors in a layout, and each alone, the others being contiguous.
 void add_layouts(const Values& arguments, std::vector<InputCase>& cases) {
-    for (const char* layout :
-         {"every second element of a wider tensor", "transposed", "part of wider rows"}) {
+    constexpr std::size_t most_alone = 4;
+    const auto tensors = tensors_in(arguments);
+    const auto add = [&](const Layout& layout, std::optional<std::size_t> alone) {
+        std::size_t number = 0;
+        bool changes = false;
         InputCase one;
-        one.name = std::string("inputs that are not contiguous (") + layout + ")";
-        one.arguments = with_tensors(arguments, layout_of(layout));
+        one.name = std::string("inputs that are not contiguous (") +
+                   (alone ? "tensor " + std::to_string(*alone + 1) + " alone: " : "") + layout.name + ")";
+        one.arguments = with_tensors(arguments, [&](const at::Tensor& tensor) {
+            if (alone && *alone != number++) return tensor.contiguous();
+            const at::Tensor changed = layout.change(tensor);
+            changes = changes || !changed.is_contiguous();
+            return changed;
+        });
         one.usual_layout = false;
         one.may_be_refused = true;
-        cases.push_back(std::move(one));
-    }
+        if (changes) cases.push_back(std::move(one));
+    };
+    for (const auto& layout : layouts())
+        add(layout, std::nullopt);
+    if (tensors.size() < 2) return;
+    for (std::size_t i = 0; i < std::min(tensors.size(), most_alone); ++i)
+        for (const auto& layout : layouts())
+            add(layout, i);
 }
 
 // Values whose largest is `size`.
@@ -69,6 +99,20 @@ at::Tensor of_size(const at::Tensor& like, double size) {
     auto values = at::randn(like.sizes(), like.options().dtype(at::kDouble));
     if (values.numel() == 0) return values.to(like.scalar_type());
     return (values * (size / std::max(values.abs().max().item<double>(), 1e-30))).to(like.scalar_type());
+}
+
+// Each row of a size of its own, with values of both signs, or of one.
+at::Tensor values_of_every_size(const at::Tensor& like) {
+    const auto options = like.options().dtype(at::kDouble);
+    auto values = at::randn(like.sizes(), options);
+    if (values.numel() == 0 || values.dim() == 0) return values.to(like.scalar_type());
+    const bool in_rows = values.dim() > 1;
+    auto rows = in_rows ? values.reshape({-1, values.size(-1)}) : values.unsqueeze(1);
+    const auto number = at::arange(rows.size(0), options.dtype(at::kLong)).unsqueeze(1);
+    const auto size = at::pow(2, number.remainder(7));  // 1 to 64
+    const auto signs = (number + number.floor_divide(7)).remainder(3);
+    rows = at::where(signs.eq(0), rows, at::where(signs.eq(1), -rows.abs(), rows.abs())) * size;
+    return rows.reshape(like.sizes()).to(like.scalar_type());
 }
 
 void add_values(const Values& arguments, std::vector<InputCase>& cases) {
@@ -86,22 +130,34 @@ void add_values(const Values& arguments, std::vector<InputCase>& cases) {
         [](const at::Tensor& t) { return of_size(t, t.scalar_type() == at::kHalf ? 1e3 : 2e5); });
     // Differences of large numbers cancel.
     add("values around 50", [](const at::Tensor& t) { return normal_like(t, 1) + 50; });
+    add("values of every size up to 100 and both signs", values_of_every_size);
+    add("values of every magnitude", [](const at::Tensor& t) {
+        const auto options = t.options().dtype(at::kDouble);
+        const auto size = at::pow(10, at::rand(t.sizes(), options) * 7 - 3);
+        return (size * at::randn(t.sizes(), options).sign()).to(t.scalar_type());
+    });
     add("small values", [](const at::Tensor& t) { return normal_like(t, 1e-3); });
     add("zeros", [](const at::Tensor& t) { return at::zeros(t.sizes(), t.options()); });
-    // In rows of their own, so that a kernel cannot mend one by the other.
+    // In rows of their own, so that a kernel cannot mend one by the other, and in the first sequence of a
+    // batch: the others must not see it.
     const auto special = [](double first, double last) {
         return [first, last](const at::Tensor& t) {
             auto values = normal_like(t, 1);
             if (values.numel() == 0) return values;
-            values.flatten()[0].fill_(first);
-            values.flatten()[values.numel() - 1].fill_(last);
+            const auto some = values.dim() > 2 ? values[0] : values;
+            some.flatten()[0].fill_(first);
+            some.flatten()[some.numel() - 1].fill_(last);
             return values;
         };
     };
     constexpr double nan = std::numeric_limits<double>::quiet_NaN();
     constexpr double infinity = std::numeric_limits<double>::infinity();
-    add("NaN and infinity", special(nan, infinity), false);
+    add("NaN", special(nan, 1), false);
+    cases.back().special = Special::nan;
+    add("infinity", special(infinity, infinity), false);
+    cases.back().special = Special::infinity;
     add("negative infinity", special(-infinity, 1), false);
+    cases.back().special = Special::negative_infinity;
 }
 
 // Masks: what is given is often true everywhere. The first of each row stays, since a row without any is
@@ -119,6 +175,39 @@ void add_masks(const Values& arguments, std::vector<InputCase>& cases) {
         return flags.to(t.device());
     });
     cases.push_back(std::move(one));
+}
+
+// Whole numbers larger than those given, and negative ones: positions and indices may be, if the original
+// takes them.
+void add_whole_numbers(const Values& arguments, const Accepts& accepts, std::vector<InputCase>& cases) {
+    const auto is_whole = [](const at::Tensor& t) {
+        return (t.scalar_type() == at::kLong || t.scalar_type() == at::kInt) && t.numel() > 0;
+    };
+    const auto tensors = tensors_in(arguments);
+    const auto count = std::count_if(tensors.begin(), tensors.end(), is_whole);
+    const auto add = [&](const std::string& what, std::optional<std::size_t> alone, const Change& change) {
+        std::size_t number = 0;
+        InputCase one;
+        one.name = what + (alone ? " in tensor " + std::to_string(*alone + 1) : "");
+        one.arguments = with_tensors(arguments, [&](const at::Tensor& t) {
+            const bool chosen = is_whole(t) && (!alone || *alone == number);
+            ++number;
+            return chosen ? change(t) : t;
+        });
+        one.may_be_refused = true;
+        if (accepts(one)) cases.push_back(std::move(one));
+    };
+    const auto add_all = [&](std::optional<std::size_t> alone) {
+        add("whole numbers beyond those given", alone, [](const at::Tensor& t) { return t + t.max() + 1; });
+        for (const int64_t more : {1000, 40000})
+            add("whole numbers from " + std::to_string(more), alone,
+                [more](const at::Tensor& t) { return t + more; });
+        add("negative whole numbers", alone, [](const at::Tensor& t) { return -1 - t; });
+    };
+    if (count > 0) add_all(std::nullopt);
+    if (count < 2) return;
+    for (std::size_t i = 0; i < tensors.size(); ++i)
+        if (is_whole(tensors[i])) add_all(i);
 }
 
 void add_dtypes(const Values& arguments, std::vector<InputCase>& cases, bool values) {
@@ -185,6 +274,9 @@ at::Tensor resampled(const at::Tensor& tensor, at::IntArrayRef sizes) {
     const auto flat = tensor.detach().reshape({-1});
     const auto picked = at::randint(flat.numel(), {count}, tensor.options().dtype(at::kLong));
     auto values = flat.index_select(0, picked).reshape(sizes);
+    if (tensor.scalar_type() == at::kBool && !sizes.empty() && sizes.back() > 0 && tensor.dim() > 0 &&
+        tensor.any(-1).all().item<bool>())
+        values.select(-1, 0).fill_(true);  // a mask: a row without any is computed by few models
     if (!values.is_floating_point()) return values;
     const auto scatter = 1 + 0.05 * at::randn(sizes, tensor.options().dtype(at::kFloat));
     return (values.to(at::kDouble) * scatter).to(tensor.scalar_type());
@@ -197,18 +289,26 @@ std::optional<at::ScalarType> floating_dtype(const Values& arguments) {
     return std::nullopt;
 }
 
-std::vector<InputCase> layer_cases(const Values& arguments, const Accepts& accepts) {
+std::vector<InputCase> layer_cases(const Values& arguments, const Accepts& accepts, bool one_rank) {
     std::vector<InputCase> cases;
     InputCase other;
     other.name = "other values";
     other.arguments =
         with_tensors(arguments, [](const at::Tensor& tensor) { return resampled(tensor, tensor.sizes()); });
-    cases.push_back(std::move(other));
+    cases.push_back(other);
     add_values(arguments, cases);
     add_masks(arguments, cases);
+    add_whole_numbers(arguments, accepts, cases);
     add_sizes(arguments, accepts, Amount::many_sizes, cases);
     add_layouts(arguments, cases);
     if (floating_dtype(arguments)) add_dtypes(arguments, cases, true);
+    for (const auto& [weights, name] : {std::pair(Weights::both_signs, "weights of both signs"),
+                                        std::pair(Weights::other_buffers, "other values in its buffers")}) {
+        other.name = name;
+        other.weights = weights;
+        cases.push_back(other);
+    }
+    if (!one_rank && !tensors_in(arguments).empty()) add_ranks(arguments, cases);
     return cases;
 }
 
@@ -219,6 +319,7 @@ std::vector<InputCase> model_cases(const Values& arguments, const Accepts& accep
     add_ranks(arguments, cases);
     add_masks(arguments, cases);
     if (!small) return cases;
+    add_whole_numbers(arguments, accepts, cases);
     const auto layouts = static_cast<std::ptrdiff_t>(cases.size());
     add_layouts(arguments, cases);
     std::for_each(cases.begin() + layouts, cases.end(), [](auto& one) { one.may_be_refused = false; });

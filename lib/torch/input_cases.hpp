@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/torch/compare.hpp"
+
 namespace kernels::torchscript {
 
 /// One extent of the tensors in the arguments, in the order of tensors_in.
@@ -26,6 +28,10 @@ struct Resize {
     bool last = false;  ///< the last dimension
 };
 
+/// What the weights are, the same ones in both: near the model's own, of both signs, or with other buffers
+/// too.
+enum class Weights { near, both_signs, other_buffers };
+
 struct InputCase {
     std::string name;  ///< "inputs with 3 rows in the place of 2"
     std::vector<c10::IValue> arguments;
@@ -34,10 +40,12 @@ struct InputCase {
     bool single_row = false;       ///< all extents that can be are 1, but for the last dimension's
     int64_t more_dims = 0;         ///< that the tensors have than the known ones
     bool other_arguments = false;  ///< one that is no tensor differs; the result may be of any form
-    bool usual_layout = true;      ///< then results must have equal strides as well
+    bool usual_layout = true;      ///< then a model's result must be contiguous where its original's is
     bool may_be_refused = false;   ///< an error of the kernel is no difference: the model does not use this
     bool gradients = true;         ///< that are compared are those of usual values, where none cancel
     bool finite_result = true;     ///< only meaningful where the original's result is finite
+    Special special = Special::none;
+    Weights weights = Weights::near;
 };
 
 /// Values of the same kind and range: floats resampled and scattered a little, whole numbers resampled, so
@@ -51,8 +59,10 @@ std::optional<at::ScalarType> floating_dtype(const std::vector<c10::IValue>& arg
 using Accepts = std::function<bool(const InputCase&)>;
 
 /// What a layer must compute as its original does, made from arguments that it was called with.
-/// Arguments that are no tensors are varied by add_other_arguments.
-std::vector<InputCase> layer_cases(const std::vector<c10::IValue>& arguments, const Accepts& accepts);
+/// Arguments that are no tensors are varied by add_other_arguments. Numbers of dimensions are varied as well
+/// unless it is known to be found for one only.
+std::vector<InputCase> layer_cases(const std::vector<c10::IValue>& arguments, const Accepts& accepts,
+                                   bool one_rank);
 
 /// The same for whole models: sizes, numbers of dimensions and, where the model is `small`, more sizes,
 /// layouts and other dtypes; values stay of the kind given.

@@ -10,6 +10,7 @@
 #include "guarded_memory.hpp"
 #include "kept_state.hpp"
 #include "kernels/core/text.hpp"
+#include "sensitivity.hpp"
 #include "tensors_in.hpp"
 
 namespace kernels::torchscript {
@@ -239,7 +240,7 @@ void compare_gradients(Pair& pair, const InputCase& one, const CheckOptions& opt
         outcome.problem = "it has other parameters than the original";
     }
     for (std::size_t i = 0; i < found.values.size() && outcome.problem.empty(); ++i) {
-        const CompareOptions rules{options.tolerance, i < exact.size() ? &exact[i] : nullptr, false, true};
+        const CompareOptions rules{options.tolerance, i < exact.size() ? &exact[i] : nullptr};
         const auto difference = compare(found.values[i], expected.values[i], rules);
         outcome.largest_of_gradients = std::max(outcome.largest_of_gradients, difference.largest);
         if (!difference.within)
@@ -286,8 +287,11 @@ Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options) {
         } catch (const std::exception&) {  // its code names a dtype; then there is nothing more exact
         }
     }
-    const CompareOptions rules{options.tolerance, exact ? &*exact : nullptr, one.usual_layout,
-                               options.whole_model};
+    const bool own_inputs = options.known == nullptr;
+    CompareOptions rules{options.tolerance, exact ? &*exact : nullptr};
+    rules.strides = options.whole_model && own_inputs && one.usual_layout;
+    rules.roundings = !options.whole_model && !one.dtype;
+    rules.special = one.special;
     // Where the original changes parameters itself, a kernel may as well.
     const bool watch = options.watch_weights && !changes_parameters(original.changes);
     KeptState state(pair.replaced, watch ? Parameters::kept : Parameters::not_kept);
@@ -302,8 +306,7 @@ Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options) {
             calls.first_results = tensors_in({result});
             calls.first = with_tensors(result, exact_copy);
         }
-        calls.other_state =
-            other_state(state, original.changes, {options.tolerance, nullptr, false, options.whole_model});
+        calls.other_state = other_state(state, original.changes, {options.tolerance});
         state.restore();
         const auto result = call(pair.replaced, pair.method, again, options.seed);
         calls.second_results = tensors_in({result});
@@ -314,7 +317,13 @@ Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options) {
         outcome.problem = "it fails where the original does not: " + cause_of(failure);
         return outcome;
     }
-    const auto found = compare(calls.first, outcome.expected, rules);
+    auto found = compare(calls.first, outcome.expected, rules);
+    c10::IValue moves;
+    if (!found.within && exact && !options.tolerance.given()) {
+        moves = sensitivity(*pair.exact, pair.method, one.arguments, *exact, options.seed);
+        rules.sensitivity = &moves;
+        found = compare(calls.first, outcome.expected, rules);
+    }
     outcome.largest = found.largest;
     outcome.problem = found.within ? fault_beside_result(pair, one, calls, original, outcome.expected, rules)
                                    : "its result differs: " + found.problem;

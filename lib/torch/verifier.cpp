@@ -35,22 +35,62 @@ bool is_small(const Module& module) {
     return bytes_in(module) <= largest_copy;
 }
 
+using Tensors = std::vector<std::pair<at::Tensor, at::Tensor>>;
+
+// The floating ones of the same name in both.
+template <typename List>
+Tensors twins(const List& ones, const List& others) {
+    std::map<std::string, at::Tensor> by_name;
+    for (const auto& other : others)
+        by_name[other.name] = other.value;
+    Tensors found;
+    for (const auto& one : ones) {
+        const auto twin = by_name.find(one.name);
+        if (one.value.is_floating_point() && twin != by_name.end())
+            found.emplace_back(one.value, twin->second);
+    }
+    return found;
+}
+
+void set(const std::pair<at::Tensor, at::Tensor>& twins, const at::Tensor& values) {
+    twins.first.detach().copy_(values);
+    twins.second.detach().copy_(values);
+}
+
+at::Tensor noise_like(const at::Tensor& tensor) {
+    return at::randn(tensor.sizes(), tensor.options().dtype(at::kDouble).requires_grad(false));
+}
+
 // Other weights, the same in both: weights that are all ones or zeros hide what a kernel makes of them.
-void scatter_weights(const Module& one, const Module& other) {
-    std::map<std::string, at::Tensor> others;
-    for (const auto& parameter : other.named_parameters())
-        others[parameter.name] = parameter.value;
-    for (const auto& parameter : one.named_parameters()) {
-        const at::Tensor& weight = parameter.value;
-        const auto twin = others.find(parameter.name);
-        if (!weight.is_floating_point() || twin == others.end()) continue;
-        const auto noise = [&](double scale) {
-            return scale *
-                   at::randn(weight.sizes(), weight.options().dtype(at::kDouble).requires_grad(false));
-        };
-        const auto changed = weight.detach().to(at::kDouble) * (1 + noise(0.2)) + noise(0.05);
-        weight.detach().copy_(changed);
-        twin->second.detach().copy_(changed);
+void scatter_weights(const Module& one, const Module& other, bool both_signs) {
+    for (const auto& pair : twins(one.named_parameters(), other.named_parameters())) {
+        const at::Tensor& weight = pair.first;
+        auto changed =
+            weight.detach().to(at::kDouble) * (1 + 0.2 * noise_like(weight)) + 0.05 * noise_like(weight);
+        if (both_signs) changed = changed * noise_like(weight).sign();
+        set(pair, changed);
+    }
+}
+
+// Flags written as numbers, such as a causal mask, are no values that could be others.
+bool is_mask(const at::Tensor& buffer) {
+    return !buffer.isfinite().all().item<bool>() ||
+           (buffer.dim() > 1 && std::get<0>(at::_unique(buffer.detach().to(at::kDouble))).numel() <= 2);
+}
+
+Tensors buffers_of(const Module& one, const Module& other) {
+    auto found = twins(one.named_buffers(), other.named_buffers());
+    std::erase_if(found, [](const auto& pair) { return pair.first.numel() == 0 || is_mask(pair.first); });
+    return found;
+}
+
+// What has no negative values, such as a variance, gets none.
+void scatter_buffers(const Module& one, const Module& other) {
+    for (const auto& pair : buffers_of(one, other)) {
+        const auto values = pair.first.detach().to(at::kDouble);
+        auto changed = values * (1 + 0.2 * noise_like(values)) + 0.05 * noise_like(values);
+        if (values.ge(0).all().item<bool>()) changed = changed.abs();
+        set(pair, changed);
     }
 }
 
@@ -122,7 +162,8 @@ void Verifier::own_inputs(Verdict& verdict, Pair& pair, const Values& arguments,
     m_known = {outcome.expected, floating_dtype(arguments), numbers_in(pair.original)};
 }
 
-void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments, bool whole_model) {
+void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments, Of of) {
+    const bool whole_model = of == Of::whole_model;
     const bool copies = is_small(pair.original);
     if (!copies && !whole_model) {
         verdict.notes.emplace_back("its weights are too large for further inputs");
@@ -130,22 +171,33 @@ void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments
     }
     const auto known = m_known;
     const torch::jit::GraphOptimizerEnabledGuard no_optimization(false);
-    const auto make = [&](std::optional<at::ScalarType> dtype) {
+    const auto make = [&](std::optional<at::ScalarType> dtype, Weights weights) {
         Pair made{copy_of(pair.original, dtype), copy_of(pair.replaced, dtype), std::nullopt, pair.method};
-        if (!whole_model) scatter_weights(made.original, made.replaced);
+        if (!whole_model) scatter_weights(made.original, made.replaced, weights == Weights::both_signs);
+        if (weights == Weights::other_buffers) scatter_buffers(made.original, made.replaced);
         made.exact = in_double(made.original);
         return made;
     };
-    std::map<std::optional<at::ScalarType>, Pair> pairs;
+    std::map<std::pair<std::optional<at::ScalarType>, Weights>, Pair> pairs;
     const auto pair_for = [&](const InputCase& one) -> Pair& {
-        auto found = pairs.find(one.dtype);
-        if (found == pairs.end()) found = pairs.emplace(one.dtype, copies ? make(one.dtype) : pair).first;
+        const std::pair key(one.dtype, one.weights);
+        auto found = pairs.find(key);
+        if (found == pairs.end())
+            found = pairs.emplace(key, copies ? make(one.dtype, one.weights) : pair).first;
         return found->second;
     };
     const CheckOptions options{m_options.tolerance,        whole_model, m_options.seed, &known, !whole_model,
                                m_gradients && !whole_model};
     const Accepts accepted = [&](const InputCase& one) { return accepts(pair_for(one), one, options); };
-    auto all = whole_model ? model_cases(arguments, accepted, copies) : layer_cases(arguments, accepted);
+    auto all = whole_model ? model_cases(arguments, accepted, copies)
+                           : layer_cases(arguments, accepted, of == Of::layer_of_one_rank);
+    const auto has_none_of = [&](const InputCase& one) {
+        if (one.weights == Weights::near) return false;
+        const bool buffers = one.weights == Weights::other_buffers;
+        return buffers ? buffers_of(pair.original, pair.replaced).empty()
+                       : pair.original.parameters().size() == 0;
+    };
+    std::erase_if(all, has_none_of);
     auto not_varied = add_other_arguments(
         arguments, pair.original.get_method(pair.method).function().getSchema(), accepted, all);
     if (!whole_model) {
@@ -164,11 +216,12 @@ void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments
     }
 }
 
-void Verifier::layer(Verdict& verdict, Pair& pair, const Values& arguments, const std::string& name) {
+void Verifier::layer(Verdict& verdict, Pair& pair, const Values& arguments, const std::string& name,
+                     bool one_rank) {
     const torch::jit::GraphOptimizerEnabledGuard no_optimization(false);
     own_inputs(verdict, pair, arguments, name, false);
     if (verdict.problem.empty() && m_kinds.insert(kind_of(pair.original, pair.replaced, arguments)).second)
-        cases(verdict, pair, arguments, false);
+        cases(verdict, pair, arguments, one_rank ? Of::layer_of_one_rank : Of::layer);
 }
 
 }  // namespace kernels::torchscript

@@ -25,11 +25,12 @@ class Verifier {
     void own_inputs(Verdict& verdict, Pair& pair, const std::vector<c10::IValue>& arguments,
                     const std::string& name, bool whole_model);
     /// On inputs made from those of own_inputs, which must come before it.
-    void cases(Verdict& verdict, const Pair& pair, const std::vector<c10::IValue>& arguments,
-               bool whole_model);
-    /// Both for a layer; the second for the first of its kind only.
+    enum class Of { whole_model, layer, layer_of_one_rank };
+    void cases(Verdict& verdict, const Pair& pair, const std::vector<c10::IValue>& arguments, Of of);
+    /// Both for a layer; the second for the first of its kind only. With `one_rank` it is known to be right
+    /// for tensors of the given numbers of dimensions only.
     void layer(Verdict& verdict, Pair& pair, const std::vector<c10::IValue>& arguments,
-               const std::string& name);
+               const std::string& name, bool one_rank);
 
   private:
     void take(Verdict& verdict, const Outcome& outcome, const InputCase& one);

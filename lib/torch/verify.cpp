@@ -52,6 +52,7 @@ std::optional<Values> inputs_for(const Module& layer, std::uint64_t seed) {
 struct Replaced {
     std::size_t verdict = 0;
     bool match = false;
+    bool one_rank = false;  ///< found for tensors of that number of dimensions only
     std::function<Pair()> pair;
 };
 
@@ -115,7 +116,8 @@ void Run::find_replaced() {
     std::set<c10::ClassTypePtr> classes;
     for (const auto& row : m_report.layers) {
         if (row.status != "replaced") continue;
-        Replaced replaced{m_found.layers.size(), false, {}};
+        Replaced replaced;
+        replaced.verdict = m_found.layers.size();
         Verdict verdict;
         verdict.module = row.module;
         verdict.layer = row.layer;
@@ -127,6 +129,7 @@ void Run::find_replaced() {
             replaced.pair = [this, one = *match] { return pair_of(*one, m_original); };
             replaced.match = true;
             if ((*match)->rank) {
+                replaced.one_rank = true;
                 verdict.notes.push_back("found for tensors of " + std::to_string(*(*match)->rank) +
                                         " dimensions only");
             }
@@ -168,7 +171,7 @@ void Run::check(const Replaced& replaced, const Values& arguments, const std::st
     auto& verdict = m_found.layers[replaced.verdict];
     if (!verdict.problem.empty() || (m_others && is_reached(replaced))) return;
     Pair pair = replaced.pair();
-    m_verifier.layer(verdict, pair, arguments, name);
+    m_verifier.layer(verdict, pair, arguments, name, replaced.one_rank);
 }
 
 // `values` are the match's arguments and results.
@@ -268,13 +271,15 @@ void Run::run_what_was_not_reached() {
 void Run::whole_model() {
     Pair pair = pair_of(m_original, m_kernelized);
     m_verifier.own_inputs(m_found.model, pair, m_options.inputs, "its inputs", true);
-    if (m_found.model.problem.empty()) m_verifier.cases(m_found.model, pair, m_options.inputs, true);
+    if (m_found.model.problem.empty())
+        m_verifier.cases(m_found.model, pair, m_options.inputs, Verifier::Of::whole_model);
     for (auto& verdict : m_found.methods) {
         const auto inputs = m_methods.find(verdict.method);
         if (inputs == m_methods.end()) continue;
         pair.method = verdict.method;
         m_verifier.own_inputs(verdict, pair, inputs->second, "inputs made for it", true);
-        if (verdict.problem.empty()) m_verifier.cases(verdict, pair, inputs->second, true);
+        if (verdict.problem.empty())
+            m_verifier.cases(verdict, pair, inputs->second, Verifier::Of::whole_model);
     }
 }
 

@@ -23,17 +23,26 @@ struct Difference {
     std::string problem;  ///< what differs first, for people; empty when nothing does beyond the tolerance
 };
 
+/// Inputs of which part of the result means nothing. For NaN and infinity: NaN where a number was expected is
+/// no difference if the same place of the first dimension was expected to have NaN or infinity as well: 0
+/// times infinity, or NaN that a mask hides. For both infinities: where NaN was expected, anything may be.
+/// Masks are made of negative infinity: no NaN may come of it where none was expected.
+enum class Special { none, nan, infinity, negative_infinity };
+
 struct CompareOptions {
     Tolerance tolerance;
-    /// The expected result computed in float64, where there is one. Then the actual result's root mean square
-    /// error must also be of the size of the expected result's own (unless a tolerance is given): in float16
-    /// and bfloat16 one rounding more shows. What the expected result itself cannot hold is not asked of the
-    /// actual one.
+    /// The expected result computed in float64, where there is one. Then (unless a tolerance is given) the
+    /// errors of both count: the actual result's must not be clearly larger than the expected result's own,
+    /// and where it is not, the two may differ. What the expected result itself cannot hold is not asked of
+    /// the actual one.
     const c10::IValue* exact = nullptr;
-    bool strides = false;  ///< the layouts must be equal as well
-    /// An error as small as the expected result's own is enough: for whole models in low precision, whose
-    /// elements scatter.
-    bool error_is_enough = false;
+    /// How far each number in `exact` moves by roundings and by another order of equal elements; by as much
+    /// the actual one may differ.
+    const c10::IValue* sensitivity = nullptr;
+    bool strides = false;  ///< what was expected to be contiguous must be
+    bool roundings =
+        false;  ///< in float16 and bfloat16 being rounded more often than expected is a difference
+    Special special = Special::none;  ///< what is in the inputs
 };
 
 /// Compares values: tensors, and tensors in tuples, lists, dictionaries and options; all else must be equal.

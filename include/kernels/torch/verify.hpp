@@ -50,27 +50,30 @@ struct Verification {
 };
 
 /// Runs both models on the inputs, and every replaced layer beside its original on what the original layer
-/// gets there and on inputs made from that: other values (normal, large, small, zero, NaN and infinity),
-/// other sizes of each extent down to no rows, other numbers and flags, layouts that are not contiguous,
-/// float32 and bfloat16, other weights, and a second call. What was matched by pattern is run likewise: the
-/// reference layer beside its replacement, with the weights and the inputs of the match. What the model does
-/// not come to there is looked for with other sizes, numbers and flags; a layer then runs on inputs made for
-/// it alone, and where none can be made, or for a match, it does not pass. The whole models run on other
-/// sizes, numbers of dimensions, arguments, layouts and dtypes as well. Exported methods run as forward does,
-/// on inputs of the forms that were traced or on ones found by trying. `original` is a copy that
-/// with_own_code() made before kernelize(), or loaded once more; one that shares the code of a module with
-/// the kernelized model is refused: Error(usage).
+/// gets there and on inputs made from that: other values (normal, of every size, zero, NaN and infinity),
+/// larger and negative whole numbers, other sizes of each extent down to no rows, other numbers of
+/// dimensions, other numbers and flags, layouts that are not contiguous (of all tensors, and of each alone),
+/// float32 and bfloat16, other weights and buffers, and a second call. What was matched by pattern is run
+/// likewise: the reference layer beside its replacement, with the weights and the inputs of the match. What
+/// the model does not come to there is looked for with other sizes, numbers and flags; a layer then runs on
+/// inputs made for it alone, and where none can be made, or for a match, it does not pass. The whole models
+/// run on other sizes, numbers of dimensions, arguments, layouts and dtypes as well. Exported methods run as
+/// forward does, on inputs of the forms that were traced or on ones found by trying. `original` is a copy
+/// that with_own_code() made before kernelize(), or loaded once more; one that shares the code of a
+/// module with the kernelized model is refused: Error(usage).
 ///
 /// Of a model that was kernelized for training the gradients of the floating arguments and the parameters are
 /// compared as the results are, for the same random gradients of the results: of layers on all inputs of
 /// usual values, of models on their own.
 ///
-/// A result must be equal within the tolerance, with the same shape, dtype and strides and NaN and infinity
-/// at the same places; arguments and weights must not be changed, results must not share memory with them
-/// where the original's do not, memory that the kernel does not write must not be seen. What only the
-/// original refuses, or is fixed to by tracing, is left out. Every call begins with the buffers and other
-/// state that the models came with, and must leave behind what the original's call leaves. The models are not
-/// changed but for `original`, whose graphs tell of calls afterwards.
+/// A result must be equal within the tolerance, or have an error against the original in float64 that is not
+/// clearly larger than the original's own, with the same shape, dtype and NaN and infinity at the same
+/// places; the model's own result must be contiguous where the original's is; arguments and weights must not
+/// be changed, results must not share memory with them where the original's do not, memory that the kernel
+/// does not write must not be seen. What only the original refuses, or is fixed to by tracing, is left out.
+/// Every call begins with the buffers and other state that the models came with, and must leave behind what
+/// the original's call leaves. The models are not changed but for `original`, whose graphs tell of calls
+/// afterwards.
 ///
 /// Throws Error(failed) when the original fails on the inputs.
 Verification verify(torch::jit::Module& original, torch::jit::Module& kernelized,

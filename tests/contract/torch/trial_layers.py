@@ -34,8 +34,8 @@ def layer(original, name, body, fault, *, arguments=("x",), attributes=(), resul
 
 
 def norm(name, op, fault=None, *, original="RMSNorm", eps="self.variance_epsilon", memory="torch.empty_like(x)",
-         result="out", **more):
-    layer(original, name, [f"out = {memory}", f"ops.{op}(out, x, self.weight, {eps})", f"return {result}"], fault,
+         weight="self.weight", result="out", **more):
+    layer(original, name, [f"out = {memory}", f"ops.{op}(out, x, {weight}, {eps})", f"return {result}"], fault,
           attributes=("weight: torch.Tensor", "variance_epsilon: float") +
           (("calls: torch.Tensor",) if original == "CountingNorm" else ()), **more)
 
@@ -89,6 +89,7 @@ norm("Backwards", "rms_norm_backwards")
 norm("InDouble", "rms_norm_in_double")
 norm("RoundedOnce", "rms_norm_rounded_once")
 norm("Threads", "rms_norm_threads")
+norm("OtherStrides", "rms_norm", result="out.transpose(0, -1).contiguous().transpose(0, -1)")  # what follows takes any
 norm("ContiguousOnly", "rms_norm_contiguous_only", dtypes=("float32",))
 norm("", "rms_norm", original="CountingNorm")
 norm("", "gemma_norm", original="GemmaNorm")
@@ -112,6 +113,49 @@ scores("", "k", more=" * 1.0")
 scores("RefusesOthers", "k.view(q.shape)", more=" * 1.0")
 options_norm("", before=CENTRED)
 options_norm("RefusesOptions", before=("assert groups == 1 and not centred and bias is None and eps == 1e-6",))
+
+# Right ones of which only roundings, the order of ties or strides differ.
+SCRIPTED = ("scripted",)
+LINEAR = ("weight: torch.Tensor", "bias: torch.Tensor")
+
+
+def plain(original, name, result, fault=None, *, before=(), type="torch.Tensor", **more):
+    layer(original, name, [*before, f"return {result}"], fault, forms=SCRIPTED, result=type, **more)
+
+
+plain("Projection", "ByMatmul", "torch.matmul(x, self.weight.t()) + self.bias", attributes=LINEAR)
+plain("Projection", "ByEinsum", "torch.einsum('...i,oi->...o', x, self.weight) + self.bias", attributes=LINEAR)
+plain("Projection", "InDouble", "torch.nn.functional.linear(x.to(torch.float64), self.weight.to(torch.float64), self.bias.to(torch.float64)).to(x.dtype)", attributes=LINEAR)
+QKV = ("q", "k", "v")
+STEPS = ("scores = torch.matmul(q, k.transpose(-1, -2)) / q.shape[-1] ** 0.5",)
+plain("Attention", "Fused", "torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)", arguments=(*QKV, "mask"))
+plain("FusedAttention", "BySteps", "torch.matmul(torch.softmax(scores.masked_fill(mask.logical_not(), float('-inf')), dim=-1), v).to(dtype)",
+      before=("dtype = q.dtype", "q, k, v = q.float(), k.float(), v.float()", *STEPS), arguments=(*QKV, "mask"))
+plain("CausalAttention", "Fused", "torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)", arguments=QKV)
+plain("FusedCausalAttention", "BySteps", "torch.matmul(torch.softmax(scores.masked_fill(later, float('-inf')), dim=-1), v).to(dtype)",
+      before=("dtype = q.dtype", "q, k, v = q.float(), k.float(), v.float()", *STEPS, "later = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool).triu(1)"), arguments=QKV)
+BATCH = (*LINEAR, "running_mean: torch.Tensor", "running_var: torch.Tensor", "eps: float")
+SHIFT = "shift = self.bias.view(-1, 1, 1) - self.running_mean.view(-1, 1, 1) * scale"
+SCALE = ("scale = (self.weight * torch.rsqrt(self.running_var + self.eps)).view(-1, 1, 1)",)
+plain("BatchNorm", "LastChannels", "(x * scale + shift).contiguous(memory_format=torch.channels_last)", before=(*SCALE, SHIFT), attributes=BATCH, dtypes=("float32",))
+plain("BatchNorm", "BySteps", "((x - self.running_mean.view(-1, 1, 1)) * torch.rsqrt(self.running_var.view(-1, 1, 1) + self.eps)) * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)",
+      attributes=BATCH, dtypes=("float32",))
+plain("BatchNorm", "Folded", "x * scale + shift", before=(*SCALE, SHIFT), attributes=BATCH, dtypes=("float32",))
+TOP = ("values, order = torch.sort(x, dim=-1, descending=True, stable=False)",)
+TUPLE = "tuple[torch.Tensor, torch.Tensor]"
+plain("TopK", "BySort", "values[..., :4], order[..., :4]", before=TOP, type=TUPLE)
+plain("TopK", "FromTheEnd", "values[..., :4].contiguous(), (x.shape[-1] - 1 - order[..., :4]).contiguous()",
+      before=("values, order = torch.sort(x.flip(-1), dim=-1, descending=True, stable=True)",), type=TUPLE)
+plain("Router", "FromTheEnd", "values[..., :2].contiguous(), (7 - order[..., :2]).contiguous()",
+      before=("p = torch.softmax(torch.matmul(x, self.weight.t()), -1)", "values, order = torch.sort(p.flip(-1), dim=-1, descending=True, stable=True)",), type=TUPLE, attributes=("weight: torch.Tensor",))
+FREQUENCIES = ("inv_freq: torch.Tensor",)
+ROTATED = "torch.cat((x[..., :x.shape[-1] // 2] * angles.cos(), x[..., x.shape[-1] // 2:] * angles.sin()), dim=-1).to(x.dtype)"
+POSITIONED = ("x", "positions")
+plain("Rotation", "ByEinsum", ROTATED, arguments=POSITIONED, attributes=FREQUENCIES,
+      before=("angles = torch.einsum('...,i->...i', positions.to(torch.float32), self.inv_freq.to(torch.float32))",))
+plain("Softplus", "BySteps", "(torch.clamp(w, min=0) + torch.log1p(torch.exp(-w.abs()))).to(x.dtype)", before=("w = x.float()",))
+plain("Maximum", "BySort", "torch.sort(x, dim=-1)[0][..., -1].contiguous()")
+plain("Sum", "OtherWay", "y + x", arguments=("x", "y"))
 trained("ReLU", "Trained", "ops.relu_trained(x)")
 trained("RMSNorm", "Trained", "ops.rms_norm_trained(x, self.weight, self.variance_epsilon)")
 trained("RotateHalf", "Trained", "torch.cat((-x[..., x.shape[-1] // 2:], x[..., :x.shape[-1] // 2]), dim=-1)")
@@ -184,6 +228,31 @@ options_norm("OneEps", "eps = 0.25.* in the place of 1e-06: its result differs",
 options_norm("NotCentred", "centred = True in the place of False: its result differs")
 options_norm("OneGroup", "groups = 2 in the place of 1: its result differs", before=CENTRED, groups="1")
 options_norm("Unbiased", "bias = a tensor of .* in the place of None: its result differs", before=CENTRED, result="out")
+# Right for the numbers, layouts, weights and buffers of the model only:
+plain("Rotation", "ShortTable", ROTATED, "whole numbers .*: its result differs", arguments=POSITIONED, attributes=FREQUENCIES, dtypes=("float32",),
+      before=("angles = positions.clamp(max=512).unsqueeze(-1).to(torch.float32) * self.inv_freq.to(torch.float32)",))
+plain("Rotation", "OwnTable", ROTATED, "other values in its buffers: its result differs", arguments=POSITIONED, dtypes=("float32",),
+      before=("half = x.shape[-1] // 2", "inverse = torch.pow(10000.0, -torch.arange(half, dtype=torch.float32) / half)",
+              "angles = positions.unsqueeze(-1).to(torch.float32) * inverse"))
+plain("BatchNorm", "NoStatistics", "x * self.weight.view(-1, 1, 1) * (1.0 + self.eps) ** -0.5 + self.bias.view(-1, 1, 1)",
+      "other values in its buffers: its result differs", attributes=(*LINEAR, "eps: float"), dtypes=("float32",))
+plain("Softplus", "EarlyThreshold", "torch.where(x > 5.0, x, torch.nn.functional.softplus(x))", "values of every size .*differs", dtypes=("float32",))
+plain("Softplus", "Window", "torch.where((x > 8) & (x < 30), 1.01 * x, torch.nn.functional.softplus(x))", "values of every size .*differs",
+      dtypes=("float32",))
+plain("Softplus", "NegativeWindow", "torch.where((x < -8) & (x > -30), 0.5 + 0 * x, torch.nn.functional.softplus(x))", "values of every size .*differs",
+      dtypes=("float32",))
+plain("Maximum", "FromZero", "torch.clamp(x, min=0).amax(-1)", "values of every size .*differs", dtypes=("float32",))
+plain("Sum", "OneLayout", "x + torch.as_strided(y, x.size(), x.stride(), y.storage_offset())", r"not contiguous \(tensor . alone: .*differs",
+      arguments=("x", "y"), dtypes=("float32",))
+plain("Softplus", "BatchFirst", "torch.nn.functional.softplus(x if x.dim() < 3 or x.stride(0) >= x.stride(1) else x.flip(0))",
+      r"not contiguous \(the first dimensions transposed\): its result differs", dtypes=("float32",))
+plain("Softplus", "NoBroadcast", "torch.nn.functional.softplus(x if x.dim() == 0 or x.stride(0) > 0 or x.shape[0] < 2 else 2 * x)",
+      r"not contiguous \(one row for all\): its result differs", dtypes=("float32",))
+norm("PositiveWeight", "rms_norm", "weights of both signs: its result differs", weight="self.weight.abs()")
+plain("FirstSoftmax", "Second", "torch.softmax(x, 1)", "[24] dimensions in the place of 3: its result differs", dtypes=("float32",))
+plain("TopK", "Smallest", "values[..., :4], order[..., :4]", before=("values, order = torch.sort(x, dim=-1)",), type=TUPLE, fault=differs)
+plain("TopK", "OtherPlaces", "values[..., :4], order[..., 1:5].contiguous()", before=TOP, type=TUPLE, fault="other whole numbers")
+plain("Attention", "Unscaled", "torch.nn.functional.scaled_dot_product_attention(q * 1.05, k, v, attn_mask=mask)", differs, arguments=(*QKV, "mask"))
 # A right result with wrong gradients:
 trained("ReLU", "PassesAll", "ops.relu_passes_all(x)", "what the model gives it: its gradient of argument 1 differs")
 trained("ReLU", "Detached", "ops.relu_trained(x.detach())", "what the model gives it: its gradient of argument 1 differs")
@@ -215,7 +284,7 @@ activation("SecondSoftmax", "", "softmax", forms=())
 layer("SecondSoftmax", "Second", ["return torch.softmax(x.to(torch.float64), 1).to(x.dtype)"], differs, forms=())
 # Another kind of result:
 norm("FloatResult", "rms_norm", "a Float tensor of shape", result="out.to(torch.float32)", dtypes=("bfloat16",))
-norm("OtherStrides", "rms_norm", "strides", result="out.transpose(0, -1).contiguous().transpose(0, -1)")
+norm("OtherStrides", "rms_norm", r"its inputs: its result differs: strides", original="LastNorm", result="out.transpose(0, -1).contiguous().transpose(0, -1)")
 # Not one of the trial in one process: it takes the process with it.
 activation("Gelu", "Crashes", "gelu_crashes", "crashed")
 

@@ -1,152 +1,13 @@
-"""The originals of the trial, and small models around them, scripted and traced: python3 trial_models.py FOLDER [LAYER…]."""
+"""Small models around the originals of the trial, scripted and traced: python3 trial_models.py FOLDER [LAYER…]."""
 
 import pathlib
 import sys
 
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
 
-WIDTH = 32
-
-
-class RMSNorm(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(WIDTH))
-        self.variance_epsilon = 1e-6
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        dtype = x.dtype
-        x = x.to(torch.float32)
-        x = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
-        return self.weight * x.to(dtype)
-
-
-class CountingNorm(nn.Module):
-    """Counts its calls in a buffer."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(WIDTH))
-        self.register_buffer("calls", torch.zeros(1))
-        self.variance_epsilon = 1e-6
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.calls.add_(1)
-        wide = x.to(torch.float32)
-        return self.weight * (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)).to(x.dtype)
-
-
-class GemmaNorm(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(WIDTH))
-        self.variance_epsilon = 1e-6
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        wide = x.float()
-        normed = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
-        return (normed * (1.0 + self.weight.float())).to(x.dtype)
-
-
-class AddRMSNorm(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(WIDTH))
-        self.variance_epsilon = 1e-6
-
-    def forward(self, x: torch.Tensor, residual: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        total = x + residual
-        wide = total.to(torch.float32)
-        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
-        return self.weight * wide.to(x.dtype), total
-
-
-class AddFirst(AddRMSNorm):
-    """The sum comes first: what is computed last is the second result."""
-
-    def forward(self, x: torch.Tensor, residual: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        total = x + residual
-        wide = total.to(torch.float32)
-        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
-        return total, self.weight * wide.to(x.dtype)
-
-
-class LayerNorm(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(WIDTH))
-        self.bias = nn.Parameter(torch.zeros(WIDTH))
-        self.variance_epsilon = 1e-5
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        wide = x.float()
-        centred = wide - wide.mean(-1, keepdim=True)
-        normed = centred * torch.rsqrt(centred.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
-        return (normed * self.weight.float() + self.bias.float()).to(x.dtype)
-
-
-class SiluAndMul(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        d = x.shape[-1] // 2
-        return F.silu(x[..., :d]) * x[..., d:]
-
-
-class Gelu(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.gelu(x)
-
-
-class GeluTanh(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.gelu(x, approximate="tanh")
-
-
-class ReLU(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.relu(x)
-
-
-class Softmax(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.softmax(x, dim=-1)
-
-
-class MaskedSoftmax(nn.Module):
-    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return torch.softmax(x.masked_fill(mask.logical_not(), float("-inf")), dim=-1)
-
-
-class RotateHalf(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        half = x.shape[-1] // 2
-        return torch.cat((-x[..., half:], x[..., :half]), dim=-1)
-
-
-class HeadGelu(Gelu):
-    """Of four dimensions."""
-
-
-class Scores(nn.Module):
-    def forward(self, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-        return torch.matmul(q, k.transpose(-1, -2))
-
-
-class OptionsNorm(nn.Module):
-    """Of arguments that are no tensors its models use one each."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(WIDTH))
-
-    def forward(self, x: torch.Tensor, eps: float, centred: bool = False, groups: int = 1,
-                bias: torch.Tensor | None = None) -> torch.Tensor:
-        if centred:
-            x = x - x.mean(-1, keepdim=True)
-        split = x.unflatten(-1, [groups, -1])
-        x = (split * torch.rsqrt(split.pow(2).mean(-1, keepdim=True) + eps)).flatten(-2)
-        return self.weight * x if bias is None else self.weight * x + bias
+import trial_originals
+from trial_originals import WIDTH, ReLU, RMSNorm, SecondSoftmax
 
 
 class Options(nn.Module):
@@ -176,13 +37,6 @@ class NeverBranches(Branches):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.up(x)
         return self.layer(y) if x.shape[0] == 12345 else y
-
-
-class SecondSoftmax(nn.Module):
-    """Of two dimensions the last."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.softmax(x, dim=1)
 
 
 class Weightless(nn.Module):
@@ -264,6 +118,80 @@ class Residual(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         one, other = self.layer(self.up(x), x)
         return one - other
+
+class Attending(nn.Module):
+    """To itself, by heads."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.up = nn.Linear(WIDTH, 3 * WIDTH)
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        heads = self.up(x).view(x.shape[0], x.shape[1], 12, 8).transpose(1, 2)
+        return self.layer(heads[:, :4], heads[:, 4:8], heads[:, 8:]).transpose(1, 2).flatten(2)
+
+
+class AttendingMasked(Attending):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        heads = self.up(x).view(x.shape[0], x.shape[1], 12, 8).transpose(1, 2)
+        mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
+        return self.layer(heads[:, :4], heads[:, 4:8], heads[:, 8:], mask).transpose(1, 2).flatten(2)
+
+
+class Images(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.up = nn.Linear(WIDTH, 4 * WIDTH)
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(self.up(x).unflatten(-1, [4, -1]).transpose(1, 2).contiguous()).sum(1)
+
+
+class Choosing(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.up = nn.Linear(WIDTH, WIDTH)
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        values, places = self.layer(self.up(x))
+        return values * 2, places * 2
+
+
+class Ending(nn.Module):
+    """With the layer."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.up = nn.Linear(WIDTH, WIDTH)
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(self.up(x))
+
+
+class Positioned(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.up = nn.Linear(WIDTH, WIDTH)
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(self.up(x), torch.arange(x.shape[1]))
+
+
+class Doubled(nn.Module):
+    """The layer gets two arguments of a shape."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.up = nn.Linear(WIDTH, WIDTH)
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(self.up(x), x)
 
 
 class Unreached(nn.Module):
@@ -356,6 +284,17 @@ class ManyArguments(nn.Module):
         return {"y": y}
 
 
+AROUND = {"RMSNorm": Model, "LastNorm": Ending, "CountingNorm": Model, "GemmaNorm": Model, "AddRMSNorm": Residual, "AddFirst": Residual, "LayerNorm": Model,
+          "SiluAndMul": Gated, "Gelu": Model, "GeluTanh": Model, "ReLU": Model, "Softmax": Model, "RotateHalf": Model,
+          "HeadGelu": Heads, "Scores": Attends, "OptionsNorm": Options, "MaskedSoftmax": Masked, "Projection": Model,
+          "Attention": AttendingMasked, "FusedAttention": AttendingMasked, "CausalAttention": Attending,
+          "FusedCausalAttention": Attending, "BatchNorm": Images, "TopK": Choosing, "Router": Choosing, "Rotation": Positioned,
+          "Softplus": Model, "Maximum": Ending, "Sum": Doubled, "FirstSoftmax": Model}
+# Options are gone in other code, and sizes are fixed in what is traced.
+SCRIPTED_ONLY = ("OptionsNorm", "Projection", "Attention", "FusedAttention", "CausalAttention", "FusedCausalAttention", "BatchNorm", "TopK",
+                 "Router", "Rotation", "Softplus", "Maximum", "Sum", "FirstSoftmax")
+
+
 def main(folder: pathlib.Path, *names: str) -> None:
     torch.manual_seed(0)
     torch.jit.script(ManyArguments()).save(folder / "many-arguments.pt")
@@ -371,22 +310,20 @@ def main(folder: pathlib.Path, *names: str) -> None:
     torch.jit.script(Remembers(RMSNorm())).save(folder / "remembers.pt")
     torch.save((torch.randn(2, WIDTH), torch.randn(2, WIDTH)), folder / "pair.pt")
     torch.save({"x": torch.randn(2, WIDTH)}, folder / "more.pt")
-    for layer in (RMSNorm, CountingNorm, GemmaNorm, AddRMSNorm, AddFirst, LayerNorm, SiluAndMul, Gelu, GeluTanh, ReLU, Softmax, RotateHalf, HeadGelu,
-                  Scores, OptionsNorm, MaskedSoftmax):
-        if names and layer.__name__ not in names:
+    for layer, around in AROUND.items():
+        if names and layer not in names:
             continue
-        around = {SiluAndMul: Gated, AddRMSNorm: Residual, AddFirst: Residual, HeadGelu: Heads, Scores: Attends, OptionsNorm: Options,
-                  MaskedSoftmax: Masked}.get(layer, Model)
         for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-            model = around(layer()).to(dtype).eval()
+            model = around(getattr(trial_originals, layer)()).to(dtype).eval()
             scripted = torch.jit.script(model)
-            scripted.save(folder / f"{layer.__name__}-{name}-scripted.pt")
-            if layer is OptionsNorm:
-                continue  # its options are gone in other code
-            torch.jit.freeze(scripted).save(folder / f"{layer.__name__}-{name}-frozen.pt")
+            scripted.save(folder / f"{layer}-{name}-scripted.pt")
+            if layer in SCRIPTED_ONLY:
+                continue
+            torch.jit.freeze(scripted).save(folder / f"{layer}-{name}-frozen.pt")
             traced = torch.jit.trace(model, torch.randn(2, 16, WIDTH, dtype=dtype))
-            traced.save(folder / f"{layer.__name__}-{name}-traced.pt")
-            torch.jit.freeze(traced).save(folder / f"{layer.__name__}-{name}-traced-frozen.pt")
+            traced.save(folder / f"{layer}-{name}-traced.pt")
+            torch.jit.freeze(traced).save(folder / f"{layer}-{name}-traced-frozen.pt")
+
 
 
 if __name__ == "__main__":

@@ -1,0 +1,135 @@
+#include "sensitivity.hpp"
+
+#include <torch/csrc/jit/api/function_impl.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+
+#include "kept_state.hpp"
+#include "tensors_in.hpp"
+
+namespace kernels::torchscript {
+namespace {
+
+using namespace torch::jit;
+
+constexpr int tries = 8;
+constexpr int tries_of_ties = 32;  // each is broken the other way in half of them
+
+double rounding_of(at::ScalarType dtype) {
+    switch (dtype) {
+        case at::kHalf:
+            return std::ldexp(1, -10);
+        case at::kBFloat16:
+            return std::ldexp(1, -7);
+        case at::kFloat:
+            return std::numeric_limits<float>::epsilon();
+        default:
+            return std::numeric_limits<double>::epsilon();
+    }
+}
+
+// Infinities stay, and so does NaN.
+at::Tensor moved(const at::Tensor& tensor) {
+    if (!tensor.is_floating_point()) return tensor.clone();
+    const auto values = tensor.to(at::kDouble);
+    const auto finite = values.masked_fill(values.isfinite().logical_not(), 0);
+    const double mean = values.numel() == 0 ? 0 : finite.abs().mean().item<double>();
+    const auto step = (finite.abs() + mean) * rounding_of(tensor.scalar_type()) + 1e-12;
+    return values + at::randn_like(finite) * step;
+}
+
+bool chooses(const Node* node) {
+    static const std::set<Symbol> kinds{
+        Symbol::aten("topk"),   Symbol::aten("sort"), Symbol::aten("argsort"), Symbol::aten("argmax"),
+        Symbol::aten("argmin"), Symbol::aten("max"),  Symbol::aten("min"),     Symbol::aten("kthvalue")};
+    return kinds.contains(node->kind()) && node->input(0)->type()->isSubtypeOf(*TensorType::get());
+}
+
+void collect_choices(Block* block, std::vector<Node*>& found) {
+    for (Node* node : block->nodes()) {
+        for (Block* inner : node->blocks())
+            collect_choices(inner, found);
+        if (chooses(node)) found.push_back(node);
+    }
+}
+
+std::vector<Node*> choices_in(const Module& module) {
+    std::vector<Node*> found;
+    std::set<const Function*> seen;
+    for (const auto& part : module.modules()) {
+        for (const auto& method : part.get_methods()) {
+            auto& function = method.function();
+            if (function.isGraphFunction() && seen.insert(&function).second)
+                collect_choices(toGraphFunction(function).graph()->block(), found);
+        }
+    }
+    return found;
+}
+
+// x * (1 + noise) + noise in the place of x: a factor alone would leave zeros equal.
+void break_ties_before(Node* node, double rounding) {
+    Graph& graph = *node->owningGraph();
+    const WithInsertPoint place(node);
+    Value* const input = node->input(0);
+    const auto noise = [&](double size) {
+        Value* const like =
+            graph.insert(aten::to, {input, graph.insertConstant(static_cast<int64_t>(at::kDouble))});
+        return graph.insert(aten::mul, {graph.insert(aten::randn_like, {like}), graph.insertConstant(size)});
+    };
+    Value* const factor = graph.insert(aten::add, {noise(rounding), graph.insertConstant(1.0)});
+    Value* const scaled = graph.insert(aten::mul, {input, factor});
+    node->replaceInput(0, graph.insert(aten::add, {scaled, noise(1e-30)}));
+}
+
+Module without_ties(const Module& module, double rounding) {
+    Module copy = module.clone(true).deepcopy();
+    for (Node* node : choices_in(copy))
+        break_ties_before(node, rounding);
+    return copy;
+}
+
+// The distance of one result from another of its form; nothing where the form is another.
+at::Tensor distance(const at::Tensor& now, const at::Tensor& before) {
+    const auto none = at::zeros(before.sizes(), at::kDouble);
+    if (now.sizes() != before.sizes() || now.scalar_type() != before.scalar_type()) return none;
+    if (before.scalar_type() == at::kLong) return now.ne(before).cpu().to(at::kDouble);
+    if (!before.is_floating_point()) return none;
+    return at::nan_to_num((now - before).abs().cpu().to(at::kDouble), 0.0, 0.0, 0.0);
+}
+
+}  // namespace
+
+c10::IValue sensitivity(const Module& exact, const std::string& method, const std::vector<IValue>& arguments,
+                        const IValue& result, std::uint64_t seed) {
+    double rounding = 0;
+    for (const auto& tensor : tensors_in(arguments)) {
+        if (tensor.is_floating_point()) rounding = std::max(rounding, rounding_of(tensor.scalar_type()));
+    }
+    const bool ties = !choices_in(exact).empty();
+    Module module = ties ? without_ties(exact, rounding) : exact;
+    const KeptState state(module);
+    std::vector<at::Tensor> largest;
+    for (const auto& tensor : tensors_in({result}))
+        largest.push_back(at::zeros(tensor.sizes(), at::kDouble));
+    for (int i = 0; i < (ties ? tries_of_ties : tries); ++i) {
+        KeptState of_call(module);
+        at::manual_seed(seed + static_cast<std::uint64_t>(i));
+        const auto given = with_tensors(arguments, moved);
+        std::vector<at::Tensor> now;
+        try {
+            now = tensors_in({module.get_method(method)(given)});
+        } catch (const std::exception&) {  // beyond what it takes
+            continue;
+        }
+        const auto before = tensors_in({result});
+        for (std::size_t j = 0; j < before.size() && j < now.size(); ++j)
+            largest[j] = at::maximum(largest[j], distance(now[j], before[j]));
+    }
+    std::size_t next = 0;
+    return with_tensors(result, [&](const at::Tensor&) { return largest[next++]; });
+}
+
+}  // namespace kernels::torchscript

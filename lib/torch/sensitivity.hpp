@@ -1,0 +1,20 @@
+// How far a result moves by roundings alone.
+#pragma once
+
+#include <torch/script.h>
+
+#include <string>
+#include <vector>
+
+namespace kernels::torchscript {
+
+/// Of each number in `result`, which `exact` (a module in float64) gave for the arguments, how far it moves
+/// when the arguments change by as much as roundings in their own dtypes do and equal elements come in
+/// another order: where an attention's largest score is nearly equal to the second, or a top-k's elements are
+/// equal, any kernel may choose the other one. In the form of `result`, in float64; of whole numbers 1 where
+/// another one is as good.
+c10::IValue sensitivity(const torch::jit::Module& exact, const std::string& method,
+                        const std::vector<c10::IValue>& arguments, const c10::IValue& result,
+                        std::uint64_t seed);
+
+}  // namespace kernels::torchscript
