@@ -45,6 +45,32 @@ void visit_dtypes(const Module& module, const Visit& visit) {
     }
 }
 
+// With code of its own that computes in float64, and the module's own tensors.
+Module rewritten(const Module& module) {
+    const Module copy = module.clone(true);
+    visit_dtypes(copy, [](Node* node, std::size_t place, int64_t dtype) {
+        if (!is_narrower_than_double(dtype)) return;
+        const WithInsertPoint before(node);
+        node->replaceInput(place, node->owningGraph()->insertConstant(static_cast<int64_t>(at::kDouble)));
+    });
+    return copy;
+}
+
+// Copies of all that `from` holds, to a module whose class has the same attributes.
+void give_attributes(const Module& from, Module& to) {
+    const auto type = from.type();
+    for (std::size_t i = 0; i < type->numAttributes(); ++i) {
+        const std::string& name = type->getAttributeName(i);
+        const IValue value = from.attr(name);
+        if (value.isModule()) {
+            Module inner = to.attr(name).toModule();
+            give_attributes(value.toModule(), inner);
+        } else {
+            to.setattr(name, value.deepcopy());
+        }
+    }
+}
+
 }  // namespace
 
 bool converts_to(const Module& module, at::ScalarType dtype) {
@@ -55,19 +81,19 @@ bool converts_to(const Module& module, at::ScalarType dtype) {
     return found;
 }
 
-Module in_double(const Module& module) {
+Module DoubleCopies::of(const Module& module) {
     bool names_dtypes = false;
     visit_dtypes(module, [&](const Node*, std::size_t, int64_t dtype) {
         names_dtypes = names_dtypes || is_narrower_than_double(dtype);
     });
-    // Code is shared between copies unless it is to change.
-    Module copy = names_dtypes ? module.clone(true).deepcopy() : module.deepcopy();
+    Module copy;
     if (names_dtypes) {
-        visit_dtypes(copy, [](Node* node, std::size_t place, int64_t dtype) {
-            if (!is_narrower_than_double(dtype)) return;
-            const WithInsertPoint before(node);
-            node->replaceInput(place, node->owningGraph()->insertConstant(static_cast<int64_t>(at::kDouble)));
-        });
+        auto known = m_rewritten.find(module.type());
+        if (known == m_rewritten.end()) known = m_rewritten.emplace(module.type(), rewritten(module)).first;
+        copy = known->second.deepcopy();
+        give_attributes(module, copy);
+    } else {
+        copy = module.deepcopy();  // which shares the code
     }
     convert(copy, at::kDouble);
     return copy;

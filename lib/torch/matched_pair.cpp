@@ -8,7 +8,6 @@
 #include "kept_state.hpp"
 #include "module_at.hpp"
 #include "tensors_in.hpp"
-#include "verifier.hpp"
 
 namespace kernels::torchscript {
 namespace {
@@ -39,7 +38,7 @@ std::optional<Watch> watch_of(const PatternMatch& match, int64_t number, const s
 
 }  // namespace
 
-Pair pair_of(const PatternMatch& match, const Module& model) {
+std::pair<Module, Module> modules_of(const PatternMatch& match, const Module& model) {
     const auto owner = module_at(model, match.module);
     const Module original = match.layer->reference.deepcopy();
     const Module replaced = match.layer->replaced.deepcopy();
@@ -52,7 +51,7 @@ Pair pair_of(const PatternMatch& match, const Module& model) {
         set_attribute_at(original, name, value);
         set_attribute_at(replaced, name, value);
     }
-    return pair_of(original, replaced);
+    return {original, replaced};
 }
 
 void watch_matches(const std::vector<std::shared_ptr<const PatternMatch>>& matches, const Module& model) {

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "graph_pattern.hpp"
@@ -13,7 +14,8 @@
 namespace kernels::torchscript {
 
 /// The reference layer and its replacement, both with the weights of the match. `model` is the original.
-Pair pair_of(const PatternMatch& match, const torch::jit::Module& model);
+std::pair<torch::jit::Module, torch::jit::Module> modules_of(const PatternMatch& match,
+                                                             const torch::jit::Module& model);
 
 /// Makes the original tell of the reference's arguments, and then of its results, when it has come to the end
 /// of a match, under the match's place in the list; see watch_values. Matches whose arguments are not all

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <map>
 
-#include "in_double.hpp"
 #include "input_sizes.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
@@ -120,9 +119,9 @@ bool tells_anything(const c10::IValue& result) {
 
 }  // namespace
 
-Pair pair_of(const Module& original, const Module& replaced, const std::string& method) {
+Pair Verifier::pair_of(const Module& original, const Module& replaced, const std::string& method) {
     Pair pair{original, replaced, std::nullopt, method};
-    if (is_small(original)) pair.exact = in_double(original);
+    if (is_small(original)) pair.exact = m_doubles.of(original);
     return pair;
 }
 
@@ -140,6 +139,30 @@ void Verifier::take(Verdict& verdict, const Outcome& outcome, const InputCase& o
         verdict.problem = one.name + ": " + outcome.problem;
 }
 
+namespace {
+
+// How many steps the module takes, about: what is in a branch counts, and what runs often counts once.
+std::size_t steps_in(const Module& module) {
+    const auto count = [](const auto& self, torch::jit::Block* block) -> std::size_t {
+        std::size_t nodes = 0;
+        for (torch::jit::Node* node : block->nodes()) {
+            ++nodes;
+            for (torch::jit::Block* inner : node->blocks())
+                nodes += self(self, inner);
+        }
+        return nodes;
+    };
+    std::size_t steps = 0;
+    for (const auto& part : module.modules()) {
+        const auto forward = part.find_method("forward");
+        if (forward && forward->function().isGraphFunction())
+            steps += count(count, torch::jit::toGraphFunction(forward->function()).graph()->block());
+    }
+    return steps;
+}
+
+}  // namespace
+
 void Verifier::own_inputs(Verdict& verdict, Pair& pair, const Values& arguments, const std::string& name,
                           bool whole_model) {
     InputCase own;
@@ -150,6 +173,11 @@ void Verifier::own_inputs(Verdict& verdict, Pair& pair, const Values& arguments,
     const bool small = is_small(pair.original);
     const CheckOptions options{m_options.tolerance,   whole_model,         m_options.seed, nullptr,
                                small && !whole_model, m_gradients && small};
+    // A model runs as it will be deployed, which takes libtorch time that grows with the square of its
+    // length.
+    constexpr std::size_t most_optimized = 4000;
+    std::optional<torch::jit::GraphOptimizerEnabledGuard> no_optimization;
+    if (whole_model && steps_in(pair.original) > most_optimized) no_optimization.emplace(false);
     const auto outcome = check(pair, own, options);
     if (outcome.kind == Outcome::Kind::left_out)
         throw Error(ErrorCode::failed, "the model failed on this input: " + outcome.problem);
@@ -175,7 +203,7 @@ void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments
         Pair made{copy_of(pair.original, dtype), copy_of(pair.replaced, dtype), std::nullopt, pair.method};
         if (!whole_model) scatter_weights(made.original, made.replaced, weights == Weights::both_signs);
         if (weights == Weights::other_buffers) scatter_buffers(made.original, made.replaced);
-        made.exact = in_double(made.original);
+        made.exact = m_doubles.of(made.original);
         return made;
     };
     std::map<std::pair<std::optional<at::ScalarType>, Weights>, Pair> pairs;

@@ -7,20 +7,20 @@
 #include <string>
 #include <vector>
 
+#include "in_double.hpp"
 #include "kernels/torch/verify.hpp"
 #include "pair_check.hpp"
 
 namespace kernels::torchscript {
-
-/// With the original in float64, where that is not too large.
-Pair pair_of(const torch::jit::Module& original, const torch::jit::Module& replaced,
-             const std::string& method = "forward");
 
 class Verifier {
   public:
     /// With `gradients` those are compared as well: of layers, and of models on their own inputs.
     Verifier(const VerifyOptions& options, bool gradients) : m_options(options), m_gradients(gradients) {}
 
+    /// With the original in float64, where that is not too large.
+    Pair pair_of(const torch::jit::Module& original, const torch::jit::Module& replaced,
+                 const std::string& method = "forward");
     /// On these inputs. Throws Error(failed) when the original fails on them.
     void own_inputs(Verdict& verdict, Pair& pair, const std::vector<c10::IValue>& arguments,
                     const std::string& name, bool whole_model);
@@ -44,6 +44,7 @@ class Verifier {
     bool m_gradients;
     std::set<std::string> m_kinds;
     KnownCall m_known;
+    DoubleCopies m_doubles;
 };
 
 }  // namespace kernels::torchscript

@@ -126,7 +126,10 @@ void Run::find_replaced() {
         const auto before = module_at(m_original, row.module);
         const auto after = module_at(m_kernelized, row.module);
         if (match != m_report.matches.end()) {
-            replaced.pair = [this, one = *match] { return pair_of(*one, m_original); };
+            replaced.pair = [this, one = *match] {
+                const auto [reference, kernel] = modules_of(*one, m_original);
+                return m_verifier.pair_of(reference, kernel);
+            };
             replaced.match = true;
             if ((*match)->rank) {
                 replaced.one_rank = true;
@@ -135,7 +138,9 @@ void Run::find_replaced() {
             }
             m_matches.emplace(match - m_report.matches.begin(), m_replaced.size());
         } else if (before && after && row.reason != by_pattern) {
-            replaced.pair = [before = *before, after = *after] { return pair_of(before, after); };
+            replaced.pair = [this, before = *before, after = *after] {
+                return m_verifier.pair_of(before, after);
+            };
             m_modules.emplace(before->_ivalue().get(), m_replaced.size());
             classes.insert(before->type());
         } else {
@@ -206,6 +211,7 @@ std::string Run::observe(const std::string& method, const Values& inputs, const 
     });
     at::manual_seed(m_options.seed);
     const KeptState state(m_original);
+    const torch::jit::GraphOptimizerEnabledGuard no_optimization(false);  // it runs once
     std::string cause;
     try {
         m_original.get_method(method)(with_tensors(inputs, exact_copy));
@@ -269,7 +275,7 @@ void Run::run_what_was_not_reached() {
 }
 
 void Run::whole_model() {
-    Pair pair = pair_of(m_original, m_kernelized);
+    Pair pair = m_verifier.pair_of(m_original, m_kernelized);
     m_verifier.own_inputs(m_found.model, pair, m_options.inputs, "its inputs", true);
     if (m_found.model.problem.empty())
         m_verifier.cases(m_found.model, pair, m_options.inputs, Verifier::Of::whole_model);
