@@ -26,9 +26,8 @@ int run_command(const Context& context) {
             return run(context);
         } catch (const c10::Error& failure) {
             // A page with the places in libtorch; the first line says it.
-            const std::string message = failure.what_without_backtrace();
-            throw Error(ErrorCode::failed, context.arguments.positional().front() + ": libtorch: " +
-                                               std::string(split(trimmed(message), '\n').front()));
+            throw Error(ErrorCode::failed, context.arguments.positional().front() +
+                                               ": libtorch: " + first_line(failure.what_without_backtrace()));
         } catch (const std::bad_alloc&) {
             throw Error(ErrorCode::failed, context.arguments.positional().front() + ": out of memory");
         }

@@ -17,10 +17,6 @@ bool is_there(const fs::path& path) {
     return fs::exists(path, error);
 }
 
-std::string first_line(const std::string& text) {
-    return std::string(trimmed(split(trimmed(text), '\n').front()));
-}
-
 // The version that pyenv's shim would run: its variable, a .python-version of the project or above it, else
 // the global choice. "system" names none.
 std::optional<std::string> pyenv_version(const fs::path& root, const fs::path& project) {

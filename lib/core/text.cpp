@@ -83,6 +83,10 @@ std::string_view trimmed(std::string_view text) noexcept {
     return text.substr(first, text.find_last_not_of(space) - first + 1);
 }
 
+std::string first_line(std::string_view text) {
+    return std::string(trimmed(split(trimmed(text), '\n').front()));
+}
+
 std::string lower(std::string_view text) {
     std::string out(text);
     for (char& c : out) {

@@ -79,8 +79,11 @@ Manifest Manifest::parse(std::string_view text) {
                 throw std::runtime_error("the manifest has an op namespace that is no identifier: " +
                                          backquoted(kernel.op_namespace));
             }
-            for (auto& schema : item.value("operators", std::vector<std::string>()))
-                kernel.operators.push_back(plain(std::move(schema), "operators"));
+            if (item.contains("operators")) {
+                auto& operators = kernel.operators.emplace();
+                for (auto& schema : item["operators"].get<std::vector<std::string>>())
+                    operators.push_back(plain(std::move(schema), "operators"));
+            }
             if (!names_library_inside(kernel)) {
                 throw std::runtime_error("the manifest names a library outside its kernel repository: " +
                                          backquoted(kernel.library));
@@ -114,7 +117,7 @@ std::string Manifest::to_json() const {
                                    {"op-namespace", kernel.op_namespace},
                                    {"library", kernel.library},
                                    {"sha256", kernel.sha256}});
-        if (!kernel.operators.empty()) json["kernels"].back()["operators"] = kernel.operators;
+        if (kernel.operators) json["kernels"].back()["operators"] = *kernel.operators;
     }
     json["layers"] = Json::array();
     for (const auto& layer : layers) {

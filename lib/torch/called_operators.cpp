@@ -52,8 +52,9 @@ class Counter {
     int m_depth = 0;
 };
 
-// The schemas of the operators among `names` that are in the namespace; none when one cannot be written.
-std::vector<std::string> schemas_of(const std::set<std::string>& names, const std::string& op_namespace) {
+// The schemas of the operators among `names` that are in the namespace; nothing when one cannot be written.
+std::optional<std::vector<std::string>> schemas_of(const std::set<std::string>& names,
+                                                   const std::string& op_namespace) {
     std::vector<std::string> schemas;
     const std::string prefix = op_namespace + "::";
     for (auto name = names.lower_bound(prefix); name != names.end() && name->starts_with(prefix); ++name) {
@@ -61,9 +62,9 @@ std::vector<std::string> schemas_of(const std::set<std::string>& names, const st
             schemas.push_back(c10::toString(op->schema()));
             try {
                 const auto read = torch::jit::parseSchema(schemas.back(), /*allow_typevars=*/false);
-                if (c10::toString(read) != schemas.back()) return {};
+                if (c10::toString(read) != schemas.back()) return std::nullopt;
             } catch (const std::exception&) {
-                return {};  // libtorch does not read all defaults that it writes
+                return std::nullopt;  // libtorch does not read all defaults that it writes
             }
         }
     }

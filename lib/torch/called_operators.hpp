@@ -19,7 +19,7 @@ std::map<std::string, int> operators_called(const torch::jit::Function& function
 std::set<std::string> operators_called(const torch::jit::Module& model);
 
 /// Notes with every kernel of the manifest the schemas of its operators that the model calls, as TorchScript
-/// knows them; with none whose schemas would not be read back as they are.
+/// knows them; nothing with one whose schemas would not be read back as they are.
 void note_operators(const torch::jit::Module& model, runtime::Manifest& manifest);
 
 }  // namespace kernels::torchscript

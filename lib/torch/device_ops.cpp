@@ -149,7 +149,7 @@ DeviceOps define_operators(const fs::path& library, const fs::path& build_folder
 }
 
 void define_operators(const runtime::KernelEntry& kernel, const std::string& model) {
-    if (kernel.operators.empty()) {
+    if (!kernel.operators) {
         try {
             const fs::path library = runtime::find_library(kernel, model);
             define_operators(library, library.parent_path(), kernel.op_namespace);
@@ -158,10 +158,11 @@ void define_operators(const runtime::KernelEntry& kernel, const std::string& mod
         }
         return;
     }
+    if (kernel.operators->empty()) return;  // the model calls none of them
     const std::lock_guard lock(defining);
     if (definitions().contains(kernel.op_namespace) || runtime::has_operators(kernel.op_namespace)) return;
     Found found;
-    for (const auto& text : kernel.operators) {
+    for (const auto& text : *kernel.operators) {
         auto schema = parsed(text, kernel.op_namespace);
         if (!schema) {
             throw Error(ErrorCode::failed,

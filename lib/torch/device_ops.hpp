@@ -26,7 +26,7 @@ DeviceOps define_operators(const std::filesystem::path& library, const std::file
                            const std::string& op_namespace);
 
 /// Defines the operators that a kernelized model calls by the schemas in its manifest, or by those in the
-/// library's strings where the manifest is from before there were any; `model` is the model's file, for
+/// library's strings where the manifest does not tell them; `model` is the model's file, for
 /// finding the library. Nothing is loaded. Throws Error(failed) with `model` before it.
 void define_operators(const runtime::KernelEntry& kernel, const std::string& model);
 

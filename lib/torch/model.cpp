@@ -21,10 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string first_line(std::string_view text) {
-    return std::string(split(trimmed(text), '\n').front());
-}
-
 // What a file that is no TorchScript archive probably is; `why` is what is wrong with it as an archive.
 std::string guess_kind(const fs::path& path, const std::string& why) {
     if (path.extension() == ".safetensors") return "it holds weights only (safetensors)";

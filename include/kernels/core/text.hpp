@@ -25,6 +25,9 @@ std::string join(std::span<const std::string> parts, std::string_view separator)
 /// `text` without white space at its ends.
 std::string_view trimmed(std::string_view text) noexcept;
 
+/// The first line of `text` that is not blank, without white space at its ends; empty when there is none.
+std::string first_line(std::string_view text);
+
 /// ASCII lower case.
 std::string lower(std::string_view text);
 

@@ -23,8 +23,9 @@ struct KernelEntry {
         library;  ///< "build/<variant>/<file>.so" in the repository; an absolute path for a local kernel
     std::string sha256;  ///< of the library, hexadecimal
     /// The schemas of its operators that the model calls, so that the model can be read without the library.
-    /// Models from before there was this have none.
-    std::vector<std::string> operators = {};
+    /// Nothing where they are not known: in models from before there was this, and where a schema cannot be
+    /// written.
+    std::optional<std::vector<std::string>> operators = std::nullopt;
 };
 
 /// What became of one layer of the model.

@@ -22,6 +22,12 @@ TEST_CASE("split and join are inverse") {
     CHECK(join(words, ",") == "a,,b");
 }
 
+TEST_CASE("first_line") {
+    CHECK(first_line("\n  what \nwhere\n") == "what");
+    CHECK(first_line("one") == "one");
+    CHECK(first_line(" \n ").empty());
+}
+
 TEST_CASE("glob_match") {
     CHECK(glob_match("transformers.*.LlamaRMSNorm", "transformers.models.llama.modeling_llama.LlamaRMSNorm"));
     CHECK(glob_match("*", ""));

@@ -26,8 +26,8 @@ TEST_CASE("The operators of a model that is looked at are there while something 
     const TemporaryFolder folder;
     runtime::Manifest manifest;
     manifest.device = "cpu";
-    manifest.kernels = {
-        {"org/name", std::string(40, '0'), "torch-cpu", seen, "build/torch-cpu/x.so", "", {schema}}};
+    manifest.kernels = {{"org/name", std::string(40, '0'), "torch-cpu", seen, "build/torch-cpu/x.so", "",
+                         std::vector{schema}}};
     CHECK(runtime::Manifest::parse(manifest.to_json()).kernels.front().operators == std::vector{schema});
     CHECK(runtime::Manifest::parse(manifest.to_json()).to_json() == manifest.to_json());
     {
@@ -41,7 +41,7 @@ TEST_CASE("The operators of a model that is looked at are there while something 
         model.type()->addMethod(model._ivalue()->compilation_unit()->create_function(
             c10::QualifiedName(*model.type()->name(), "forward"), graph));
         runtime::Manifest noted = manifest;
-        noted.kernels.front().operators.clear();
+        noted.kernels.front().operators.reset();
         note_operators(model, noted);
         CHECK(noted.kernels.front().operators == std::vector{schema});
         save_model({model, {{runtime::manifest_name, manifest.to_json()}}}, folder / "seen.pt");
@@ -53,6 +53,24 @@ TEST_CASE("The operators of a model that is looked at are there while something 
     CHECK(runtime::has_operators(seen));
     forget_operators(Module("__torch__.pkg.Other"));
     CHECK(!runtime::has_operators(seen));
+}
+
+TEST_CASE("A model that calls no operator of its kernel is read without the kernel's library") {
+    const TemporaryFolder folder;
+    Module model("__torch__.pkg.Quiet");
+    model.define("def forward(self, x: Tensor) -> Tensor:\n    return x + x\n");
+    runtime::Manifest manifest;
+    manifest.device = "cpu";
+    manifest.kernels = {{"", "", "", "_quiet", (folder / "gone.so").string(), ""}};
+    save_model({model, {{runtime::manifest_name, manifest.to_json()}}}, folder / "older.pt");
+    CHECK_THROWS_WITH_AS(load_model(folder / "older.pt", ModelUse::inspect), doctest::Contains("gone.so"),
+                         Error);
+
+    note_operators(model, manifest);
+    CHECK(runtime::Manifest::parse(manifest.to_json()).kernels.front().operators ==
+          std::optional(std::vector<std::string>()));
+    save_model({model, {{runtime::manifest_name, manifest.to_json()}}}, folder / "quiet.pt");
+    CHECK(count_kernel_calls(load_model(folder / "quiet.pt", ModelUse::inspect).module).empty());
 }
 
 TEST_CASE("What stops the writing of a model leaves no file") {
