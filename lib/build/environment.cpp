@@ -60,8 +60,8 @@ Found find_torch(const DetectOptions& options) {
         }
         for (auto& place : places(options)) {
             found.searched.push_back(std::move(place));
-            const auto& [prefix, origin] = found.searched.back();
-            found.torch = torch_below(prefix);
+            const auto& [prefix, origin, python] = found.searched.back();
+            found.torch = torch_below(prefix, python);
             if (!found.torch) continue;
             found.torch->origin = origin;
             break;
@@ -79,7 +79,7 @@ std::optional<Fact> find_tvm_ffi(const Found& found) {
     if (found.torch && !found.torch->folder.empty()) folders.push_back(found.torch->folder.parent_path());
     for (const auto& place : found.searched) {
         if (found.torch) break;
-        for (auto& packages : package_folders(place.prefix))
+        for (auto& packages : package_folders(place.prefix, place.python))
             folders.push_back(std::move(packages));
     }
     const std::regex package(R"(apache_tvm_ffi-(\d+\.\d+).*\.dist-info)");
@@ -117,7 +117,7 @@ void detect_system(Environment& out) {
 
 // An environment that was removed after it was activated, or a misspelled one.
 void report_absent_environments(Environment& out, const Found& found) {
-    for (const auto& [prefix, origin] : found.searched) {
+    for (const auto& [prefix, origin, python] : found.searched) {
         std::error_code error;
         if ((origin == "VIRTUAL_ENV" || origin == "CONDA_PREFIX") && !fs::is_directory(prefix, error))
             out.missing.push_back(

@@ -1,5 +1,7 @@
 #include "build/places.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cctype>
 #include <regex>
@@ -15,6 +17,53 @@ namespace fs = std::filesystem;
 bool is_there(const fs::path& path) {
     std::error_code error;
     return fs::exists(path, error);
+}
+
+// 11 of "python3.11", -1 of "python3"; nothing of other names.
+std::optional<int> minor_version(const std::string& name) {
+    static const std::regex python(R"(python3(?:\.(\d{1,4})t?)?)");
+    std::smatch match;
+    if (!std::regex_match(name, match, python)) return std::nullopt;
+    return match[1].matched ? std::stoi(match[1].str()) : -1;
+}
+
+// "3.11" of what a program python3 is a link to; empty when its name does not tell.
+std::string version_of_program(const fs::path& python) {
+    std::error_code error;
+    const auto minor = minor_version(fs::canonical(python, error).filename().string());
+    return !error && minor && *minor >= 0 ? "3." + std::to_string(*minor) : std::string();
+}
+
+// The version of the Python that the environment is for; empty when it does not tell.
+std::string python_of(const fs::path& prefix) {
+    if (const auto config = read_file_if_exists(prefix / "pyvenv.cfg")) {
+        static const std::regex version(R"((?:^|\n)\s*version(?:_info)?\s*=\s*(\d+\.\d+))");
+        std::smatch match;
+        if (std::regex_search(*config, match, version)) return match[1].str();
+    }
+    return version_of_program(prefix / "bin" / "python3");
+}
+
+bool is_program(const fs::path& path) {
+    std::error_code error;
+    return fs::is_regular_file(path, error) && ::access(path.c_str(), X_OK) == 0;
+}
+
+// pyenv takes "3.11" for the newest 3.11.x that it has.
+fs::path pyenv_prefix(const fs::path& versions, const std::string& version) {
+    if (is_there(versions / version)) return versions / version;
+    std::error_code error;
+    std::optional<std::pair<Version, fs::path>> newest;
+    for (const auto& entry : fs::directory_iterator(versions, error)) {
+        const std::string name = entry.path().filename();
+        if (!name.starts_with(version + ".")) continue;
+        const std::string patch = name.substr(version.size() + 1);
+        if (patch.empty() || patch.size() > 4 || patch.find_first_not_of("0123456789") != std::string::npos)
+            continue;
+        const Version found{std::stoi(patch), 0};
+        if (!newest || found > newest->first) newest.emplace(found, entry.path());
+    }
+    return newest ? newest->second : versions / version;
 }
 
 // The version that pyenv's shim would run: its variable, a .python-version of the project or above it, else
@@ -58,7 +107,7 @@ void add_python_on_path(std::vector<Place>& out, const fs::path& project) {
     for (const auto entry : split(path, ':')) {
         const fs::path folder(entry);
         const fs::path python = folder / "python3";
-        if (entry.empty() || !is_there(python)) continue;
+        if (entry.empty() || !is_program(python)) continue;
         const std::string origin = "python3 on PATH";
         if (is_there(folder.parent_path() / "pyvenv.cfg")) {
             out.push_back({folder.parent_path(), origin});
@@ -68,14 +117,17 @@ void add_python_on_path(std::vector<Place>& out, const fs::path& project) {
             const fs::path root = folder.parent_path();
             const auto version = pyenv_version(root, project);
             if (!version) continue;  // the shim passes on to the next python3
-            out.push_back({root / "versions" / *version, origin + ", by pyenv"});
+            out.push_back({pyenv_prefix(root / "versions", *version), origin + ", by pyenv"});
             return;
         }
+        // In the order in which Python looks.
+        const std::string version = version_of_program(python);
+        out.push_back({home_directory() / ".local", origin + ", the user's packages", version});
+        if (folder.parent_path() == "/usr" || folder == "/bin")
+            out.push_back({"/usr/local", origin, version});
         const fs::path real = fs::canonical(python, error);
-        if (!error) out.push_back({real.parent_path().parent_path(), origin});
-        out.push_back({folder.parent_path(), origin});
-        out.push_back({home_directory() / ".local", origin + ", the user's packages"});
-        if (folder.parent_path() == "/usr" || folder == "/bin") out.push_back({"/usr/local", origin});
+        if (!error) out.push_back({real.parent_path().parent_path(), origin, version});
+        out.push_back({folder.parent_path(), origin, version});
         return;
     }
 }
@@ -125,25 +177,29 @@ std::vector<Place> places(const DetectOptions& options) {
     return out;
 }
 
-std::vector<fs::path> package_folders(const fs::path& prefix) {
+std::vector<fs::path> package_folders(const fs::path& prefix, std::string python) {
+    if (python.empty()) python = python_of(prefix);
     std::vector<fs::path> out;
     std::error_code error;
     for (const char* lib : {"lib", "lib64"}) {
-        std::vector<fs::path> pythons;
+        std::vector<std::pair<int, fs::path>> pythons;  // by minor version; -1 for Debian's "python3"
         for (const auto& entry : fs::directory_iterator(prefix / lib, error)) {
-            if (entry.path().filename().string().starts_with("python3")) pythons.push_back(entry.path());
+            const auto minor = minor_version(entry.path().filename().string());
+            const bool is_its =
+                python.empty() || !minor || *minor < 0 || python == "3." + std::to_string(*minor);
+            if (minor && is_its) pythons.emplace_back(*minor, entry.path());
         }
         std::sort(pythons.rbegin(), pythons.rend());  // the order of a folder is nobody's promise
-        for (const auto& python : pythons) {
+        for (const auto& [minor, folder] : pythons) {
             for (const char* packages : {"site-packages", "dist-packages"}) {
-                if (is_there(python / packages)) out.push_back(python / packages);
+                if (is_there(folder / packages)) out.push_back(folder / packages);
             }
         }
     }
     return out;
 }
 
-std::optional<TorchInstallation> torch_below(const fs::path& prefix) {
+std::optional<TorchInstallation> torch_below(const fs::path& prefix, const std::string& python) {
     // What torch.utils.cmake_prefix_path prints.
     const fs::path plain = prefix.has_filename() ? prefix : prefix.parent_path();
     if (plain.filename() == "cmake" && plain.parent_path().filename() == "share") {
@@ -152,7 +208,7 @@ std::optional<TorchInstallation> torch_below(const fs::path& prefix) {
     if (auto found = read_torch(prefix)) return found;
     if (auto found = read_torch(prefix / "torch")) return found;
     if (auto found = read_torch(prefix / "libtorch")) return found;
-    for (const auto& packages : package_folders(prefix)) {
+    for (const auto& packages : package_folders(prefix, python)) {
         if (auto found = read_torch(packages / "torch")) return found;
     }
     return std::nullopt;

@@ -16,16 +16,22 @@ namespace kernels::build {
 struct Place {
     std::filesystem::path prefix;
     std::string origin;
+    /// "3.11" where another prefix's Python uses these packages; empty: the prefix's own Python does.
+    std::string python = {};
 };
 
 /// The places that the user's environment names, in the documented order.
 std::vector<Place> places(const DetectOptions& options);
 
-/// The folders of Python packages below an environment's prefix.
-std::vector<std::filesystem::path> package_folders(const std::filesystem::path& prefix);
+/// The folders of Python packages below an environment's prefix: those of the Python `python` ("3.11"), else
+/// of the one that the environment has, else of all, the newest Python's first.
+std::vector<std::filesystem::path> package_folders(const std::filesystem::path& prefix,
+                                                   std::string python = {});
 
 /// A torch in `prefix` itself or among its Python packages, or the one whose share/cmake `prefix` is.
-std::optional<TorchInstallation> torch_below(const std::filesystem::path& prefix);
+/// `python`: see package_folders.
+std::optional<TorchInstallation> torch_below(const std::filesystem::path& prefix,
+                                             const std::string& python = {});
 
 /// A torch of which only the version is known, "2.13" or "2.13.0+cu128". Throws Error(usage) for what is no
 /// version of a torch, and where the version does not tell the backend.

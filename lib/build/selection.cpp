@@ -66,7 +66,8 @@ std::optional<Rejection> check_backend(const BuildVariant& variant, const Target
         return mismatch(Reason::backend, "CUDA version", built.version.to_string(),
                         "is not compatible with system CUDA version", here.version.to_string());
     }
-    if (built != here) {
+    // By name, as the Python client: "rocm710" can be 7.10 or 71.0, and its tag says no more.
+    if (built.to_string() != here.to_string()) {
         return mismatch(Reason::backend, "backend", built.to_string(), "does not match selected backend",
                         here.to_string());
     }

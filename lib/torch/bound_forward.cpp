@@ -94,7 +94,7 @@ BoundForward::BoundForward(std::shared_ptr<const torchscript::LoadedKernel> kern
     // Before compiling, which would leave the arguments that the layer does not give to their defaults.
     const auto& forward = m_kernel->layer.forward;
     if (const auto unfit = forward.unfit_parameter(); !unfit.empty()) refuse("the kernel's layer " + unfit);
-    if (forward.method) check_count(forward.argument_count(), layer.signature().arguments.size());
+    check_count(forward.argument_count(), layer.signature().arguments.size());
     bind(layer);
     check_signature(layer);
 }

@@ -148,15 +148,13 @@ std::string give_as_attribute(const std::string& name) {
 
 // A hub layer has the parameters of the layer that it replaces, in number and kind: its defaults are nothing
 // that the model has said. Values may come from the binding; and of traced code, which has lost what is no
-// tensor, arguments_for tells whether they can be known. A function is called as any other, with its
-// defaults.
+// tensor, arguments_for tells whether they can be known.
 void require_same_parameters(const Function& original, const FunctionSource& hub, const Given& given) {
-    if (!hub.method) return;
     const auto& parameters = hub.definition->parameters;
     std::size_t open = 0;
     std::string by_default;
     if (const auto unfit = hub.unfit_parameter(); !unfit.empty()) refuse("the kernel's layer " + unfit);
-    for (std::size_t i = 1; i < parameters.size(); ++i) {
+    for (std::size_t i = hub.method ? 1 : 0; i < parameters.size(); ++i) {
         if (given.attributes.contains(parameters[i].name)) continue;
         ++open;
         if (parameters[i].value != nullptr && by_default.empty()) by_default = parameters[i].name;

@@ -106,6 +106,14 @@ class Backends(harness.CliTest):
         self.expect_error(7, "_two.abi3.so: built for gfx942, the device is gfx1100", "download", "--target", target)
         self.expect(0, "download", "--target", target.replace("gfx1100", "gfx942"))
 
+    def test_a_rocm_whose_minor_version_has_two_digits(self):
+        """The tag "rocm710" is that of 7.10, as for the Python client, and not of 71.0 alone."""
+        variant = "torch213-cxx11-rocm710-x86_64-linux"
+        self.hub.publish("demo/ten", "v1", made(variant, "rocm"))
+        out = self.expect(0, "versions", "demo/ten", "--target", f"torch=2.13,rocm=7.10,{LINUX}").out
+        self.assertIn(f"{variant} compatible, preferred", out)
+        self.assertNotIn("compatible, preferred", self.expect(0, "versions", "demo/ten", "--target", f"torch=2.13,rocm=7.1,{LINUX}").out)
+
 
 if __name__ == "__main__":
     harness.main()

@@ -39,6 +39,49 @@ class Env(harness.CliTest):
             subprocess.run([COMPILER, "-shared", "-fPIC", "-x", "c", "-", "-o", folder / name], input=code, text=True, check=True)
         return str(folder)
 
+    def test_packages_of_another_python(self):
+        """Of several Pythons' packages below one prefix, those of the Python that runs there; the user's come first."""
+        def install(prefix, python, version):
+            folder = self.python(prefix, version).parent
+            folder.rename(folder.with_name(python))
+
+        def program(folder):
+            """python3, a link to python3.11"""
+            folder.mkdir(parents=True)
+            for name in ("python3.11", "other"):
+                (folder / name).write_text("#!/bin/sh\n")
+                (folder / name).chmod(0o755)
+            (folder / "python3").symlink_to("python3.11")
+            return f"{folder}:/usr/bin:/bin"
+
+        venv, prefix = self.folder / "venv", self.folder / "prefix"
+        install(venv, "python3.9", "2.8.0+cpu")
+        install(venv, "python3.11", "2.13.0+cpu")
+        self.assertEqual(self.env(VIRTUAL_ENV=venv)[0]["torch"][0], "2.13.0+cpu")  # the newest, where nothing tells
+        (venv / "pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.9.2\n")
+        self.assertEqual(self.env(VIRTUAL_ENV=venv)[0]["torch"][0], "2.8.0+cpu")
+        (venv / "pyvenv.cfg").write_text("home = /usr/bin\nversion_info = 3.10.1.final.0\n")
+        self.assertNotIn("2.", self.env(VIRTUAL_ENV=venv)[0].get("torch", ("",))[0])
+        path = program(prefix / "bin")
+        install(prefix, "python3.11", "2.9.0+cpu")
+        install(self.home / ".local", "python3.9", "2.7.0+cpu")
+        self.assertEqual(self.env(PATH=path)[0]["torch"][0], "2.9.0+cpu")
+        install(self.home / ".local", "python3.11", "2.12.0+cpu")
+        self.assertEqual(self.env(PATH=path)[0]["torch"][0], "2.12.0+cpu")
+        # What is no program is passed over, as the shell does.
+        (self.folder / "no-program" / "python3").mkdir(parents=True)
+        self.assertEqual(self.env(PATH=f"{self.folder}/no-program:{path}")[0]["torch"][0], "2.12.0+cpu")
+
+    def test_a_part_of_a_pyenv_version(self):
+        root = self.folder / "pyenv"
+        (root / "shims").mkdir(parents=True)
+        (root / "shims" / "python3").write_text("#!/bin/sh\n")
+        (root / "shims" / "python3").chmod(0o755)
+        for patch, version in ((9, "2.9.0+cpu"), (10, "2.10.0+cpu")):
+            self.python(root / "versions" / f"3.12.{patch}", version)
+        for named, version in (("3.12", "2.10.0+cpu"), ("3.12.9", "2.9.0+cpu")):
+            self.assertEqual(self.env(PATH=f"{root}/shims:/usr/bin:/bin", PYENV_VERSION=named)[0]["torch"][0], version)
+
     def test_a_conda_environment(self):
         conda = self.folder / "conda"
         packages = self.python(conda, "2.12.1+cu126", "cuda: Optional[str] = '12.6'\n", ["apache_tvm_ffi-0.1.9.dist-info"])

@@ -196,6 +196,10 @@ class ModelShapesTest(harness.WorldTest):
         order = 'arguments = ["weight", "x"]'
         self.bind(bindings.replace('"silu_and_mul"', '"missing"'))
         self.assertIn("gelu_and_mul", self.kernelize("functions", status=4))
+        # A function with a parameter that the layer does not have would compute with its default.
+        self.bind('[[bindings]]\nlayer = "rms_norm"\nmodule = "*.activation"\n')
+        rows = self.kernelize("functions", "--use-fallback", "all")
+        self.assertEqual({reason.split(";")[0] for reason in rows.values()}, {"the kernel's layer takes 3 arguments, this one 1"})
         # The decorated functions are modules, each of which is held by both blocks.
         self.bind(bindings)
         self.assertIn("does not keep the order of its 2 arguments", self.kernelize("functions")["blocks.1.norm"])

@@ -59,6 +59,11 @@ void put(const fs::path& file, const std::string& text) {
     write_file(file, text);
 }
 
+void put_program(const fs::path& file) {
+    put(file, "#!/bin/sh\n");
+    fs::permissions(file, fs::perms::owner_exec, fs::perm_options::add);
+}
+
 std::string version_py(const std::string& version, const std::string& more = "") {
     return "from typing import Optional\n\n__all__ = ['__version__', 'cuda', 'hip']\n__version__ = '" +
            version + "'\ndebug = False\n" + more;
@@ -103,7 +108,7 @@ TEST_CASE_FIXTURE(Fixture, "the order in which torch is looked for") {
     CHECK(version() == "2.1.0+cpu by CMAKE_PREFIX_PATH");
 
     python_environment(folder / "system", "2.2.0");
-    put(folder / "system/bin/python3.11", "");
+    put_program(folder / "system/bin/python3.11");
     fs::create_symlink("python3.11", folder / "system/bin/python3");
     variables.set("PATH", (folder / "absent").string() + ":" + (folder / "system/bin").string());
     CHECK(version() == "2.2.0 by python3 on PATH");
@@ -145,7 +150,7 @@ TEST_CASE_FIXTURE(Fixture, "pyenv's shim leads to the version that it would run"
     const auto root = folder / "pyenv";
     python_environment(root / "versions/3.11.7", "2.6.1");
     python_environment(root / "versions/3.12.1", "2.7.1");
-    put(root / "shims/python3", "#!/bin/sh\n");
+    put_program(root / "shims/python3");
     put(root / "version", "3.11.7\n");
     variables.set("PATH", (root / "shims").string());
     CHECK(version() == "2.6.1 by python3 on PATH, by pyenv");
