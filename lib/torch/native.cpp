@@ -50,6 +50,9 @@ class Adaptation {
     }
 
     void adapt(torch::nn::Module& model, const std::vector<TypeBinding>& types) {
+        // The model itself stands in nothing that could be redirected.
+        if (const auto* own = binding_of(model, types))
+            m_kept.push_back({"", own->layer_name, !own->condition || own->condition(model)});
         each_module(model, [&](const std::string& path, torch::nn::Module& owner) {
             adapt_children(owner, path, types);
         });
@@ -98,15 +101,20 @@ class Adaptation {
         }
     }
 
+    static const TypeBinding* binding_of(const torch::nn::Module& module,
+                                         const std::vector<TypeBinding>& types) {
+        const auto found = std::find_if(types.begin(), types.end(),
+                                        [&](const TypeBinding& type) { return type.is_type(module); });
+        return found == types.end() ? nullptr : &*found;
+    }
+
     void adapt_children(torch::nn::Module& owner, const std::string& path,
                         const std::vector<TypeBinding>& types) {
         auto* sequence = dynamic_cast<torch::nn::SequentialImpl*>(&owner);
         auto element = sequence != nullptr ? sequence->begin() : torch::nn::SequentialImpl::Iterator{};
         for (const auto& child : owner.named_children()) {
             const auto& module = *child.value();
-            const auto binding = std::find_if(types.begin(), types.end(),
-                                              [&](const TypeBinding& type) { return type.is_type(module); });
-            if (binding != types.end()) {
+            if (const auto* binding = binding_of(module, types)) {
                 const std::string name = path.empty() ? child.key() : path + "." + child.key();
                 const bool wanted = !binding->condition || binding->condition(module);
                 if (!wanted || sequence == nullptr) {

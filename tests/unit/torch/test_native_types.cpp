@@ -120,6 +120,20 @@ TEST_CASE("A layer whose owner cannot be redirected is an error where it must no
     CHECK(native::kernelize(owner, options, {relu("Plus", never)}).layers.at(0).status == "kept");
 }
 
+TEST_CASE("The model itself may be of a bound type: it is told of, for nothing holds it") {
+    const LocalKernel kernel(relu_source);
+    auto options = options_with({{"Plus", "cpu", kernel.layer("Plus")}});
+    options.device = Device("cpu");
+    torch::nn::ReLU root;
+    const auto report = native::kernelize(*root, options, {relu("Plus", always)});
+    REQUIRE(report.layers.size() == 1);
+    CHECK(report.layers.front().module.empty());
+    CHECK(report.layers.front().status == "kept");
+    CHECK(contains(report.layers.front().reason, "cannot redirect"));
+    options.use_fallback = KernelizeFallback::none;
+    CHECK_THROWS_AS(native::kernelize(*root, options, {relu("Plus", always)}), Error);
+}
+
 TEST_CASE("The device to kernelize for") {
     const LocalKernel kernel(relu_source);
     torch::nn::Sequential sequence{torch::nn::ReLU()};
