@@ -81,8 +81,9 @@ class HostileWorldTest(TrialTest):
         return archive(contents)
 
     def manifest(self, **changes):
+        """The archive with another first kernel in its manifest; what is None is left out of it."""
         document = json.loads(records(self.good)[f"{self.top}/extra/kernels.json"])
-        document["kernels"][0].update(changes)
+        document["kernels"][0] = {key: value for key, value in {**document["kernels"][0], **changes}.items() if value is not None}
         return self.changed({"extra/kernels.json": json.dumps(document)})
 
     def refused(self, name, data, words):

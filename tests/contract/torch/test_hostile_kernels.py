@@ -81,7 +81,7 @@ class HostileKernelsTest(HostileWorldTest):
             self.run_command(KERNELS, "kernelize", name, "-o", "again.pt", *layer)
             # As files from before the manifest had schemas.
             old = "old-" + name
-            (self.folder / old).write_bytes(self.manifest(**changes, operators=[]))
+            (self.folder / old).write_bytes(self.manifest(**changes, operators=None))
             if changes is beside:
                 shutil.copytree(trap.parent, self.folder / f"{old}.kernels")
             words = "is loaded only from" if changes is local else "hold no operator schema"
