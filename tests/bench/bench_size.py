@@ -81,7 +81,7 @@ def measured(*command, **options):
 
 
 def main() -> None:
-    build, python = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2]
+    build, python = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).absolute()
     gib = int(sys.argv[3]) if len(sys.argv) > 3 else 4
     kernels = build / "apps/kernels/kernels"
     folder = pathlib.Path(tempfile.mkdtemp(prefix="kernels-bench-"))
