@@ -59,7 +59,7 @@ lock::DownloadOptions options_from(const Context& context) {
     lock::DownloadOptions options;
     options.check_device = !context.arguments.has("--no-device-check");
     options.all_variants = context.arguments.has("--all-variants");
-    if (options.all_variants && (context.arguments.has("--target") || context.arguments.has("--torch"))) {
+    if (options.all_variants && names_targets(context)) {
         throw Error(ErrorCode::usage,
                     "--all-variants takes every build, so there is nothing to choose by --target or --torch");
     }

@@ -230,7 +230,7 @@ int run_info(const Context& context) {
         throw Error(ErrorCode::usage, "--revision and --version were both given", "name one of the two");
     }
     std::vector<build::Target> targets;
-    if (context.arguments.has("--target") || context.arguments.has("--torch"))
+    if (names_targets(context))
         targets = targets_from(context, context.arguments.value("--project").value_or("."));
     std::error_code ignored;
     if (!fs::is_directory(name, ignored) && fs::exists(name, ignored)) {

@@ -42,9 +42,9 @@ std::optional<lock::SumFile> sums_in(const std::optional<std::string>& text,
 }
 
 // What kernels.sum becomes. Lines of commits that stay may not change: a commit's files never do.
-std::string new_sums(const lock::Lock& lock, const std::optional<lock::SumFile>& before,
-                     const std::filesystem::path& file, const hub::Hub& hub) {
-    const auto sums = lock::sums_of(lock, hub);
+lock::SumFile new_sums(const lock::Lock& lock, const std::optional<lock::SumFile>& before,
+                       const std::filesystem::path& file, const hub::Hub& hub) {
+    auto sums = lock::sums_of(lock, hub);
     if (before) {
         auto changed = before->conflicts_with(sums);
         if (!changed.empty()) {
@@ -53,7 +53,7 @@ std::string new_sums(const lock::Lock& lock, const std::optional<lock::SumFile>&
                         "find out why before you trust them; nothing was written", std::move(changed));
         }
     }
-    return sums.to_text();
+    return sums;
 }
 
 // What a lock before 0.17 says of the builds is checked while it still says so: the new format cannot.
@@ -74,7 +74,7 @@ void require_legacy_hashes(const lock::Lock& before, const lock::Lock& after, co
 // With --target (or --torch): every locked kernel has a build for each of them, before anything is written.
 void require_builds(const lock::Lock& lock, const Context& context, const std::filesystem::path& folder,
                     const hub::Hub& hub) {
-    if (!context.arguments.has("--target") && !context.arguments.has("--torch")) return;
+    if (!names_targets(context)) return;
     const auto failures = lock::missing_builds(lock, targets_from(context, folder),
                                                !context.arguments.has("--no-device-check"), hub);
     if (failures.size() == 1) throw Error(failures.front());
@@ -162,11 +162,10 @@ void fill(LockPlan& plan, const Context& context, const project::Project& projec
         plan.drops_sums = !check && std::filesystem::exists(plan.sum_file, unreadable);
     } else if (!check || sums_before) {
         // The Python client writes no kernels.sum, so a project without one is not out of date.
-        plan.sums = new_sums(plan.lock, sums_before, plan.sum_file, hub);
+        const auto sums = new_sums(plan.lock, sums_before, plan.sum_file, hub);
+        plan.sums = sums.to_text();
         plan.sums_differ = sums_text != plan.sums;
-        if (check && plan.sums_differ)
-            plan.sum_changes =
-                sums_before->changes_to(lock::SumFile::parse(*plan.sums, plan.sum_file.string()));
+        if (check && plan.sums_differ) plan.sum_changes = sums_before->changes_to(sums);
     }
     require_builds(plan.lock, context, project.folder, hub);
 }

@@ -15,6 +15,10 @@ std::vector<build::Target> targets_from(const Context& context, const std::files
     return targets;
 }
 
+bool names_targets(const Context& context) {
+    return context.arguments.has("--target") || context.arguments.has("--torch");
+}
+
 build::DeviceFitOf unless_skipped(const Context& context, build::DeviceFitOf fit_of) {
     return context.arguments.has("--no-device-check") ? build::DeviceFitOf() : std::move(fit_of);
 }

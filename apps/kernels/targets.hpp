@@ -17,6 +17,9 @@ namespace kernels::app {
 /// uses.
 std::vector<build::Target> targets_from(const Context& context, const std::filesystem::path& folder);
 
+/// Whether --target or --torch says which.
+bool names_targets(const Context& context);
+
 /// `fit_of`, or with --no-device-check nothing.
 build::DeviceFitOf unless_skipped(const Context& context, build::DeviceFitOf fit_of);
 

@@ -162,8 +162,7 @@ int run_versions(const Context& context) {
         print_table(versions, targets);
     } else {
         for (const auto& version : versions)
-            print_version(version, targets.front(),
-                          context.arguments.has("--target") || context.arguments.has("--torch"));
+            print_version(version, targets.front(), names_targets(context));
     }
     return 0;
 }

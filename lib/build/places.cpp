@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <map>
 #include <regex>
 
 #include "kernels/core/files.hpp"
@@ -34,12 +35,27 @@ std::string version_of_program(const fs::path& python) {
     return !error && minor && *minor >= 0 ? "3." + std::to_string(*minor) : std::string();
 }
 
+// What pyvenv.cfg says about the interpreter that the environment was made from; empty where there is none.
+std::map<std::string, std::string> venv_settings(const fs::path& prefix) {
+    std::map<std::string, std::string> settings;
+    const std::string text = read_file_if_exists(prefix / "pyvenv.cfg").value_or("");
+    for (const auto line : split(text, '\n')) {
+        const auto equals = line.find('=');
+        if (equals == std::string_view::npos) continue;
+        settings.insert_or_assign(std::string(trimmed(line.substr(0, equals))),
+                                  std::string(trimmed(line.substr(equals + 1))));
+    }
+    return settings;
+}
+
 // The version of the Python that the environment is for; empty when it does not tell.
 std::string python_of(const fs::path& prefix) {
-    if (const auto config = read_file_if_exists(prefix / "pyvenv.cfg")) {
-        static const std::regex version(R"((?:^|\n)\s*version(?:_info)?\s*=\s*(\d+\.\d+))");
+    const auto settings = venv_settings(prefix);
+    for (const char* key : {"version", "version_info"}) {
+        static const std::regex version(R"((\d+\.\d+).*)");
         std::smatch match;
-        if (std::regex_search(*config, match, version)) return match[1].str();
+        const auto found = settings.find(key);
+        if (found != settings.end() && std::regex_match(found->second, match, version)) return match[1].str();
     }
     return version_of_program(prefix / "bin" / "python3");
 }
@@ -52,16 +68,15 @@ bool is_program(const fs::path& path) {
 // pyenv takes "3.11" for the newest 3.11.x that it has.
 fs::path pyenv_prefix(const fs::path& versions, const std::string& version) {
     if (is_there(versions / version)) return versions / version;
+    static const std::regex number(R"(\d{1,4})");
     std::error_code error;
-    std::optional<std::pair<Version, fs::path>> newest;
+    std::optional<std::pair<int, fs::path>> newest;
     for (const auto& entry : fs::directory_iterator(versions, error)) {
         const std::string name = entry.path().filename();
         if (!name.starts_with(version + ".")) continue;
         const std::string patch = name.substr(version.size() + 1);
-        if (patch.empty() || patch.size() > 4 || patch.find_first_not_of("0123456789") != std::string::npos)
-            continue;
-        const Version found{std::stoi(patch), 0};
-        if (!newest || found > newest->first) newest.emplace(found, entry.path());
+        if (!std::regex_match(patch, number)) continue;
+        if (!newest || std::stoi(patch) > newest->first) newest.emplace(std::stoi(patch), entry.path());
     }
     return newest ? newest->second : versions / version;
 }
@@ -83,21 +98,12 @@ std::optional<std::string> pyenv_version(const fs::path& root, const fs::path& p
     return first.empty() || first == "system" ? std::nullopt : std::optional(first);
 }
 
-// What pyvenv.cfg says about the interpreter that the environment was made from.
+// Where the environment's interpreter is installed, if the environment uses the packages of that as well.
 std::optional<fs::path> base_of_venv(const fs::path& prefix) {
-    const auto config = read_file_if_exists(prefix / "pyvenv.cfg");
-    if (!config) return std::nullopt;
-    std::optional<fs::path> home;
-    bool shared = false;
-    for (const auto line : split(*config, '\n')) {
-        const auto equals = line.find('=');
-        if (equals == std::string_view::npos) continue;
-        const auto key = trimmed(line.substr(0, equals));
-        const auto value = trimmed(line.substr(equals + 1));
-        if (key == "home") home = fs::path(value).parent_path();
-        if (key == "include-system-site-packages") shared = lower(value) == "true";
-    }
-    return shared ? home : std::nullopt;
+    auto settings = venv_settings(prefix);
+    if (lower(settings["include-system-site-packages"]) != "true" || !settings.contains("home"))
+        return std::nullopt;
+    return fs::path(settings["home"]).parent_path();
 }
 
 // Adds the prefixes whose packages `python3` on PATH would use.

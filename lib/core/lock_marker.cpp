@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <fstream>
 #include <string>
 
@@ -33,11 +32,7 @@ std::optional<int> marker_holder(const fs::path& path) {
     std::ifstream in(path);
     std::string number, host;
     if (!std::getline(in, number) || !std::getline(in, host) || host != host_name()) return std::nullopt;
-    int pid = 0;
-    const char* const end = number.data() + number.size();
-    const auto [stop, status] = std::from_chars(number.data(), end, pid);
-    if (status != std::errc() || stop != end || pid < 1) return std::nullopt;
-    return pid;
+    return process_number(number);
 }
 
 void remove_stale_marker(const fs::path& path) {

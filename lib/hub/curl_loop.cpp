@@ -92,19 +92,20 @@ bool is_without_proxy(const std::string& url) {
     return false;
 }
 
-constexpr std::array proxy_variables = {"https_proxy", "HTTPS_PROXY", "http_proxy",
-                                        "HTTP_PROXY",  "all_proxy",   "ALL_PROXY"};
+// The first that is set counts.
+constexpr std::array secure_proxies = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
+constexpr std::array plain_proxies = {"http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"};
 
 // curl's words on a proxy that it cannot understand hold the user's password for it.
 std::string without_passwords(std::string message) {
-    for (const char* name : proxy_variables) {
-        const auto proxy = environment_variable(name);
-        if (!proxy) continue;
-        for (auto at = message.find(*proxy); at != std::string::npos; at = message.find(*proxy, at)) {
+    for (const auto& names : {secure_proxies, plain_proxies}) {
+        for (const char* name : names) {
+            const auto proxy = environment_variable(name);
+            if (!proxy || proxy->empty()) continue;
             const std::string shown = printable_url(*proxy);
-            if (shown == *proxy) break;
-            message.replace(at, proxy->size(), shown);
-            at += shown.size();
+            for (auto at = message.find(*proxy); at != std::string::npos;
+                 at = message.find(*proxy, at + shown.size()))
+                message.replace(at, proxy->size(), shown);
         }
     }
     return message;
@@ -142,8 +143,7 @@ std::string CurlLoop::describe_trust(const std::string& url) const {
     if (is_secure)
         text = "certificates: " + (m_ca_file.empty() ? std::string("the system's store") : m_ca_file) + "; ";
     if (is_without_proxy(url)) return text + "no proxy";
-    for (const char* name : is_secure ? std::array{"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"}
-                                      : std::array{"http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"}) {
+    for (const char* name : is_secure ? secure_proxies : plain_proxies) {
         if (const auto proxy = environment_variable(name))
             return text + "proxy: " + printable_url(*proxy) + " (" + name + ")";
     }

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -31,10 +30,7 @@ std::optional<int> owner_of(std::string_view name, std::string_view etag) {
     if (!name.starts_with(start) || !name.ends_with(ending)) return std::nullopt;
     name.remove_prefix(start.size());
     name.remove_suffix(std::min(ending.size(), name.size()));
-    int pid = 0;
-    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
-    if (error != std::errc() || end != name.data() + name.size() || pid < 1) return std::nullopt;
-    return pid;
+    return process_number(name);
 }
 
 // What a process of this machine left when it was killed.

@@ -88,27 +88,21 @@ void require_no_growing_lists(const FunctionSource& function) {
             iterated->parts.size() > 1)
             iterated = &iterated->part(1);
         if (iterated->kind != Expr::name) return;
-        const auto grows = [&](int line) {
-            refuse(function.file(), line,
-                   "the list " + backquoted(iterated->text) + " changes while a loop goes through it");
-        };
         for_each_expression(loop.body, [&](const Expression& e) {
             static const std::set<std::string> changing = {"append", "extend", "insert",
                                                            "pop",    "remove", "clear"};
             if (e.kind == Expr::call && e.part(0).kind == Expr::attribute &&
                 changing.contains(e.part(0).text) && e.part(0).part(0).is(Expr::name, iterated->text))
-                grows(e.line);
+                refuse(function.file(), e.line,
+                       "the list " + backquoted(iterated->text) + " changes while a loop goes through it");
         });
     });
 }
 
 void require_bounded_loops(const FunctionSource& function, const Scope& scope) {
-    const bool loops = [&] {
-        bool found = false;
-        for_each_statement(function.definition->body,
-                           [&](const Statement& one) { found = found || one.kind == Kind::for_; });
-        return found;
-    }();
+    bool loops = false;
+    for_each_statement(function.definition->body,
+                       [&](const Statement& one) { loops = loops || one.kind == Kind::for_; });
     if (loops) Unrolled(scope).block(function.definition->body, 1);
 }
 

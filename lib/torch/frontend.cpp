@@ -56,9 +56,13 @@ std::string without_addresses(const std::string& text) {
 }
 
 // libtorch warns of what is refused then.
-class Quiet final : public c10::WarningHandler {
-  public:
-    void process(const c10::Warning&) override {}
+class NoWarnings {
+  private:
+    struct Quiet final : c10::WarningHandler {
+        void process(const c10::Warning&) override {}
+    };
+    Quiet m_quiet;
+    c10::WarningUtils::WarningHandlerGuard m_guard{&m_quiet};
 };
 
 [[noreturn]] void rethrow(const std::exception& failure, const FunctionSource& function) {
@@ -129,8 +133,7 @@ void compile_method(const Module& owner, const c10::ClassTypePtr& type, const st
     auto compilation =
         std::make_shared<HubCompilation>(options.op_namespace, options.constants, options.renamed);
     compilation->set_layer(type);
-    Quiet quiet;
-    const c10::WarningUtils::WarningHandlerGuard no_warnings(&quiet);
+    const NoWarnings quiet;
     try {
         refuse_python_kernel(function);
         auto parameters = plan(*compilation, function, options.arguments);
@@ -158,8 +161,7 @@ Function& compile_function(CompilationUnit& unit, const std::string& name, const
                            const CompileOptions& options) {
     auto compilation =
         std::make_shared<HubCompilation>(options.op_namespace, options.constants, options.renamed);
-    Quiet quiet;
-    const c10::WarningUtils::WarningHandlerGuard no_warnings(&quiet);
+    const NoWarnings quiet;
     try {
         refuse_python_kernel(function);
         const auto parameters = plan(*compilation, function, options.arguments);

@@ -52,14 +52,12 @@ Gradients gradients_of(Module& module, const std::string& method, const std::vec
     const at::AutoGradMode with_gradients(true);
     Gradients gradients;
     std::vector<at::Tensor> leaves;
-    std::size_t number = 0;
-    const auto given = with_tensors(arguments, [&](const at::Tensor& tensor) {
-        ++number;
+    const auto given = with_numbered_tensors(arguments, [&](const at::Tensor& tensor, std::size_t number) {
         at::Tensor leaf = exact_copy(tensor);
         if (!leaf.is_floating_point()) return leaf;
         leaf.requires_grad_(true);
         leaves.push_back(leaf);
-        gradients.names.push_back("argument " + std::to_string(number));
+        gradients.names.push_back("argument " + std::to_string(number + 1));
         return leaf.clone();  // what a layer changes in place is no leaf
     });
     parameters.add_to(leaves, gradients.names);

@@ -1,5 +1,9 @@
 #include "graph_calls.hpp"
 
+#include <torch/csrc/jit/api/function_impl.h>
+
+#include <set>
+
 #include "kernels/core/error.hpp"
 
 namespace kernels::torchscript {
@@ -14,6 +18,27 @@ std::string place(const SourceRange& where) {
 
 void refuse(const SourceRange& where, const std::string& why) {
     throw Error(ErrorCode::kernelize, place(where) + ": " + why);
+}
+
+void for_each_node(torch::jit::Block* block, const std::function<void(Node*)>& visit) {
+    for (Node* node : block->nodes()) {
+        for (torch::jit::Block* inner : node->blocks())
+            for_each_node(inner, visit);
+        visit(node);
+    }
+}
+
+std::vector<Graph*> graphs_of(const Module& module) {
+    std::vector<Graph*> graphs;
+    std::set<const Function*> seen;
+    for (const auto& part : module.modules()) {
+        for (const auto& method : part.get_methods()) {
+            auto& function = method.function();
+            if (function.isGraphFunction() && seen.insert(&function).second)
+                graphs.push_back(toGraphFunction(function).graph().get());
+        }
+    }
+    return graphs;
 }
 
 const Function* function_called(const Node* node) {

@@ -1,8 +1,10 @@
-// Calls of compiled functions in graphs, and where in a kernel's source a node comes from.
+// Walking through graphs, calls of compiled functions in them, and where in a kernel's source a node comes
+// from.
 #pragma once
 
 #include <torch/script.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,12 @@ std::string place(const torch::jit::SourceRange& where);
 
 /// Throws Error(kernelize) "file:line: why".
 [[noreturn]] void refuse(const torch::jit::SourceRange& where, const std::string& why);
+
+/// Calls `visit` for every node of the block and of the blocks in it; what is within a node comes before it.
+void for_each_node(torch::jit::Block* block, const std::function<void(torch::jit::Node*)>& visit);
+
+/// The graphs of the methods of a module and of all modules in it, each once.
+std::vector<torch::jit::Graph*> graphs_of(const torch::jit::Module& module);
 
 /// The function or method that a node calls; nullptr for a node that calls none, and for a method of an
 /// interface, which may be any.

@@ -4,6 +4,7 @@
 #include <torch/csrc/jit/frontend/sugared_value.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "graph_calls.hpp"
@@ -86,114 +87,102 @@ Value* truth_of(Value* value, Graph& graph, const SourceRange& where) {
     }
 }
 
-// hub_truth(x): x as a condition.
-struct Truth final : SugaredValue {
-    std::string kind() const override { return "hub_truth"; }
-    std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
-                                       at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue>,
-                                       size_t) override {
-        auto& graph = *method.graph();
-        return std::make_shared<SimpleValue>(truth_of(args.at(0).value(graph), graph, where));
-    }
-};
-
 // hub_or(a, b), hub_and(a, b): the side that Python gives; both are there already.
-struct Side final : SugaredValue {
-    explicit Side(bool is_disjunction) : is_or(is_disjunction) {}
-    std::string kind() const override { return is_or ? "hub_or" : "hub_and"; }
-    std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
-                                       at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue>,
-                                       size_t) override {
-        auto& graph = *method.graph();
-        Value* first = args.at(0).value(graph);
-        Value* second = args.at(1).value(graph);
-        Value* truth = truth_of(first, graph, where);
-        if (const auto known = toIValue(truth); known && known->isBool())
-            return std::make_shared<SimpleValue>(known->toBool() == is_or ? first : second);
-        if (is_or) first = some_of(first, graph);
-        const auto type = c10::unifyTypes(first->type(), second->type());
-        if (!type) {
-            refuse(where, std::string(is_or ? "`or`" : "`and`") + " gives a value of type " +
-                              first->type()->repr_str() + " or of type " + second->type()->repr_str() +
-                              "; in TorchScript a value has one type");
-        }
-        Value* result = chosen(
-            graph, bool_of(truth, graph, where), where, [&] { return is_or ? first : second; },
-            [&] { return is_or ? second : first; });
-        result->setType(*type);
-        return std::make_shared<SimpleValue>(result);
+Value* side_of(bool is_or, Value* first, Value* second, Graph& graph, const SourceRange& where) {
+    Value* truth = truth_of(first, graph, where);
+    if (const auto known = toIValue(truth); known && known->isBool())
+        return known->toBool() == is_or ? first : second;
+    if (is_or) first = some_of(first, graph);
+    const auto type = c10::unifyTypes(first->type(), second->type());
+    if (!type) {
+        refuse(where, std::string(is_or ? "`or`" : "`and`") + " gives a value of type " +
+                          first->type()->repr_str() + " or of type " + second->type()->repr_str() +
+                          "; in TorchScript a value has one type");
     }
-    bool is_or;
-};
-
-// hub_some(x): x, which is not None here.
-struct Some final : SugaredValue {
-    std::string kind() const override { return "hub_some"; }
-    std::shared_ptr<SugaredValue> call(const SourceRange&, GraphFunction& method,
-                                       at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue>,
-                                       size_t) override {
-        auto& graph = *method.graph();
-        return std::make_shared<SimpleValue>(some_of(args.at(0).value(graph), graph));
-    }
-};
+    Value* result = chosen(
+        graph, bool_of(truth, graph, where), where, [&] { return is_or ? first : second; },
+        [&] { return is_or ? second : first; });
+    return result->setType(*type);
+}
 
 // hub_bool(x): x, a side of `or` or `and` that must be a bool, since that is what TorchScript makes of them.
-struct OnlyBool final : SugaredValue {
-    std::string kind() const override { return "hub_bool"; }
-    std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
-                                       at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue>,
-                                       size_t) override {
-        Value* value = args.at(0).value(*method.graph());
-        if (value->type()->kind() != c10::TypeKind::BoolType) {
-            refuse(where, "`or` and `and` give one of their sides in Python, here one of type " +
-                              value->type()->repr_str() +
-                              "; that can be compiled where the side in front is a variable");
-        }
-        return std::make_shared<SimpleValue>(value);
+Value* only_bool(Value* value, const SourceRange& where) {
+    if (value->type()->kind() != c10::TypeKind::BoolType) {
+        refuse(where, "`or` and `and` give one of their sides in Python, here one of type " +
+                          value->type()->repr_str() +
+                          "; that can be compiled where the side in front is a variable");
     }
-};
+    return value;
+}
 
 // hub_join(a, b, …): tuples as a tuple; with lists among them, whose length nobody knows, a list of numbers.
-struct Joiner final : SugaredValue {
-    std::string kind() const override { return "hub_join"; }
+Value* joined(const std::vector<Value*>& values, Graph& graph, const SourceRange& where) {
+    const bool all_tuples = std::all_of(values.begin(), values.end(), [](const Value* value) {
+        return value->type()->kind() == c10::TypeKind::TupleType;
+    });
+    std::vector<Value*> elements;
+    Value* list = nullptr;
+    const auto finish = [&] {
+        if (elements.empty()) return;
+        for (const auto* element : elements) {
+            if (element->type()->kind() != c10::TypeKind::IntType)
+                refuse(where, "* of a list among values that are no whole numbers");
+        }
+        Value* part = graph.insertNode(graph.createList(c10::IntType::get(), elements))->output();
+        list = list == nullptr ? part : graph.insert(aten::add, {list, part}, {}, where);
+        elements.clear();
+    };
+    for (Value* value : values) {
+        if (value->type()->kind() == c10::TypeKind::TupleType) {
+            for (Value* element : createTupleUnpack(value))
+                elements.push_back(element);
+        } else if (value->type()->isSubtypeOf(*c10::ListType::ofInts())) {
+            finish();
+            list = list == nullptr ? value : graph.insert(aten::add, {list, value}, {}, where);
+        } else {
+            refuse(where, "* of a " + value->type()->repr_str());
+        }
+    }
+    if (all_tuples) return graph.insertNode(graph.createTuple(elements))->output();
+    finish();
+    return list;
+}
+
+using Compute = Value* (*)(const std::vector<Value*>& given, Graph& graph, const SourceRange& where);
+
+// What the lowered source calls where TorchScript has no words for it, by what becomes of the arguments.
+const std::map<std::string, Compute>& computed() {
+    static const std::map<std::string, Compute> all{
+        // x as a condition
+        {"hub_truth", [](const auto& given, auto& graph,
+                         const auto& where) { return truth_of(given.at(0), graph, where); }},
+        {"hub_or", [](const auto& given, auto& graph,
+                      const auto& where) { return side_of(true, given.at(0), given.at(1), graph, where); }},
+        {"hub_and", [](const auto& given, auto& graph,
+                       const auto& where) { return side_of(false, given.at(0), given.at(1), graph, where); }},
+        // x, which is not None here
+        {"hub_some", [](const auto& given, auto& graph, const auto&) { return some_of(given.at(0), graph); }},
+        {"hub_bool",
+         [](const auto& given, auto&, const auto& where) { return only_bool(given.at(0), where); }},
+        {"hub_join", joined},
+    };
+    return all;
+}
+
+struct Computed final : SugaredValue {
+    Computed(std::string by_name, Compute by) : name(std::move(by_name)), compute(by) {}
+    std::string kind() const override { return name; }
     std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
                                        at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue>,
                                        size_t) override {
         auto& graph = *method.graph();
-        std::vector<Value*> values;
+        std::vector<Value*> given;
         for (const auto& argument : args)
-            values.push_back(argument.value(graph));
-        const bool all_tuples = std::all_of(values.begin(), values.end(), [](const Value* value) {
-            return value->type()->kind() == c10::TypeKind::TupleType;
-        });
-        std::vector<Value*> elements;
-        Value* list = nullptr;
-        const auto finish = [&] {
-            if (elements.empty()) return;
-            for (const auto* element : elements) {
-                if (element->type()->kind() != c10::TypeKind::IntType)
-                    refuse(where, "* of a list among values that are no whole numbers");
-            }
-            Value* part = graph.insertNode(graph.createList(c10::IntType::get(), elements))->output();
-            list = list == nullptr ? part : graph.insert(aten::add, {list, part}, {}, where);
-            elements.clear();
-        };
-        for (Value* value : values) {
-            if (value->type()->kind() == c10::TypeKind::TupleType) {
-                for (Value* element : createTupleUnpack(value))
-                    elements.push_back(element);
-            } else if (value->type()->isSubtypeOf(*c10::ListType::ofInts())) {
-                finish();
-                list = list == nullptr ? value : graph.insert(aten::add, {list, value}, {}, where);
-            } else {
-                refuse(where, "* of a " + value->type()->repr_str());
-            }
-        }
-        if (all_tuples)
-            return std::make_shared<SimpleValue>(graph.insertNode(graph.createTuple(elements))->output());
-        finish();
-        return std::make_shared<SimpleValue>(list);
+            given.push_back(argument.value(graph));
+        return std::make_shared<SimpleValue>(compute(given, graph, where));
     }
+    std::string name;
+    Compute compute;
 };
 
 // hub_floordiv, hub_remainder, hub_divmod: of whole numbers by functions that no divisor crashes.
@@ -238,11 +227,8 @@ struct HubResolver final : Resolver {
         const std::string name =
             spelled_name.rfind(global, 0) == 0 ? spelled_name.substr(global.size()) : spelled_name;
         if (name == "hub_module") return std::make_shared<ModuleMaker>(*compilation);
-        if (name == "hub_truth") return std::make_shared<Truth>();
-        if (name == "hub_or" || name == "hub_and") return std::make_shared<Side>(name == "hub_or");
-        if (name == "hub_some") return std::make_shared<Some>();
-        if (name == "hub_bool") return std::make_shared<OnlyBool>();
-        if (name == "hub_join") return std::make_shared<Joiner>();
+        if (const auto known = computed().find(name); known != computed().end())
+            return std::make_shared<Computed>(name, known->second);
         static const std::set<std::string> dividers = {"hub_floordiv", "hub_remainder", "hub_divmod",
                                                        "hub_floordiv_", "hub_remainder_"};
         if (dividers.contains(name)) return std::make_shared<Divider>(name, *compilation);

@@ -1,10 +1,8 @@
 #include "in_double.hpp"
 
-#include <torch/csrc/jit/api/function_impl.h>
-
 #include <functional>
-#include <set>
 
+#include "graph_calls.hpp"
 #include "tensors_in.hpp"
 
 namespace kernels::torchscript {
@@ -20,28 +18,17 @@ constexpr bool is_narrower_than_double(int64_t dtype) {
 // Every constant that is a `dtype` argument of torch's operators: node, place among its inputs, dtype.
 using Visit = std::function<void(Node*, std::size_t, int64_t)>;
 
-void visit_dtypes(Block* block, const Visit& visit) {
-    for (Node* node : block->nodes()) {
-        for (Block* inner : node->blocks())
-            visit_dtypes(inner, visit);
-        const auto* schema = node->kind().is_aten() ? node->maybeSchema() : nullptr;
-        if (schema == nullptr) continue;
-        for (std::size_t i = 0; i < node->inputs().size() && i < schema->arguments().size(); ++i) {
-            if (schema->arguments()[i].name() != "dtype") continue;
-            const auto value = toIValue(node->input(i));
-            if (value && value->isInt()) visit(node, i, value->toInt());
-        }
-    }
-}
-
 void visit_dtypes(const Module& module, const Visit& visit) {
-    std::set<const Function*> seen;
-    for (const auto& part : module.modules()) {
-        for (const auto& method : part.get_methods()) {
-            auto& function = method.function();
-            if (function.isGraphFunction() && seen.insert(&function).second)
-                visit_dtypes(toGraphFunction(function).graph()->block(), visit);
-        }
+    for (Graph* graph : graphs_of(module)) {
+        for_each_node(graph->block(), [&](Node* node) {
+            const auto* schema = node->kind().is_aten() ? node->maybeSchema() : nullptr;
+            if (schema == nullptr) return;
+            for (std::size_t i = 0; i < node->inputs().size() && i < schema->arguments().size(); ++i) {
+                if (schema->arguments()[i].name() != "dtype") continue;
+                const auto value = toIValue(node->input(i));
+                if (value && value->isInt()) visit(node, i, value->toInt());
+            }
+        });
     }
 }
 

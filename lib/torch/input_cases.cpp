@@ -71,13 +71,12 @@ void add_layouts(const Values& arguments, std::vector<InputCase>& cases) {
     constexpr std::size_t most_alone = 4;
     const auto tensors = tensors_in(arguments);
     const auto add = [&](const Layout& layout, std::optional<std::size_t> alone) {
-        std::size_t number = 0;
         bool changes = false;
         InputCase one;
         one.name = std::string("inputs that are not contiguous (") +
                    (alone ? "tensor " + std::to_string(*alone + 1) + " alone: " : "") + layout.name + ")";
-        one.arguments = with_tensors(arguments, [&](const at::Tensor& tensor) {
-            if (alone && *alone != number++) return tensor.contiguous();
+        one.arguments = with_numbered_tensors(arguments, [&](const at::Tensor& tensor, std::size_t number) {
+            if (alone && *alone != number) return tensor.contiguous();
             const at::Tensor changed = layout.change(tensor);
             changes = changes || !changed.is_contiguous();
             return changed;
@@ -186,12 +185,10 @@ void add_whole_numbers(const Values& arguments, const Accepts& accepts, std::vec
     const auto tensors = tensors_in(arguments);
     const auto count = std::count_if(tensors.begin(), tensors.end(), is_whole);
     const auto add = [&](const std::string& what, std::optional<std::size_t> alone, const Change& change) {
-        std::size_t number = 0;
         InputCase one;
         one.name = what + (alone ? " in tensor " + std::to_string(*alone + 1) : "");
-        one.arguments = with_tensors(arguments, [&](const at::Tensor& t) {
+        one.arguments = with_numbered_tensors(arguments, [&](const at::Tensor& t, std::size_t number) {
             const bool chosen = is_whole(t) && (!alone || *alone == number);
-            ++number;
             return chosen ? change(t) : t;
         });
         one.may_be_refused = true;

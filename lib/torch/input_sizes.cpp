@@ -85,12 +85,10 @@ class Sizes {
 
     // The arguments with other values of the given sizes.
     Values with_size(const Places& places, int64_t size) const {
-        std::size_t tensor = 0;
-        return with_tensors(m_arguments, [&](const at::Tensor& value) {
+        return with_numbered_tensors(m_arguments, [&](const at::Tensor& value, std::size_t tensor) {
             auto sizes = value.sizes().vec();
             for (const auto& place : places)
                 if (place.tensor == tensor) sizes[static_cast<std::size_t>(place.dim)] = size;
-            ++tensor;
             return resampled(value, sizes);
         });
     }

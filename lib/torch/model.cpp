@@ -1,13 +1,11 @@
 #include "kernels/torch/model.hpp"
 
-#include <torch/csrc/jit/api/function_impl.h>
 #include <torch/csrc/jit/serialization/export.h>
 
 #include <algorithm>
-#include <functional>
-#include <set>
 
 #include "device_ops.hpp"
+#include "graph_calls.hpp"
 #include "guarded_memory.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
@@ -41,24 +39,14 @@ void check_sizes(const std::vector<at::Tensor>& tensors) {
 // Its weights, and the constants in its code.
 std::vector<at::Tensor> all_tensors(const torch::jit::Module& module) {
     std::vector<at::Tensor> tensors = weights_of(module);
-    const std::function<void(torch::jit::Block*)> add_constants = [&](torch::jit::Block* block) {
-        for (torch::jit::Node* node : block->nodes()) {
-            for (torch::jit::Block* inner : node->blocks())
-                add_constants(inner);
-            if (node->kind() != c10::prim::Constant || node->outputs().empty()) continue;
+    for (auto* graph : graphs_of(module)) {
+        for_each_node(graph->block(), [&](const torch::jit::Node* node) {
+            if (node->kind() != c10::prim::Constant || node->outputs().empty()) return;
             if (const auto value = torch::jit::toIValue(node->output())) {
                 for (const auto& tensor : tensors_in({*value}))
                     tensors.push_back(tensor);
             }
-        }
-    };
-    std::set<const torch::jit::Function*> seen;
-    for (const auto& part : module.modules()) {
-        for (const auto& method : part.get_methods()) {
-            auto& function = method.function();
-            if (function.isGraphFunction() && seen.insert(&function).second)
-                add_constants(torch::jit::toGraphFunction(function).graph()->block());
-        }
+        });
     }
     return tensors;
 }

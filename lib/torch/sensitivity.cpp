@@ -1,12 +1,11 @@
 #include "sensitivity.hpp"
 
-#include <torch/csrc/jit/api/function_impl.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <set>
 
+#include "graph_calls.hpp"
 #include "kept_state.hpp"
 #include "tensors_in.hpp"
 
@@ -48,23 +47,12 @@ bool chooses(const Node* node) {
     return kinds.contains(node->kind()) && node->input(0)->type()->isSubtypeOf(*TensorType::get());
 }
 
-void collect_choices(Block* block, std::vector<Node*>& found) {
-    for (Node* node : block->nodes()) {
-        for (Block* inner : node->blocks())
-            collect_choices(inner, found);
-        if (chooses(node)) found.push_back(node);
-    }
-}
-
 std::vector<Node*> choices_in(const Module& module) {
     std::vector<Node*> found;
-    std::set<const Function*> seen;
-    for (const auto& part : module.modules()) {
-        for (const auto& method : part.get_methods()) {
-            auto& function = method.function();
-            if (function.isGraphFunction() && seen.insert(&function).second)
-                collect_choices(toGraphFunction(function).graph()->block(), found);
-        }
+    for (Graph* graph : graphs_of(module)) {
+        for_each_node(graph->block(), [&](Node* node) {
+            if (chooses(node)) found.push_back(node);
+        });
     }
     return found;
 }

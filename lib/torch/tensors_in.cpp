@@ -83,6 +83,13 @@ std::vector<c10::IValue> with_tensors(const std::vector<c10::IValue>& values,
     return changed;
 }
 
+std::vector<c10::IValue> with_numbered_tensors(
+    const std::vector<c10::IValue>& values,
+    const std::function<at::Tensor(const at::Tensor&, std::size_t)>& change) {
+    std::size_t number = 0;
+    return with_tensors(values, [&](const at::Tensor& tensor) { return change(tensor, number++); });
+}
+
 at::Tensor exact_copy(const at::Tensor& tensor) {
     if (!copies_whole(tensor)) return tensor.detach().clone();
     const at::Tensor bytes = bytes_of(tensor.detach()).clone();

@@ -20,6 +20,11 @@ c10::IValue with_tensors(const c10::IValue& value,
 std::vector<c10::IValue> with_tensors(const std::vector<c10::IValue>& values,
                                       const std::function<at::Tensor(const at::Tensor&)>& change);
 
+/// The same, where `change` also gets the tensor's place among those of tensors_in().
+std::vector<c10::IValue> with_numbered_tensors(
+    const std::vector<c10::IValue>& values,
+    const std::function<at::Tensor(const at::Tensor&, std::size_t)>& change);
+
 /// A copy of equal strides and offset, with the bytes between the elements too.
 at::Tensor exact_copy(const at::Tensor& tensor);
 

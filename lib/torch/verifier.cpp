@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "graph_calls.hpp"
 #include "input_sizes.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
@@ -60,12 +61,15 @@ at::Tensor noise_like(const at::Tensor& tensor) {
     return at::randn(tensor.sizes(), tensor.options().dtype(at::kDouble).requires_grad(false));
 }
 
+at::Tensor scattered(const at::Tensor& tensor) {
+    return tensor.detach().to(at::kDouble) * (1 + 0.2 * noise_like(tensor)) + 0.05 * noise_like(tensor);
+}
+
 // Other weights, the same in both: weights that are all ones or zeros hide what a kernel makes of them.
 void scatter_weights(const Module& one, const Module& other, bool both_signs) {
     for (const auto& pair : twins(one.named_parameters(), other.named_parameters())) {
         const at::Tensor& weight = pair.first;
-        auto changed =
-            weight.detach().to(at::kDouble) * (1 + 0.2 * noise_like(weight)) + 0.05 * noise_like(weight);
+        auto changed = scattered(weight);
         if (both_signs) changed = changed * noise_like(weight).sign();
         set(pair, changed);
     }
@@ -86,9 +90,8 @@ Tensors buffers_of(const Module& one, const Module& other) {
 // What has no negative values, such as a variance, gets none.
 void scatter_buffers(const Module& one, const Module& other) {
     for (const auto& pair : buffers_of(one, other)) {
-        const auto values = pair.first.detach().to(at::kDouble);
-        auto changed = values * (1 + 0.2 * noise_like(values)) + 0.05 * noise_like(values);
-        if (values.ge(0).all().item<bool>()) changed = changed.abs();
+        auto changed = scattered(pair.first);
+        if (pair.first.ge(0).all().item<bool>()) changed = changed.abs();
         set(pair, changed);
     }
 }
@@ -143,20 +146,12 @@ namespace {
 
 // How many steps the module takes, about: what is in a branch counts, and what runs often counts once.
 std::size_t steps_in(const Module& module) {
-    const auto count = [](const auto& self, torch::jit::Block* block) -> std::size_t {
-        std::size_t nodes = 0;
-        for (torch::jit::Node* node : block->nodes()) {
-            ++nodes;
-            for (torch::jit::Block* inner : node->blocks())
-                nodes += self(self, inner);
-        }
-        return nodes;
-    };
     std::size_t steps = 0;
     for (const auto& part : module.modules()) {
         const auto forward = part.find_method("forward");
         if (forward && forward->function().isGraphFunction())
-            steps += count(count, torch::jit::toGraphFunction(forward->function()).graph()->block());
+            for_each_node(torch::jit::toGraphFunction(forward->function()).graph()->block(),
+                          [&](const torch::jit::Node*) { ++steps; });
     }
     return steps;
 }
