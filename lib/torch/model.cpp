@@ -12,6 +12,7 @@
 #include "kernels/core/text.hpp"
 #include "kernels/runtime/archive.hpp"
 #include "kernels/runtime/runtime.hpp"
+#include "shared_places.hpp"
 #include "tensors_in.hpp"
 
 namespace kernels::torchscript {
@@ -142,6 +143,7 @@ void save_model(const Model& model, const fs::path& path) {
             failed = false;
             return size;
         };
+        share_places(model.module);
         torch::jit::ExportModule(model.module, write, model.extra_files);
         file.commit();
     } catch (const Error&) {

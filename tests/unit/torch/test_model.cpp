@@ -3,12 +3,14 @@
 
 #include <atomic>
 #include <filesystem>
+#include <set>
 
 // libtorch's logging has a CHECK of its own.
 #undef CHECK
 #include <doctest/doctest.h>
 
 #include "kernels/core/error.hpp"
+#include "kernels/core/files.hpp"
 #include "kernels/runtime/runtime.hpp"
 #include "kernels/torch/kernelize.hpp"
 #include "kernels/torch/model.hpp"
@@ -80,4 +82,49 @@ TEST_CASE("What stops the writing of a model leaves no file") {
     model.define("def forward(self, x):\n    return x + 1\n");
     CHECK_THROWS_AS(save_model({model, {}, &cancel}, folder / "model.pt"), Error);
     CHECK(std::filesystem::is_empty(folder.path()));
+}
+
+TEST_CASE(
+    "A model that was saved keeps the text that its code comes from once, and says the same of each node") {
+    const TemporaryFolder folder;
+    // As tracing does it: each node has a source of its own, with the same text as others.
+    Module model("__torch__.pkg.Traced");
+    const auto graph = std::make_shared<torch::jit::Graph>();
+    graph->addInput("self")->setType(model.type());
+    auto* value = graph->addInput("x");
+    constexpr std::size_t count = 50;
+    for (std::size_t i = 0; i < count; ++i) {
+        value = graph->insert(torch::jit::aten::relu, {value});
+        const auto source = std::make_shared<torch::jit::Source>(
+            i % 2 == 0 ? "layer.py(3): forward\n" : "other.py(5): forward\n", std::nullopt, 0);
+        value->node()->setSourceRange({source, 0, source->size()});
+    }
+    graph->registerOutput(value);
+    model.type()->addMethod(model._ivalue()->compilation_unit()->create_function(
+        c10::QualifiedName(*model.type()->name(), "forward"), graph));
+    model.save((folder / "first.pt").string());
+
+    const auto sources = [](const Module& of) {
+        std::set<const torch::jit::Source*> all;
+        for (const auto* node : of.get_method("forward").graph()->nodes())
+            all.insert(node->sourceRange().source().get());
+        return all.size();
+    };
+    const auto texts = [](const Module& of) {
+        std::vector<std::string> all;
+        for (const auto* node : of.get_method("forward").graph()->nodes()) {
+            const auto here = node->sourceRange();
+            all.push_back(here.findSourceRangeThatGenerated().value_or(here).text().str());
+        }
+        return all;
+    };
+    const auto loaded = load_model(folder / "first.pt");
+    save_model(loaded, folder / "second.pt");
+    CHECK(sources(loaded.module) == 2);
+    const auto again = load_model(folder / "second.pt");
+    CHECK(texts(again.module) == texts(model));
+    CHECK(texts(loaded.module) == texts(model));
+    save_model(again, folder / "third.pt");
+    CHECK(read_file(folder / "third.pt", 1U << 20U).size() ==
+          read_file(folder / "second.pt", 1U << 20U).size());
 }
