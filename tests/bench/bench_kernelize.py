@@ -13,6 +13,8 @@ import sys
 import tempfile
 import time
 
+if len(sys.argv) != 3:
+    sys.exit("usage: bench_kernelize.py BUILD PEER-PYTHON")
 build = pathlib.Path(sys.argv[1]).resolve()
 python = sys.argv[2]
 kernels = build / "apps" / "kernels" / "kernels"
@@ -20,6 +22,12 @@ work = pathlib.Path(tempfile.mkdtemp(prefix="kernels-bench-"))
 repository = build / "examples" / "demo-hub" / "kernels-demo" / "transformer-ops" / "v2"
 environment = {**os.environ, "LOCAL_KERNELS": f"kernels-demo/transformer-ops={repository}", "HOME": str(work),
                "KERNELS_TORCH_BIN": str(build / "apps" / "kernels-torch" / "kernels-torch")}
+layer_cost = build / "tests" / "bench" / "layer_cost"
+for part, target in ((layer_cost, "layer_cost"), (kernels, "kernels_cli"),
+                     (build / "apps" / "kernels-torch" / "kernels-torch", "kernels_torch_app"),
+                     (repository, "demo_hub")):
+    if not part.exists():
+        sys.exit(f"{part} is not built: cmake --build {build} --target {target}")
 LAYERS = 100
 LIMIT = 1000  # nanoseconds that a layer may cost more than its operator alone
 
@@ -129,7 +137,7 @@ too_slow = []
 print("| nanoseconds a layer | in the model | in the frozen model | its operator alone | more |\n| --- | --- | --- | --- | --- |")
 for name, op in (("relu", "relu"), ("norm", "rms_norm")):
     kernelize(name)
-    cost = json.loads(run(build / "tests" / "bench" / "layer_cost", "--chain", f"{name}.k.pt", f"{namespace}::{op}", LAYERS)[0])
+    cost = json.loads(run(layer_cost, "--chain", f"{name}.k.pt", f"{namespace}::{op}", LAYERS)[0])
     print(f"| {op} | {cost['layer']} | {cost['frozen']} | {cost['direct']} | {cost['layer'] - cost['direct']} |")
     if cost["layer"] - cost["direct"] > LIMIT:
         too_slow.append(op)
@@ -137,7 +145,7 @@ for name, op in (("relu", "relu"), ("norm", "rms_norm")):
 print("\n| forward | kernelized TorchScript | Python client, eager | ratio |\n| --- | --- | --- | --- |")
 for name, shape in (("norm", "1,32"), ("small", "1,16,64"), ("large", "1,64,512")):
     kernelize(name)
-    ours = float(run(build / "tests" / "bench" / "layer_cost", f"{name}.k.pt", *shape.split(","))[0])
+    ours = float(run(layer_cost, f"{name}.k.pt", *shape.split(","))[0])
     theirs = float(peer(name, shape)[0].splitlines()[-1])
     print(f"| {name} [{shape}] | {ours:.3f} ms | {theirs:.3f} ms | {theirs / ours:.2f} |")
 

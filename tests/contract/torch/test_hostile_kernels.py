@@ -1,5 +1,6 @@
 """What a model may have loaded, and hostile kernels: manifests, libraries, sources; nothing left behind."""
 
+import concurrent.futures
 import hashlib
 import json
 import pathlib
@@ -26,6 +27,30 @@ for path in sys.argv[2:]:
         said.append("loaded")
     except RuntimeError as error:
         said.append(str(error))
+print(json.dumps(said))
+"""
+# The same for each model in a process of its own, which has only one library path and hears of no other's library; each twice.
+RUNTIME_LOADS_APART = """
+import json, os, sys, torch
+torch.ops.load_library(sys.argv[1])
+said = []
+for path in sys.argv[2:]:
+    read, write = os.pipe()
+    if os.fork() == 0:
+        os.environ["KERNELS_LIBRARY_PATH"] = os.path.dirname(path)
+        answers = []
+        for _ in range(2):
+            try:
+                torch.ops.kernels.load(path)
+                answers.append("loaded")
+            except RuntimeError as error:
+                answers.append(str(error))
+        os.write(write, json.dumps(answers).encode())
+        os._exit(0)
+    os.close(write)
+    with open(read) as pipe:
+        said.append(json.loads(pipe.read() or '["crashed", "crashed"]'))
+    os.wait()
 print(json.dumps(said))
 """
 
@@ -146,15 +171,17 @@ class HostileKernelsTest(HostileWorldTest):
         next(copy.rglob("layers.py")).write_text(
             "import torch\nimport torch.nn as nn\nclass RMSNorm(nn.Module):\n    def forward(self, x: torch.Tensor) -> torch.Tensor:\n"
             "        n = 0\n        while n >= 0:\n            n = (n + 1) % 1000\n        return x\n")
-        for number in (signal.SIGINT, signal.SIGTERM):
-            process = subprocess.Popen(self.command("RMSNorm", "--verify"), env=self.environment, cwd=self.folder,
-                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            time.sleep(6)
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        processes = [subprocess.Popen(self.command("RMSNorm", "--verify"), env=self.environment, cwd=self.folder,
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in numbers]
+        time.sleep(6)
+        for process, number in zip(processes, numbers):
             self.assertIsNone(process.poll())
             process.send_signal(number)
+        for process in processes:
             _, err = process.communicate(timeout=30)
             self.assertEqual((process.returncode, err), (130, "error: interrupted\n"))
-            self.assertEqual([path.name for path in self.folder.glob("*out.pt*")], [])
+        self.assertEqual([path.name for path in self.folder.glob("*out.pt*")], [])
 
     def test_kernel_libraries(self):
         """One line names the library and the cause, whatever is wrong with it."""
@@ -190,31 +217,44 @@ class HostileKernelsTest(HostileWorldTest):
             "another processor": (good[:18] + b"\xb7\0" + good[20:], "it is for aarch64, and this machine is "),
             "another kernel": (next(DEMO.rglob("*cpu*.so")).read_bytes(), f"registers no operators in `{NAMESPACE}`"),
         }
-        copy = self.folder / "trial-kernels"
-        shutil.copytree(self.repository, copy)
-        self.environment["LOCAL_KERNELS"] = f"test/trial-kernels={copy}"
-        library = next(copy.rglob("*.so"))
         (self.folder / "out.pt").unlink()
-        for name, (data, words) in cases.items():
+
+        def in_place(name, data):
+            """The kernels with this library, and beside it a model that was made with it."""
+            copy = self.folder / name.replace(" ", "-")
+            shutil.copytree(self.repository, copy)
+            library = next(copy.rglob("*.so"))
+            library.write_bytes(data)
+            (library.parent / "deployed.pt").write_bytes(self.manifest(sha256=hashlib.sha256(data).hexdigest()))
+            return copy, library
+
+        def kernelized(copy):
+            environment = {**self.environment, "LOCAL_KERNELS": f"test/trial-kernels={copy}"}
+            command = [*self.command("RMSNorm", "--use-fallback", "none")]
+            command[command.index("out.pt")] = f"{copy.name}.out.pt"
+            return subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=self.folder, env=environment)
+
+        places = {name: in_place(name, data) for name, (data, _) in cases.items()}
+        models = [library.parent / "deployed.pt" for _, library in places.values()]
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            done = list(pool.map(kernelized, (copy for copy, _ in places.values())))
+        deployed = self.run_python(RUNTIME_LOADS_APART, RUNTIME, *models)
+        for (name, (_, words)), (_, library), process, said in zip(cases.items(), places.values(), done, deployed):
             with self.subTest(name):
-                library.write_bytes(data)
-                done = self.kernelize("RMSNorm", "--use-fallback", "none", status=8)
-                lines = done.stderr.splitlines()
+                self.assertEqual(process.returncode, 8, process.stderr)
+                lines = process.stderr.splitlines()
                 self.assertRegex(lines[0], f"^error: .*{library.name}: .*{words}")
-                self.assertTrue(all(line.startswith("hint: ") for line in lines[1:]), done.stderr)
+                self.assertTrue(all(line.startswith("hint: ") for line in lines[1:]), process.stderr)
                 self.assertLessEqual(len(lines), 2)
-                self.assertEqual([path.name for path in self.folder.glob("*out.pt*")], [])
                 # The process that deploys a model; asked again it says the same.
-                model = self.folder / "deployed.pt"
-                model.write_bytes(self.manifest(sha256=hashlib.sha256(data).hexdigest()))
-                self.environment["KERNELS_LIBRARY_PATH"] = str(library.parent)
-                said = self.run_python(RUNTIME_LOADS, RUNTIME, model, model)
                 self.assertRegex(said[0], words)
                 self.assertEqual(said[1], said[0])
                 self.assertNotIn("\n", said[0])
+        self.assertEqual([path.name for path in self.folder.glob("*out.pt*")], [])
         # What only Python's import needs may be missing.
-        library.write_bytes(replaced(b"PyModule_Create2\0", b"PyModule_Creat99\0"))
-        self.kernelize("RMSNorm", "--use-fallback", "none", status=0)
+        copy, _ = in_place("no import", replaced(b"PyModule_Create2\0", b"PyModule_Creat99\0"))
+        process = kernelized(copy)
+        self.assertEqual(process.returncode, 0, process.stderr)
 
     def test_signals_leave_nothing(self):
         (self.folder / "out.pt").unlink()
