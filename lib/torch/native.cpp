@@ -42,7 +42,8 @@ class Adaptation {
     struct Kept {
         std::string path;
         std::string layer_name;
-        bool wanted;  ///< by its binding's condition; it is its owner that cannot be redirected
+        bool wanted;      ///< by its binding's condition
+        std::string why;  ///< it stays all the same
     };
 
     void restore(torch::nn::Module& model) {
@@ -52,7 +53,7 @@ class Adaptation {
     void adapt(torch::nn::Module& model, const std::vector<TypeBinding>& types) {
         // The model itself stands in nothing that could be redirected.
         if (const auto* own = binding_of(model, types))
-            m_kept.push_back({"", own->layer_name, !own->condition || own->condition(model)});
+            keep("", model, *own, is_wanted(model, *own), nullptr);
         each_module(model, [&](const std::string& path, torch::nn::Module& owner) {
             adapt_children(owner, path, types);
         });
@@ -101,11 +102,35 @@ class Adaptation {
         }
     }
 
+    // That of the nearest type, as Python finds a class's attributes. A layer that is extensible has its
+    // name.
     static const TypeBinding* binding_of(const torch::nn::Module& module,
                                          const std::vector<TypeBinding>& types) {
-        const auto found = std::find_if(types.begin(), types.end(),
-                                        [&](const TypeBinding& type) { return type.is_type(module); });
-        return found == types.end() ? nullptr : &*found;
+        if (dynamic_cast<const ExtensibleLayer*>(&module) != nullptr) return nullptr;
+        const TypeBinding* nearest = nullptr;
+        for (const auto& type : types) {
+            if (type.is_type(module)) return &type;
+            if (!type.is_a(module)) continue;
+            const bool nearer =
+                nearest == nullptr || (nearest->is_base_of(type) && !type.is_base_of(*nearest));
+            if (nearer) nearest = &type;
+        }
+        return nearest;
+    }
+
+    static bool is_wanted(const torch::nn::Module& module, const TypeBinding& binding) {
+        return !binding.condition || binding.condition(module);
+    }
+
+    // `sequence` holds it, or something that cannot be redirected does.
+    void keep(const std::string& path, const torch::nn::Module& module, const TypeBinding& binding,
+              bool wanted, const torch::nn::SequentialImpl* sequence) {
+        std::string why = "its owner calls it by its own type, which C++ cannot redirect";
+        if (sequence != nullptr) {
+            why = "its type " + module.name() +
+                  " is derived from the one that is bound, which cannot stand for it: bind this type itself";
+        }
+        m_kept.push_back({path, binding.layer_name, wanted, std::move(why)});
     }
 
     void adapt_children(torch::nn::Module& owner, const std::string& path,
@@ -116,9 +141,9 @@ class Adaptation {
             const auto& module = *child.value();
             if (const auto* binding = binding_of(module, types)) {
                 const std::string name = path.empty() ? child.key() : path + "." + child.key();
-                const bool wanted = !binding->condition || binding->condition(module);
-                if (!wanted || sequence == nullptr) {
-                    m_kept.push_back({name, binding->layer_name, wanted});
+                const bool wanted = is_wanted(module, *binding);
+                if (!wanted || sequence == nullptr || !binding->is_type(module)) {
+                    keep(name, module, *binding, wanted, sequence);
                 } else {
                     put(*sequence, child.key(), *element, binding->adapt(module));
                 }
@@ -186,9 +211,8 @@ runtime::LayerEntry row_of_kept(const Adaptation::Kept& one, const KernelizeOpti
     }
     const KernelChoice& choice = chooser.choose(one.layer_name);
     auto row = row_for(one.path, one.layer_name, choice);
-    const Refusal by_owner{layer::NoKernel::not_redirectable,
-                           "its owner calls it by its own type, which C++ cannot redirect", std::nullopt};
-    keep(row, choice.kernel != nullptr ? by_owner : choice.refusal, options.use_fallback);
+    const Refusal not_redirected{layer::NoKernel::not_redirectable, one.why, std::nullopt};
+    keep(row, choice.kernel != nullptr ? not_redirected : choice.refusal, options.use_fallback);
     return row;
 }
 

@@ -24,12 +24,16 @@ struct ForwardOf<R (Class::*)(Args...) const> : std::type_identity<R(Args...)> {
 
 /// `Layer` with a forward that can go to a kernel; the layer name is given at run time. A forward that is
 /// overloaded must be named by its signature. Default arguments of forward are not kept: C++ cannot ask for
-/// them (those of FORWARD_HAS_DEFAULT_ARGS are).
+/// them (those of FORWARD_HAS_DEFAULT_ARGS are). A class that is derived from it keeps the forward that goes
+/// to the kernel: one of its own does not compile. Where the derived class is to have its own, make that one
+/// extensible: KernelForward<Derived>, with Derived from Layer.
 template <typename Layer, typename Forward = typename ForwardOf<decltype(&Layer::forward)>::type>
 class KernelForward;
 
 template <typename Layer, typename R, typename... Args>
 class KernelForward<Layer, R(Args...)> : public Layer, public ExtensibleLayer {
+    static_assert(!std::derived_from<Layer, ExtensibleLayer>, "the layer is extensible already");
+
   public:
     using AttributesOf = std::function<Attributes(const Layer&)>;
 
@@ -41,7 +45,9 @@ class KernelForward<Layer, R(Args...)> : public Layer, public ExtensibleLayer {
     KernelForward(const Layer& layer, std::string layer_name, AttributesOf attributes_of = {})
         : Layer(layer), ExtensibleLayer(std::move(layer_name)), m_attributes_of(std::move(attributes_of)) {}
 
-    R forward(Args... arguments) {
+    /// The kernel's forward, or the layer's own. Virtual so that no derived class can hide it by one that
+    /// kernelize would not reach.
+    virtual R forward(Args... arguments) final {
         if (!kernelized()) return Layer::forward(std::forward<Args>(arguments)...);
         return call_kernel({c10::IValue(arguments)...}).template to<std::decay_t<R>>();
     }

@@ -63,10 +63,14 @@ auto use_kernel_func_from_hub(const std::string& func_name, Function function) {
     return use_kernel_func_from_hub(func_name, std::function(std::move(function)));
 }
 
-/// Which layers of a type of somebody else carry a layer name; see replace_kernel_forward_from_hub.
+/// Which layers of a type of somebody else carry a layer name; see replace_kernel_forward_from_hub, which
+/// makes them.
 struct TypeBinding {
     std::string layer_name;
-    std::function<bool(const torch::nn::Module&)> is_type;
+    std::function<bool(const torch::nn::Module&)> is_type;    ///< exactly
+    std::function<bool(const torch::nn::Module&)> is_a;       ///< of the type or of one derived from it
+    std::function<bool(const TypeBinding&)> is_base_of;       ///< the other binding's type is derived from it
+    std::function<void()> throw_type;                         ///< for is_base_of: throws a `const Layer*`
     std::function<bool(const torch::nn::Module&)> condition;  ///< empty: always
     /// An extensible layer in place of the given one.
     std::function<torch::nn::AnyModule(const torch::nn::Module&)> adapt;
@@ -83,6 +87,11 @@ struct TypeBinding {
 /// Layer there again. Until then ask for such an element by `seq[i]->as<Layer>()`: `seq->at<Layer>(i)`
 /// compares the exact type and does not find it. Layers that cannot be redirected are reported as kept, and
 /// are errors where use_fallback does not cover them; those whose condition is false stay as they are.
+///
+/// Layers of a type that is derived from `Layer` carry the name too, as in Python, if none of the bindings is
+/// for a type that is nearer to theirs. They are reported as kept as well: a Layer in their place would lose
+/// what the derived type added. Bind the derived type itself to have them replaced. Of several bindings for
+/// one type the first counts.
 template <typename Layer>
 TypeBinding replace_kernel_forward_from_hub(std::string layer_name,
                                             std::function<bool(const Layer&)> condition = {},
@@ -90,6 +99,20 @@ TypeBinding replace_kernel_forward_from_hub(std::string layer_name,
     TypeBinding binding;
     binding.layer_name = layer_name;
     binding.is_type = [](const torch::nn::Module& module) { return typeid(module) == typeid(Layer); };
+    binding.is_a = [](const torch::nn::Module& module) {
+        return dynamic_cast<const Layer*>(&module) != nullptr;
+    };
+    // Only catching tells at run time of two types whether one is derived from the other.
+    binding.throw_type = [] { throw static_cast<const Layer*>(nullptr); };
+    binding.is_base_of = [](const TypeBinding& other) {
+        try {
+            other.throw_type();
+        } catch (const Layer*) {
+            return true;
+        } catch (...) {
+        }
+        return false;
+    };
     if (condition) {
         binding.condition = [condition = std::move(condition)](const torch::nn::Module& module) {
             return condition(dynamic_cast<const Layer&>(module));

@@ -13,6 +13,7 @@ using namespace kernels::layer;
 using kernels::testing::contains;
 using kernels::testing::LocalKernel;
 using kernels::testing::options_with;
+using torch::Tensor;
 
 namespace {
 
@@ -180,4 +181,89 @@ TEST_CASE("The report is in the order of the module tree, and names what could n
         CHECK(row.hub_layer == "Absent");
         CHECK(contains(row.reason, "there is no layer `Absent`"));
     }
+}
+
+namespace {
+
+struct BoundedReLUImpl : torch::nn::ReLUImpl {
+    Tensor forward(const Tensor& x) { return torch::relu(x).clamp_max(bound); }
+    double bound = 0.5;
+};
+TORCH_MODULE(BoundedReLU);
+struct LeastReLUImpl : BoundedReLUImpl {};
+TORCH_MODULE(LeastReLU);
+
+struct HeldImpl : torch::nn::Module {
+    BoundedReLU act = register_module("act", BoundedReLU());
+};
+
+}  // namespace
+
+TEST_CASE("A layer of a derived type carries the name of the nearest type that is bound") {
+    const LocalKernel kernel(relu_source);
+    auto options =
+        options_with({{"Plus", "cpu", kernel.layer("Plus")}, {"Minus", "cpu", kernel.layer("Minus")}});
+    options.device = Device("cpu");
+    const auto bounded = native::replace_kernel_forward_from_hub<BoundedReLUImpl>("Minus");
+    torch::nn::Sequential sequence{BoundedReLU()};
+
+    // A ReLU in its place would forget the bound.
+    auto report = native::kernelize(*sequence, options, {relu("Plus", always)});
+    REQUIRE(report.layers.size() == 1);
+    CHECK(report.layers.front().layer == "Plus");
+    CHECK(report.layers.front().status == "kept");
+    CHECK(contains(report.layers.front().reason, "BoundedReLUImpl is derived from the one that is bound"));
+    CHECK(first(sequence) == 0.5);
+    CHECK(sequence->at<BoundedReLUImpl>(0).bound == 0.5);
+    // Its condition is asked all the same.
+    report = native::kernelize(*sequence, options,
+                               {relu("Plus", [](const torch::nn::ReLUImpl&) { return false; })});
+    CHECK(contains(report.layers.at(0).reason, "condition"));
+
+    // With a binding of its own it is replaced, in whatever order they stand.
+    for (const auto& types : {std::vector{relu("Plus", always), bounded}, {bounded, relu("Plus", always)}}) {
+        report = native::kernelize(*sequence, options, types);
+        REQUIRE(report.layers.size() == 1);
+        CHECK(report.layers.front().layer == "Minus");
+        CHECK(report.layers.front().status == "replaced");
+        CHECK(first(sequence) == -9);
+        torch::nn::Sequential least{LeastReLU()};
+        report = native::kernelize(*least, options, types);
+        CHECK(report.layers.at(0).layer == "Minus");
+        CHECK(report.layers.at(0).status == "kept");
+    }
+
+    // As a member, and as the model itself.
+    HeldImpl held;
+    report = native::kernelize(held, options, {relu("Plus", always)});
+    CHECK(contains(report.layers.at(0).reason, "its owner calls it by its own type"));
+    CHECK(native::kernelize(*held.act, options, {relu("Plus", always)}).layers.size() == 1);
+
+    options.use_fallback = KernelizeFallback::none;
+    CHECK_THROWS_WITH_AS(native::kernelize(*sequence, options, {relu("Plus", always)}),
+                         doctest::Contains("is derived from the one that is bound"), Error);
+    CHECK(first(sequence) == -9);
+}
+
+TEST_CASE("An extensible layer carries its own name, whatever its type is derived from") {
+    const LocalKernel kernel(relu_source);
+    auto options =
+        options_with({{"Plus", "cpu", kernel.layer("Plus")}, {"Minus", "cpu", kernel.layer("Minus")}});
+    options.device = Device("cpu");
+    using Own = native::UseKernelForwardFromHub<torch::nn::ReLUImpl, "Minus">;
+    struct OwnerImpl : torch::nn::Module {
+        std::shared_ptr<Own> act = register_module("act", std::make_shared<Own>());
+    };
+    OwnerImpl owner;
+    const auto report = native::kernelize(owner, options, {relu("Plus", always)});
+    REQUIRE(report.layers.size() == 1);
+    CHECK(report.layers.front().layer == "Minus");
+    CHECK(owner.act->forward(torch::ones({1})).item<double>() == -9);
+    // A class of its own that adds to it keeps the forward that goes to the kernel.
+    struct Named : Own {
+        std::string text = "more";
+    };
+    Named named;
+    native::kernelize(named, options);
+    CHECK(named.forward(torch::ones({1})).item<double>() == -9);
 }
