@@ -1,5 +1,8 @@
 // Names and conditions of a module whose values can be told without running it.
+#include <set>
+
 #include "finished_class.hpp"
+#include "kernels/core/text.hpp"
 
 namespace kernels::source {
 namespace {
@@ -86,6 +89,35 @@ Truth truth(const Package& package, const Module& module, const Expression& valu
 
 Symbol resolve(const Package& package, const Module& module, const Expression& expression) {
     return resolve(package, module, expression, 0);
+}
+
+Symbol named(const Package& package, const Module& module, const std::string& name) {
+    Symbol found = package.lookup(module, name);
+    std::set<const Expression*> seen;
+    while (found.kind == Symbol::Kind::value) {
+        const std::string path = dotted(*found.value);
+        if (path.empty()) break;
+        Symbol undecided = found;
+        undecided.kind = Symbol::Kind::undecided;
+        if (!seen.insert(found.value).second) {
+            undecided.path = "it stands for itself" + at_line(found.line);
+            return undecided;
+        }
+        const auto names = split(path, '.');
+        const std::string root(names.front());
+        const auto bound = found.module->bindings.find(root);
+        if (bound != found.module->bindings.end() && bound->second.statement->line > found.line) {
+            undecided.path = "it is " + backquoted(path) + at_line(found.line) + ", and " + backquoted(root) +
+                             " is bound after that" + at_line(bound->second.statement->line);
+            return undecided;
+        }
+        Symbol next = package.lookup(*found.module, root);
+        for (std::size_t i = 1; i < names.size(); ++i)
+            next = package.attribute(next, std::string(names[i]));
+        if (next.kind == Symbol::Kind::none) break;
+        found = std::move(next);
+    }
+    return found;
 }
 
 }  // namespace kernels::source

@@ -22,6 +22,10 @@ Truth truth(const Package& package, const Module& module, const Expression& valu
 /// What an expression of names and attributes stands for at the top of a module, aliases followed.
 Symbol resolve(const Package& package, const Module& module, const Expression& expression);
 
+/// What `name` stands for at the top of a module, where `name = other` and `name = a.b` are other names for
+/// what they say. Undecided where such names lead in a circle, or to what gets another value further down.
+Symbol named(const Package& package, const Module& module, const std::string& name);
+
 struct ClassMember {
     const Module* module = nullptr;
     int line = 0;

@@ -212,11 +212,31 @@ std::optional<HubModule> HubModule::read(std::shared_ptr<Package> files, bool pa
     return module.m_module != nullptr ? std::optional(module) : std::nullopt;
 }
 
+void HubModule::require_told(const Symbol& symbol, const char* what, const std::string& name) const {
+    const std::string subject = m_module->file + ": " + what + " " + backquoted(name);
+    if (symbol.kind == Symbol::Kind::undecided)
+        throw Error(ErrorCode::not_found, subject + " cannot be told: " + symbol.path);
+    // Of that name there is something else.
+    if (symbol.kind == Symbol::Kind::external)
+        throw Error(ErrorCode::not_found, subject + " is " + symbol.path + ", which is not the kernel's own");
+    if (symbol.kind == Symbol::Kind::value || symbol.kind == Symbol::Kind::function ||
+        symbol.kind == Symbol::Kind::class_) {
+        const char* kind = symbol.kind == Symbol::Kind::value      ? "a value"
+                           : symbol.kind == Symbol::Kind::function ? "a function"
+                                                                   : "a class";
+        throw Error(ErrorCode::not_found, subject + " is " + kind + " (" + symbol.module->file + ":" +
+                                              std::to_string(symbol.line) + ")");
+    }
+}
+
 std::vector<std::string> HubModule::layers() const {
     std::vector<std::string> names;
     for (const auto& statement : m_module->body) {
-        if (statement->kind == Kind::class_ && inherits(*m_package, *m_module, *statement, "torch.nn.Module"))
+        if (statement->kind == Kind::class_ &&
+            inherits(*m_package, *m_module, *statement, "torch.nn.Module") &&
+            m_package->lookup(*m_module, statement->text).statement == statement.get()) {
             names.push_back(statement->text);
+        }
     }
     return names;
 }
@@ -234,18 +254,15 @@ std::vector<std::string> HubModule::functions() const {
     }
     std::vector<std::string> found;
     for (const auto& name : names) {
-        if (m_package->lookup(*m_module, name).kind == Symbol::Kind::function) found.push_back(name);
+        if (named(*m_package, *m_module, name).kind == Symbol::Kind::function) found.push_back(name);
     }
     return found;
 }
 
 LayerSource HubModule::layer(const std::string& name) const {
-    const Symbol known = m_package->lookup(*m_module, name);
+    const Symbol known = named(*m_package, *m_module, name);
     if (known.kind != Symbol::Kind::class_) {
-        if (known.kind == Symbol::Kind::undecided) {
-            throw Error(ErrorCode::not_found, m_module->file + ": the layer " + backquoted(name) +
-                                                  " cannot be told: " + known.path);
-        }
+        require_told(known, "the layer", name);
         std::vector<std::string> all = layers();
         const auto hint = did_you_mean(name, all);
         throw Error(ErrorCode::not_found, m_module->file + ": there is no layer " + backquoted(name),
@@ -295,6 +312,7 @@ LayerSource HubModule::layer(const std::string& name) const {
 LayerSource HubModule::function_layer(const std::string& name) const {
     const auto known = function(name);
     if (!known) {
+        require_told(named(*m_package, *m_module, name), "the function", name);
         const auto all = functions();
         const auto hint = did_you_mean(name, all);
         throw Error(ErrorCode::not_found, "the kernel's package has no function " + backquoted(name),
@@ -310,7 +328,7 @@ LayerSource HubModule::function_layer(const std::string& name) const {
 }
 
 std::optional<FunctionSource> HubModule::function(const std::string& name) const {
-    const Symbol known = m_package->lookup(*m_module, name);
+    const Symbol known = named(*m_package, *m_module, name);
     if (known.kind != Symbol::Kind::function) return std::nullopt;
     return FunctionSource{m_package, known.module, known.statement, false, false};
 }

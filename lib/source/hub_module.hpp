@@ -59,9 +59,11 @@ class HubModule {
     /// The same of a package that is no folder; nothing when it has no such file.
     static std::optional<HubModule> read(std::shared_ptr<Package> files, bool package);
 
-    /// The layer class `name`. Throws Error(not_found) with the layers that exist.
+    /// The layer class `name`, also by another name (`Fast = Relu`). Throws Error(not_found) with the layers
+    /// that exist.
     LayerSource layer(const std::string& name) const;
-    /// A function, also one that is imported from another module; nothing when there is none of that name.
+    /// A function, also one that is imported from another module or has another name (`fast = relu`); nothing
+    /// when there is none of that name.
     std::optional<FunctionSource> function(const std::string& name) const;
     /// A function as a layer without state, with the flags that the module sets on it (`f.has_backward =
     /// False`). Throws Error(not_found) with the functions that exist.
@@ -72,6 +74,9 @@ class HubModule {
     std::vector<std::string> functions() const;
 
   private:
+    /// Throws Error(not_found) where the name is taken by what is no layer or function.
+    void require_told(const Symbol& symbol, const char* what, const std::string& name) const;
+
     std::shared_ptr<Package> m_package;
     const Module* m_module = nullptr;
 };

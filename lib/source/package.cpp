@@ -44,6 +44,8 @@ class Binder {
     void bind_targets(const Expression& target, const Statement& statement, const Expression& value,
                       const std::string& condition) {
         if (target.kind == Expression::Kind::name) {
+            // `f = f` changes nothing.
+            if (statement.kind != Kind::augment && value.is(Expression::Kind::name, target.text)) return;
             set(target.text, {&statement, 0, &value, condition});
         } else if (target.kind == Expression::Kind::attribute) {
             constexpr std::size_t most_attributes = 1000;

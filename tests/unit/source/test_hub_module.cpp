@@ -99,3 +99,84 @@ TEST_CASE("A layer that is not there, by a name that is no name") {
     const TemporaryFolder folder;
     CHECK_THROWS_AS(HubModule::load(folder.path(), false), Error);
 }
+
+TEST_CASE("Other names of layers and functions are followed") {
+    const TemporaryFolder folder;
+    write_file(folder / "__init__.py",
+               "from .more import norm, Far\nfrom . import more\nfast = norm\nfaster = fast\n"
+               "deep = more.norm\nnorm = norm\nloop = ring\nring = loop\nsize = 3\nimport torch\n"
+               "sqrt = torch.sqrt\nlate = other\ndef other(x): return x\ndef other(x): return x + 1\n"
+               "fast.can_torch_compile = True\n");
+    write_file(folder / "more.py",
+               "import torch.nn as nn\ndef norm(x): return x\n"
+               "class Far(nn.Module):\n  def forward(self, x): return x\nFarther = Far\n");
+    write_file(folder / "layers.py",
+               "import torch.nn as nn\nfrom .more import Far, Farther\nfrom . import more\n"
+               "class L(nn.Module):\n  def forward(self, x): return x\n"
+               "Alias = L\nL = L\nOther: type = Alias\nMoved = Farther\nDotted = more.Farther\n"
+               "A = B\nB = A\nTorch = nn.ReLU\nMade = L()\ntwin, single = L, L\n"
+               "Alias.has_backward = False\n");
+    const auto package = HubModule::load(folder.path(), true);
+    for (const char* name : {"fast", "faster", "deep", "norm"}) {
+        CAPTURE(name);
+        REQUIRE(package.function(name));
+        CHECK(package.function(name)->name() == "norm");
+        CHECK(package.function_layer(name).can_torch_compile);
+    }
+    CHECK(package.functions() == std::vector<std::string>{"deep", "fast", "faster", "norm", "other"});
+    const auto message = [](const auto& call) -> std::string {
+        try {
+            call();
+        } catch (const Error& error) {
+            CHECK(error.code() == ErrorCode::not_found);
+            return error.what() + std::string(error.hint().empty() ? "" : " | ") + error.hint();
+        }
+        return "found";
+    };
+    const auto why_no_function = [&](const char* name) {
+        return message([&] { package.function_layer(name); });
+    };
+    CHECK(why_no_function("loop") ==
+          "__init__.py: the function `loop` cannot be told: it is `ring` at line 7, and `ring` is bound "
+          "after that "
+          "at line 8");
+    CHECK(why_no_function("size") == "__init__.py: the function `size` is a value (__init__.py:9)");
+    CHECK(why_no_function("sqrt") ==
+          "__init__.py: the function `sqrt` is torch.sqrt, which is not the kernel's own");
+    CHECK(why_no_function("Far") == "__init__.py: the function `Far` is a class (more.py:3)");
+    CHECK(why_no_function("late") ==
+          "__init__.py: the function `late` cannot be told: it is `other` at line 12, and `other` is bound "
+          "after "
+          "that at line 14");
+
+    const auto layers = HubModule::load(folder.path(), false);
+    for (const char* name : {"L", "Alias", "Other"}) {
+        CAPTURE(name);
+        CHECK(layers.layer(name).forward.line() == 5);
+        CHECK(!layers.layer(name).has_backward);
+        CHECK(layers.layer(name).violations.empty());
+    }
+    for (const char* name : {"Far", "Farther", "Moved", "Dotted"}) {
+        CAPTURE(name);
+        CHECK(layers.layer(name).forward.file() == "more.py");
+        CHECK(layers.layer(name).violations.empty());
+    }
+    const auto why_no_layer = [&](const char* name) { return message([&] { layers.layer(name); }); };
+    CHECK(why_no_layer("A").starts_with("layers.py: the layer `A` cannot be told: it is `B` at line 11"));
+    CHECK(why_no_layer("Torch") ==
+          "layers.py: the layer `Torch` is torch.nn.ReLU, which is not the kernel's own");
+    CHECK(why_no_layer("Made") == "layers.py: the layer `Made` is a value (layers.py:14)");
+    CHECK(why_no_layer("twin").starts_with("layers.py: the layer `twin` cannot be told: "));
+    CHECK(why_no_layer("Unheard") == "layers.py: there is no layer `Unheard` | it defines L");
+}
+
+TEST_CASE("Names that stand for each other in a circle across files are refused") {
+    const TemporaryFolder folder;
+    write_file(folder / "__init__.py", "");
+    write_file(folder / "layers.py", "from . import other\nA = other.B\nL = X\n");
+    write_file(folder / "other.py", "from . import layers\nB = layers.A\n");
+    const auto layers = HubModule::load(folder.path(), false);
+    CHECK_THROWS_WITH_AS(layers.layer("A"),
+                         "layers.py: the layer `A` cannot be told: it stands for itself at line 2", Error);
+    CHECK_THROWS_AS(layers.layer("L"), Error);
+}
