@@ -21,13 +21,41 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// What brings a commit here. The project's lock need not be what a reference of its own means.
+std::string how_to_get(const Repository& repository) {
+    return std::visit(
+        [](const auto& one) -> std::string {
+            if constexpr (requires { one.reference(); }) {
+                return "have " + one.reference().describe() +
+                       " of it in the dependencies, then `kernels lock` and `kernels download`";
+            } else {
+                return "run `kernels download` in the project";
+            }
+        },
+        repository);
+}
+
+// "; of it version 1 is there", of those that the cache knows.
+std::string other_versions(const RepoId& repo, const hub::Cache& cache) {
+    std::vector<std::string> there;
+    for (const auto& [number, commit] : cache.versions(repo))
+        there.push_back(std::to_string(number));
+    if (there.empty()) return {};
+    return ", which has its version" + std::string(there.size() == 1 ? " " : "s ") + join(there, ", ");
+}
+
 // What a Hub repository's reference means here: a commit, or what the cache knows.
-Commit commit_of(const RepoId& repo, const Reference& reference, const hub::Cache& cache) {
+Commit commit_of(const RepoId& repo, const Reference& reference, const hub::Cache& cache,
+                 const std::string& to_get) {
     const std::string name = reference.to_string();
     if (Commit::is_commit(name)) return Commit::parse(name);
     if (const auto commit = cache.read_ref(repo, reference)) return *commit;
-    throw Error(ErrorCode::not_found, repo.to_string() + "@" + name + ": not in the cache",
-                "add it to the dependencies, then `kernels lock` and `kernels download`")
+    const bool is_version = reference.version() != nullptr;
+    throw Error(
+        ErrorCode::not_found,
+        repo.to_string() + "@" + name + ": not in the cache" +
+            (is_version ? other_versions(repo, cache) : ""),
+        to_get + (is_version ? "; `kernels versions " + repo.to_string() + "` tells which there are" : ""))
         .with_remedies({Remedy::download});
 }
 
@@ -55,20 +83,19 @@ std::pair<RepoId, Commit> followed(RepoId repo, Commit commit, const lock::Lock*
 // commit holds is known from its listing; a cache without one was filled by another tool and is taken as it
 // is.
 void require_complete(const RepoId& repo, const Commit& commit, const std::string& variant,
-                      const hub::Cache& cache, const std::string& what) {
+                      const hub::Cache& cache, const std::string& what, const std::string& to_get) {
     const auto listing = cache.read_listing(repo, commit);
     if (!listing) return;
     for (const auto& entry : listing->below("build/" + variant)) {
         if (lock::is_bytecode(entry.path) || cache.find_file(repo, commit, entry.path)) continue;
-        throw Error(ErrorCode::not_found, what + ": " + variant + ": not downloaded",
-                    "run `kernels download` in the project")
+        throw Error(ErrorCode::not_found, what + ": " + variant + ": not downloaded", to_get)
             .with_remedies({Remedy::download});
     }
 }
 
 // `repo` is empty for a local folder, which no command downloads.
 ResolvedKernel from_folder(const fs::path& builds, const std::string& what, const std::string& repo,
-                           const build::Target& target, DeviceCheck check) {
+                           const build::Target& target, DeviceCheck check, const std::string& to_get) {
     auto selection = build::select(build::variants_in(builds), target);
     // The chosen build is read before this is asked, so that what cannot be read is another one.
     const auto fit_of = build::if_known([&](const build::BuildVariant& variant, const build::Target& other) {
@@ -99,7 +126,7 @@ ResolvedKernel from_folder(const fs::path& builds, const std::string& what, cons
                           repo.empty()
                               ? "a build needs its metadata.json, which names its operators and what it was "
                                 "built for; build the kernel again"
-                              : "run `kernels download` again");
+                              : to_get);
         throw repo.empty() ? error : error.with_remedies({Remedy::download});
     }
     const auto metadata = build::Metadata::parse(*text, file.string());
@@ -121,6 +148,7 @@ ResolvedKernel resolve(const Repository& repository, const build::Target& target
     const RepoId* named = repo_of(repository);
     auto local = named != nullptr ? local_kernel_folder(*named) : std::nullopt;
     const lock::Lock* lock = nullptr;
+    const std::string to_get = how_to_get(repository);
     std::optional<Commit> wanted;
     std::visit(
         [&](const auto& one) {
@@ -129,7 +157,7 @@ ResolvedKernel resolve(const Repository& repository, const build::Target& target
             } else if (local) {
                 return;
             } else if constexpr (requires { one.reference(); }) {
-                wanted = commit_of(one.repo(), one.reference(), cache);
+                wanted = commit_of(one.repo(), one.reference(), cache, to_get);
             } else {
                 wanted = one.entry().commit;
                 lock = one.lock();
@@ -147,18 +175,18 @@ ResolvedKernel resolve(const Repository& repository, const build::Target& target
         }
         const fs::path folder = fs::canonical(base);  // is told without the project's `..`
         return from_folder(fs::exists(folder / "build") ? folder / "build" : folder, local->string(), "",
-                           target, check);
+                           target, check, to_get);
     }
     const auto [repo, commit] = followed(*named, *wanted, lock, cache);
     const std::string what = repo.to_string() + "@" + commit.to_string().substr(0, 12);
     const fs::path builds = cache.snapshot_folder(repo, commit) / "build";
     std::error_code error;
     if (!fs::is_directory(builds, error)) {
-        throw Error(ErrorCode::not_found, what + ": not downloaded", "run `kernels download` in the project")
+        throw Error(ErrorCode::not_found, what + ": not downloaded", to_get)
             .with_remedies({Remedy::download});
     }
-    auto resolved = from_folder(builds, what, repo.to_string(), target, check);
-    require_complete(repo, commit, resolved.variant, cache, what);
+    auto resolved = from_folder(builds, what, repo.to_string(), target, check, to_get);
+    require_complete(repo, commit, resolved.variant, cache, what, to_get);
     resolved.repo = repo.to_string();
     resolved.commit = commit.to_string();
     return resolved;

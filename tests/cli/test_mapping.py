@@ -224,6 +224,30 @@ class MappingShow(harness.CliTest):
         command = layer["hint"].split("`")[1].split()[1:]
         self.assertIn("torch-stable-abi29-cpu-x86_64-linux compatible, preferred", self.expect(0, *command).out)
 
+    def test_the_hint_for_a_version_that_the_project_does_not_lock(self):
+        """The lock has version 1, so that neither locking nor downloading as it is brings what the layer asks for."""
+        self.publish_demo()
+        commit = self.hub.publish("demo/one", "v2", {**build(VARIANT), f"build/{VARIANT}/layers.py": LAYER.encode()})
+        entry = '[[layers]]\nname = "Norm"\ndevice = "cpu"\nrepo = "demo/one"\nversion = 2\nlayer = "Norm"\n'
+        self.write_mapping(entry)
+        self.expect(0, "lock")
+        self.expect(0, "download", "--target", TARGET)
+        advice = "have version 2 of it in the dependencies, then `kernels lock` and `kernels download`"
+        layer = self.layers("--target", TARGET)["Norm"]
+        self.assertEqual((layer["state"], layer["why"]),
+                         ("not-downloaded", "demo/one@v2: not in the cache, which has its version 1"))
+        self.assertEqual(layer["hint"], f"{advice}; `kernels versions demo/one` tells which there are")
+        # Known by name, and nothing of it is here.
+        (self.cache / "kernels--demo--one" / "refs" / "v2").write_text(commit)
+        layer = self.layers("--target", TARGET)["Norm"]
+        self.assertIn("not downloaded", layer["why"])
+        self.assertEqual(layer["hint"], advice)
+        # The advice helps.
+        (self.project / "kernels.toml").write_text(entry + '\n[dependencies]\n"demo/one" = 2\n')
+        self.expect(0, "lock")
+        self.expect(0, "download", "--target", TARGET)
+        self.assertEqual(self.layers("--target", TARGET)["Norm"]["state"], "ready")
+
     def test_a_local_build_needs_its_metadata(self):
         folder = self.project / "kernel" / "build" / VARIANT
         folder.mkdir(parents=True)
