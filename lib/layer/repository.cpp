@@ -35,7 +35,7 @@ std::size_t hash_of(const RepoId& repo) noexcept {
 }
 
 std::size_t hash_of(const TrustRemoteCode& trust) noexcept {
-    std::size_t hash = hash_all(trust.everyone);
+    std::size_t hash = hash_all(trust.everyone, trust.is_list);
     for (const auto& repo : trust.repositories)
         hash = hash_all(hash, hash_of(repo));
     return hash;

@@ -54,6 +54,7 @@ std::optional<TrustPolicy> parse_trust(const TableReader& table) {
         trust.everyone = *flag;
         return trust;
     }
+    trust.is_list = true;
     for (const auto& name : table.texts("trust-remote-code", "true, false or a list of repositories")) {
         trust.repositories.push_back(parse_repo(table, "trust-remote-code", name));
     }
@@ -216,7 +217,7 @@ std::vector<fs::path> upwards(const fs::path& start) {
 
 }  // namespace
 
-TrustPolicy::TrustPolicy(std::initializer_list<std::string_view> only_these) {
+TrustPolicy::TrustPolicy(std::initializer_list<std::string_view> only_these) : is_list(true) {
     for (const auto name : only_these)
         repositories.push_back(RepoId::parse(name));
 }

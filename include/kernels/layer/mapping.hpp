@@ -100,18 +100,28 @@ void register_kernel_mapping(const KernelMapping& mapping, bool inherit_mapping 
 KernelMapping current_kernel_mapping();
 
 /// While it lives, its thread sees another mapping; see use_kernel_mapping.
+///
+/// Scopes are made to end as the blocks do that they stand in. C++ cannot forbid others (`new` is refused,
+/// but make_shared and optional get by it), so these are defined too: a scope that ends before one that began
+/// inside of it changes nothing for the inner one, and once that ends as well, its thread sees what it saw
+/// before both. One that ends on another thread ends for the thread on which it began, which sees so when it
+/// next asks, and is no data race. Both are told of by a warning.
 class [[nodiscard]] KernelMappingScope {
   public:
+    /// As use_kernel_mapping.
     KernelMappingScope(const KernelMapping& mapping, bool inherit_mapping);
     ~KernelMappingScope();
     KernelMappingScope(const KernelMappingScope&) = delete;
     KernelMappingScope& operator=(const KernelMappingScope&) = delete;
-    // Scopes nest as blocks do; one on the heap could outlive an outer one or end in another thread.
     static void* operator new(std::size_t) = delete;
     static void* operator new[](std::size_t) = delete;
 
   private:
-    std::shared_ptr<const KernelMapping> m_outer;
+    struct Frame;
+    class Frames;
+    friend void register_kernel_mapping(const KernelMapping& mapping, bool inherit_mapping);
+    friend KernelMapping current_kernel_mapping();
+    std::shared_ptr<Frame> m_frame;
 };
 
 /// Until the end of the block this thread sees the mapping that it saw before, extended by `mapping`, or,
@@ -126,8 +136,9 @@ class [[nodiscard]] KernelMappingScope {
 /// state at the scope's beginning: what others register later is not seen inside.
 KernelMappingScope use_kernel_mapping(const KernelMapping& mapping, bool inherit_mapping = true);
 
-/// Whether DISABLE_KERNEL_MAPPING asks to keep every original forward: a number other than 0. Throws
-/// Error(usage) when it is no number.
+/// Whether DISABLE_KERNEL_MAPPING asks to keep every original forward: a whole number other than 0, written
+/// as Python's int() takes it (of ASCII: " +1", "1_000", not "", "1.0" or "true"). Throws Error(usage) when
+/// it is none.
 bool kernel_mapping_disabled();
 
 }  // namespace kernels::layer

@@ -18,15 +18,18 @@
 namespace kernels::project {
 
 /// Whose code may be used without being a trusted publisher's: everyone's (`true`), nobody's (`false`), or
-/// that of a list of repositories.
+/// that of a list of repositories. An empty list allows as little as `false` and is another value, as in the
+/// Python client.
 struct TrustPolicy {
     bool everyone = false;
-    std::vector<RepoId> repositories;
+    bool is_list = false;
+    std::vector<RepoId> repositories;  ///< in the order in which they are given, which counts for equality
 
     TrustPolicy() = default;
     template <std::same_as<bool> Flag>
-    TrustPolicy(Flag all) : everyone(all) {}                                              // NOLINT
-    TrustPolicy(std::vector<RepoId> only_these) : repositories(std::move(only_these)) {}  // NOLINT
+    TrustPolicy(Flag all) : everyone(all) {}     // NOLINT
+    TrustPolicy(std::vector<RepoId> only_these)  // NOLINT
+        : is_list(true), repositories(std::move(only_these)) {}
     /// Throws Error(usage) for a text that is no `org/name`.
     TrustPolicy(std::initializer_list<std::string_view> only_these);  // NOLINT
 

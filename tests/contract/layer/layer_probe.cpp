@@ -22,6 +22,7 @@ layer::TrustRemoteCode trust(const Json& value) {
     if (value.is_boolean()) {
         policy.everyone = value.get<bool>();
     } else {
+        policy.is_list = true;
         for (const auto& name : value)
             policy.repositories.push_back(kernels::RepoId::parse(name.get<std::string>()));
     }

@@ -205,3 +205,22 @@ TEST_CASE("Trust is a flag or a list") {
     CHECK(code_of([&] { trusts({"nobody"}, "a/k"); }) == ErrorCode::usage);
     static_assert(!std::is_convertible_v<int, TrustRemoteCode>);
 }
+
+TEST_CASE("An empty list of trusted repositories is another value than false, as in the Python client") {
+    const auto trusting = [](const TrustRemoteCode& trust) {
+        return LayerRepository("a/k", "X", KernelVersion{1}, trust);
+    };
+    const TrustRemoteCode none = std::vector<RepoId>{};
+    const TrustRemoteCode nobody = false;
+    CHECK(trusting(none) != trusting(nobody));
+    CHECK(trusting(none) == trusting(std::vector<RepoId>{}));
+    CHECK(trusting({}) == trusting(nobody));
+    const std::unordered_set<LayerRepository> both = {trusting(none), trusting(nobody), trusting(none)};
+    CHECK(both.size() == 2);
+    CHECK(std::hash<LayerRepository>()(trusting(none)) != std::hash<LayerRepository>()(trusting(nobody)));
+    CHECK_FALSE(none.allows(RepoId::parse("a/k")));
+    CHECK(trusting({"a/k", "b/k"}) != trusting({"b/k", "a/k"}));
+    CHECK(trusting({"a/k"}) != trusting(true));
+    const LockedFuncRepository locked(RepoId::parse("a/k"), "f", nullptr, none);
+    CHECK_FALSE(equal(locked, LockedFuncRepository(RepoId::parse("a/k"), "f", nullptr, nobody)));
+}

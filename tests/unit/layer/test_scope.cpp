@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -9,6 +11,7 @@
 #include <vector>
 
 #include "kernels/core/error.hpp"
+#include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/layer/mapping.hpp"
 
@@ -106,6 +109,122 @@ TEST_CASE("A scope is its thread's; what the process registers later is not seen
     CHECK(handed == "A B");
 }
 
+TEST_CASE("Scopes that end out of order, or on another thread, leave the others as they are") {
+    const Restored restored;
+    register_kernel_mapping(mapping("A"));
+    std::vector<std::string> told;
+    std::mutex telling;
+    log::set_sink([&](log::Level level, const std::string& text) {
+        const std::lock_guard lock(telling);
+        if (level == log::Level::warning) told.push_back(text);
+    });
+    SUBCASE("the outer one first") {
+        auto outer = std::make_unique<std::optional<layer::KernelMappingScope>>();
+        outer->emplace(mapping("B"), true);
+        auto inner = std::make_shared<layer::KernelMappingScope>(mapping("C"), true);
+        CHECK(seen() == "A B C");
+        outer.reset();
+        CHECK(seen() == "A B C");
+        register_kernel_mapping(mapping("D"));
+        CHECK(seen() == "A B C D");
+        {
+            const auto innermost = use_kernel_mapping(mapping("E"), false);
+            CHECK(seen() == "E");
+        }
+        CHECK(seen() == "A B C D");
+        inner.reset();
+        REQUIRE(told.size() == 1);
+        CHECK(
+            told[0] ==
+            "a scope of use_kernel_mapping ended before one that began inside of it: what is seen inside of "
+            "the others stays as it is");
+    }
+    SUBCASE("on another thread") {
+        auto scope = std::make_shared<layer::KernelMappingScope>(mapping("B"), true);
+        std::thread([scope = std::move(scope)]() mutable {
+            const auto own = use_kernel_mapping(mapping("T"));
+            scope.reset();
+            CHECK(seen() == "A T");
+        }).join();
+        CHECK(told.size() == 1);
+    }
+    SUBCASE("after its thread") {
+        std::shared_ptr<layer::KernelMappingScope> scope;
+        std::thread([&] { scope = std::make_shared<layer::KernelMappingScope>(mapping("T"), true); }).join();
+        CHECK(seen() == "A");
+        const auto own = use_kernel_mapping(mapping("B"));
+        scope.reset();
+        CHECK(seen() == "A B");
+        CHECK(told.size() == 1);
+    }
+    log::set_sink({});
+    CHECK(seen() == "A");
+    register_kernel_mapping(mapping("Z"));
+    CHECK(seen_by_another_thread() == "A Z");
+}
+
+TEST_CASE("Scopes of one thread that another one ends meanwhile") {
+    const Restored restored;
+    log::set_sink([](log::Level, const std::string&) {});
+    std::mutex mutex;
+    std::vector<std::shared_ptr<layer::KernelMappingScope>> handed;
+    std::atomic<bool> done = false;
+    std::thread other([&] {
+        for (bool last = false; !last;) {
+            last = done;
+            std::vector<std::shared_ptr<layer::KernelMappingScope>> taken;
+            const std::lock_guard lock(mutex);
+            taken.swap(handed);
+        }
+    });
+    for (int round = 0; round < 200; ++round) {
+        auto scope = std::make_shared<layer::KernelMappingScope>(mapping("H"), true);
+        {
+            const std::lock_guard lock(mutex);
+            handed.push_back(std::move(scope));
+        }
+        const auto own = use_kernel_mapping(mapping("O"), false);
+        register_kernel_mapping(mapping("P"));
+        CHECK(seen() == "O P");
+    }
+    done = true;
+    other.join();
+    log::set_sink({});
+    CHECK(seen().empty());
+}
+
+TEST_CASE("What is registered twice for one place is what came last, all modes of it") {
+    const Restored restored;
+    using layer::Mode;
+    const auto repository = [](const std::string& name) {
+        return layer::LayerRepository("a/k", name, KernelVersion{1});
+    };
+    const auto at_first_place = [] {
+        return layer::current_kernel_mapping().entries("N").at(0).repositories;
+    };
+    const layer::Device some("cuda", layer::CUDAProperties(75, 90));
+    for (const auto& device : {layer::Device("cpu"), layer::Device("cuda"), some}) {
+        register_kernel_mapping({}, false);
+        register_kernel_mapping(
+            {{"N", device, {{Mode::inference, repository("A")}, {Mode::training, repository("T")}}}});
+        register_kernel_mapping({{"N", device, {{Mode::inference, repository("B")}}}});
+        CHECK(at_first_place() == layer::ModeRepositories{{Mode::inference, repository("B")}});
+        register_kernel_mapping({{"N", device, repository("C")}});
+        CHECK(at_first_place() == layer::ModeRepositories(repository("C")));
+        register_kernel_mapping({{"N", device, repository("D")}, {"N", device, repository("E")}});
+        CHECK(at_first_place() == layer::ModeRepositories(repository("E")));
+        CHECK(layer::current_kernel_mapping().entries("N").size() == 1);
+    }
+    // An interval of everything is the place of no interval.
+    register_kernel_mapping({{"N", "cuda", repository("F")}});
+    register_kernel_mapping(
+        {{"N", layer::Device("cuda", layer::CUDAProperties(0, layer::CapabilityInterval::unlimited)),
+          repository("G")}});
+    const auto entries = layer::current_kernel_mapping().entries("N");
+    REQUIRE(entries.size() == 2);
+    CHECK(entries.at(0).repositories == layer::ModeRepositories(repository("G")));
+}
+
 TEST_CASE("Many threads register and enter scopes at once, and each sees whole mappings") {
     const Restored restored;
     constexpr int threads = 8;
@@ -144,12 +263,23 @@ TEST_CASE("DISABLE_KERNEL_MAPPING is a number") {
         ::setenv("DISABLE_KERNEL_MAPPING", value, 1);
         return layer::kernel_mapping_disabled();
     };
-    CHECK(disabled("1"));
-    CHECK(disabled(" 2 "));
-    CHECK_FALSE(disabled("0"));
-    CHECK_FALSE(disabled(""));
-    for (const char* bad : {"true", "1x", "yes"})
+    // As Python's bool(int(value)).
+    for (const char* yes : {"1", "+1", " 1", "1 ", "-1", "1_0", "\t1\n", "1\v",
+                            "\x1c"
+                            "1",
+                            "01", "99999999999999999999999", "-99999999999999999999999"}) {
+        CAPTURE(yes);
+        CHECK(disabled(yes));
+    }
+    for (const char* no : {"0", "00", "+0", "-0", "0_0", " 0 "}) {
+        CAPTURE(no);
+        CHECK_FALSE(disabled(no));
+    }
+    for (const char* bad : {"", "  ", "true", "yes", "1x", "_1", "1_", "1__0", "0x1", "1.0", "1e0", "+ 1",
+                            "--1", "+", "-", "1 0"}) {
+        CAPTURE(bad);
         CHECK_THROWS_AS(disabled(bad), Error);
+    }
     ::unsetenv("DISABLE_KERNEL_MAPPING");
     CHECK_FALSE(layer::kernel_mapping_disabled());
     if (kept) ::setenv("DISABLE_KERNEL_MAPPING", kept->c_str(), 1);
