@@ -108,13 +108,11 @@ void BoundForward::bind(const ExtensibleLayer& layer) {
     }
     try {
         torchscript::compile_method(m_self, m_self.type(), "forward", m_kernel->layer.forward,
-                                    {m_kernel->plan.op_namespace, {}, {}, layer.signature().arguments});
+                                    {m_kernel->plan.op_namespace, {}, {}, layer.signature().arguments, true});
     } catch (const Error& error) {
         const std::string what = error.what();
         const bool lacks = what.find("needs the attribute") != std::string::npos;
-        throw Error(error.code(), lacks ? what + "; self has " + members_of(m_self) +
-                                              ", and what its kernel_attributes() declares"
-                                        : what);
+        throw Error(error.code(), lacks ? what + "; it has " + members_of(m_self) : what);
     }
 }
 

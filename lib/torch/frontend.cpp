@@ -133,6 +133,7 @@ void compile_method(const Module& owner, const c10::ClassTypePtr& type, const st
     auto compilation =
         std::make_shared<HubCompilation>(options.op_namespace, options.constants, options.renamed);
     compilation->set_layer(type);
+    compilation->set_native(options.native);
     const NoWarnings quiet;
     try {
         refuse_python_kernel(function);

@@ -27,6 +27,8 @@ struct CompileOptions {
     /// The arguments (without self) of what is replaced: parameters take their types, and those behind keep
     /// their defaults. Without it the annotations and defaults decide, and Tensor where there are none.
     std::optional<std::vector<c10::TypePtr>> arguments;
+    /// The layer is of a C++ model: what it lacks is declared there, and given by no binding.
+    bool native = false;
 };
 
 /// Compiles a layer's forward as the method `method` of the class; functions of the package that it calls

@@ -49,6 +49,9 @@ class HubCompilation : public std::enable_shared_from_this<HubCompilation> {
     /// Whether a value of the type is the layer itself, for which the constants stand in.
     bool is_layer(const c10::TypePtr& type) const { return m_layer != nullptr && *m_layer == *type; }
     void set_layer(c10::ClassTypePtr type) { m_layer = std::move(type); }
+    /// Whether the layer is of a C++ model, whose attributes no binding gives.
+    bool is_native() const noexcept { return m_native; }
+    void set_native(bool native) { m_native = native; }
     /// The class's name of an attribute of the hub layer.
     const std::string& attribute_name(const std::string& name) const {
         const auto known = m_renamed.find(name);
@@ -89,6 +92,7 @@ class HubCompilation : public std::enable_shared_from_this<HubCompilation> {
     std::shared_ptr<torch::jit::CompilationUnit> m_functional;
     std::vector<c10::TypePtr> m_types;
     c10::ClassTypePtr m_layer;
+    bool m_native = false;
     std::map<std::string, torch::jit::Function*> m_compiled;
     std::set<const void*> m_active;
 };

@@ -67,10 +67,14 @@ struct MissingAttribute final : SugaredValue {
     [[noreturn]] void refuse_it(const SourceRange& where) const {
         if (path.starts_with("__"))
             refuse(where, "self." + path + ", which TorchScript does not know of a layer");
+        const std::string lacks =
+            "the kernel's layer needs the attribute " + path + ", which this layer does not have; ";
+        if (compilation.is_native())
+            refuse(where, lacks +
+                              "declare it in the layer's kernel_attributes(), or in the attributes that "
+                              "replace_kernel_forward_from_hub is given");
         const std::string key = path.find('.') == std::string::npos ? path : "\"" + path + "\"";
-        refuse(where, "the kernel's layer needs the attribute " + path +
-                          ", which this layer does not have; give it as attributes = { " + key +
-                          " = … } in the binding");
+        refuse(where, lacks + "give it as attributes = { " + key + " = … } in the binding");
     }
     static std::shared_ptr<SugaredValue> given_value(const project::AttributeValue& given,
                                                      GraphFunction& method, const SourceRange& where) {

@@ -291,7 +291,10 @@ TEST_CASE("What does not fit is kept with the reason, and nothing changes when i
         {"def forward(self, x: int):\n        return x\n", Mode::inference, "takes a int as argument 1"},
         {"def forward(self, x):\n        return 1\n", Mode::inference, "returns int, this one Tensor"},
         {"def forward(self, *, x):\n        return x\n", Mode::inference, "by keyword only"},
-        {"def forward(self, x):\n        return x * self.gain\n", Mode::inference, "gain"},
+        {"def forward(self, x):\n        return x * self.gain\n", Mode::inference,
+         "needs the attribute gain, which this layer does not have; declare it in the layer's "
+         "kernel_attributes(), or in the attributes that replace_kernel_forward_from_hub is given; it has "
+         "training, weight, bias, offset"},
         {"def forward(self, x):\n        return x\n", Mode::inference | Mode::torch_compile, "torch.compile"},
         {"def forward(self, x):\n        out = torch.empty_like(x)\n        ops.thrice(out, x)\n        "
          "return out\n",
