@@ -1,5 +1,6 @@
 // Resolving through the Hub, and remembering what was resolved.
 #include <mutex>
+#include <optional>
 #include <set>
 #include <unordered_map>
 
@@ -72,9 +73,11 @@ const lock::Lock* lock_of(const Repository& repository) {
         repository);
 }
 
+// Not std::call_once: a look-up that throws would lock out all later ones where pthread_once cannot be left
+// by an exception, as under ThreadSanitizer.
 struct Slot {
-    std::once_flag once;
-    ResolvedKernel kernel;
+    std::mutex mutex;
+    std::optional<ResolvedKernel> kernel;  // nothing after a failure, so that the next call tries again
 };
 
 }  // namespace
@@ -183,9 +186,9 @@ ResolvedKernel Resolver::resolve(const Repository& repository) {
         if (known == nullptr) known = std::make_shared<Slot>();
         slot = known;
     }
-    // A failure leaves the flag as it was, so that the next call tries again.
-    std::call_once(slot->once, [&] { slot->kernel = m_state->look_up(repository); });
-    return slot->kernel;
+    const std::lock_guard lock(slot->mutex);
+    if (!slot->kernel) slot->kernel = m_state->look_up(repository);
+    return *slot->kernel;
 }
 
 }  // namespace kernels::layer
