@@ -19,8 +19,11 @@ struct CapabilityInterval {
     int least = 0;
     int most = unlimited;
 
+    /// Both ends belong to it.
     bool contains(int capability) const noexcept { return least <= capability && capability <= most; }
+    /// The smaller it is the sooner it wins; see select().
     int width() const noexcept { return most - least; }
+    /// No limit at either end.
     bool is_everything() const noexcept { return *this == CapabilityInterval{}; }
     friend auto operator<=>(const CapabilityInterval&, const CapabilityInterval&) = default;
 };
@@ -29,6 +32,7 @@ struct CapabilityInterval {
 /// as in the Python client, major and minor version behind each other: 75 is 7.5, 90 is 9.0.
 class CapabilityProperties {
   public:
+    /// The two ends as given, and both as an interval.
     int min_capability() const noexcept { return m_interval.least; }
     int max_capability() const noexcept { return m_interval.most; }
     CapabilityInterval interval() const noexcept { return m_interval; }
@@ -41,10 +45,10 @@ class CapabilityProperties {
     CapabilityInterval m_interval;
 };
 
-/// The CUDA compute capabilities that a mapping entry is for, both ends included. The constructor throws
-/// Error(usage) when the least is negative or greater than the most.
+/// The CUDA compute capabilities that a mapping entry is for, both ends included.
 class CUDAProperties : public CapabilityProperties {
   public:
+    /// Throws Error(usage) when the least is negative or greater than the most.
     CUDAProperties(int min_capability, int max_capability);
     friend auto operator<=>(const CUDAProperties&, const CUDAProperties&) = default;
 };
@@ -52,6 +56,7 @@ class CUDAProperties : public CapabilityProperties {
 /// The same for ROCm, where torch gives gfx942 the capability 94.
 class ROCMProperties : public CapabilityProperties {
   public:
+    /// Throws Error(usage) as CUDAProperties does.
     ROCMProperties(int min_capability, int max_capability);
     friend auto operator<=>(const ROCMProperties&, const ROCMProperties&) = default;
 };
@@ -73,15 +78,20 @@ class Device {
     /// Reads what to_string writes: `cuda`, or `cuda[75..90]`, where either end may be missing. Throws
     /// Error(usage) as the constructors do, and for a type without capabilities.
     static Device parse(std::string_view text);
+    /// `cuda`, `cuda[75..90]`; what parse() reads.
     std::string to_string() const;
 
+    /// One of device_types().
     const std::string& type() const noexcept { return m_type; }
+    /// nullptr when there are none of that kind.
     const CUDAProperties* cuda_properties() const noexcept {
         return std::get_if<CUDAProperties>(&m_properties);
     }
+    /// nullptr when there are none of that kind.
     const ROCMProperties* rocm_properties() const noexcept {
         return std::get_if<ROCMProperties>(&m_properties);
     }
+    /// Of either kind.
     bool has_properties() const noexcept { return m_properties.index() != 0; }
     /// The capabilities that the entry is for: everything without properties.
     CapabilityInterval interval() const noexcept;

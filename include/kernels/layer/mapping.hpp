@@ -29,7 +29,9 @@ class ModeRepositories {
 
     /// Throws Error(usage) for torch_compile alone.
     void set(Mode mode, Repository repository);
+    /// The repository for exactly this mode; nullptr when there is none. select() looks through the modes.
     const Repository* find(Mode mode) const noexcept;
+    /// All of them, by mode.
     const std::map<Mode, Repository>& all() const noexcept { return m_repositories; }
     friend bool operator==(const ModeRepositories&, const ModeRepositories&) = default;
 
@@ -50,6 +52,7 @@ class ModeRepositories {
 /// everything that was there, all modes together, as in the Python client.
 class KernelMapping {
   public:
+    /// One place, with what is there.
     struct Entry {
         std::string layer;
         Device device;
@@ -62,17 +65,21 @@ class KernelMapping {
 
     /// Throws Error(usage) for an empty layer name or an entry without a repository.
     void set(const std::string& layer, const Device& device, ModeRepositories repositories);
-    /// Adds one mode to a place, and leaves the place's other modes alone.
+    /// Adds one mode to a place, and leaves the place's other modes alone. Throws Error(usage) for an empty
+    /// layer name and for torch_compile alone.
     void add(const std::string& layer, const Device& device, Mode mode, Repository repository);
     /// Everything that `other` holds replaces what stands at the same place.
     void merge(const KernelMapping& other);
     /// Forgets what stands for a layer on a type of device.
     void erase(const std::string& layer, const std::string& device_type);
 
+    /// Whether no layer has a repository.
     bool empty() const noexcept { return m_layers.empty(); }
+    /// In the order of the alphabet.
     std::vector<std::string> layer_names() const;
     /// The places of a layer, by device type, then by interval; none for an unknown layer.
     std::vector<Entry> entries(const std::string& layer) const;
+    /// The places of all layers, by layer.
     std::vector<Entry> entries() const;
 
     /// The devices' places of one type, by interval.
@@ -110,6 +117,7 @@ class [[nodiscard]] KernelMappingScope {
   public:
     /// As use_kernel_mapping.
     KernelMappingScope(const KernelMapping& mapping, bool inherit_mapping);
+    /// The thread sees again what it saw before.
     ~KernelMappingScope();
     KernelMappingScope(const KernelMappingScope&) = delete;
     KernelMappingScope& operator=(const KernelMappingScope&) = delete;

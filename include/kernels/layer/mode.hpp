@@ -19,6 +19,7 @@ namespace kernels::layer {
 /// a mapping and kernelize refuse it, as no model is used in that mode.
 class Mode {
   public:
+    /// The four flags; see Mode.
     static const Mode inference;
     static const Mode training;
     static const Mode torch_compile;
@@ -27,12 +28,15 @@ class Mode {
     /// Parses "inference", "training|torch-compile", …; the empty text is fallback. Throws Error(usage) for
     /// unknown words and for what operator| refuses.
     static Mode parse(std::string_view text);
+    /// "inference", "training|torch-compile", …; what parse() reads.
     std::string to_string() const;
 
     /// Throws Error(usage) for inference with training, and for fallback with anything but itself.
     friend Mode operator|(Mode left, Mode right);
+    /// Throws as operator| does.
     Mode& operator|=(Mode other) { return *this = *this | other; }
 
+    /// Which flags are set; fallback is never one of several.
     bool is_inference() const noexcept { return (m_flags & inference_flag) != 0; }
     bool is_training() const noexcept { return (m_flags & training_flag) != 0; }
     bool is_torch_compile() const noexcept { return (m_flags & compile_flag) != 0; }

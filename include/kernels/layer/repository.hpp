@@ -26,6 +26,7 @@ namespace kernels::layer {
 /// `{"org/name", "org/other"}`.
 using TrustRemoteCode = project::TrustPolicy;
 
+/// What a repository is asked for: a class of its `layers`, or a function of its package.
 enum class Member { layer, function };
 
 /// What all six have: the name of the layer or function in the kernel repository. Not a type for mappings.
@@ -33,7 +34,9 @@ template <Member member>
 class NamedMember {
   public:
     static constexpr bool is_function = member == Member::function;
+    /// The class; LayerRepository and its kin alone have it.
     const std::string& layer_name() const noexcept requires(member == Member::layer) { return m_name; }
+    /// The function; FuncRepository and its kin alone have it.
     const std::string& func_name() const noexcept requires(member == Member::function) { return m_name; }
     /// The name, whatever it is of.
     const std::string& name() const noexcept { return m_name; }
@@ -52,10 +55,12 @@ class NamedMember {
 template <Member member>
 class HubRepository : public NamedMember<member> {
   public:
+    /// Throws Error(usage) for an empty name.
     HubRepository(RepoId repo, std::string name, Reference reference, TrustRemoteCode trust = {});
-    /// Throws Error(usage) when `repo` is no `org/name`.
+    /// Throws Error(usage) when `repo` is no `org/name`, and for an empty name.
     HubRepository(std::string_view repo, std::string name, Reference reference, TrustRemoteCode trust = {});
 
+    /// As given; nothing is resolved here.
     const RepoId& repo() const noexcept { return m_repo; }
     const Reference& reference() const noexcept { return m_reference; }
     const TrustRemoteCode& trust_remote_code() const noexcept { return m_trust; }
@@ -74,10 +79,12 @@ class HubRepository : public NamedMember<member> {
 template <Member member>
 class LocalRepository : public NamedMember<member> {
   public:
-    /// Throws Error(usage) for an empty path. Whether the folder exists shows when it is used.
+    /// Throws Error(usage) for an empty path or name. Whether the folder exists shows when it is used.
     LocalRepository(const std::filesystem::path& path, std::string name);
 
+    /// Without what means nothing, not made absolute.
     const std::filesystem::path& path() const noexcept { return m_path; }
+    /// "`path/to/kernel`, layer `SiluAndMul`"
     std::string describe() const;
     friend bool operator==(const LocalRepository&, const LocalRepository&) = default;
 
@@ -98,12 +105,14 @@ class LockedRepository : public NamedMember<member> {
     LockedRepository(RepoId repo, std::string name, std::shared_ptr<const lock::Lock> lock,
                      TrustRemoteCode trust = {});
 
+    /// As given.
     const RepoId& repo() const noexcept { return m_repo; }
     const TrustRemoteCode& trust_remote_code() const noexcept { return m_trust; }
     /// nullptr for a project without one.
     const lock::Lock* lock() const noexcept { return m_lock.get(); }
     /// The repository's entry. Throws Error(lock_missing) or Error(lock_stale) when there is none.
     const lock::LockedKernel& entry() const;
+    /// "`org/name` (locked to 0123…), layer `SiluAndMul`", or "(not locked)"; never throws for that.
     std::string describe() const;
     friend bool operator==(const LockedRepository& left, const LockedRepository& right) {
         return left.equals(right);
@@ -127,9 +136,11 @@ using LockedFuncRepository = LockedRepository<Member::function>;
 using Repository = std::variant<LayerRepository, FuncRepository, LocalLayerRepository, LocalFuncRepository,
                                 LockedLayerRepository, LockedFuncRepository>;
 
+/// What the repository's own describe() says.
 std::string describe(const Repository& repository);
 /// The layer's or function's name in the kernel repository.
 const std::string& member_name(const Repository& repository) noexcept;
+/// Whether it is one of the three that name a function.
 bool is_function(const Repository& repository) noexcept;
 /// nullptr for local ones.
 const RepoId* repo_of(const Repository& repository) noexcept;

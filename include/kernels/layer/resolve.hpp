@@ -13,6 +13,7 @@
 
 namespace kernels::layer {
 
+/// A build of a kernel on this machine.
 struct ResolvedKernel {
     std::string repo;    ///< empty for a local path
     std::string commit;  ///< empty for a local path

@@ -28,6 +28,7 @@ std::string_view to_string(NoKernel reason) noexcept;
 /// In which cases the original forward may stay: flags. What is not covered is an error.
 class KernelizeFallback {
   public:
+    /// The single cases, by their reasons' names, and what they are together.
     static const KernelizeFallback none;
     static const KernelizeFallback no_layer;
     static const KernelizeFallback no_device;
@@ -49,9 +50,10 @@ class KernelizeFallback {
         : KernelizeFallback(parse(std::string_view(text))) {}
     /// "none", "default", "all", or the reasons' names with `|` between them. Throws Error(usage).
     static KernelizeFallback parse(std::string_view text);
+    /// "none", "default", "all", "no-layer|no-mode", …; what parse() reads.
     std::string to_string() const;
 
-    /// `disabled` always is.
+    /// Whether the original forward may stay for this reason. `disabled` always is.
     bool covers(NoKernel reason) const noexcept;
     friend constexpr KernelizeFallback operator|(KernelizeFallback left, KernelizeFallback right) {
         return KernelizeFallback(left.m_flags | right.m_flags);
@@ -82,6 +84,7 @@ struct Chosen {
     Device device;  ///< with the interval for which it was registered
 };
 
+/// What select() found, or why nothing.
 struct Selection {
     std::optional<Chosen> chosen;
     NoKernel reason = NoKernel::no_layer;  ///< when nothing was

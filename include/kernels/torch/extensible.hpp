@@ -43,10 +43,13 @@ class ExtensibleLayer {
     /// Whether calls go to a kernel.
     bool kernelized() const noexcept { return m_kernel != nullptr; }
 
+    /// The layer as the module that it is.
     virtual const torch::nn::Module& module() const = 0;
     /// All parameters of the layer itself, those that are not defined as well.
     virtual const torch::OrderedDict<std::string, torch::Tensor>& own_parameters() const = 0;
+    /// The types of its forward.
     virtual Signature signature() const = 0;
+    /// What the layer declares by kernel_attributes(), or its binding does.
     virtual Attributes attributes() const = 0;
 
     /// For kernelize, of a layer that it puts in the place of another one: how to make a layer of that type

@@ -19,6 +19,7 @@ struct Model {
     const std::atomic<bool>* cancel = nullptr;  ///< once true, save_model throws Error(interrupted)
 };
 
+/// What a model is loaded for.
 enum class ModelUse {
     run,     ///< the kernels of a kernelized model are loaded
     inspect  ///< their operators are defined, and no library is loaded: to look at the model, or to kernelize

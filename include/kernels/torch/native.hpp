@@ -36,7 +36,9 @@ class FunctionLayer;
 template <typename R, typename... Args>
 class FunctionLayer<R(Args...)> : public torch::nn::Module {
   public:
+    /// `function` must hold something to call.
     explicit FunctionLayer(std::function<R(Args...)> function) : m_function(std::move(function)) {}
+    /// Calls the function.
     R forward(Args... arguments) { return m_function(std::forward<Args>(arguments)...); }
 
   private:

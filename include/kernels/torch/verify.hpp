@@ -15,6 +15,7 @@
 
 namespace kernels::torchscript {
 
+/// How two models are compared.
 struct VerifyOptions {
     std::vector<c10::IValue> inputs;  ///< the arguments of forward
     Tolerance tolerance;
@@ -40,12 +41,14 @@ struct Verdict {
         notes;  ///< what the kernel refuses and the model does not use; what was not varied
 };
 
+/// What verify() found.
 struct Verification {
     Verdict model;
     std::vector<Verdict> layers;  ///< replaced layers, in the manifest's order; without any nothing was run
     /// The model's exported methods besides forward that come to a replaced layer. One for which no inputs
     /// can be made has a note that says so.
     std::vector<Verdict> methods;
+    /// Whether nothing has a problem.
     bool passed() const;
 };
 
@@ -82,6 +85,7 @@ Verification verify(torch::jit::Module& original, torch::jit::Module& kernelized
 /// Runs forward on copies of the inputs, without gradients. Throws Error(failed) with the cause alone, not
 /// TorchScript's traceback.
 c10::IValue run_forward(torch::jit::Module& model, const std::vector<c10::IValue>& inputs);
+/// The same of another method.
 c10::IValue run_method(torch::jit::Module& model, const std::string& method,
                        const std::vector<c10::IValue>& inputs);
 
