@@ -25,7 +25,8 @@ struct ForwardOf<R (Class::*)(Args...) const> : std::type_identity<R(Args...)> {
 /// `Layer` with a forward that can go to a kernel; the layer name is given at run time. A forward that is
 /// overloaded must be named by its signature. Default arguments of forward are not kept: C++ cannot ask for
 /// them (those of FORWARD_HAS_DEFAULT_ARGS are). A class that is derived from it keeps the forward that goes
-/// to the kernel: one of its own does not compile. Where the derived class is to have its own, make that one
+/// to the kernel: one of its own with the same parameters does not compile. (One with other parameters does,
+/// and calls of that do not go to the kernel.) Where the derived class is to have its own, make that one
 /// extensible: KernelForward<Derived>, with Derived from Layer.
 template <typename Layer, typename Forward = typename ForwardOf<decltype(&Layer::forward)>::type>
 class KernelForward;
@@ -45,7 +46,7 @@ class KernelForward<Layer, R(Args...)> : public Layer, public ExtensibleLayer {
     KernelForward(const Layer& layer, std::string layer_name, AttributesOf attributes_of = {})
         : Layer(layer), ExtensibleLayer(std::move(layer_name)), m_attributes_of(std::move(attributes_of)) {}
 
-    /// The kernel's forward, or the layer's own. Virtual so that no derived class can hide it by one that
+    /// The kernel's forward, or the layer's own. Virtual so that no derived class can have the same, which
     /// kernelize would not reach.
     virtual R forward(Args... arguments) final {
         if (!kernelized()) return Layer::forward(std::forward<Args>(arguments)...);
