@@ -6,6 +6,7 @@
 #include <cstring>
 #include <regex>
 #include <set>
+#include <utility>
 
 #include "build/places.hpp"
 #include "kernels/core/files.hpp"
@@ -92,9 +93,20 @@ std::set<std::string> archs_by_kernel(const fs::path& nodes) {
     return found;
 }
 
+// The files in `folder` whose names begin so.
+std::vector<std::string> files_named(const fs::path& folder, std::string_view start) {
+    std::vector<std::string> out;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(folder, error)) {
+        if (entry.path().filename().string().starts_with(start)) out.push_back(entry.path().string());
+    }
+    std::sort(out.begin(), out.end());  // the order of a folder is nobody's promise
+    return out;
+}
+
 // The layout of HIP's properties differs between versions, so the name is looked for in them.
-std::optional<std::string> arch_by_hip() {
-    const Library hip("libamdhip64.so");
+std::optional<std::string> arch_by_hip(const std::string& library) {
+    const Library hip(library);
     auto properties = hip.function<int(void*, int)>("hipGetDevicePropertiesR0600");
     if (!properties) properties = hip.function<int(void*, int)>("hipGetDeviceProperties");
     if (!properties) return std::nullopt;
@@ -109,13 +121,9 @@ std::optional<std::string> arch_by_hip() {
 }  // namespace
 
 std::optional<Version> cuda_runtime_version(const fs::path& folder) {
-    std::vector<std::string> names = {"libcudart.so", "libcudart.so.13", "libcudart.so.12",
-                                      "libcudart.so.11.0"};
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(folder, error)) {
-        const auto name = entry.path().filename().string();
-        if (name.starts_with("libcudart")) names.insert(names.begin(), entry.path().string());
-    }
+    auto names = files_named(folder, "libcudart");
+    for (const char* system : {"libcudart.so", "libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0"})
+        names.emplace_back(system);
     for (const auto& name : names) {
         const Library library(name);
         const auto query = library.function<int(int*)>("cudaRuntimeGetVersion");
@@ -137,10 +145,18 @@ FoundDevice cuda_capability() {
     return device;
 }
 
-FoundDevice rocm_arch(const fs::path& nodes) {
+FoundDevice rocm_arch(const fs::path& torch, const fs::path& nodes) {
     const auto by_kernel = archs_by_kernel(nodes);
     if (by_kernel.size() == 1) return {DeviceAnswer{*by_kernel.begin(), "the kernel's amdkfd driver"}, {}};
-    if (auto name = arch_by_hip()) return {DeviceAnswer{std::move(*name), "the HIP library"}, {}};
+    // Of a torch without a folder there is none of its own. The name without a version comes with the
+    // development files alone.
+    std::vector<std::string> names;
+    if (!torch.empty()) names = files_named(torch / "lib", "libamdhip64.so");
+    for (const char* system : {"libamdhip64.so", "libamdhip64.so.7", "libamdhip64.so.6", "libamdhip64.so.5"})
+        names.emplace_back(system);
+    for (const auto& name : names) {
+        if (auto arch = arch_by_hip(name)) return {DeviceAnswer{std::move(*arch), "the HIP library"}, {}};
+    }
     return {{}, {by_kernel.begin(), by_kernel.end()}};
 }
 

@@ -6,6 +6,7 @@
 #include <regex>
 
 #include "build/places.hpp"
+#include "build/python_packages.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
@@ -18,12 +19,13 @@ namespace fs = std::filesystem;
 struct Found {
     std::optional<TorchInstallation> torch;
     std::vector<Place> searched;
-    std::string failure;  // of a torch that is named, or whose files cannot be read
+    std::optional<Missing> failure;  // of a torch that is named, or whose files are damaged
 };
 
 bool looks_like_version(const std::string& text) {
+    std::error_code error;  // for a text that is too long for a path
     return !text.empty() && std::isdigit(static_cast<unsigned char>(text.front())) != 0 &&
-           text.find('/') == std::string::npos && !fs::exists(text);
+           text.find('/') == std::string::npos && !fs::exists(text, error);
 }
 
 TorchInstallation explicit_torch(const std::string& text, const std::string& origin) {
@@ -38,9 +40,14 @@ TorchInstallation explicit_torch(const std::string& text, const std::string& ori
     }
     const fs::path path = expand_user(text);
     std::error_code error;
-    auto torch = torch_below(path);
-    // A file inside: bin/python of an environment, lib/libtorch.so.
-    if (!torch && fs::is_regular_file(path, error)) torch = torch_below(path.parent_path().parent_path());
+    std::optional<TorchInstallation> torch;
+    try {
+        torch = torch_below(path);
+        // A file inside: bin/python of an environment, lib/libtorch.so.
+        if (!torch && fs::is_regular_file(path, error)) torch = torch_below(path.parent_path().parent_path());
+    } catch (const Error& damaged) {
+        throw damaged.reworded(origin + " " + backquoted(text) + ": " + damaged.what());
+    }
     if (!torch) {
         throw Error(ErrorCode::usage, origin + " " + backquoted(text) + ": no torch there",
                     "name a libtorch folder, a Python environment with torch, or a version such as 2.13");
@@ -61,14 +68,20 @@ Found find_torch(const DetectOptions& options) {
         for (auto& place : places(options)) {
             found.searched.push_back(std::move(place));
             const auto& [prefix, origin, python] = found.searched.back();
-            found.torch = torch_below(prefix, python);
+            try {
+                found.torch = torch_below(prefix, python);
+            } catch (const Error& error) {
+                // Python would not pass it over either: the next place's is another one.
+                throw error.reworded(origin + ": " + error.what());
+            }
             if (!found.torch) continue;
             found.torch->origin = origin;
             break;
         }
     } catch (const Error& error) {
         if (!options.for_report) throw;
-        found.failure = error.what() + (error.hint().empty() ? "" : "; " + error.hint());
+        found.failure = {error.what() + (error.hint().empty() ? "" : "; " + error.hint()), {}};
+        if (!error.remedies().empty()) found.failure->remedy = error.remedies().front();
     }
     return found;
 }
@@ -146,12 +159,13 @@ void detect_torch(Environment& out, const Found& found) {
         }
         return;
     }
-    if (!found.failure.empty()) {
-        out.missing.push_back({found.failure, {}});
+    if (found.failure) {
+        out.missing.push_back(*found.failure);
         return;
     }
     out.missing.push_back(
-        {"no torch was found in KERNELS_TORCH, a virtual or conda environment, .venv of the project, python3 "
+        {"no torch was found in KERNELS_TORCH, PYTHONPATH, a virtual or conda environment, .venv of the "
+         "project, python3 "
          "on PATH, CMAKE_PREFIX_PATH or /usr; name one",
          Remedy::torch});
     if (const auto cuda = cuda_runtime_version()) {
@@ -160,6 +174,10 @@ void detect_torch(Environment& out, const Found& found) {
     } else {
         out.facts.push_back({"backend", "cpu", "no torch and no CUDA runtime found"});
     }
+}
+
+fs::path torch_folder(const Environment& environment) {
+    return environment.torch ? environment.torch->folder : fs::path();
 }
 
 // A torch for the CPU alone on a machine with a GPU: why no kernel for it is chosen.
@@ -173,7 +191,7 @@ void report_unused_devices(Environment& out) {
                                Remedy::torch});
     };
     if (out.target.backend.kind != BackendKind::cuda) report("capability", cuda_capability(), "CUDA");
-    if (out.target.backend.kind != BackendKind::rocm) report("arch", rocm_arch(), "ROCm");
+    if (out.target.backend.kind != BackendKind::rocm) report("arch", rocm_arch(torch_folder(out)), "ROCm");
 }
 
 void detect_device(Environment& out) {
@@ -204,7 +222,8 @@ void detect_device(Environment& out) {
             named(cuda_capability(), "capability", "CUDA", "the CUDA driver's library (libcuda.so.1)");
         if (!capability.empty()) out.target.capability = std::stoi(capability);
     } else if (out.target.backend.kind == BackendKind::rocm) {
-        const auto arch = named(rocm_arch(), "arch", "ROCm", "HIP's library (libamdhip64.so)");
+        const auto arch =
+            named(rocm_arch(torch_folder(out)), "arch", "ROCm", "HIP's library (libamdhip64.so)");
         if (!arch.empty()) out.target.gpu_arch = arch;
     }
 }

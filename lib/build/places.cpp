@@ -3,10 +3,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
-#include <map>
+#include <iterator>
 #include <regex>
+#include <utility>
 
+#include "build/python_packages.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
 
@@ -18,46 +19,6 @@ namespace fs = std::filesystem;
 bool is_there(const fs::path& path) {
     std::error_code error;
     return fs::exists(path, error);
-}
-
-// 11 of "python3.11", -1 of "python3"; nothing of other names.
-std::optional<int> minor_version(const std::string& name) {
-    static const std::regex python(R"(python3(?:\.(\d{1,4})t?)?)");
-    std::smatch match;
-    if (!std::regex_match(name, match, python)) return std::nullopt;
-    return match[1].matched ? std::stoi(match[1].str()) : -1;
-}
-
-// "3.11" of what a program python3 is a link to; empty when its name does not tell.
-std::string version_of_program(const fs::path& python) {
-    std::error_code error;
-    const auto minor = minor_version(fs::canonical(python, error).filename().string());
-    return !error && minor && *minor >= 0 ? "3." + std::to_string(*minor) : std::string();
-}
-
-// What pyvenv.cfg says about the interpreter that the environment was made from; empty where there is none.
-std::map<std::string, std::string> venv_settings(const fs::path& prefix) {
-    std::map<std::string, std::string> settings;
-    const std::string text = read_file_if_exists(prefix / "pyvenv.cfg").value_or("");
-    for (const auto line : split(text, '\n')) {
-        const auto equals = line.find('=');
-        if (equals == std::string_view::npos) continue;
-        settings.insert_or_assign(std::string(trimmed(line.substr(0, equals))),
-                                  std::string(trimmed(line.substr(equals + 1))));
-    }
-    return settings;
-}
-
-// The version of the Python that the environment is for; empty when it does not tell.
-std::string python_of(const fs::path& prefix) {
-    const auto settings = venv_settings(prefix);
-    for (const char* key : {"version", "version_info"}) {
-        static const std::regex version(R"((\d+\.\d+).*)");
-        std::smatch match;
-        const auto found = settings.find(key);
-        if (found != settings.end() && std::regex_match(found->second, match, version)) return match[1].str();
-    }
-    return version_of_program(prefix / "bin" / "python3");
 }
 
 bool is_program(const fs::path& path) {
@@ -98,42 +59,26 @@ std::optional<std::string> pyenv_version(const fs::path& root, const fs::path& p
     return first.empty() || first == "system" ? std::nullopt : std::optional(first);
 }
 
-// Where the environment's interpreter is installed, if the environment uses the packages of that as well.
-std::optional<fs::path> base_of_venv(const fs::path& prefix) {
-    auto settings = venv_settings(prefix);
-    if (lower(settings["include-system-site-packages"]) != "true" || !settings.contains("home"))
-        return std::nullopt;
-    return fs::path(settings["home"]).parent_path();
+void append(std::vector<Place>& out, std::vector<Place> more) {
+    std::move(more.begin(), more.end(), std::back_inserter(out));
 }
 
 // Adds the prefixes whose packages `python3` on PATH would use.
 void add_python_on_path(std::vector<Place>& out, const fs::path& project) {
-    std::error_code error;
     const std::string path = environment_variable("PATH").value_or("");
     for (const auto entry : split(path, ':')) {
         const fs::path folder(entry);
-        const fs::path python = folder / "python3";
-        if (entry.empty() || !is_program(python)) continue;
+        if (entry.empty() || !is_program(folder / "python3")) continue;
         const std::string origin = "python3 on PATH";
-        if (is_there(folder.parent_path() / "pyvenv.cfg")) {
-            out.push_back({folder.parent_path(), origin});
-            return;
-        }
-        if (folder.filename() == "shims") {
+        if (folder.filename() == "shims" && !is_there(folder.parent_path() / "pyvenv.cfg")) {
             const fs::path root = folder.parent_path();
             const auto version = pyenv_version(root, project);
             if (!version) continue;  // the shim passes on to the next python3
-            out.push_back({pyenv_prefix(root / "versions", *version), origin + ", by pyenv"});
-            return;
+            const fs::path prefix = pyenv_prefix(root / "versions", *version);
+            append(out, python_places(prefix, origin + ", by pyenv", true));
+        } else {
+            append(out, places_of_program(folder, origin));
         }
-        // In the order in which Python looks.
-        const std::string version = version_of_program(python);
-        out.push_back({home_directory() / ".local", origin + ", the user's packages", version});
-        if (folder.parent_path() == "/usr" || folder == "/bin")
-            out.push_back({"/usr/local", origin, version});
-        const fs::path real = fs::canonical(python, error);
-        if (!error) out.push_back({real.parent_path().parent_path(), origin, version});
-        out.push_back({folder.parent_path(), origin, version});
         return;
     }
 }
@@ -159,20 +104,18 @@ std::vector<fs::path> project_folders(const DetectOptions& options) {
 }  // namespace
 
 std::vector<Place> places(const DetectOptions& options) {
-    const fs::path& project = options.project;
-    std::vector<Place> named;
-    for (const char* variable : {"VIRTUAL_ENV", "CONDA_PREFIX"}) {
-        if (const auto prefix = environment_variable(variable)) named.push_back({*prefix, variable});
-    }
-    for (const auto& folder : project_folders(options))
-        named.push_back({folder / ".venv", ".venv of the project"});
-    add_python_on_path(named, project);
     std::vector<Place> out;
-    for (auto& place : named) {
-        const auto base = base_of_venv(place.prefix);
-        out.push_back(place);
-        if (base) out.push_back({*base, place.origin + ", system packages"});
+    const std::string python_path = environment_variable("PYTHONPATH").value_or("");
+    for (const auto entry : split(python_path, ':')) {  // before the packages of any environment
+        if (!entry.empty()) out.push_back({fs::path(entry), "PYTHONPATH"});
     }
+    if (const auto prefix = environment_variable("VIRTUAL_ENV"))
+        append(out, python_places(*prefix, "VIRTUAL_ENV", false));
+    if (const auto prefix = environment_variable("CONDA_PREFIX"))
+        append(out, python_places(*prefix, "CONDA_PREFIX", true));
+    for (const auto& folder : project_folders(options))
+        append(out, python_places(folder / ".venv", ".venv of the project", false));
+    add_python_on_path(out, options.project);
     const std::string prefixes = environment_variable("CMAKE_PREFIX_PATH").value_or("");
     std::string separated = prefixes;
     std::replace(separated.begin(), separated.end(), ';', ':');
@@ -180,28 +123,6 @@ std::vector<Place> places(const DetectOptions& options) {
         if (!prefix.empty()) out.push_back({fs::path(prefix), "CMAKE_PREFIX_PATH"});
     }
     out.push_back({"/usr", "/usr"});
-    return out;
-}
-
-std::vector<fs::path> package_folders(const fs::path& prefix, std::string python) {
-    if (python.empty()) python = python_of(prefix);
-    std::vector<fs::path> out;
-    std::error_code error;
-    for (const char* lib : {"lib", "lib64"}) {
-        std::vector<std::pair<int, fs::path>> pythons;  // by minor version; -1 for Debian's "python3"
-        for (const auto& entry : fs::directory_iterator(prefix / lib, error)) {
-            const auto minor = minor_version(entry.path().filename().string());
-            const bool is_its =
-                python.empty() || !minor || *minor < 0 || python == "3." + std::to_string(*minor);
-            if (minor && is_its) pythons.emplace_back(*minor, entry.path());
-        }
-        std::sort(pythons.rbegin(), pythons.rend());  // the order of a folder is nobody's promise
-        for (const auto& [minor, folder] : pythons) {
-            for (const char* packages : {"site-packages", "dist-packages"}) {
-                if (is_there(folder / packages)) out.push_back(folder / packages);
-            }
-        }
-    }
     return out;
 }
 

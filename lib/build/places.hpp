@@ -23,11 +23,6 @@ struct Place {
 /// The places that the user's environment names, in the documented order.
 std::vector<Place> places(const DetectOptions& options);
 
-/// The folders of Python packages below an environment's prefix: those of the Python `python` ("3.11"), else
-/// of the one that the environment has, else of all, the newest Python's first.
-std::vector<std::filesystem::path> package_folders(const std::filesystem::path& prefix,
-                                                   std::string python = {});
-
 /// A torch in `prefix` itself or among its Python packages, or the one whose share/cmake `prefix` is.
 /// `python`: see package_folders.
 std::optional<TorchInstallation> torch_below(const std::filesystem::path& prefix,
@@ -70,7 +65,8 @@ struct FoundDevice {
 FoundDevice cuda_capability();
 
 /// Arch of the ROCm device ("gfx942"), of the kernel's driver, which writes a folder for each node, or HIP's
-/// library.
-FoundDevice rocm_arch(const std::filesystem::path& nodes = "/sys/class/kfd/kfd/topology/nodes");
+/// library: the copy in the torch folder `torch`, else the system's.
+FoundDevice rocm_arch(const std::filesystem::path& torch = {},
+                      const std::filesystem::path& nodes = "/sys/class/kfd/kfd/topology/nodes");
 
 }  // namespace kernels::build

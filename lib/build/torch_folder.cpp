@@ -4,6 +4,8 @@
 #include <string_view>
 
 #include "build/places.hpp"
+#include "build/version_file.hpp"
+#include "build/version_range.hpp"
 #include "kernels/build/environment.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
@@ -13,14 +15,6 @@ namespace kernels::build {
 namespace {
 
 namespace fs = std::filesystem;
-
-// The value that a line `name = 'x'` or `name: Optional[str] = 'x'` of torch/version.py gives.
-std::optional<std::string> assigned(const std::string& text, const std::string& name) {
-    const std::regex line("(^|\n)" + name + R"([ \t]*(?::[^=\n]*)?=[ \t]*['"]([^'"\n]*)['"])");
-    std::smatch match;
-    if (!std::regex_search(text, match, line)) return std::nullopt;
-    return match[2].str();
-}
 
 // What stands behind `#define name` in a C header.
 std::optional<std::string> defined(const std::string& text, const std::string& name) {
@@ -48,29 +42,17 @@ std::optional<Backend> versioned(BackendKind kind, const std::string& version) {
     return parsed ? std::optional(Backend{kind, *parsed}) : std::nullopt;
 }
 
-// "20250200" is 2025.2, by the Python client's rule.
-std::optional<Backend> xpu_backend(const std::string& text) {
-    if (text.size() < 6) return std::nullopt;
-    return versioned(BackendKind::xpu, text.substr(0, 4) + "." + text.substr(5, 1));
-}
-
-// The backend that a torch with these version.py values and neighbours computes on; the order is the Python
+// The backend that a torch with this version.py and these neighbours computes on; the order is the Python
 // client's. Extensions are known by their packages, which torch loads by itself.
-Backend backend_of_python(const fs::path& torch, const std::string& version_py, std::string_view os) {
+Backend backend_of_python(const fs::path& torch, const VersionFile& version_py, std::string_view os) {
+    const auto made_for = version_py.backend();
     const fs::path packages = torch.parent_path();
     if (is_there(packages / "torch_tpu")) return {BackendKind::tpu, {}};
     if (is_there(packages / "torch_neuronx") || is_there(packages / "torch_neuron"))
         return {BackendKind::neuron, {}};
-    if (const auto cuda = assigned(version_py, "cuda")) {
-        if (const auto backend = versioned(BackendKind::cuda, *cuda)) return *backend;
-    }
-    if (const auto hip = assigned(version_py, "hip")) {
-        if (const auto backend = versioned(BackendKind::rocm, *hip)) return *backend;
-    }
+    if (made_for && made_for->kind != BackendKind::xpu) return *made_for;
     if (os == "darwin") return {BackendKind::metal, {}};
-    if (const auto xpu = assigned(version_py, "xpu")) {
-        if (const auto backend = xpu_backend(*xpu)) return *backend;
-    }
+    if (made_for) return *made_for;
     if (is_there(packages / "torch_npu")) {
         if (const auto cann = cann_version()) return {BackendKind::cann, *cann};
     }
@@ -112,18 +94,16 @@ std::optional<Backend> backend_of_tag(const std::string& version) {
     const auto plus = version.find('+');
     if (plus == std::string::npos) return std::nullopt;
     const std::string tag = version.substr(plus + 1);
-    constexpr Version too_new{100, 0};  // has a digit too many: cu1280
-    if (tag.starts_with("rocm")) {
-        const auto rocm =
-            tag.find('.') == std::string::npos ? std::nullopt : versioned(BackendKind::rocm, tag.substr(4));
-        return rocm && rocm->version < too_new ? rocm : std::nullopt;
+    std::optional<Backend> backend;
+    if (!tag.starts_with("rocm")) {
+        backend = Backend::parse(tag);
+    } else if (tag.find('.') != std::string::npos) {
+        backend = versioned(BackendKind::rocm, tag.substr(4));
     }
-    const auto backend = Backend::parse(tag);
-    constexpr Version oldest_cuda{8, 0};  // below is a version without its minor: cu12
-    const bool possible = backend && (backend->kind == BackendKind::cpu ||
-                                      (backend->kind == BackendKind::cuda &&
-                                       backend->version >= oldest_cuda && backend->version < too_new));
-    return possible ? backend : std::nullopt;
+    if (!backend || backend->kind == BackendKind::cpu) return backend;
+    if (backend->kind != BackendKind::cuda && backend->kind != BackendKind::rocm) return std::nullopt;
+    // cu12 has lost its minor, cu1280 has a digit too many.
+    return version_range(backend->name())->holds(backend->version) ? backend : std::nullopt;
 }
 
 std::optional<TorchInstallation> read_torch(const fs::path& folder) {
@@ -139,16 +119,27 @@ std::optional<TorchInstallation> read_torch_on(std::string_view os, const fs::pa
     std::error_code error;
     TorchInstallation torch;
     torch.folder = fs::weakly_canonical(folder, error);
-    if (const auto text = read_file_if_exists(folder / "version.py");
-        text && is_there(folder / "__init__.py")) {
-        torch.version = assigned(*text, "__version__").value_or("");
-        torch.backend = backend_of_python(torch.folder, *text, os);
+    if (error) return std::nullopt;  // a path that is too long, say
+    // A package of another name may have such files as well.
+    const bool is_package = (torch.folder.filename() == "torch" || folder.filename() == "torch") &&
+                            is_there(folder / "__init__.py");
+    const fs::path version_py = torch.folder / "version.py";
+    if (is_package && is_there(version_py)) {
+        const VersionFile file(version_py);
+        torch.version = file.version();
+        torch.backend = backend_of_python(torch.folder, file, os);
     } else if (const auto stated = read_file_if_exists(folder / "build-version")) {
         torch.version = trimmed(*stated);
         torch.backend = backend_of_libtorch(torch.folder, torch.version, os);
+        if (!version_of(torch.version) && is_there(folder / "share/cmake/Torch/TorchConfig.cmake")) {
+            throw VersionFile::damaged(torch.folder / "build-version",
+                                       "it is no version: " + backquoted(torch.version));
+        }
     } else if (const auto headers = version_of_headers(folder)) {
         torch.version = *headers;
         torch.backend = backend_of_libtorch(torch.folder, torch.version, os);
+    } else if (is_package) {
+        throw VersionFile::damaged(version_py, "there is no such file beside its __init__.py");
     }
     if (!version_of(torch.version)) return std::nullopt;
     torch.cxx11_abi = !states_old_abi(folder);
@@ -160,7 +151,8 @@ TorchInstallation torch_of_version(const std::string& version) {
     const std::regex form(R"((\d{1,3}\.\d{1,3})(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+.*)?)");
     std::smatch match;
     constexpr const char* examples = "for example 2.9, 2.9.1+cpu, 2.9+cu128 or 2.9+rocm6.4";
-    if (!std::regex_match(version, match, form)) {
+    constexpr std::size_t longest = 100;
+    if (version.size() > longest || !std::regex_match(version, match, form)) {
         throw Error(ErrorCode::usage, backquoted(version) + ": no version of a torch, and no such file",
                     std::string("a version needs its minor number: ") + examples);
     }
@@ -173,8 +165,15 @@ TorchInstallation torch_of_version(const std::string& version) {
                                        : ": what is behind the + names no backend"),
             xpu ? "name its folder, or a target such as torch=" + match[1].str() + ",xpu=2025.2" : examples);
     }
+    const auto number = Version::parse(match[1].str());
+    const auto* const range = version_range("torch");
+    if (!range->holds(number)) {
+        const auto meant = range->meant_by(number);
+        throw Error(ErrorCode::usage, backquoted(version) + ": there is no such torch",
+                    meant ? "did you mean " + meant->to_string() + "?" : std::string(examples));
+    }
     TorchInstallation torch;
-    torch.cxx11_abi = wheels_have_cxx11_abi(Version::parse(match[1].str()));
+    torch.cxx11_abi = wheels_have_cxx11_abi(number);
     torch.version = version;
     if (backend) torch.backend = *backend;
     return torch;

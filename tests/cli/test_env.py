@@ -2,8 +2,10 @@
 
 import pathlib
 import platform
+import re
 import shutil
 import subprocess
+import sys
 import unittest
 
 import harness
@@ -35,7 +37,7 @@ class Env(harness.CliTest):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         for name, code in sources.items():
-            name = name.replace("_so", ".so").replace("_1", ".1").replace("_", "-")
+            name = re.sub(r"_so(_(\d+))?$", lambda match: ".so" + (f".{match[2]}" if match[1] else ""), name).replace("_", "-")
             subprocess.run([COMPILER, "-shared", "-fPIC", "-x", "c", "-", "-o", folder / name], input=code, text=True, check=True)
         return str(folder)
 
@@ -71,6 +73,35 @@ class Env(harness.CliTest):
         # What is no program is passed over, as the shell does.
         (self.folder / "no-program" / "python3").mkdir(parents=True)
         self.assertEqual(self.env(PATH=f"{self.folder}/no-program:{path}")[0]["torch"][0], "2.12.0+cpu")
+
+    def test_the_torch_is_the_one_that_python_would_import(self):
+        """Each place that sys.path has, against what the real Pythons here find."""
+        for number, interpreter in enumerate((sys.executable, "/usr/bin/python3")):
+            with self.subTest(interpreter):
+                root = self.folder / f"python-{number}"
+                venv, user, base, module = (root / name for name in ("venv", "home", "base", "module"))
+                command = [interpreter, "-m", "venv", "--without-pip", "--system-site-packages", venv]
+                if not pathlib.Path(interpreter).exists() or subprocess.run(command, capture_output=True).returncode:
+                    continue  # a Python without the module venv
+                find = "import importlib.util as u, sys; s = u.find_spec('torch'); print(s.origin if s else None, *sys.version_info[:2])"
+
+                def check(**environment):
+                    environment = {"HOME": str(user), **{name: str(value) for name, value in environment.items()}}
+                    origin, *version = subprocess.run([venv / "bin" / "python", "-c", find], text=True, capture_output=True, check=True,
+                                                      env=environment).stdout.split()
+                    told = self.env(VIRTUAL_ENV=venv, **environment)[0].get("torch", ("", "none"))[1]
+                    self.assertEqual(f"({pathlib.Path(origin).parent})" in told, origin != "None", (origin, told, environment))
+                    return ".".join(version)
+
+                python = check()
+                for folder in (user / f".local/lib/python{python}/site-packages", base / f"lib/python{python}/site-packages",
+                               venv / f"lib/python{python}/site-packages", module):
+                    torch = folder / "torch"
+                    torch.mkdir(parents=True)
+                    (torch / "__init__.py").write_text("")
+                    (torch / "version.py").write_text(f"__version__ = '2.13.0'\n{NONE}")
+                    for environment in ({}, {"PYTHONUSERBASE": base}, {"PYTHONNOUSERSITE": "1"}, {"PYTHONPATH": module}):
+                        check(**environment)
 
     def test_a_part_of_a_pyenv_version(self):
         root = self.folder / "pyenv"
@@ -167,6 +198,21 @@ class Env(harness.CliTest):
             self.assertTrue(target.startswith("cuda=12.6"), target)
 
     @unittest.skipUnless(COMPILER and platform.system() == "Linux", "no C compiler to imitate drivers with")
+    @unittest.skipIf(pathlib.Path("/sys/class/kfd").exists(), "the kernel's driver tells of this machine's device")
+    def test_the_names_of_the_hip_library(self):
+        rocm = ("--torch", "2.13.0+rocm6.4")
+        for name in ("libamdhip64_so", "libamdhip64_so_7", "libamdhip64_so_6", "libamdhip64_so_5"):
+            facts = self.env(*rocm, LD_LIBRARY_PATH=self.libraries(**{name: HIP}))[0]
+            self.assertEqual(facts["arch"], ("gfx942", "the HIP library"), name)
+        # The wheel's own copy comes first: its torch opens that.
+        packages = self.python(self.folder / "venv", "2.13.0+rocm6.4", "cuda = None\nhip = '6.4.43482-0f2d60242'\n")
+        shutil.copytree(self.libraries(libamdhip64_so_6=HIP.replace("gfx942", "gfx90a")), packages / "torch" / "lib")
+        for system in ({}, {"LD_LIBRARY_PATH": self.libraries(libamdhip64_so=HIP)}):
+            facts, target, _ = self.env(VIRTUAL_ENV=self.folder / "venv", **system)
+            self.assertEqual(facts["arch"], ("gfx90a", "the HIP library"))
+            self.assertIn("rocm=6.4,arch=gfx90a", target)
+
+    @unittest.skipUnless(COMPILER and platform.system() == "Linux", "no C compiler to imitate drivers with")
     def test_a_libtorch_whose_version_has_no_tag_asks_the_runtime_library_beside_it(self):
         libtorch = self.folder / "libtorch"
         shutil.copytree(self.libraries(libcudart_so=CUDA_RUNTIME), libtorch / "lib")
@@ -210,10 +256,20 @@ class Env(harness.CliTest):
         facts, _, missing = self.env(VIRTUAL_ENV=self.folder / "venv")
         self.assertNotIn("torch", facts)
         self.assertIn("endpoint", facts)
-        self.assertIn(f"{version}: is a folder", missing)
-        # What chooses by it says the same and stops.
+        self.assertTrue(any(text.startswith(f"VIRTUAL_ENV: {version}: is a folder") for text in missing), missing)
+        # What chooses by it says the same and stops, and goes on with one that is named.
         self.hub.publish("demo/one", "v1", harness.build(harness.VARIANT))
-        self.expect_error(1, f"{version}: is a folder", "versions", "demo/one", VIRTUAL_ENV=self.folder / "venv")
+        damaged = {"VIRTUAL_ENV": self.folder / "venv"}
+        self.expect_error(1, f"VIRTUAL_ENV: {version}: is a folder", "versions", "demo/one", **damaged)
+        version.rmdir()
+        version.write_text("__version__ = '2.13.0'\ncuda: Optional[str] = 'abc'\n")
+        self.expect_error(1, f"VIRTUAL_ENV: {version}: its cuda is no version: `abc`", "versions", "demo/one", **damaged,
+                          hint="this torch is damaged; install it again, or name another one (--torch PATH|VERSION)")
+        self.expect_error(1, f"--torch `{self.folder}/venv`: {version}: its cuda", "versions", "demo/one", "--torch", self.folder / "venv")
+        self.expect(0, "versions", "demo/one", "--torch", "2.13", **damaged)
+        # To ask the Hub takes no torch.
+        self.write_project()
+        self.expect(0, "lock", **damaged)
 
     def test_every_command_finds_the_environment_of_the_project_from_below_it(self):
         self.python(self.project / ".venv", "2.13.0+cpu")

@@ -57,14 +57,16 @@ struct Environment {
     std::vector<Missing> missing;
 };
 
-/// Looks for torch in this order: options.torch, $KERNELS_TORCH, $VIRTUAL_ENV, $CONDA_PREFIX, `.venv` in the
-/// project, the environment of `python3` on PATH, a libtorch in $CMAKE_PREFIX_PATH (its own folder, or its
-/// share/cmake, which CMake is given too) or /usr. Without torch the CUDA runtime's own version counts, else
-/// the backend is cpu. Throws Error(usage) when an explicitly named torch is not there, and Error(failed)
-/// when a file of the first that is there cannot be read; for a report that is what is missing.
+/// Looks for torch in this order: options.torch, $KERNELS_TORCH, $PYTHONPATH, $VIRTUAL_ENV, $CONDA_PREFIX,
+/// `.venv` in the project, the environment of `python3` on PATH (each with the user's and the system's
+/// packages where its Python has them, in the order of sys.path), a libtorch in $CMAKE_PREFIX_PATH (its own
+/// folder, or its share/cmake, which CMake is given too) or /usr. Without torch the CUDA runtime's own
+/// version counts, else the backend is cpu. Throws Error(usage) when an explicitly named torch is not there,
+/// and Error(failed) when the first that is there is damaged, as its next best would be another one; for a
+/// report that is what is missing.
 Environment detect(const DetectOptions& options);
 
-/// Reads one torch folder; nothing when it holds no torch.
+/// Reads one torch folder; nothing when it holds no torch. Throws Error(failed) when it holds a damaged one.
 std::optional<TorchInstallation> read_torch(const std::filesystem::path& folder);
 
 }  // namespace kernels::build

@@ -1,96 +1,21 @@
 // Which torch is found, and what its files say; environments are folders made here.
 #include <doctest/doctest.h>
 
-#include <cstdlib>
-#include <map>
+#include <algorithm>
 
 #include "build/places.hpp"
 #include "kernels/build/environment.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
-#include "temporary_folder.hpp"
+#include "made_environment.hpp"
 
 namespace fs = std::filesystem;
 using namespace kernels;
 using namespace kernels::build;
-using kernels::testing::TemporaryFolder;
+using namespace kernels::testing;
 
 namespace {
-
-// An environment of variables for one test, with nothing of the machine's own in it.
-class Variables {
-  public:
-    explicit Variables(const fs::path& home) {
-        for (const char* name : {"KERNELS_TORCH", "VIRTUAL_ENV", "CONDA_PREFIX", "CMAKE_PREFIX_PATH",
-                                 "PYENV_VERSION", "ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME"}) {
-            remove(name);
-        }
-        set("PATH", "/nonexistent");
-        set("HOME", home.string());
-    }
-    ~Variables() {
-        for (const auto& [name, value] : m_old) {
-            if (value) {
-                ::setenv(name.c_str(), value->c_str(), 1);
-            } else {
-                ::unsetenv(name.c_str());
-            }
-        }
-    }
-    Variables(const Variables&) = delete;
-    Variables& operator=(const Variables&) = delete;
-    void set(const char* name, const std::string& value) {
-        keep(name);
-        ::setenv(name, value.c_str(), 1);
-    }
-    void remove(const char* name) {
-        keep(name);
-        ::unsetenv(name);
-    }
-
-  private:
-    void keep(const char* name) { m_old.emplace(name, environment_variable(name)); }
-    std::map<std::string, std::optional<std::string>> m_old;
-};
-
-void put(const fs::path& file, const std::string& text) {
-    fs::create_directories(file.parent_path());
-    write_file(file, text);
-}
-
-void put_program(const fs::path& file) {
-    put(file, "#!/bin/sh\n");
-    fs::permissions(file, fs::perms::owner_exec, fs::perm_options::add);
-}
-
-std::string version_py(const std::string& version, const std::string& more = "") {
-    return "from typing import Optional\n\n__all__ = ['__version__', 'cuda', 'hip']\n__version__ = '" +
-           version + "'\ndebug = False\n" + more;
-}
-
-// A Python environment with a torch.
-fs::path python_environment(const fs::path& prefix, const std::string& version,
-                            const std::string& more = "") {
-    const auto torch = prefix / "lib/python3.11/site-packages/torch";
-    put(torch / "__init__.py", "");
-    put(torch / "version.py", version_py(version, more));
-    return torch;
-}
-
-struct Fixture {
-    TemporaryFolder folder;
-    Variables variables{folder.path()};
-    fs::path project = folder / "project";
-    Fixture() { fs::create_directories(project); }
-    Environment found(std::optional<std::string> torch = {}) const {
-        return detect({std::move(torch), project});
-    }
-    std::string version(std::optional<std::string> torch = {}) const {
-        const auto environment = found(std::move(torch));
-        return environment.torch ? environment.torch->version + " by " + environment.torch->origin : "none";
-    }
-};
 
 std::string origin_of(const Environment& environment, const std::string& name) {
     for (const auto& fact : environment.facts) {
@@ -242,7 +167,8 @@ TEST_CASE_FIXTURE(Fixture, "a torch whose files cannot be read is an error, on a
     const auto page = detect(options);
     CHECK_FALSE(page.torch);
     REQUIRE_FALSE(page.missing.empty());
-    CHECK(page.missing.front().text.ends_with("version.py: is a folder"));
+    CHECK(page.missing.front().text.find("version.py: is a folder; this torch is damaged") !=
+          std::string::npos);
 }
 
 TEST_CASE_FIXTURE(Fixture, "the backend is read from version.py, in the Python client's order") {
@@ -315,7 +241,8 @@ TEST_CASE_FIXTURE(Fixture, "macOS: its version, and a torch that computes by Met
     CHECK_FALSE(macos_version(list));
     CHECK_FALSE(macos_version(folder / "absent"));
 
-    const auto torch = python_environment(project / ".venv", "2.9.0", "cuda = None\nxpu = '20250200'\n");
+    const auto torch =
+        python_environment(project / ".venv", "2.9.0", "cuda = None\nhip = None\nxpu = '20250200'\n");
     CHECK(read_torch_on("darwin", torch)->backend == Backend{BackendKind::metal, {}});
     CHECK(read_torch_on("linux", torch)->backend.to_string() == "xpu20252");
     put(folder / "libtorch/build-version", "2.9.0\n");
@@ -331,7 +258,7 @@ TEST_CASE_FIXTURE(Fixture, "the ROCm device that the kernel's driver tells of") 
             put(nodes / version / "properties",
                 "cpu_cores_count 0\ngfx_target_version " + std::string(version) + "\nvendor_id 4098\n");
         }
-        const auto [answer, differing] = rocm_arch(nodes);
+        const auto [answer, differing] = rocm_arch({}, nodes);
         if (!answer && !differing.empty()) return join(differing, " or ");
         return answer ? answer->value + " from " + answer->origin : "none";
     };
@@ -369,10 +296,57 @@ TEST_CASE_FIXTURE(Fixture, "every fact says where it came from") {
     CHECK(environment.missing.empty());
 }
 
-TEST_CASE_FIXTURE(Fixture, "a broken torch is none") {
+TEST_CASE_FIXTURE(Fixture, "a damaged torch is an error, as what comes after it is another one") {
     const auto torch = python_environment(project / ".venv", "2.9.0");
-    put(torch / "version.py", "__version__ = unknown()\n");
-    CHECK(version().find(".venv") == std::string::npos);
-    put(torch / "version.py", version_py("main"));
-    CHECK(version().find(".venv") == std::string::npos);
+    python_environment(folder / "venv", "2.1.0");
+    variables.set("VIRTUAL_ENV", (project / ".venv").string());
+    variables.set("CONDA_PREFIX", (folder / "venv").string());
+    const auto refused = [&](const std::string& text) {
+        put(torch / "version.py", text);
+        try {
+            return "accepted: " + version();
+        } catch (const Error& error) {
+            CHECK(error.code() == ErrorCode::failed);
+            const std::string start = "VIRTUAL_ENV: " + (torch / "version.py").string() + ": ";
+            CHECK(std::string(error.what()).starts_with(start));
+            CHECK(error.hint().find("damaged") != std::string::npos);
+            return std::string(error.what()).substr(std::min(start.size(), std::string(error.what()).size()));
+        }
+    };
+    const std::string none = "hip: Optional[str] = None\n";
+    CHECK(refused("") == "it does not say its __version__");
+    CHECK(refused(std::string(4096, '\0') + "\xff\xfe") == "it does not say its __version__");
+    CHECK(refused("__version__ = unknown()\n") == "its __version__ is no text: `unknown()`");
+    CHECK(refused("__version__ = None\n") == "its __version__ is None");
+    CHECK(refused("__version__ = '2.9.0+cu") == "its __version__ is no text: `'2.9.0+cu`");
+    CHECK(refused(version_py("main")) == "its __version__ is no version: `main`");
+    CHECK(refused(version_py("2")) == "its __version__ is no version: `2`");
+    CHECK(refused("__version__ = '2.9.0+cu128'\ndebug = False\n") == "it does not say its cuda");
+    CHECK(refused(version_py("2.9.0", "cuda: Optional[str] = None\n")) == "it does not say its hip");
+    CHECK(refused(version_py("2.9.0", "cuda: Optional[str] = 'abc'\n")) == "its cuda is no version: `abc`");
+    CHECK(refused(version_py("2.9.0", "cuda = '12'\n" + none)) == "its cuda is no version: `12`");
+    CHECK(refused(version_py("2.9.0", "cuda = 12.8\n" + none)) == "its cuda is no text: `12.8`");
+    CHECK(refused(version_py("2.9.0", "cuda = '99999999999.8'\n")).starts_with("its cuda is no version"));
+    CHECK(refused(version_py("2.9.0", "cuda = None\nhip = 'six'\n")) == "its hip is no version: `six`");
+    CHECK(refused(version_py("2.9.0", "cuda = None\nhip = None\nxpu = '2025x2'\n")) ==
+          "its xpu is no version: `2025x2`");
+    CHECK(refused(std::string(2U << 20U, 'x')).starts_with("larger than the allowed"));
+    CHECK(refused("cuda:" + std::string(900'000, 'x')) == "it does not say its __version__");
+    fs::remove(torch / "version.py");
+    CHECK_THROWS_WITH_AS(found(), doctest::Contains("no such file beside its __init__.py"), Error);
+    fs::remove(torch / "__init__.py");
+    CHECK(version() == "2.1.0 by CONDA_PREFIX");
+    // An npu package beside it does not hide the damage.
+    put(torch / "__init__.py", "");
+    put(torch.parent_path() / "torch_npu/__init__.py", "");
+    CHECK(refused(version_py("2.9.0", "cuda = 'abc'\n")) == "its cuda is no version: `abc`");
+    CHECK_THROWS_WITH_AS(found(torch.string()), doctest::Contains("its cuda is no version"), Error);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a libtorch whose build-version is damaged is an error, another's file is none") {
+    put(folder / "libtorch/build-version", "garbage\n");
+    variables.set("CMAKE_PREFIX_PATH", (folder / "libtorch").string());
+    CHECK(version().find("CMAKE_PREFIX_PATH") == std::string::npos);
+    put(folder / "libtorch/share/cmake/Torch/TorchConfig.cmake", "");
+    CHECK_THROWS_WITH_AS(found(), doctest::Contains("build-version: it is no version: `garbage`"), Error);
 }
