@@ -35,7 +35,29 @@ struct Collected {
     }
 };
 
-// Older compilers mark sm_90a in the payload alone: in a cubin's ELF flags (ABI 7) and in PTX's .target line.
+// What the header of a cubin, which is an ELF file of its own, says. The older ABI of machine code (7) has
+// the capability and the mark of sm_90a in other bits than today's (8), which has that mark in a section.
+struct CubinHeader {
+    static constexpr std::uint16_t machine = 190;  // EM_CUDA
+
+    explicit CubinHeader(std::string_view cubin) {
+        constexpr std::size_t abi_version_at = 8;
+        constexpr std::size_t flags_at = 48;
+        constexpr std::uint32_t accelerated = 0x800;
+        const auto flags = little_endian<std::uint32_t>(cubin, flags_at);
+        if (!flags || !cubin.starts_with("\x7f"
+                                         "ELF"))
+            return;
+        const bool old_abi = cubin[abi_version_at] == 7;
+        capability = static_cast<int>(old_abi ? *flags & 0xffU : *flags >> 8U & 0xffU);
+        is_exact = old_abi && (*flags & accelerated) != 0;
+    }
+
+    int capability = 0;
+    bool is_exact = false;
+};
+
+// Older compilers mark sm_90a in the payload alone: in a cubin's ELF flags and in PTX's .target line.
 char suffix_by_payload(std::string_view payload, bool ptx) {
     if (ptx) {
         const auto at = payload.find(".target sm_");
@@ -45,15 +67,39 @@ char suffix_by_payload(std::string_view payload, bool ptx) {
             rest.remove_prefix(1);
         return rest.starts_with('a') || rest.starts_with('f') ? rest.front() : '\0';
     }
-    constexpr std::size_t abi_version_at = 8;
-    constexpr std::size_t flags_at = 48;
-    constexpr std::uint32_t accelerated = 0x800;
-    const auto flags = little_endian<std::uint32_t>(payload, flags_at);
-    const bool old_abi = payload.starts_with(
-                             "\x7f"
-                             "ELF") &&
-                         payload.size() > abi_version_at && payload[abi_version_at] == 7;
-    return old_abi && flags && (*flags & accelerated) != 0 ? 'a' : '\0';
+    return CubinHeader(payload).is_exact ? 'a' : '\0';
+}
+
+// What the section .nv.compat of a cubin says: records of a form, an attribute and a value of two bytes,
+// which is the size of what follows where the form is 4.
+bool is_exact_target(std::string_view records) {
+    constexpr std::uint8_t accelerator_target = 9;
+    for (std::size_t at = 0; at + 4 <= records.size(); at += 4) {
+        const auto form = *little_endian<std::uint8_t>(records, at);
+        const auto value = *little_endian<std::uint16_t>(records, at + 2);
+        if (form == 4) {
+            at += value;
+        } else if (*little_endian<std::uint8_t>(records, at + 1) == accelerator_target) {
+            return (value & 0xffU) == 1;
+        }
+    }
+    return false;
+}
+
+// A cubin by itself, as `nvcc -cubin` makes it.
+void read_cubin(std::string_view file, const ElfSections& sections, Collected& out) {
+    const CubinHeader header(file);
+    if (header.capability < 10) {
+        out.problems.insert("a cubin is for an impossible capability");
+        return;
+    }
+    CudaCode code;
+    code.capability = header.capability;
+    if (header.is_exact) code.suffix = 'a';
+    for (const auto& section : sections.sections) {
+        if (section.name == ".nv.compat" && is_exact_target(section.bytes)) code.suffix = 'a';
+    }
+    out.cuda.insert(std::move(code));
 }
 
 void read_entry(std::string_view header, std::string_view payload, Collected& out) {
@@ -114,6 +160,14 @@ void read_cuda_section(std::string_view section, Collected& out) {
     }
 }
 
+// libk.so, and libk.so.1 that others of a build are linked with.
+bool is_library(const std::filesystem::path& path) {
+    const std::string name = path.filename().string();
+    if (name.ends_with(".so")) return true;
+    const auto at = name.rfind(".so.");
+    return at != std::string::npos && name.find_first_not_of("0123456789.", at + 4) == std::string::npos;
+}
+
 }  // namespace
 
 std::string CudaCode::to_string() const {
@@ -123,8 +177,13 @@ std::string CudaCode::to_string() const {
 }
 
 DeviceCode device_code(std::string_view library, const std::string& origin) {
-    const auto sections = elf_sections(library, origin);
     Collected found;
+    if (little_endian<std::uint32_t>(library, 0) == image_magic) {  // as `nvcc -fatbin` makes it
+        read_cuda_section(library, found);
+        return found.result();
+    }
+    const auto sections = elf_sections(library, origin);
+    if (sections.machine == CubinHeader::machine) read_cubin(library, sections, found);
     for (const auto& section : sections.sections) {
         if (section.name == ".nv_fatbin" || section.name == "__nv_relfatbin") {
             read_cuda_section(section.bytes, found);
@@ -151,13 +210,16 @@ std::vector<LibraryCode> read_build_code(const std::filesystem::path& build_fold
     for (; entries != fs::recursive_directory_iterator(); entries.increment(error)) {
         // A cache holds links to its blobs; what they lead to counts.
         std::error_code ignored;
-        if (entries->path().extension() == ".so" && fs::is_regular_file(entries->path(), ignored))
+        if (is_library(entries->path()) && fs::is_regular_file(entries->path(), ignored))
             paths.push_back(entries->path());
     }
     if (error) throw Error(ErrorCode::failed, build_folder.string() + ": cannot list it: " + error.message());
     std::sort(paths.begin(), paths.end());
     std::vector<LibraryCode> out;
+    std::set<fs::path> read;  // libk.so may be a link to libk.so.1
     for (const auto& path : paths) {
+        auto file = fs::canonical(path, error);
+        if (!error && !read.insert(std::move(file)).second) continue;
         LibraryCode library{path.lexically_relative(build_folder).generic_string(), {}};
         try {
             library.code = read_device_code(path);

@@ -1,10 +1,9 @@
 #include "build/hip_bundle.hpp"
 
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <optional>
 
+#include "build/decompress.hpp"
 #include "build/little_endian.hpp"
 #include "kernels/build/fatbin.hpp"
 
@@ -16,57 +15,6 @@ constexpr std::string_view plain_magic = "__CLANG_OFFLOAD_BUNDLE__";
 constexpr std::string_view compressed_magic = "CCOB";
 // The list of targets stands at the start of a bundle; more than this of it is never needed.
 constexpr std::size_t list_limit = std::size_t{64} << 10U;
-
-// The libraries are asked for at run time: only compressed HIP bundles need them.
-template <typename Function>
-Function loaded(const char* library, const char* name) {
-    void* handle = ::dlopen(library, RTLD_LAZY | RTLD_LOCAL);  // kept: a second call finds it open
-    return handle == nullptr ? nullptr : reinterpret_cast<Function>(::dlsym(handle, name));
-}
-
-std::optional<std::string> start_by_zlib(std::string_view bytes) {
-    using Uncompress = int (*)(char*, unsigned long*, const char*, unsigned long);
-    const auto uncompress = loaded<Uncompress>("libz.so.1", "uncompress");
-    if (uncompress == nullptr) return std::nullopt;
-    std::string out(list_limit, '\0');
-    unsigned long size = out.size();
-    constexpr int output_full = -5;  // Z_BUF_ERROR, with the output filled as far as it goes
-    const int status = uncompress(out.data(), &size, bytes.data(), bytes.size());
-    if (status != 0 && status != output_full) return std::nullopt;
-    out.resize(size);
-    return out;
-}
-
-std::optional<std::string> start_by_zstd(std::string_view bytes) {
-    struct Buffer {
-        const void* data;
-        std::size_t size;
-        std::size_t position;
-    };
-    constexpr const char* library = "libzstd.so.1";
-    const auto create = loaded<void* (*)()>(library, "ZSTD_createDStream");
-    const auto release = loaded<std::size_t (*)(void*)>(library, "ZSTD_freeDStream");
-    const auto run = loaded<std::size_t (*)(void*, Buffer*, Buffer*)>(library, "ZSTD_decompressStream");
-    const auto is_error = loaded<unsigned (*)(std::size_t)>(library, "ZSTD_isError");
-    if (create == nullptr || release == nullptr || run == nullptr || is_error == nullptr) return std::nullopt;
-    void* stream = create();
-    if (stream == nullptr) return std::nullopt;
-    std::string out(list_limit, '\0');
-    Buffer to{out.data(), out.size(), 0};
-    Buffer from{bytes.data(), bytes.size(), 0};
-    bool good = true;
-    while (good && to.position < to.size && from.position < from.size) {
-        const auto before = std::pair(to.position, from.position);
-        const std::size_t status = run(stream, &to, &from);
-        good = is_error(status) == 0 && status != 0 && before != std::pair(to.position, from.position);
-        if (is_error(status) == 0 && status == 0) break;  // the frame is complete
-        if (!good && is_error(status) != 0) to.position = 0;
-    }
-    release(stream);
-    if (to.position == 0) return std::nullopt;
-    out.resize(to.position);
-    return out;
-}
 
 // "gfx942" of "hipv4-amdgcn-amd-amdhsa--gfx942"; nothing of the host's entry.
 std::string_view arch_of(std::string_view triple) {
@@ -97,12 +45,13 @@ std::optional<std::size_t> read_list(std::string_view bundle, std::set<std::stri
     return std::max(end, at);
 }
 
-// A compressed bundle: its list, and how many bytes it takes. The header has grown with its version.
+// A compressed bundle: its list, and how many bytes it takes. The header has grown with its version; that of
+// version 1 does not tell the size, which the end of the compressed data does.
 std::size_t read_compressed(std::string_view bundle, std::set<std::string>& gfx,
                             std::set<std::string>& problems) {
     const auto version = little_endian<std::uint16_t>(bundle, 4).value_or(0);
     const auto method = little_endian<std::uint16_t>(bundle, 6).value_or(0);
-    if (version < 1 || version > 3) {
+    if (version < 1 || version > 3 || method > 1) {
         problems.insert("a HIP offload bundle is compressed in an unknown way");
         return compressed_magic.size();
     }
@@ -115,12 +64,16 @@ std::size_t read_compressed(std::string_view bundle, std::set<std::string>& gfx,
         return compressed_magic.size();
     }
     const auto payload = bundle.substr(header, total - header);
-    const auto start = method == 1 ? start_by_zstd(payload) : start_by_zlib(payload);
-    if (!start || !start->starts_with(plain_magic) || !read_list(*start, gfx)) {
+    const auto result = decompress_start(method == 1 ? Compression::zstd : Compression::zlib, payload,
+                                         list_limit, version == 1);
+    const bool is_read = result.start.starts_with(plain_magic) && read_list(result.start, gfx);
+    if (!is_read) {
         problems.insert(std::string("a HIP offload bundle compressed with ") +
-                        (method == 1 ? "zstd" : "zlib") + " cannot be read");
+                        (method == 1 ? "zstd" : "zlib") + " cannot be read: " +
+                        (result.failure.empty() ? "there is no list of targets in it" : result.failure));
     }
-    return version == 1 ? compressed_magic.size() : total;
+    if (version != 1) return total;
+    return result.failure.empty() ? header + result.size : compressed_magic.size();
 }
 
 }  // namespace

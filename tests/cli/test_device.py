@@ -1,4 +1,4 @@
-"""Which builds a device can run, what is said when none fits, and what would help."""
+"""Which builds a device can run, and the device code that a library holds."""
 
 import json
 import shutil
@@ -6,7 +6,6 @@ import subprocess
 
 import harness
 from device_code import cuda_library, elf_library
-from harness import VARIANT
 from loopback_hub import build
 
 CUDA = "torch213-cxx11-cu128-x86_64-linux"
@@ -286,6 +285,34 @@ class LibraryFile(harness.CliTest):
         file.write_bytes(cuda_library(80)[:-400])
         self.expect_error(1, "some.so", "info", "--archs", file)
 
+    def test_cubins_and_fat_binaries_as_nvcc_makes_them(self):
+        nvcc = shutil.which("nvcc")
+        if not nvcc:
+            self.skipTest("nvcc is not installed")
+        source = self.folder / "twice.cu"
+        source.write_text('extern "C" __global__ void twice(float* x) { x[threadIdx.x] *= 2.f; }\n')
+        for arch in ("80", "90", "90a", "120"):
+            file = self.folder / f"twice_{arch}.cubin"
+            subprocess.run([nvcc, "-cubin", f"-arch=sm_{arch}", str(source), "-o", str(file)], check=True, capture_output=True)
+            self.assertIn(f"Device code: sm_{arch}\n", self.expect(0, "info", "--archs", file).out)
+        fits = self.expect(0, "info", "--archs", self.folder / "twice_90.cubin", "--json", "--target", HOPPER, "--target", BLACKWELL).json
+        self.assertEqual((fits["libraries"], [one["fits"] for one in fits["targets"]]), (["9.0"], [True, False]))
+        file = self.folder / "twice.fatbin"
+        subprocess.run([nvcc, "-fatbin", "-gencode=arch=compute_80,code=sm_80", "-gencode=arch=compute_90,code=compute_90",
+                        str(source), "-o", str(file)], check=True, capture_output=True)
+        self.assertIn("Device code: sm_80, compute_90 (PTX 9.0)\n", self.expect(0, "info", "--archs", file).out)
+
+    def test_a_library_with_a_version_in_its_name_counts(self):
+        files = stating([], elf_library({".text": b"host code"}))
+        files[f"build/{CUDA}/lib/libk.so.1"] = cuda_library(90)
+        self.hub.publish("demo/one", "v1", files)
+        self.write_project()
+        self.expect(0, "lock")
+        self.expect_error(7, "lib/libk.so.1: built for 9.0", "download", "--target", BLACKWELL)
+        self.expect(0, "download", "--target", HOPPER)
+        (archs,) = self.expect(0, "info", "demo/one", "--archs", "--json").json["archs"]
+        self.assertEqual(archs["libraries"], ["9.0"])
+
     def test_what_cannot_be_read_is_a_problem(self):
         damaged = cuda_library(90).replace(b"\x50\xed\x55\xba\x01\x00\x10\x00", b"\x50\xed\x55\xba\x01\x00\xff\xff")
         folder = self.folder / "kernel" / "build" / CUDA
@@ -300,126 +327,6 @@ class LibraryFile(harness.CliTest):
         (folder / "cut.so").write_bytes(whole[:whole.index(b".shstrtab") + 200])
         result = self.expect_error(1, "cut.so: not all of it can be read: ", "info", "--archs", folder / "cut.so")
         self.assertIn("Archs: -", result.out)
-
-
-class NoBuild(harness.CliTest):
-    def test_every_build_its_reason_nearest_first_and_a_newer_version(self):
-        stable = "torch-stable-abi29-cu128-x86_64-linux"
-        self.hub.publish("demo/one", "v1", {**build("torch29-cxx11-cu128-aarch64-linux"), **build("torch212-cxx11-cu128-x86_64-linux"),
-                                            **build("torch212-cxx11-cu118-x86_64-linux")})
-        self.hub.publish("demo/one", "v2", build(stable))
-        self.write_project()
-        self.expect(0, "lock")
-        result = self.expect_error(7, "no build fits torch=2.13,cuda=12.8", "download", "--target",
-                                   "torch=2.13,cuda=12.8,cpu=x86_64,os=linux",
-                                   hint="v2 has a stable-ABI build that fits torch 2.13")
-        at = [result.err.index(name) for name in ("torch212-cxx11-cu128-x86_64", "torch212-cxx11-cu118-x86_64", "torch29-cxx11-cu128-aarch64")]
-        self.assertEqual(at, sorted(at))
-        self.assertIn("torch 2.12", result.err.split("hint: ")[1])
-        error = self.expect(7, "download", "--json", "--target", "torch=2.13,cuda=12.8,cpu=x86_64,os=linux").json["error"]
-        self.assertEqual(error["code"], "no-build")
-        self.assertEqual(len(error["details"]), 3)
-        self.assertIn("v2 has a stable-ABI build", error["hint"])
-        self.assertEqual([one["reason"] for one in error["builds"]], ["torch-version", "torch-version", "cpu"])
-        self.assertEqual([f"{one['variant']}: {one['text']}" for one in error["builds"]], error["details"])
-        self.assertEqual([(one["kind"], one["value"]) for one in error["suggestions"]], [("version", "v2"), ("torch", "2.12")])
-        self.assertEqual("; ".join(one["text"] for one in error["suggestions"]), error["hint"])
-        # versions and info tell it in the same order, with what another torch would do.
-        target = ("--target", "torch=2.13,cuda=12.8,cpu=x86_64,os=linux")
-        names = [one["variant"] for one in error["builds"]]
-        for command in (("versions", "demo/one"), ("info", "demo/one", "--version", 1)):
-            text = self.expect(0, *command, *target).out
-            at = [text.index(f"{name}: ") for name in names]
-            self.assertEqual(at, sorted(at))
-            self.assertIn("  torch212-cxx11-cu128-x86_64-linux would fit with torch 2.12\n", text)
-            document = self.expect(0, *command, "--json", *target).json
-            entry = (document["versions"][0] if "versions" in document else document)["targets"][0]
-            self.assertEqual([one["variant"] for one in entry["builds"]], names)
-            self.assertEqual([(one["kind"], one["value"]) for one in entry["suggestions"]], [("torch", "2.12")])
-
-    def test_the_reason_for_each_gap_in_the_table_of_versions(self):
-        self.hub.publish("demo/one", "v1", build("torch212-cxx11-cu128-x86_64-linux"))
-        self.hub.publish("demo/one", "v2", build(CUDA))
-        self.hub.publish("demo/one", "v3", {"README.md": b"nothing yet"})
-        old, new = (f"torch={torch},cuda=12.8,cpu=x86_64,os=linux,cxx11-abi=true" for torch in ("2.12", "2.13"))
-        text = self.expect(0, "versions", "demo/one", "--target", old, "--target", new).out
-        self.assertEqual(text[text.index("\n\n"):], f"""
-
-v1, {new}:
-  torch212-cxx11-cu128-x86_64-linux: Torch version (2.12) does not match environment Torch version (2.13)
-  torch212-cxx11-cu128-x86_64-linux would fit with torch 2.12
-
-v2, {old}:
-  {CUDA}: Torch version (2.13) does not match environment Torch version (2.12)
-  {CUDA} would fit with torch 2.13
-
-v3, {old}:
-  it has no builds at all
-
-v3, {new}:
-  it has no builds at all
-""")
-        # With --torch what would help is told as with --target.
-        alone = self.expect(0, "versions", "demo/one", "--torch", "2.13+cu128").out
-        self.assertIn("  torch212-cxx11-cu128-x86_64-linux would fit with torch 2.12\n", alone)
-
-    def test_two_changes_at_once_where_no_single_one_helps(self):
-        self.hub.publish("demo/one", "v1", {**build(CUDA), **build("torch213-cxx11-cu118-x86_64-linux")})
-        self.hub.publish("demo/one", "v2", build("torch-rocm"))
-        self.write_project()
-        self.expect(0, "lock")
-        command = ("download", "--target", "torch=2.12,cuda=13.0")
-        result = self.expect_error(7, "no build fits", *command, hint=f"{CUDA} would fit with torch 2.13 for cuda 12.8")
-        self.assertNotIn("helps", result.err)
-        (suggestion,) = self.expect(7, *command, "--json").json["error"]["suggestions"]
-        self.assertEqual(suggestion["kind"], "target")
-        self.expect(0, "download", "--target", suggestion["value"])
-        self.write_project('"demo/one" = 2')
-        self.expect(0, "lock")
-        for torch, words in (("torch=2.12,", "no other torch for cuda helps"), ("", "no torch for cuda helps")):
-            self.expect_error(7, "no build fits", "download", "--target", f"{torch}cuda=13.0", hint=words)
-
-    def test_a_machine_without_torch(self):
-        self.hub.publish("demo/one", "v1", build(VARIANT))
-        self.write_project()
-        self.expect(0, "lock")
-        if any(fact["name"] == "torch" for fact in self.expect(0, "env", "--json").json["facts"]):
-            self.skipTest("the system has a torch")
-        result = self.expect_error(7, "no build fits", "download", hint="no torch is named or was found; ")
-        self.assertIn("--torch PATH|VERSION", result.err)
-
-    def test_one_commit_by_two_names_is_told_once(self):
-        self.hub.publish("demo/one", "v1", build(VARIANT))
-        depends = [{"repo-id": "demo/one", "revision": "v1"}]
-        self.hub.publish("demo/two", "v1", build(VARIANT, name="two", **{"kernel-depends": depends}))
-        self.write_project('"demo/one" = 1\n"demo/two" = 1')
-        result = self.expect(7, "lock", "--target", "torch=2.12,cpu=x86_64,os=linux")
-        self.assertEqual(result.err.count("demo/one@"), 1, result.err)
-
-    def test_the_suggestion_costs_nothing_when_the_hub_is_down(self):
-        self.publish_demo()
-        self.write_project()
-        self.expect(0, "lock")
-        result = self.expect_error(7, "no build fits", "download", "--offline", "--target", "torch=2.12,cpu=x86_64,os=linux")
-        self.assertIn("2.13", result.err.split("hint: ")[1])
-
-
-class Remarks(harness.CliTest):
-    def test_a_warning_is_said_once(self):
-        self.hub.publish("demo/one", "v1", {**build(VARIANT), "build/whatever/metadata.json": b"{}"})
-        self.write_project()
-        result = self.expect(0, "lock", *harness.TARGET)
-        self.assertEqual(result.err.count("build/whatever is no build variant"), 1, result.err)
-
-    def test_a_dirty_source_tree_and_a_newer_client_are_warned_about(self):
-        provenance = {"kernel-builder": {"version": "0.1.0", "commit": "0" * 40, "dirty": True}}
-        self.hub.publish("demo/one", "v1", build(VARIANT, **{"kernels-minver": "99.0.0", "provenance": provenance}))
-        self.write_project()
-        self.expect(0, "lock")
-        for _ in range(2):  # on what is there already as well
-            result = self.expect(0, "download", *harness.TARGET)
-            self.assertIn("made for kernels 99.0.0", result.err)
-            self.assertIn("uncommitted changes", result.err)
 
 
 if __name__ == "__main__":

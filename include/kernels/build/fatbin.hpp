@@ -34,8 +34,9 @@ struct DeviceCode {
     bool empty() const noexcept { return cuda.empty() && gfx.empty(); }
 };
 
-/// Reads an ELF library's bytes. Damaged parts become `problems`, what could be read stays. Throws
-/// Error(failed) when `library` is no 64-bit little-endian ELF file; `origin` names it.
+/// Reads an ELF library's bytes; a cubin and a CUDA fat binary by themselves as well. Damaged parts become
+/// `problems`, what could be read stays. Throws Error(failed) when `library` is none of these, an ELF file of
+/// 64 bits, little-endian; `origin` names it.
 DeviceCode device_code(std::string_view library, const std::string& origin);
 
 /// The same for a file, which is mapped and not read as a whole. Throws Error(failed) also when it cannot be
@@ -48,8 +49,8 @@ struct LibraryCode {
     DeviceCode code;
 };
 
-/// All shared libraries (`*.so`) below a build's folder, sorted by path; one that cannot be read has a
-/// problem and no code. Throws Error(failed) when there is no such folder.
+/// All shared libraries (`*.so`, `*.so.1`) below a build's folder, sorted by path; one that cannot be read
+/// has a problem and no code. Throws Error(failed) when there is no such folder.
 std::vector<LibraryCode> read_build_code(const std::filesystem::path& build_folder);
 
 /// The code of all libraries together, problems with the library's path. A build serves a device if one of

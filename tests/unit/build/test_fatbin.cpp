@@ -8,6 +8,7 @@
 #include "kernels/build/fatbin.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
+#include "kernels/core/text.hpp"
 #include "made_library.hpp"
 #include "temporary_folder.hpp"
 
@@ -39,7 +40,7 @@ std::string cuda_library() {
     return elf_library({{".text", "x"}, {".nv_fatbin", first + std::string(24, '\0') + second}});
 }
 
-// LLVM's header of a compressed bundle, version 2 or 3.
+// LLVM's header of a compressed bundle, version 1, 2 or 3.
 std::string compressed_bundle(int version, int method, const std::string& payload, std::uint64_t plain_size) {
     Bytes out;
     const std::size_t header = version == 3 ? 32 : 24;
@@ -48,7 +49,7 @@ std::string compressed_bundle(int version, int method, const std::string& payloa
     if (version == 3) {
         out.add<std::uint64_t>(header + payload.size()).add<std::uint64_t>(plain_size);
     } else {
-        out.add<std::uint32_t>(static_cast<std::uint32_t>(header + payload.size()));
+        if (version == 2) out.add<std::uint32_t>(static_cast<std::uint32_t>(header + payload.size()));
         out.add<std::uint32_t>(static_cast<std::uint32_t>(plain_size));
     }
     return out.add<std::uint64_t>(0).add_text(payload).text();
@@ -135,7 +136,7 @@ TEST_CASE("gfx targets of compressed bundles") {
             MESSAGE("skipped: the library to compress with is not installed, method " << method);
             continue;
         }
-        for (const int version : {2, 3}) {
+        for (const int version : {1, 2, 3}) {
             CAPTURE(method);
             CAPTURE(version);
             const auto one = compressed_bundle(version, method, payload, bundle.size());
@@ -145,6 +146,84 @@ TEST_CASE("gfx targets of compressed bundles") {
             CHECK(code.problems.empty());
         }
     }
+}
+
+TEST_CASE("what looks like a bundle inside of a compressed one of version 1 is none") {
+    // Stored, not compressed: the bytes of the code stand in it as they are.
+    std::string code_bytes;
+    while (code_bytes.size() < 100000)
+        code_bytes += "CCOB\x07" + std::string(1, static_cast<char>(code_bytes.size() * 31 / 7));
+    const auto stored =
+        symbol<int(char*, unsigned long*, const char*, unsigned long, int)>("libz.so.1", "compress2");
+    if (stored == nullptr) {
+        MESSAGE("skipped: zlib is not installed");
+        return;
+    }
+    const auto bundle = hip_bundle({triples[2]}, 16) + code_bytes;
+    std::string payload(bundle.size() + 1000, '\0');
+    unsigned long size = payload.size();
+    REQUIRE(stored(payload.data(), &size, bundle.data(), bundle.size(), 0) == 0);
+    payload.resize(size);
+    const auto second = compressed_bundle(2, 0, zlib(hip_bundle({"hip-amdgcn-amd-amdhsa--gfx1100"})), 100);
+    const auto section = compressed_bundle(1, 0, payload, bundle.size()) + std::string(12, '\0') + second;
+    const auto code = device_code(elf_library({{".hip_fatbin", section}}), "lib.so");
+    CHECK(code.gfx == Names{"gfx1100", "gfx942"});
+    CHECK(code.problems == Names{});
+}
+
+TEST_CASE("what cannot be decompressed is unknown, never missing code") {
+    const auto whole = zlib(hip_bundle(triples));
+    const auto other = hip_bundle({"hip-amdgcn-amd-amdhsa--gfx1100"});
+    const auto target = Target::parse("rocm=6.4,arch=gfx942");
+    for (const int version : {1, 2, 3}) {
+        for (const int method : {0, 1, 2}) {
+            CAPTURE(version);
+            CAPTURE(method);
+            const auto bundle = compressed_bundle(version, method, whole.substr(0, whole.size() / 2), 400);
+            const auto code = device_code(elf_library({{".hip_fatbin", other + bundle}}), "lib.so");
+            CHECK(code.gfx == Names{"gfx1100"});
+            REQUIRE(code.problems.size() == 1);
+            CHECK(device_fit(code, target).fit == Fit::unknown);
+            const auto alone = device_code(elf_library({{".hip_fatbin", bundle}}), "lib.so");
+            CHECK(device_fit(alone, target).fit == Fit::unknown);
+            const std::string why =
+                method == 2   ? "a HIP offload bundle is compressed in an unknown way"
+                : method == 1 ? "a HIP offload bundle compressed with zstd cannot be read: it is damaged"
+                              : "a HIP offload bundle compressed with zlib cannot be read: it ends early";
+            CHECK(alone.problems == Names{why});
+        }
+    }
+    const auto text = zlib("no bundle at all");
+    const auto code =
+        device_code(elf_library({{".hip_fatbin", compressed_bundle(2, 0, text, 16)}}), "lib.so");
+    CHECK(
+        code.problems ==
+        Names{"a HIP offload bundle compressed with zlib cannot be read: there is no list of targets in it"});
+}
+
+TEST_CASE("a cubin by itself has its target in its ELF flags") {
+    const auto cubin = [](std::uint8_t abi, std::uint32_t flags, std::string compat = {}) {
+        auto file = elf_library({{".text.k", "code"}, {".nv.compat", std::move(compat)}}, 190);
+        file[8] = static_cast<char>(abi);
+        for (std::size_t i = 0; i < 4; ++i)
+            file[48 + i] = static_cast<char>(flags >> (8 * i) & 0xffU);
+        const auto code = device_code(file, "k.cubin");
+        return code.problems.empty() ? join(code_names(code), " ") : code.problems.front();
+    };
+    CHECK(cubin(7, 0x00500550) == "sm_80");
+    CHECK(cubin(7, 0x005a0d5a) == "sm_90a");
+    CHECK(cubin(8, 0x06005604) == "sm_86");
+    const std::string other("\x04\x0b\x08\x00\x02\x09\x01\x00\x00\x00\x00\x00", 12);
+    CHECK(cubin(8, 0x06005a04, other) == "sm_90");
+    CHECK(cubin(8, 0x06005a04, other + std::string("\x02\x09\x01\x00", 4)) == "sm_90a");
+    CHECK(cubin(8, 0x06005a04, std::string("\x02\x09\x00\x00", 4)) == "sm_90");
+    CHECK(cubin(8, 0x06005a04, std::string("\x04\x0b\xff\xff\x02", 5)) == "sm_90");
+    CHECK(cubin(8, 0x06000004) == "a cubin is for an impossible capability");
+}
+
+TEST_CASE("a fat binary by itself") {
+    const auto code = device_code(cuda_image(cuda_entry(2, 80, plain_flags, "c")), "k.fatbin");
+    CHECK(texts(code) == Names{"sm_80"});
 }
 
 TEST_CASE("damaged parts are problems, and the rest is read") {
@@ -162,7 +241,7 @@ TEST_CASE("damaged parts are problems, and the rest is read") {
     CHECK(code.problems == Names{"a CUDA fat binary ends inside an entry"});
 
     code = device_code(elf_library({{".hip_fatbin", compressed_bundle(2, 1, "no frame", 100)}}), "lib.so");
-    CHECK(code.problems == Names{"a HIP offload bundle compressed with zstd cannot be read"});
+    CHECK(code.problems == Names{"a HIP offload bundle compressed with zstd cannot be read: it is damaged"});
 
     code = device_code(elf_library({{".hip_fatbin", hip_bundle(triples).substr(0, 60)}}), "lib.so");
     CHECK(code.problems == Names{"a HIP offload bundle ends inside its list of targets"});
@@ -225,6 +304,17 @@ TEST_CASE("all libraries of a build, through the links of a cache, and the devic
     CHECK(judged(90).caution.empty());
     metadata.archs = {"8.0+PTX"};
     CHECK(fit(100) == Fit::no);  // none of them
+
+    // What others are linked with counts as well, by any of its names.
+    write_file(build / "inner/libk.so.1.2",
+               elf_library({{".nv_fatbin", cuda_image(cuda_entry(2, 120, plain_flags, ""))}}));
+    write_file(build / "inner/notes.so.txt", "no library");
+    metadata.archs.clear();
+    CHECK(fit(120) == Fit::yes);
+    std::filesystem::create_symlink("libk.so.1.2", build / "inner/libk.so");
+    CHECK(read_build_code(build).size() == 3);
+    std::filesystem::remove(build / "inner/libk.so");
+    std::filesystem::remove(build / "inner/libk.so.1.2");
 
     write_file(build / "broken.so", "MZ");
     metadata.archs.clear();
