@@ -27,11 +27,13 @@ constexpr std::array globals = {
 
 constexpr OptionSpec torch_option{
     "--torch", "", "PATH|VERSION",
-    "the torch to choose builds for (else KERNELS_TORCH, an active environment, .venv, "
-    "python3, a libtorch); 2.9 is one for the CPU, as 2.9+cpu is, 2.9+cu128 one for CUDA 12.8"};
-constexpr OptionSpec target_option{
-    "--target", "", "SPEC",
-    "choose builds for another machine, such as torch=2.13,cuda=12.8,cpu=x86_64,os=linux", true};
+    "the torch to choose builds for (else KERNELS_TORCH, PYTHONPATH, an active environment, "
+    ".venv, python3, a libtorch); 2.9 is one for the CPU, as 2.9+cpu is, 2.9+cu128 one for CUDA 12.8"};
+constexpr OptionSpec target_option{"--target", "", "SPEC",
+                                   "choose builds for another machine, such as "
+                                   "torch=2.13,cuda=12.8,cpu=x86_64,os=linux; without torch= with "
+                                   "the torch of --torch or of the project",
+                                   true};
 constexpr OptionSpec no_device_check_option{
     "--no-device-check", "", "",
     "use a build even if it holds no code for the device (its metadata may be narrower than the truth)"};

@@ -141,19 +141,33 @@ build::DetectOptions Context::detect_options(const std::filesystem::path& folder
     return {arguments.value("--torch"), folder, project::folder_of(folder), "--torch"};
 }
 
-build::Target Context::named_target(const std::string& spec, build::Target base) const {
+build::Target Context::named_target(const std::string& spec, build::Target base,
+                                    const std::filesystem::path& folder) const {
     const auto torch = arguments.value("--torch");
-    if (!torch) return build::Target::parse(spec, base);
-    const auto named = build::Target::parse(spec).torch;
-    const auto here = build::detect(detect_options(".")).target;
-    if (named && named != here.torch) {
-        throw Error(
-            ErrorCode::usage,
-            "--torch " + *torch + ": the target " + backquoted(spec) + " is for torch " + named->to_string(),
-            "leave out one of the two");
+    const auto named = build::Target::parse(spec);
+    const bool has_framework = named.torch || named.tvm_ffi || base.torch;
+    if (!torch && has_framework) return build::Target::parse(spec, base);
+    const auto here = build::detect(detect_options(folder));
+    const auto refuse = [&](const std::string& why, const std::string& hint) {
+        throw Error(ErrorCode::usage, "--torch " + backquoted(*torch) + ": " + why, hint);
+    };
+    if (torch && named.torch && named.torch != here.target.torch) {
+        refuse("the target " + backquoted(spec) + " is for torch " + named.torch->to_string(),
+               "leave out one of the two");
     }
-    base.torch = here.torch;
-    base.cxx11_abi = here.cxx11_abi;
+    // Of a torch in a folder the version alone is asked for: other machines have that for other devices.
+    if (torch && here.torch && here.torch->folder.empty()) {
+        const auto misfit = build::torch_misfit(here.torch->version, named);
+        if (!misfit.empty()) {
+            const auto& version = here.torch->version;
+            refuse(misfit,
+                   "name it without what is behind the +: --torch " + version.substr(0, version.find('+')));
+        }
+    }
+    if (here.target.torch) {
+        base.torch = here.target.torch;
+        base.cxx11_abi = here.target.cxx11_abi;
+    }
     return build::Target::parse(spec, base);
 }
 

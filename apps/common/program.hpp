@@ -34,9 +34,12 @@ struct Context {
     /// How to look at this machine: with the torch of --torch, or the one that the project uses that `folder`
     /// belongs to. Every command begins in the same folder: the positional one, --project or the current.
     build::DetectOptions detect_options(const std::filesystem::path& folder) const;
-    /// What a --target names. What it leaves open is as in `base`, its torch as --torch says. Throws
-    /// Error(usage) when both name a torch, and not the same.
-    build::Target named_target(const std::string& spec, build::Target base) const;
+    /// What a --target names. What it leaves open is as in `base`; its torch is that of --torch, else of
+    /// `base`, else the one that the project in `folder` uses, unless the target names another framework.
+    /// Throws Error(usage) when both name a torch, and not the same, and when --torch names one for another
+    /// backend.
+    build::Target named_target(const std::string& spec, build::Target base,
+                               const std::filesystem::path& folder) const;
 };
 
 /// What a command wants of the cache.

@@ -80,7 +80,7 @@ std::optional<build::Target> named_target(const Context& context) {
     build::Target base;
     base.torch = Version::parse(TORCH_VERSION);
     base.cxx11_abi = true;  // of every torch that this program can be built with
-    return context.named_target(specs.front(), base);
+    return context.named_target(specs.front(), base, ".");
 }
 
 // --verify runs the kernels.

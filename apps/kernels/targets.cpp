@@ -10,7 +10,7 @@ namespace kernels::app {
 std::vector<build::Target> targets_from(const Context& context, const std::filesystem::path& folder) {
     std::vector<build::Target> targets;
     for (const auto& spec : context.arguments.values("--target"))
-        targets.push_back(context.named_target(spec, {}));
+        targets.push_back(context.named_target(spec, {}, folder));
     if (targets.empty()) targets.push_back(build::detect(context.detect_options(folder)).target);
     return targets;
 }

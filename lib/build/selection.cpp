@@ -113,12 +113,16 @@ auto preference(const Decision& decision) {
     }
 }
 
+// Smaller for what is nearer, of two that are as near for the newer; where there is none here, for the
+// newest.
 int version_distance(Version built, const std::optional<Version>& here) {
-    constexpr int another_major = 40;
-    constexpr int at_most = 80;
-    if (!here) return at_most;
-    const int majors = std::abs(built.major - here->major);
-    return std::min(at_most, majors != 0 ? majors * another_major : std::abs(built.minor - here->minor));
+    constexpr int another_major = 60;
+    constexpr int at_most = 90;
+    const int age = built.major * 20 + std::min(built.minor, 19);
+    if (!here) return at_most - std::clamp(age, 0, at_most);
+    if (built.major != here->major)
+        return std::min(at_most, another_major + 10 * std::abs(built.major - here->major));
+    return std::min(another_major, 2 * std::abs(built.minor - here->minor) + (built < *here ? 1 : 0));
 }
 
 // How much would have to change for a build to fit: a version is changed easily, a backend hardly, the

@@ -293,7 +293,14 @@ Error no_build_error(const std::string& what, const Selection& selection, const 
         fields.push_back({std::string(to_string(kind)), value, variant, text});
     }
     std::string message = what + ": no build fits " + target.to_string();
-    const bool lacks_torch = !by_device && !target.torch;
+    const bool torch_helps =
+        std::any_of(suggestions.begin(), suggestions.end(), [](const Suggestion& suggestion) {
+            return suggestion.kind == Suggestion::Kind::torch || suggestion.value.starts_with("torch=");
+        });
+    // A machine without torch counts as one of these, which the torch that is named for it may change.
+    const bool backend_may_change = suggestions.empty() && (target.backend.kind == BackendKind::cpu ||
+                                                            target.backend.kind == BackendKind::cuda);
+    const bool lacks_torch = !by_device && !target.torch && (torch_helps || backend_may_change);
     if (by_device) {
         message = what + ": " + builds.front().variant + ": " + builds.front().text;
         if (hint.empty()) {
@@ -309,9 +316,14 @@ Error no_build_error(const std::string& what, const Selection& selection, const 
                    is_local ? "build it for that"
                             : "choose another version of the kernel, or ask its publisher for such a build") +
                ": no " + std::string(target.torch ? "other " : "") + "torch for " +
-               std::string(target.backend.name()) + " helps";
+               std::string(target.backend.name()) + " helps" +
+               (lacks_torch ? ", one for another backend may" : "");
     }
-    if (lacks_torch) hint = "no torch is named or was found; " + hint;
+    if (lacks_torch) {
+        hint =
+            std::string(target.tvm_ffi ? "the target names no torch; " : "no torch is named or was found; ") +
+            hint;
+    }
     const auto error = Error(ErrorCode::no_build, message, std::move(hint), std::move(details))
                            .with_builds(std::move(builds), std::move(fields));
     if (by_device) return error.with_remedies({Remedy::skip_device_check});

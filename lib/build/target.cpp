@@ -4,11 +4,13 @@
 #include <array>
 #include <charconv>
 #include <functional>
+#include <regex>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "build/places.hpp"
+#include "build/version_range.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
 
@@ -37,18 +39,34 @@ std::string one_of(std::string_view text, std::string_view key, std::string_view
     return std::string(value);
 }
 
+// What others call these keys. By the letters alone `gpu` is next to cpu, and `npu` too.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 13> other_names{{
+    {"gpu", "`cuda` or `rocm`"},
+    {"nvidia", "`cuda`"},
+    {"cu", "`cuda`"},
+    {"hip", "`rocm`"},
+    {"amd", "`rocm`"},
+    {"mps", "`metal`"},
+    {"npu", "`cann`"},
+    {"ascend", "`cann`"},
+    {"sm", "`capability`"},
+    {"gfx", "`arch`"},
+    {"platform", "`os`"},
+    {"mac", "`macos`"},
+    {"pytorch", "`torch`"},
+}};
+
+std::string instead_of_key(std::string_view name) {
+    const auto* const other = std::find_if(other_names.begin(), other_names.end(),
+                                           [&](const auto& entry) { return entry.first == lower(name); });
+    if (other == other_names.end()) return instead_of(name, "keys", known_keys());
+    return "did you mean " + std::string(other->second) + "? keys: " + join(known_keys(), ", ");
+}
+
 // "cuda=12.8", as an example of what the key is given.
 std::string example_of(std::string_view key) {
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 7> versions{{{"torch", "2.13"},
-                                                                                     {"cuda", "12.8"},
-                                                                                     {"rocm", "6.4"},
-                                                                                     {"xpu", "2025.2"},
-                                                                                     {"cann", "8.3"},
-                                                                                     {"macos", "26.0"},
-                                                                                     {"tvm-ffi", "0.1"}}};
-    const auto* const found =
-        std::find_if(versions.begin(), versions.end(), [&](const auto& entry) { return entry.first == key; });
-    return std::string(key) + "=" + (found != versions.end() ? std::string(found->second) : "…");
+    const auto* const range = version_range(key);
+    return std::string(key) + "=" + (range != nullptr ? std::string(range->example) : "…");
 }
 
 constexpr const char* backends =
@@ -74,32 +92,70 @@ int capability_number(std::string_view text, std::string_view value) {
     return number;
 }
 
-// A version and nothing behind it but, for torch, a local tag such as "+cu128" (see Parser::check_tag).
-Version version_value(std::string_view text, std::string_view key, std::string_view value) {
-    const auto number = key == "torch" ? value.substr(0, value.find('+')) : value;
-    if (number.find_first_not_of("0123456789.") != std::string_view::npos || number.empty() ||
-        number.front() == '.' || number.back() == '.' || number.find("..") != std::string_view::npos) {
-        const auto example = example_of(key);
-        refuse(text, std::string(key) + " is a version such as " + example.substr(key.size() + 1) + ", not " +
-                         backquoted(value));
-    }
-    // Builds are named by it; macos=26 alone is enough to compare with.
-    if (key != "macos" && number.find('.') == std::string_view::npos)
-        refuse(text, std::string(key) + " needs a minor version: " + example_of(key) + ", say");
-    try {
-        return Version::parse(number);
-    } catch (const Error&) {
-        refuse(text, std::string(key) + " is no version: " + backquoted(value));
+// What is behind the + of a torch: what it was made for (see torch_misfit), or a commit of its source.
+void check_tag_form(std::string_view text, const std::string& torch, const std::string& number) {
+    const auto plus = torch.find('+');
+    if (plus == std::string::npos || torch.substr(plus) == "+xpu" || backend_of_tag(torch)) return;
+    static const std::regex commit(R"(\+(git)?[0-9a-f]{4,40}(\.[0-9a-z.]{1,20})?)");
+    if (!std::regex_match(torch.substr(plus), commit)) {
+        refuse(text, "torch " + backquoted(torch) + ": what is behind the + names no backend",
+               "leave it out: torch=" + number);
     }
 }
 
-std::string gfx_value(std::string_view text, std::string_view value) {
-    const auto name = value.substr(0, value.find(':'));  // feature flags do not count
-    if (!name.starts_with("gfx") || name.size() < 6 ||
-        name.substr(3).find_first_not_of("0123456789abcdef") != std::string_view::npos) {
-        refuse(text, "arch is a name such as gfx942, not " + backquoted(value));
+// A version and nothing behind it but, for torch, what a torch says of itself: "2.13.0a0+git1234".
+Version version_value(std::string_view text, std::string_view key, std::string_view value) {
+    const VersionRange& range = *version_range(key);
+    constexpr std::size_t longest = 100;  // and far more than std::regex could follow
+    static const std::regex plain(R"(\d+(\.\d+)*)");
+    static const std::regex torch_form(R"((\d+(\.\d+)*)((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+.*)?)");
+    const std::string whole(value.substr(0, longest + 1));
+    std::smatch match;
+    if (whole.size() > longest || !std::regex_match(whole, match, key == "torch" ? torch_form : plain)) {
+        refuse(text, std::string(key) + " is a version such as " + std::string(range.example) + ", not " +
+                         backquoted(value));
     }
-    return std::string(name);
+    std::string number = whole;
+    if (key == "torch") {
+        number = match[1].str();
+        check_tag_form(text, whole, number);
+    }
+    Version version;
+    try {
+        version = Version::parse(number);
+    } catch (const Error&) {
+        refuse(text, std::string(key) + " is no version: " + backquoted(value));
+    }
+    const auto meant = [&] {
+        const auto other = range.meant_by(version);
+        return other ? "did you mean " + std::string(key) + "=" + other->to_string() + "?" : std::string();
+    };
+    // Builds are named by it; macos=26 alone is enough to compare with.
+    if (key != "macos" && number.find('.') == std::string::npos)
+        refuse(text, std::string(key) + " needs a minor version: " + example_of(key) + ", say", meant());
+    if (!range.holds(version)) {
+        const auto question = meant();
+        refuse(text, "there is no " + std::string(key) + " " + backquoted(value),
+               question.empty() ? "for example " + example_of(key) : question);
+    }
+    return version;
+}
+
+std::string gfx_value(std::string_view text, std::string_view value) {
+    // Feature flags do not count, but they are flags.
+    static const std::regex form(R"((gfx[0-9a-f]{3,5})((:(sramecc|xnack)[+-])*))");
+    const std::string whole(value.substr(0, 100));
+    std::smatch match;
+    if (std::regex_match(whole, match, form)) return match[1].str();
+    const bool flags = whole.find(':') != std::string::npos;
+    refuse(text, "arch is a name such as gfx942, not " + backquoted(value),
+           flags ? "what may be behind the name is :sramecc+, :sramecc-, :xnack+ or :xnack-" : "");
+}
+
+// "cuda 12.8"
+std::string named(const Backend& backend, const char* between) {
+    return std::string(backend.name()) +
+           (backend.is_versioned() ? between + backend.version.to_string() : "");
 }
 
 struct Parser {
@@ -148,7 +204,7 @@ struct Parser {
                 "keys: " + join(keys, ", "));
         }
         if (std::find(keys.begin(), keys.end(), name) == keys.end())
-            refuse(text, "there is no key " + backquoted(name), instead_of(name, "keys", keys));
+            refuse(text, "there is no key " + backquoted(name), instead_of_key(name));
         if (backend_key(name, value, has_value)) return;
         if (value.empty()) refuse(text, std::string(name) + " needs a value: " + example_of(name));
         if (!given.emplace(name).second) refuse(text, std::string(name) + " is given twice");
@@ -187,23 +243,13 @@ struct Parser {
         }
     }
 
-    // A torch made for one backend does not run another. Packages beside it add npu, neuron and tpu to a
-    // torch for cpu, and neuron and tpu come before what any torch was made for.
     void check_tag() const {
+        const auto why = torch_misfit(torch_in_full, target);
+        if (why.empty()) return;
         const auto tag = backend_of_tag(torch_in_full);
-        const BackendKind kind = target.backend.kind;
-        if (!tag || *tag == target.backend || kind == BackendKind::neuron || kind == BackendKind::tpu) return;
-        if (tag->kind == BackendKind::cpu && (kind == BackendKind::cann || kind == BackendKind::metal))
-            return;
-        const auto named = [](const Backend& backend, const char* between) {
-            return std::string(backend.name()) +
-                   (backend.is_versioned() ? between + backend.version.to_string() : "");
-        };
-        refuse(text,
-               "torch " + torch_in_full + " is made for " + named(*tag, " ") + ", the target is " +
-                   named(target.backend, " "),
+        refuse(text, why,
                (has("backend") ? "give torch=" + target.torch->to_string() + " or " : "add ") +
-                   named(*tag, "="));
+                   (tag ? named(*tag, "=") : example_of("xpu")));
     }
 
     void check() const {
@@ -241,6 +287,20 @@ struct Parser {
 bool wheels_have_cxx11_abi(Version torch) noexcept {
     constexpr Version first{2, 6};
     return torch >= first;
+}
+
+// Packages beside it add npu, neuron and tpu to a torch for cpu, and neuron and tpu come before what any
+// torch was made for.
+std::string torch_misfit(const std::string& version, const Target& target) {
+    const BackendKind kind = target.backend.kind;
+    if (kind == BackendKind::neuron || kind == BackendKind::tpu) return {};
+    const auto tag = backend_of_tag(version);
+    const bool for_xpu = version.ends_with("+xpu");
+    if (for_xpu ? kind == BackendKind::xpu : !tag || *tag == target.backend) return {};
+    if (tag && tag->kind == BackendKind::cpu && (kind == BackendKind::cann || kind == BackendKind::metal))
+        return {};
+    return "torch " + version + " is made for " + (for_xpu ? "xpu" : named(*tag, " ")) + ", the target is " +
+           named(target.backend, " ");
 }
 
 Target Target::parse(std::string_view text, const Target& base) {

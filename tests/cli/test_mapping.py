@@ -122,7 +122,7 @@ class MappingShow(harness.CliTest):
         self.expect_error(2, "--capability 89: the target torch=2.13,cuda=12.8,capability=90", *show, "--target", HOPPER,
                           "--capability", "89", hint="leave out one of the two")
         self.expect(0, *show, "--target", HOPPER, "--capability", "90")
-        self.expect_error(2, "--torch 2.11: the target", *show, "--target", HOPPER, "--torch", "2.11", hint="leave out one")
+        self.expect_error(2, "--torch `2.11`: the target", *show, "--target", HOPPER, "--torch", "2.11", hint="leave out one")
         self.assertEqual(self.show("--target", "cpu,os=linux", "--torch", "2.11")["choices"][0]["target"].split(",")[0], "torch=2.11")
         self.expect_error(2, "--device: `gpu` is no device", *show, "--device", "gpu", hint="did you mean `cuda` or `rocm`?")
         self.expect_error(2, "--device: `cuda:0` is no device", *show, "--device", "cuda:0", hint="device: cuda")

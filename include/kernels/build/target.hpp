@@ -28,9 +28,9 @@ struct Target {
     /// What is not given keeps the value it has in `base`; a backend that is not given is cpu, and torch on
     /// Linux means the C++11 ABI from 2.6 on. metal means os=darwin and cpu=aarch64, and so does macos
     /// without os, unless cpu is given; os=darwin alone leaves the processor as it is in `base`, as there are
-    /// both. Throws Error(usage) for an unknown key (with the list of keys), a key given twice, a bad value
-    /// and pairs that cannot exist, such as cuda with os=darwin (with the list of what exists) and
-    /// torch=2.13.0+cu128 with cpu.
+    /// both. Throws Error(usage) for an unknown key (with the list of keys), a key given twice, a bad value,
+    /// a version that cannot be (cuda=128.0) and pairs that cannot exist, such as cuda with os=darwin (with
+    /// the list of what exists) and torch=2.13.0+cu128 with cpu.
     static Target parse(std::string_view text, const Target& base);
     static Target parse(std::string_view text) { return parse(text, Target{}); }
     /// The same form back: parse(to_string()) is the same target.
@@ -38,6 +38,10 @@ struct Target {
 
     friend bool operator==(const Target&, const Target&) = default;
 };
+
+/// Why a torch of this version, in full, does not run on the target's backend: "torch 2.13+cu128 is made for
+/// cuda 12.8, the target is rocm 6.4". Empty when it may, as a version without a tag always may.
+std::string torch_misfit(const std::string& version, const Target& target);
 
 /// Whether the wheels of a torch for Linux use the C++11 ABI.
 bool wheels_have_cxx11_abi(Version torch) noexcept;

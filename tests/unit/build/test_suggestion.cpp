@@ -126,5 +126,35 @@ TEST_CASE("nothing is suggested where something fits, or where only another mach
     CHECK(error.hint().ends_with("no other torch for cuda helps"));
     const auto bare = Target::parse("cpu");
     const auto without = no_build_error("org/x@v1", select(builds({"torch-rocm"}), bare), bare, {});
-    CHECK(without.hint().ends_with("no torch for cpu helps"));
+    CHECK(without.hint().ends_with("no torch for cpu helps, one for another backend may"));
+}
+
+TEST_CASE("of torches that are as near the newer, and without a torch the newest") {
+    const auto found = suggestions({"torch212-cu128-x86_64-linux", "torch214-cu128-x86_64-linux"}, target);
+    REQUIRE(found.size() == 2);
+    CHECK(found[0].value == "2.14");
+    CHECK(found[1].value == "2.12");
+    const auto none = suggestions({"torch29-cu128-x86_64-linux", "torch210-cu128-x86_64-linux",
+                                   "torch212-cu128-x86_64-linux", "torch113-cu128-x86_64-linux"},
+                                  Target::parse("cuda=12.8"));
+    REQUIRE(none.size() == 1);
+    CHECK(none[0].value == "2.12");
+}
+
+TEST_CASE("a torch is asked for only where one helps") {
+    const auto bare = Target::parse("metal,macos=26");
+    const auto told = [&](std::initializer_list<const char*> names, const Target& asked) {
+        const auto selection = select(builds(names), asked);
+        return no_build_error("org/x@v1", selection, asked, suggest(selection, asked));
+    };
+    CHECK(told({"torch213-cu128-x86_64-linux"}, bare).remedies().empty());
+    CHECK(told({"torch213-cu128-x86_64-linux"}, bare).hint().ends_with("no torch for metal helps"));
+    const auto helps = told({"torch213-metal-aarch64-darwin"}, bare);
+    CHECK(helps.remedies() == std::vector{Remedy::torch});
+    CHECK(helps.hint().starts_with("no torch is named or was found; "));
+    CHECK(told({"torch213-metal-aarch64-darwin"}, Target::parse("metal,macos=26,tvm-ffi=0.1"))
+              .hint()
+              .starts_with("the target names no torch; "));
+    // Where only another version of tvm-ffi does, no torch is spoken of.
+    CHECK(told({"tvm-ffi02-cpu-x86_64-linux"}, Target::parse("cpu")).remedies().empty());
 }

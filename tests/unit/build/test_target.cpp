@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <utility>
+
 #include "kernels/build/target.hpp"
 #include "kernels/core/error.hpp"
 
@@ -160,4 +162,71 @@ TEST_CASE("metal means the same cpu with and without os=darwin") {
 TEST_CASE("a capability with a dot is the number without it") {
     CHECK(Target::parse("cuda=12.8,capability=10.0").capability == 100);
     CHECK(Target::parse("cuda=12.8,capability=8.6").capability == 86);
+}
+
+TEST_CASE("a version that cannot be has lost its dot, or is a slip") {
+    const auto refused = [](const std::string& text) {
+        const auto whole = refusal(text);
+        const auto at = whole.find("`: ");
+        return at == std::string::npos ? whole : whole.substr(at + 3);
+    };
+    CHECK(refused("cuda=128.0") == "there is no cuda `128.0` | did you mean cuda=12.8?");
+    CHECK(refused("cuda=128") == "cuda needs a minor version: cuda=12.8, say | did you mean cuda=12.8?");
+    CHECK(refused("cuda=1.28") == "there is no cuda `1.28` | did you mean cuda=12.8?");
+    CHECK(refused("rocm=64.0") == "there is no rocm `64.0` | did you mean rocm=6.4?");
+    CHECK(refused("torch=213.0,cpu") == "there is no torch `213.0` | did you mean torch=2.13?");
+    CHECK(refused("torch=29,cpu") ==
+          "torch needs a minor version: torch=2.13, say | did you mean torch=2.9?");
+    CHECK(refused("cann=83") == "cann needs a minor version: cann=8.3, say | did you mean cann=8.3?");
+    CHECK(refused("xpu=20252.0") == "there is no xpu `20252.0` | did you mean xpu=2025.2?");
+    CHECK(refused("metal,macos=260") == "there is no macos `260` | did you mean macos=26.0?");
+    CHECK(refused("torch=0.13,cpu") == "there is no torch `0.13` | for example torch=2.13");
+    CHECK(refused("cuda=12.88") == "there is no cuda `12.88` | for example cuda=12.8");
+    CHECK(refused("cuda=2147483647.2147483647").ends_with("for example cuda=12.8"));
+    for (const char* text : {"cuda=11.8", "cuda=13.0", "rocm=7.10", "xpu=2025.3", "cann=8.5",
+                             "torch=2.14,cpu", "torch=1.13,cpu", "metal,macos=15.6", "tvm-ffi=0.1,cpu"}) {
+        CAPTURE(text);
+        CHECK(refused(text) == "accepted");
+    }
+}
+
+TEST_CASE("what is behind the + of a torch is a backend or a commit") {
+    for (const char* text :
+         {"torch=2.13+xyz,cuda=12.8", "torch=2.13+,cuda=12.8", "torch=2.13.0+cu12,cuda=12.8",
+          "torch=2.13+rocm6,rocm=6.4", "torch=2.13+cpu+x,cpu"}) {
+        CAPTURE(text);
+        CHECK(contains(refusal(text), "what is behind the + names no backend | leave it out: torch=2.13"));
+    }
+    CHECK(contains(refusal("torch=2.13+xpu,cuda=12.8"),
+                   "made for xpu, the target is cuda 12.8 | give torch=2.13"));
+    CHECK(Target::parse("torch=2.13+xpu,xpu=2025.2").torch == Version{2, 13});
+    CHECK(Target::parse("torch=2.13.0a0+git1234abc,cuda=12.8").torch == Version{2, 13});
+    CHECK(Target::parse("torch=2.9.0a0+145a3a7bda.nv25.10,cuda=13.0").torch == Version{2, 9});
+    CHECK(Target::parse("torch=2.13.0.dev20260901+cu130,cuda=13.0").torch == Version{2, 13});
+}
+
+TEST_CASE("the feature flags of an arch are flags") {
+    for (const char* arch : {"gfx942:foo", "gfx942:", "gfx942:xnack", "gfx942:xnack+:", "gfx9420000"}) {
+        CAPTURE(arch);
+        CHECK(contains(refusal(std::string("rocm=6.4,arch=") + arch), "not `" + std::string(arch) + "`"));
+    }
+    CHECK(Target::parse("rocm=6.4,arch=gfx90a:sramecc+:xnack-").gpu_arch == "gfx90a");
+}
+
+TEST_CASE("the names that others have for the keys") {
+    for (const auto& [word, meant] :
+         {std::pair{"npu=8.3", "`cann`?"}, std::pair{"mps", "`metal`?"}, std::pair{"hip=6.4", "`rocm`?"},
+          std::pair{"gpu", "`cuda` or `rocm`?"}, std::pair{"GPU=4", "`cuda` or `rocm`?"},
+          std::pair{"sm=90", "`capability`?"}}) {
+        CAPTURE(word);
+        CHECK(contains(refusal(word), std::string("did you mean ") + meant + " keys: torch, cuda"));
+    }
+}
+
+TEST_CASE("a torch that is made for something else than the target") {
+    CHECK(torch_misfit("2.13+cu128", Target::parse("rocm=6.4")) ==
+          "torch 2.13+cu128 is made for cuda 12.8, the target is rocm 6.4");
+    CHECK(torch_misfit("2.13", Target::parse("rocm=6.4")).empty());
+    CHECK(torch_misfit("2.13+cpu", Target::parse("metal")).empty());
+    CHECK(torch_misfit("2.13+cu128", Target::parse("neuron")).empty());
 }
