@@ -84,7 +84,7 @@ class Sides {
         // Only of a variable TorchScript remembers that it is not None.
         if (first.kind == Kind::name) {
             const std::string name = print(first, scope);
-            return choice(name, "(" + name + " is not (None) and hub_truth(" + name + "))", at);
+            return choice(name, "(" + name + " is not (None) and " + print_truth(first, scope) + ")", at);
         }
         if (is_bool(first))
             return "(" + print_condition(first, scope) + " " + op + " hub_bool(" + value(at + 1) + "))";
@@ -93,7 +93,7 @@ class Sides {
             return "hub_" + op + "(" + print(first, scope) + ", " + value(at + 1) + ")";
         if (is_harmless(first)) {
             const std::string text = print(first, scope);
-            return choice("hub_some(" + text + ")", "hub_truth(" + text + ")", at);
+            return choice("hub_some(" + text + ")", print_truth(first, scope), at);
         }
         return "(hub_bool(" + print(first, scope) + ") " + op + " hub_bool(" + value(at + 1) + "))";
     }

@@ -7,25 +7,13 @@
 #include "boolean_value.hpp"
 #include "comparable.hpp"
 #include "kernels/core/text.hpp"
+#include "known_names.hpp"
 #include "tokens.hpp"
 
 namespace kernels::source {
 namespace {
 
 using Kind = Expression::Kind;
-
-// Names that TorchScript takes for its own before it asks what the source means by them.
-bool is_torchscript_name(const std::string& name) {
-    static const std::set<std::string> names = {
-        "print",   "tuple",   "float",      "int",      "complex",  "bool",      "str",
-        "getattr", "hasattr", "isinstance", "range",    "zip",      "enumerate", "rangelist",
-        "sorted",  "list",    "dict",       "len",      "abs",      "max",       "min",
-        "ord",     "chr",     "bin",        "round",    "hex",      "oct",       "pow",
-        "all",     "any",     "sum",        "divmod",   "hash",     "input",     "reversed",
-        "id",      "type",    "Tensor",     "Optional", "List",     "Tuple",     "Dict",
-        "Any",     "Device",  "Generator",  "NoneType", "Ellipsis", "nan",       "inf"};
-    return names.contains(name);
-}
 
 constexpr std::size_t longest_list = 200'000;  // characters of a comprehension that is written out
 
@@ -94,7 +82,7 @@ class Printer {
             case Kind::name:
             case Kind::attribute:
             case Kind::subscript:
-                return "hub_truth(" + print(e) + ")";
+                return print_truth(e, m_scope);
             default:
                 return print(e);
         }
@@ -295,14 +283,6 @@ class Printer {
         return text + close;
     }
 
-    // Functions whose arguments are one shape, given as such or number by number.
-    static bool takes_shape(const Expression& callee) {
-        static const std::set<std::string> names = {"reshape",   "view",      "expand",   "permute", "repeat",
-                                                    "new_empty", "new_zeros", "new_ones", "empty",   "zeros",
-                                                    "ones",      "rand",      "randn",    "tile"};
-        return (callee.kind == Kind::attribute || callee.kind == Kind::name) && names.contains(callee.text);
-    }
-
     std::string call(const Expression& e) const {
         const Expression& callee = e.part(0);
         if (callee.kind == Kind::attribute && !m_scope.keywords.empty() &&
@@ -312,7 +292,8 @@ class Printer {
         if (callee.is(Kind::name, "isinstance") && e.parts.size() == 3) return is_instance(e);
         const bool divides = callee.is(Kind::name, "divmod") && e.parts.size() == 3 &&
                              !m_scope.locals.contains("divmod") && !is_harmless_divisor(e.part(2));
-        std::string text = (divides ? "hub_divmod" : base(callee)) + "(";
+        const bool rounds = callee.is(Kind::name, "round") && !m_scope.locals.contains("round");
+        std::string text = (divides ? "hub_divmod" : rounds ? "hub_round" : base(callee)) + "(";
         if (callee.is(Kind::name, "bool") && e.parts.size() == 2 && e.part(1).kind == Kind::boolean)
             return text + condition(e.part(1)) + ")";
         if (is_attention_choice(e)) return text + print(e.part(1)) + ")";
@@ -338,13 +319,6 @@ class Printer {
             }
         }
         return text + ")";
-    }
-
-    // What goes through all of it anyway takes a list as well.
-    static bool takes_generator(const Expression& e) {
-        static const std::set<std::string> names = {"any", "all", "sum", "max", "min", "sorted", "list"};
-        return e.parts.size() == 2 && e.part(1).kind == Kind::comprehension && !e.part(1).text.empty() &&
-               e.part(0).kind == Kind::name && names.contains(e.part(0).text);
     }
 
     // ALL_ATTENTION_FUNCTIONS.get_interface(name, default): which functions have names is known, so that the
@@ -390,6 +364,11 @@ class Printer {
 
 std::string print(const Expression& expression, const Scope& scope) {
     return Printer(scope).print(expression);
+}
+
+std::string print_truth(const Expression& value, const Scope& scope) {
+    const bool dtype = value.kind == Kind::name && is_dtype_parameter(value.text, scope);
+    return (dtype ? "hub_dtype_truth(" : "hub_truth(") + print(value, scope) + ")";
 }
 
 std::string print_message(const Expression& expression, const Scope& scope) {

@@ -32,6 +32,9 @@ std::string print(const Expression& expression, const Scope& scope);
 /// The same of what people read, whose words need not be Python's.
 std::string print_message(const Expression& expression, const Scope& scope);
 
+/// The truth of a variable or what hangs on one.
+std::string print_truth(const Expression& value, const Scope& scope);
+
 /// The same where only its truth counts: of a list or a text, that it is not empty.
 std::string print_condition(const Expression& expression, const Scope& scope);
 

@@ -9,6 +9,7 @@
 #include "function_scope.hpp"
 #include "kernels/core/text.hpp"
 #include "line_writer.hpp"
+#include "name_uses.hpp"
 #include "tokens.hpp"
 #include "tuple_sizes.hpp"
 #include "unlike_python.hpp"
@@ -86,6 +87,11 @@ class Lowering {
         const bool is_bool = returns && returns->is(Expr::name, "bool") && expression.kind == Expr::boolean;
         return is_bool ? print_condition(expression) : print(expression);
     }
+    // An f-string that an exception says.
+    bool is_message(const Statement& s) const {
+        return s.values.back()->kind == Expr::format && s.value(0).kind == Expr::name &&
+               (s.kind == Kind::annotate || s.values.size() == 2) && only_raised(s.value(0).text, m_function);
+    }
     // What people read; that nothing is computed with its text.
     std::string print_message(const Expression& expression) const {
         return source::print_message(expression, m_scope);
@@ -149,12 +155,7 @@ class Lowering {
 
     void forget(const Expression& target, int line) {
         if (target.kind != Expr::name) refuse_at(line, "del of what is no name");
-        bool is_read = false;
-        for_each_expression(m_function.definition->body, [&](const Expression& expression) {
-            is_read = is_read || (&expression != &target && expression.line >= line &&
-                                  expression.is(Expr::name, target.text));
-        });
-        if (is_read) write(line, "del " + target.text);
+        if (is_read_from(line, target, m_function)) write(line, "del " + target.text);
     }
 
     void statement(const Statement& s) {
@@ -212,20 +213,9 @@ class Lowering {
         }
     }
 
-    // Docstrings, what is kept for backward, and what only tells people something go.
     void expression(const Statement& s) {
         const Expression& value = s.value(0);
-        if (value.kind == Expr::string || value.kind == Expr::constant) return;
-        if (value.kind == Expr::call) {
-            const Expression& callee = value.part(0);
-            if (!m_scope.context.empty() && callee.kind == Expr::attribute &&
-                callee.part(0).is(Expr::name, m_scope.context))
-                return;
-            const std::string path = m_scope.path(callee);
-            if (path.starts_with("warnings.") || path.starts_with("logging.")) return;
-            const std::string name = dotted(callee);
-            if (name.starts_with("logger.") || name.starts_with("_logger.")) return;
-        }
+        if (is_for_people(value, m_scope)) return;
         write(s.line, print(value));
     }
 
@@ -233,7 +223,8 @@ class Lowering {
         if (s.values.size() < 3) return;
         if (s.value(0).kind != Expr::name) refuse_at(s.line, "an annotation of more than a name");
         const std::string type = type_name(*m_function.package, *m_function.module, s.value(1));
-        write(s.line, s.value(0).text + (type.empty() ? "" : ": " + type) + " = " + print(s.value(2)));
+        write(s.line, s.value(0).text + (type.empty() ? "" : ": " + type) + " = " +
+                          (is_message(s) ? print_message(s.value(2)) : print(s.value(2))));
     }
 
     void augment(const Statement& s) {
@@ -255,32 +246,10 @@ class Lowering {
                                    ", and a kernel's layer has no state");
     }
 
-    bool is_context_value(const Expression& target) const {
-        return !m_scope.context.empty() && target.kind == Expr::attribute &&
-               target.part(0).is(Expr::name, m_scope.context);
-    }
-
-    // What the forward keeps on ctx and never reads is for backward alone.
-    bool is_for_backward(const Statement& s) const {
-        if (s.values.size() != 2 || !is_context_value(s.value(0))) return false;
-        std::size_t uses = 0;
-        for_each_expression(m_function.definition->body, [&](const Expression& expression) {
-            if (is_context_value(expression) && expression.text == s.value(0).text) ++uses;
-        });
-        for_each_target(m_function.definition->body, [&](const Expression& target) {
-            if (is_context_value(target) && target.text == s.value(0).text) --uses;
-        });
-        bool calls = false;
-        for_each_expression(s.value(1), [&](const Expression& expression) {
-            calls = calls || expression.kind == Expr::call;
-        });
-        return uses == 0 && !calls;
-    }
-
     void assign(const Statement& s) {
-        if (is_for_backward(s)) return;
+        if (is_for_backward(s, m_scope)) return;
         const Expression& value = *s.values.back();
-        std::string computed = print(value);
+        std::string computed = is_message(s) ? print_message(value) : print(value);
         // a = b = value: computed once.
         if (s.values.size() > 2) {
             const std::string name = temporary();
@@ -298,7 +267,7 @@ class Lowering {
             case Expr::subscript:
                 return write(line, print(target) + " = " + value);
             case Expr::attribute:
-                if (!is_context_value(target)) refuse_attribute(target);
+                if (!is_context_value(target, m_scope)) refuse_attribute(target);
                 return write(line, context_variable(target.text) +
                                        declaration_of(context_variable(target.text)) + " = " + value);
             case Expr::tuple:
@@ -378,7 +347,7 @@ class Lowering {
         if (!no_grad || s.values.size() != 1 || !s.text.empty()) {
             refuse_at(s.line, "TorchScript has not: with " + (path.empty() ? dotted(callee) : path));
         }
-        require_no_jump(s.body, path);
+        require_no_jump(s.body, path, m_function);
         const std::string before = temporary();
         write(s.line, before + " = hub_torch.is_grad_enabled()");
         write(s.line, "hub_torch.set_grad_enabled(False)");
@@ -388,17 +357,6 @@ class Lowering {
         m_grad_before.pop_back();
         if (s.body.empty() || s.body.back()->kind != Kind::return_)
             write(s.line, "hub_torch.set_grad_enabled(" + before + ")");
-    }
-
-    // break and continue must not lead out of a block at whose end something is to be done.
-    void require_no_jump(const Block& block, const std::string& path) const {
-        for (const auto& inner : block) {
-            if (inner->kind == Kind::break_ || inner->kind == Kind::continue_)
-                refuse_at(inner->line, "the block of " + path + " is left before its end");
-            if (inner->kind == Kind::for_ || inner->kind == Kind::while_) continue;
-            require_no_jump(inner->body, path);
-            require_no_jump(inner->otherwise, path);
-        }
     }
 
     // What a block without gradients returns is computed without them; behind it they are as before.

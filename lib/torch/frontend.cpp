@@ -34,6 +34,15 @@ std::string reason(const std::string& message, const FunctionSource& function) {
     return function.file() + ":" + std::to_string(function.line()) + ": " + text;
 }
 
+// What is refused for no place in particular is so for the function.
+std::string with_place(const std::string& why, const FunctionSource& function) {
+    static const std::regex placed(R"re(^[^\n:]+:\d+: )re");
+    if (std::regex_search(why.substr(0, 4000), placed)) return why;
+    std::string text = why;
+    if (text.starts_with(unknown_place)) text.erase(0, std::string_view(unknown_place).size() + 2);
+    return function.file() + ":" + std::to_string(function.line()) + ": " + text;
+}
+
 // "file:line: why" with the function that the line is in.
 std::string with_function(const std::string& why, const FunctionSource& function) {
     const auto colon = why.find(':');
@@ -67,7 +76,7 @@ class NoWarnings {
 
 [[noreturn]] void rethrow(const std::exception& failure, const FunctionSource& function) {
     const auto* own = dynamic_cast<const Error*>(&failure);
-    std::string why = own != nullptr ? own->what() : reason(failure.what(), function);
+    std::string why = own != nullptr ? with_place(own->what(), function) : reason(failure.what(), function);
     if (const std::string kernel = source::python_kernel_behind(function);
         !kernel.empty() && why.find(kernel) == std::string::npos)
         why += "; it leads to " + kernel;

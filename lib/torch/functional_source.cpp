@@ -151,6 +151,14 @@ def hub_remainder(a: int, b: int) -> int:
         return 0
     return a % b
 
+def hub_round(x: float) -> int:
+    assert x - x == 0.0, "cannot convert float infinity or NaN to integer"
+    below = torch.floor(x)
+    rest = x - below
+    if rest > 0.5 or (rest == 0.5 and below % 2 == 1):
+        return below + 1
+    return below
+
 def hub_divmod(a: int, b: int) -> Tuple[int, int]:
     assert b != 0, "division by zero"
     if b == -1:

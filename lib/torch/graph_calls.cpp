@@ -13,7 +13,7 @@ using namespace torch::jit;
 std::string place(const SourceRange& where) {
     if (const auto known = where.file_line_col())
         return std::get<0>(*known) + ":" + std::to_string(std::get<1>(*known));
-    return "the kernel's source";
+    return unknown_place;
 }
 
 void refuse(const SourceRange& where, const std::string& why) {

@@ -10,6 +10,9 @@
 
 namespace kernels::torchscript {
 
+/// The place of what is none of a kernel's file.
+constexpr const char* unknown_place = "the kernel's source";
+
 /// "file:line" of the source.
 std::string place(const torch::jit::SourceRange& where);
 

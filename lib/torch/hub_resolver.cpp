@@ -87,6 +87,14 @@ Value* truth_of(Value* value, Graph& graph, const SourceRange& where) {
     }
 }
 
+Value* dtype_truth(Value* value, Graph& graph, const SourceRange& where) {
+    if (value->type()->kind() == c10::TypeKind::IntType) return graph.insertConstant(true, where);
+    const auto optional = value->type()->cast<c10::OptionalType>();
+    return optional && optional->getElementType()->kind() == c10::TypeKind::IntType
+               ? graph.insert(aten::__isnot__, {value, IValue()}, {}, where)
+               : truth_of(value, graph, where);
+}
+
 // hub_or(a, b), hub_and(a, b): the side that Python gives; both are there already.
 Value* side_of(bool is_or, Value* first, Value* second, Graph& graph, const SourceRange& where) {
     Value* truth = truth_of(first, graph, where);
@@ -156,6 +164,9 @@ const std::map<std::string, Compute>& computed() {
         // x as a condition
         {"hub_truth", [](const auto& given, auto& graph,
                          const auto& where) { return truth_of(given.at(0), graph, where); }},
+        // the same of a dtype, one of which is 0 in TorchScript
+        {"hub_dtype_truth", [](const auto& given, auto& graph,
+                               const auto& where) { return dtype_truth(given.at(0), graph, where); }},
         {"hub_or", [](const auto& given, auto& graph,
                       const auto& where) { return side_of(true, given.at(0), given.at(1), graph, where); }},
         {"hub_and", [](const auto& given, auto& graph,
@@ -216,6 +227,29 @@ struct Divider final : SugaredValue {
     HubCompilation& compilation;
 };
 
+// hub_round(x): Python makes a whole number of a float, and has no such thing of a tensor.
+struct Rounder final : SugaredValue {
+    explicit Rounder(HubCompilation& in) : compilation(in) {}
+    std::string kind() const override { return "round"; }
+    std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
+                                       at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue> kwargs,
+                                       size_t n_binders) override {
+        if (args.size() != 1 || !kwargs.empty()) refuse(where, "round to a number of digits");
+        Value* value = args[0].value(*method.graph());
+        switch (value->type()->kind()) {
+            case c10::TypeKind::IntType:
+                return std::make_shared<SimpleValue>(value);
+            case c10::TypeKind::FloatType:
+                return FunctionValue(compilation.functional("hub_round"))
+                    .call(where, method, args, {}, n_binders);
+            default:
+                refuse(where, "round of a " + value->type()->repr_str() +
+                                  ", which Python has not; of a tensor it is torch.round");
+        }
+    }
+    HubCompilation& compilation;
+};
+
 struct HubResolver final : Resolver {
     HubResolver(std::shared_ptr<HubCompilation> in, source::FunctionSource of,
                 std::map<std::string, Symbol> local)
@@ -226,6 +260,7 @@ struct HubResolver final : Resolver {
         constexpr std::string_view global = "hub_global_";
         const std::string name =
             spelled_name.rfind(global, 0) == 0 ? spelled_name.substr(global.size()) : spelled_name;
+        if (name == "hub_round") return std::make_shared<Rounder>(*compilation);
         if (name == "hub_module") return std::make_shared<ModuleMaker>(*compilation);
         if (const auto known = computed().find(name); known != computed().end())
             return std::make_shared<Computed>(name, known->second);

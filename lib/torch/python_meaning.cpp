@@ -5,6 +5,7 @@
 #include <string>
 
 #include "graph_calls.hpp"
+#include "torch_names.hpp"
 
 namespace kernels::torchscript {
 namespace {
@@ -84,6 +85,14 @@ bool may_be_dtype(const Value* value, int depth = 0) {
     });
 }
 
+// torch.uint8, which is 0.
+bool is_dtype_zero(const Value* value) {
+    while (value->node()->kind() == prim::unchecked_cast || value->node()->kind() == aten::_unwrap_optional)
+        value = value->node()->input(0);
+    const auto constant = toIValue(value);
+    return is_dtype(value) && constant && constant->isInt() && constant->toInt() == 0;
+}
+
 bool makes_text(const Node* node) {
     return node->kind() == aten::str || node->kind() == aten::format || node->kind() == aten::percentFormat;
 }
@@ -148,7 +157,7 @@ void require(const torch::jit::Block& block) {
         if (makes_text(node)) refuse_other_text(node);
         if (kind == aten::eq || kind == aten::ne) refuse_device_of_text(node);
         if (kind == prim::max || kind == prim::min) refuse_mixed_numbers(node);
-        if (kind == aten::Bool && may_be_dtype(node->input(0)))
+        if (kind == aten::Bool && (may_be_dtype(node->input(0)) || is_dtype_zero(node->input(0))))
             refuse(node->sourceRange(), "a dtype is used as a condition");
         if (kind == prim::ListConstruct &&
             node->output()->type()->expect<c10::ListType>()->getElementType()->kind() ==

@@ -138,3 +138,76 @@ TEST_CASE("Attention that transformers chooses by name") {
     given.erase("config.attention");
     CHECK(refusal(source("")).find("needs the attribute config.attention") != std::string::npos);
 }
+
+TEST_CASE("A dtype is true, also uint8, which is 0 in TorchScript") {
+    const auto with_helper = [](const std::string& parameter, const std::string& argument) {
+        return Files{{"layers.py", imports + "from typing import Optional\ndef f(x, " + parameter +
+                                       "): return x.to(d or x.dtype)\n"
+                                       "class L(nn.Module):\n  def forward(self, x):\n    return f(x" +
+                                       argument + ")\n"}};
+    };
+    for (const auto* type : {"torch.dtype", "Optional[torch.dtype]", "torch.dtype | None"}) {
+        CAPTURE(type);
+        const std::string parameter = std::string("d: ") + type;
+        CHECK((run(with_helper(parameter, ", torch.uint8"), {x}).toTensor().scalar_type() == at::kByte));
+        CHECK((run(with_helper(parameter, ", torch.float64"), {x}).toTensor().scalar_type() == at::kDouble));
+        CHECK((run(with_helper(parameter, ", d=x.dtype"), {x}).toTensor().scalar_type() == x.scalar_type()));
+    }
+    for (const auto* type : {"Optional[torch.dtype]", "torch.dtype | None"}) {
+        CAPTURE(type);
+        CHECK((run(with_helper(std::string("d: ") + type + " = None", ""), {x}).toTensor().scalar_type() ==
+               x.scalar_type()));
+    }
+    CHECK(refused(with_helper("d", ", torch.uint8")) == "layers.py:7: a dtype is used as a condition");
+}
+
+TEST_CASE("round is Python's, of numbers alone") {
+    const auto rounded = [](const std::string& number) {
+        return body("    y = x.shape[0] * " + number + "\n    return x * round(y)\n", x);
+    };
+    CHECK(rounded("0.625").equal(x * 2));
+    CHECK(rounded("0.875").equal(x * 4));
+    CHECK(rounded("0.9").equal(x * 4));
+    CHECK(rounded("-0.625").equal(x * -2));
+    CHECK(rounded("2").equal(x * 8));
+    CHECK(body("    return x.new_zeros([round(x.shape[0] / 3)])\n", x).sizes() == at::IntArrayRef{1});
+    CHECK(body("    return torch.round(x)\n", x).equal(x.round()));
+    CHECK(refused({{"layers.py", head + "    return round(x)\n"}}) ==
+          "layers.py:7: in `L.forward`: round of a Tensor, which Python has not; of a tensor it is "
+          "torch.round");
+    CHECK(refused({{"layers.py", head + "    return x * round(x.shape[0] / 3, 1)\n"}}) ==
+          "layers.py:7: in `L.forward`: round to a number of digits");
+}
+
+TEST_CASE("The text of an exception may have a name, and formats") {
+    const std::string checked =
+        "    message = f'{x.shape[0] / 3:.2f} of {x.dtype!r}'\n    if x.shape[0] > 3:\n"
+        "        raise ValueError(message)\n    return x\n";
+    CHECK(body(checked, x.slice(0, 0, 2)).equal(x.slice(0, 0, 2)));
+    CHECK_THROWS(body(checked, x));
+    CHECK(body("    m: str = f'{x.shape[0]:5d}'\n    assert x.shape[0] < 9, m\n    return x\n", x).equal(x));
+    // Something else reads it.
+    CHECK(refused({{"layers.py", head + "    m = f'{x.shape[0]:5d}'\n    if len(m) > 4:\n"
+                                        "        raise ValueError(m)\n    return x\n"}}) ==
+          "layers.py:7: in `L.forward`: a format in an f-string, which TorchScript has not");
+    CHECK(refused({{"layers.py",
+                    head + "    m = f'{x.shape[0]:5d}'\n    m += 'a'\n    raise ValueError(m)\n"}}) ==
+          "layers.py:7: in `L.forward`: a format in an f-string, which TorchScript has not");
+}
+
+TEST_CASE("What is refused for no line of its own is so at the function's") {
+    std::string large = "x";
+    for (int i = 0; i < 20; ++i)
+        large = "t" + std::to_string(i);
+    std::string statements = "    t0 = (x, x)\n";
+    for (int i = 1; i < 20; ++i) {
+        const std::string before = "t" + std::to_string(i - 1);
+        statements += "    t" + std::to_string(i) + " = f(" + before + ")\n";
+    }
+    const auto why = refused({{"layers.py", imports +
+                                                "def f(t): return (t, t)\nclass L(nn.Module):\n"
+                                                "  def forward(self, x):\n" +
+                                                statements + "    return " + large + "\n"}});
+    CHECK(why.starts_with("layers.py:"));
+    CHECK(why.find("more than") != std::string::npos);
+}

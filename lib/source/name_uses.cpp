@@ -1,0 +1,86 @@
+#include "name_uses.hpp"
+
+#include "function_scope.hpp"
+#include "tokens.hpp"
+
+namespace kernels::source {
+namespace {
+
+using Kind = Statement::Kind;
+using Expr = Expression::Kind;
+
+}  // namespace
+
+bool is_read_from(int line, const Expression& target, const FunctionSource& function) {
+    bool is_read = false;
+    for_each_expression(function.definition->body, [&](const Expression& expression) {
+        is_read = is_read || (&expression != &target && expression.line >= line &&
+                              expression.is(Expr::name, target.text));
+    });
+    return is_read;
+}
+
+bool only_raised(const std::string& name, const FunctionSource& function) {
+    const Block& body = function.definition->body;
+    std::size_t others = 0;
+    std::size_t raised = 0;
+    for_each_expression(body, [&](const Expression& e) { others += e.is(Expr::name, name) ? 1 : 0; });
+    const auto count_raised = [&](const Expression& value) {
+        for_each_expression(value, [&](const Expression& e) { raised += e.is(Expr::name, name) ? 1 : 0; });
+    };
+    bool grows = false;
+    for_each_statement(body, [&](const Statement& one) {
+        const bool names_it = !one.values.empty() && one.value(0).is(Expr::name, name);
+        if (one.kind == Kind::raise && !one.values.empty()) count_raised(one.value(0));
+        if (one.kind == Kind::assert_ && one.values.size() > 1) count_raised(one.value(1));
+        if ((one.kind == Kind::assign || one.kind == Kind::annotate) && names_it) --others;
+        grows = grows || (one.kind == Kind::augment && names_it);
+    });
+    return !grows && raised > 0 && others == raised;
+}
+
+bool is_context_value(const Expression& target, const Scope& scope) {
+    return !scope.context.empty() && target.kind == Expr::attribute &&
+           target.part(0).is(Expr::name, scope.context);
+}
+
+bool is_for_backward(const Statement& statement, const Scope& scope) {
+    if (statement.values.size() != 2 || !is_context_value(statement.value(0), scope)) return false;
+    const std::string& name = statement.value(0).text;
+    const Block& body = scope.function.definition->body;
+    std::size_t uses = 0;
+    for_each_expression(body, [&](const Expression& expression) {
+        if (is_context_value(expression, scope) && expression.text == name) ++uses;
+    });
+    for_each_target(body, [&](const Expression& target) {
+        if (is_context_value(target, scope) && target.text == name) --uses;
+    });
+    bool calls = false;
+    for_each_expression(statement.value(1), [&](const Expression& expression) {
+        calls = calls || expression.kind == Expr::call;
+    });
+    return uses == 0 && !calls;
+}
+
+bool is_for_people(const Expression& value, const Scope& scope) {
+    if (value.kind == Expr::string || value.kind == Expr::constant) return true;
+    if (value.kind != Expr::call) return false;
+    const Expression& callee = value.part(0);
+    if (is_context_value(callee, scope)) return true;
+    const std::string path = scope.path(callee);
+    const std::string name = dotted(callee);
+    return path.starts_with("warnings.") || path.starts_with("logging.") || name.starts_with("logger.") ||
+           name.starts_with("_logger.");
+}
+
+void require_no_jump(const Block& block, const std::string& path, const FunctionSource& function) {
+    for (const auto& inner : block) {
+        if (inner->kind == Kind::break_ || inner->kind == Kind::continue_)
+            refuse(function.file(), inner->line, "the block of " + path + " is left before its end");
+        if (inner->kind == Kind::for_ || inner->kind == Kind::while_) continue;
+        require_no_jump(inner->body, path, function);
+        require_no_jump(inner->otherwise, path, function);
+    }
+}
+
+}  // namespace kernels::source
