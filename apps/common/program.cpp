@@ -259,7 +259,8 @@ int run_program(int argc, const char* const* argv, Run run) {
             throw Error(ErrorCode::failed, "stdout: " + std::string(std::strerror(errno)));
         return status;
     } catch (const Error& error) {
-        print_error(error, context.arguments, json, colour);
+        // A document that stdout does not take is no answer.
+        print_error(error, context.arguments, json && std::ferror(stdout) == 0, colour);
         return exit_status(error.code());
     } catch (const std::exception& error) {
         print_error(Error(ErrorCode::failed, error.what()), context.arguments, json, colour);

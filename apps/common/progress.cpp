@@ -27,6 +27,38 @@ std::pair<std::size_t, std::size_t> terminal_size() {
     return {size.ws_col, std::max<std::size_t>(size.ws_row, 2)};
 }
 
+// How wide a character is at most: no more is known of those beyond ASCII.
+std::size_t width_of(char first_byte) {
+    const auto byte = static_cast<unsigned char>(first_byte);
+    return byte < 0x80U ? 1 : byte >= 0xC0U ? 2 : 0;  // what follows a first byte belongs to it
+}
+
+std::size_t columns(std::string_view text) {
+    std::size_t count = 0;
+    for (const char c : text)
+        count += width_of(c);
+    return count;
+}
+
+// The start of a text that fits into so many columns, in whole characters.
+std::string_view fitting_start(std::string_view text, std::size_t room) {
+    std::size_t taken = 0;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        taken += width_of(text[i]);
+        if (taken > room) return text.substr(0, i);
+    }
+    return text;
+}
+
+// The same of its end.
+std::string_view fitting_end(std::string_view text, std::size_t room) {
+    std::size_t over = columns(text);
+    std::size_t start = 0;
+    while (start < text.size() && (over > room || width_of(text[start]) == 0))
+        over -= width_of(text[start++]);
+    return text.substr(start);
+}
+
 class Lines : public hub::Monitor {
   public:
     Lines(bool quiet, bool progress) : m_quiet(quiet), m_progress(progress) {}
@@ -163,15 +195,14 @@ class Bars final : public Lines {
             // Of a name that is too long the end says most.
             const std::size_t taken = before.size() + behind.size() + 1;
             const std::size_t room = width > taken ? width - taken : 0;
-            rows.push_back(before + row.name.substr(row.name.size() - std::min(row.name.size(), room)) +
-                           behind);
+            rows.push_back(before + std::string(fitting_end(row.name, room)) + behind);
         }
         rows.push_back(total_row(now));
         std::string text = to_start();
         for (auto& row : rows) {
             // A line that wraps could not be taken back.
-            row.resize(std::min(row.size(), width - 1));
-            text += row + "\033[K" + (&row == &rows.back() ? "" : "\n");
+            text +=
+                std::string(fitting_start(row, width - 1)) + "\033[K" + (&row == &rows.back() ? "" : "\n");
         }
         std::fprintf(stderr, "%s\033[J", text.c_str());
         std::fflush(stderr);

@@ -91,7 +91,7 @@ std::string to_line(const hub::DamagedFile& damaged) {
     std::string line = damaged.repo.to_string() + ": ";
     if (!damaged.used_as.empty()) {
         const auto& [commit, path] = damaged.used_as.front();
-        line += path + " at " + commit.to_string().substr(0, 12);
+        line += path + " at " + commit.brief();
         if (damaged.used_as.size() > 1)
             line += " and " + std::to_string(damaged.used_as.size() - 1) + " more";
         line += ": ";
@@ -140,7 +140,7 @@ int run_cache_ls(const Context& context) {
         list.push_back(to_json(found));
         for (const auto& snapshot : found.snapshots) {
             rows.push_back({found.repo.to_string(), snapshot.refs.empty() ? "-" : join(snapshot.refs, ","),
-                            snapshot.commit.to_string().substr(0, 12), std::to_string(snapshot.files),
+                            snapshot.commit.brief(), std::to_string(snapshot.files),
                             human_size(snapshot.bytes), date(found.changed),
                             snapshot.builds.empty() ? "-" : join(snapshot.builds, ",")});
         }
@@ -181,8 +181,14 @@ int run_cache_size(const Context& context) {
 
 int run_cache_prune(const Context& context) {
     const bool dry_run = context.arguments.has("--dry-run");
-    const hub::Cache cache(context.settings().cache);
-    const auto pruned = hub::prune(cache, locked_commits(context), dry_run);
+    const auto settings = context.settings();
+    const hub::Cache cache(settings.cache);
+    FileLockOptions how;
+    how.timeout = settings.lock_timeout;
+    how.cancel = settings.cancel;
+    how.hint = "choose a cache that can be written, by HF_HUB_CACHE say";
+    how.waiting = [](int pid) { log::notice(waiting_for(pid) + ", which prunes the cache"); };
+    const auto pruned = hub::prune(cache, locked_commits(context), dry_run, how);
     std::uint64_t total = 0;
     Json list = Json::array();
     for (const auto& one : pruned) {

@@ -170,8 +170,7 @@ class Completer {
         const hub::Cache cache(m_cache);
         if (const auto at = word.find('@'); at != std::string::npos) {
             for (const auto& [number, commit] : cache.versions(RepoId::parse(word.substr(0, at)))) {
-                offer(before + word.substr(0, at) + "@v" + std::to_string(number),
-                      commit.to_string().substr(0, 12));
+                offer(before + word.substr(0, at) + "@v" + std::to_string(number), commit.brief());
             }
             return;
         }

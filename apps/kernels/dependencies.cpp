@@ -41,13 +41,14 @@ ProjectText open_project(const Context& context) {
 Dependency wanted(const std::string& argument, const project::TrustPolicy& trust, const hub::Hub& hub) {
     const auto at = argument.find('@');
     const RepoId repo = RepoId::parse(argument.substr(0, at));
-    if (at != std::string::npos) return {repo, Reference::parse(argument.substr(at + 1))};
-    lock::Publishers(hub).require_trusted(repo, trust);
-    const auto versions = hub.versions(repo);
-    if (versions.empty()) {
-        throw Error(ErrorCode::not_found, repo.to_string() + ": it has no versions",
-                    "name a revision: " + repo.to_string() + "@main");
+    if (at + 1 == argument.size()) {
+        throw Error(ErrorCode::usage, backquoted(argument) + ": there is no version or revision behind the @",
+                    argument + "1 or " + argument + "main, say; without the @ it is the newest version");
     }
+    if (at != std::string::npos) return {repo, Reference::parse(argument.substr(at + 1))};
+    lock::require_trusted(repo, trust, hub);
+    const auto versions = hub.versions(repo);
+    if (versions.empty()) throw hub::no_versions_error(repo, hub.settings());
     return {repo, KernelVersion{versions.rbegin()->first}};
 }
 

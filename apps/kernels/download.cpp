@@ -82,8 +82,7 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
             if (context.quiet) continue;
             const auto bytes = transferred(build);
             std::printf("%s %s %s %s\n", build.kernel.dependency.to_string().c_str(),
-                        build.kernel.commit.to_string().substr(0, 12).c_str(),
-                        build.variant.to_string().c_str(),
+                        build.kernel.commit.brief().c_str(), build.variant.to_string().c_str(),
                         bytes == 0 ? "complete" : ("downloaded " + human_size(bytes)).c_str());
             continue;
         }
@@ -153,9 +152,8 @@ int run_download(const Context& context) {
     if (sums) options.sums = &*sums;
     const Session session(context, CacheUse::fills);
     if (context.arguments.has("--locked")) require_covered(locked, session.hub());
-    lock::Publishers publishers(session.hub());
     const auto trust = project ? project->lock_trust() : project::TrustPolicy{};
-    options.before_fetch = [&](const RepoId& repo) { publishers.require_trusted(repo, trust); };
+    options.before_fetch = [&](const RepoId& repo) { lock::require_trusted(repo, trust, session.hub()); };
     lock::DownloadResult result;
     {
         const auto progress = make_progress(context);

@@ -12,6 +12,7 @@
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/lock/download.hpp"
+#include "kernels/lock/redirect.hpp"
 #include "local_builds.hpp"
 #include "targets.hpp"
 
@@ -39,12 +40,22 @@ Reference reference_from(const Context& context, const RepoId& repo, const hub::
 }
 
 Kernel hub_kernel(const Context& context, const std::string& name, bool all_metadata, const hub::Hub& hub) {
-    const RepoId repo = RepoId::parse(name);
-    const Reference reference = reference_from(context, repo, hub);
-    const Commit commit = hub.resolve(repo, reference);
-    Kernel kernel{{{"repo_id", name}, {"revision", reference.to_string()}}, {}};
+    const RepoId named = RepoId::parse(name);
+    Dependency asked{named, reference_from(context, named, hub)};
+    Commit commit = hub.resolve(named, asked.reference);
+    constexpr int most_moves = 10;
+    for (int moves = 0; const auto redirect = lock::redirect_of(asked.repo, commit, hub); ++moves) {
+        if (moves == most_moves)
+            throw Error(ErrorCode::failed,
+                        name + ": moved again and again, last to " + redirect->to_string());
+        log::warning(asked.to_string() + ": moved to " + redirect->to_string());
+        asked = *redirect;
+        commit = hub.resolve(asked.repo, asked.reference);
+    }
+    const RepoId& repo = asked.repo;
+    Kernel kernel{{{"repo_id", repo.to_string()}, {"revision", asked.reference.to_string()}}, {}};
     bool is_described = false;
-    for (auto& variant : lock::variants_of(hub.tree(repo, commit), name)) {
+    for (auto& variant : lock::variants_of(hub.tree(repo, commit), repo.to_string())) {
         const std::string folder = "build/" + variant.to_string();
         LocalBuild build{std::move(variant), {}, hub.cache().snapshot_folder(repo, commit) / folder};
         // What describes the kernel is the same in every build, so one is read; all when each is shown.

@@ -15,6 +15,13 @@
 namespace kernels::app {
 namespace {
 
+// The text of a file before git checked it out with CRLF, which is no difference to tell.
+std::optional<std::string> as_written(std::optional<std::string> text) {
+    for (std::size_t at = 0; text && (at = text->find("\r\n", at)) != std::string::npos; ++at)
+        text->erase(at, 1);
+    return text;
+}
+
 // The lock that is there, none when it may be written anew and cannot be read.
 lock::Lock lock_before(const std::optional<std::string>& text, const std::filesystem::path& file,
                        Present present) {
@@ -155,17 +162,19 @@ void fill(LockPlan& plan, const Context& context, const project::Project& projec
     plan.conflicts = std::move(found.conflicts);
     require_legacy_hashes(before, plan.lock, hub);
     plan.bytes = plan.lock.to_json();
-    plan.differs = text != plan.bytes;
+    plan.differs = check ? as_written(text) != plan.bytes : text != plan.bytes;
     plan.changes = lock::describe_difference(pinned, plan.lock);
     if (no_sum) {
         std::error_code unreadable;
         plan.drops_sums = !check && std::filesystem::exists(plan.sum_file, unreadable);
     } else if (!check || sums_before) {
         // The Python client writes no kernels.sum, so a project without one is not out of date.
-        const auto sums = new_sums(plan.lock, sums_before, plan.sum_file, hub);
+        auto sums = new_sums(plan.lock, sums_before, plan.sum_file, hub);
         plan.sums = sums.to_text();
-        plan.sums_differ = sums_text != plan.sums;
+        plan.sums_differ = check ? as_written(sums_text) != plan.sums : sums_text != plan.sums;
         if (check && plan.sums_differ) plan.sum_changes = sums_before->changes_to(sums);
+        if (sums_before) sums.keep(*sums_before);
+        plan.sums_of_both = sums.to_text();
     }
     require_builds(plan.lock, context, project.folder, hub);
 }
@@ -205,9 +214,11 @@ LockPlan plan_lock(const Context& context, const project::Project& project,
 }
 
 void LockPlan::write() const {
-    // The sums first: sums without a lock do no harm, a lock without its sums is refused by download.
-    if (sums_differ) rewrite_file(sum_file, *sums);
+    // Whatever is written last, `download` works: a lock without its sums is refused, sums without a lock do
+    // no harm. So those of the lock that is there go when it has gone.
+    if (sums_differ) rewrite_file(sum_file, differs ? sums_of_both : *sums);
     if (differs) rewrite_file(file, bytes);
+    if (sums_differ && differs && sums_of_both != *sums) rewrite_file(sum_file, *sums);
     if (!drops_sums) return;
     std::error_code error;
     std::filesystem::remove(sum_file, error);
@@ -226,6 +237,7 @@ void report_lock(const Context& context, const LockPlan& plan, const nlohmann::o
             kernels.push_back(to_json(kernel));
         nlohmann::ordered_json document = {{"file", plan.file.string()},
                                            {"written", plan.differs},
+                                           {"sums_written", plan.sums_differ || plan.drops_sums},
                                            {"kernels", kernels},
                                            {"changes", plan.changes}};
         if (!plan.conflicts.empty()) document["conflicts"] = conflicts_json(plan.conflicts);
@@ -239,6 +251,8 @@ void report_lock(const Context& context, const LockPlan& plan, const nlohmann::o
     std::printf("%s: %zu %s, %s\n", plan.file.c_str(), plan.lock.kernels().size(),
                 plan.lock.kernels().size() == 1 ? "kernel" : "kernels",
                 plan.differs ? "written" : "up to date");
+    if (plan.drops_sums || (plan.sums_differ && !plan.differs))
+        std::printf("%s: %s\n", plan.sum_file.c_str(), plan.drops_sums ? "removed" : "written");
 }
 
 }  // namespace kernels::app

@@ -25,6 +25,7 @@ struct LockPlan {
     std::filesystem::path sum_file;
     std::string bytes;                ///< of kernels.lock
     std::optional<std::string> sums;  ///< of kernels.sum; nothing when it is not wanted
+    std::string sums_of_both;         ///< with the lines of the locked builds that go
     lock::Lock lock;
     std::vector<lock::Conflict> conflicts;
     std::vector<std::string> changes;      ///< for people, a line each
@@ -33,7 +34,7 @@ struct LockPlan {
     bool sums_differ = false;
     bool drops_sums = false;  ///< --no-sum, and there is a file
 
-    /// Writes what differs.
+    /// Writes what differs. Where it ends in the middle, lock and sums still fit.
     void write() const;
 };
 

@@ -42,8 +42,7 @@ Newer look_up(const lock::LockedKernel& kernel, bool is_direct, const hub::Hub& 
 void print(const Newer& newer) {
     std::string text = newer.locked.dependency.to_string();
     if (newer.moved()) {
-        text += ": moved from " + newer.locked.commit.to_string().substr(0, 12) + " to " +
-                newer.now.to_string().substr(0, 12);
+        text += ": moved from " + newer.locked.commit.brief() + " to " + newer.now.brief();
     }
     if (newer.version) {
         text += (newer.moved() ? "; " : ": ") + std::string("v") + std::to_string(*newer.version) +

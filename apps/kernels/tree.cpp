@@ -3,8 +3,10 @@
 #include <set>
 
 #include "commands.hpp"
+#include "kernels/core/parallel.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/lock/failures.hpp"
+#include "kernels/lock/publishers.hpp"
 #include "kernels/lock/redirect.hpp"
 #include "kernels/lock/resolve.hpp"
 #include "kernels/project/project.hpp"
@@ -19,16 +21,22 @@ struct Needed {
 
 class LockTree {
   public:
-    LockTree(const lock::Lock& lock, const hub::Hub& hub) : m_hub(hub) {
-        for (const auto& kernel : lock.kernels())
+    LockTree(const lock::Lock& lock, const project::TrustPolicy& trust, const hub::Hub& hub) : m_hub(hub) {
+        const auto& kernels = lock.kernels();
+        for (const auto& kernel : kernels)
             m_kernels.emplace(kernel.dependency, kernel.commit);
-        for (const auto& kernel : lock.kernels()) {
+        auto needs = look_parallel(kernels.size(), hub.settings().jobs, [&](std::size_t i) {
             try {
-                m_needs.emplace(kernel.dependency, needs_of(kernel.dependency.repo, kernel.commit));
+                const RepoId& repo = kernels[i].dependency.repo;
+                if (!hub.settings().offline && !lock::knows_needs(hub.cache(), kernels[i]))
+                    lock::require_trusted(repo, trust, hub);
+                return needs_of(repo, kernels[i].commit);
             } catch (const Error& error) {
-                throw lock::explained(error, kernel, hub);
+                throw lock::explained(error, kernels[i], hub);
             }
-        }
+        });
+        for (std::size_t i = 0; i < kernels.size(); ++i)
+            m_needs.emplace(kernels[i].dependency, needs[i].get());
     }
 
     /// The kernels that no other one needs.
@@ -51,10 +59,9 @@ class LockTree {
         const auto commit = m_kernels.find(node.dependency);
         const auto& needs = needs_of(node.dependency);
         const bool is_again = !m_shown.insert(node.dependency).second && !needs.empty();
-        std::printf(
-            "%s%s %s%s%s\n", first.c_str(), node.dependency.to_string().c_str(),
-            commit == m_kernels.end() ? "(not locked)" : commit->second.to_string().substr(0, 12).c_str(),
-            node.why.empty() ? "" : (" (" + node.why + ")").c_str(), is_again ? " (as above)" : "");
+        std::printf("%s%s %s%s%s\n", first.c_str(), node.dependency.to_string().c_str(),
+                    commit == m_kernels.end() ? "(not locked)" : commit->second.brief().c_str(),
+                    node.why.empty() ? "" : (" (" + node.why + ")").c_str(), is_again ? " (as above)" : "");
         if (is_again) return;
         for (std::size_t i = 0; i < needs.size(); ++i) {
             const bool last = i + 1 == needs.size();
@@ -114,7 +121,7 @@ int run_tree(const Context& context) {
     std::vector<Dependency> roots = project.dependencies.value_or(std::vector<Dependency>{});
     const auto lock = lock::with_references(lock::Lock::load(project.lock_file()), roots);
     const Session session(context);
-    LockTree tree(lock, session.hub());
+    LockTree tree(lock, project.lock_trust(), session.hub());
     for (const auto& root : tree.roots()) {
         if (std::find(roots.begin(), roots.end(), root) == roots.end()) roots.push_back(root);
     }

@@ -11,6 +11,7 @@
 #include "kernels/core/log.hpp"
 #include "kernels/core/parallel.hpp"
 #include "kernels/lock/download.hpp"
+#include "kernels/lock/redirect.hpp"
 #include "local_builds.hpp"
 #include "targets.hpp"
 
@@ -22,6 +23,7 @@ struct VersionBuilds {
     std::optional<Commit> commit;        ///< nothing for local builds
     std::vector<build::BuildVariant> variants;
     build::DeviceFitOf device_fit;
+    std::optional<Dependency> moved_to = {};
 };
 
 // A folder has no branches: which version a build is, its metadata says.
@@ -42,20 +44,20 @@ std::vector<VersionBuilds> versions_of(const std::vector<LocalBuild>& builds) {
 
 std::vector<VersionBuilds> look_up(const RepoId& repo, const hub::Hub& hub) {
     const auto versions = hub.versions(repo);
-    if (versions.empty() && hub.settings().offline) {
-        throw Error(ErrorCode::network, repo.to_string() + ": offline, and the cache knows no version of it",
-                    "run it without --offline once");
-    }
+    if (versions.empty() && hub.settings().offline) throw hub::no_versions_error(repo, hub.settings());
     std::vector<Commit> commits;
     for (const auto& [number, ref] : versions)
         commits.push_back(ref.commit);
-    auto trees = look_parallel(commits.size(), hub.settings().jobs,
-                               [&](std::size_t i) { return hub.tree(repo, commits[i]); });
+    auto trees = look_parallel(commits.size(), hub.settings().jobs, [&](std::size_t i) {
+        auto tree = hub.tree(repo, commits[i]);
+        return std::pair(std::move(tree), lock::redirect_of(repo, commits[i], hub));
+    });
     std::vector<VersionBuilds> out;
     auto tree = trees.begin();
     for (const auto& [number, ref] : versions) {
-        out.push_back({number, ref.commit, lock::variants_of((tree++)->get(), repo.to_string()),
-                       lock::fit_without_download(repo, ref.commit, hub)});
+        auto [files, moved_to] = (tree++)->get();
+        out.push_back({number, ref.commit, lock::variants_of(files, repo.to_string()),
+                       lock::fit_without_download(repo, ref.commit, hub), std::move(moved_to)});
     }
     return out;
 }
@@ -65,6 +67,10 @@ std::vector<VersionBuilds> look_up(const RepoId& repo, const hub::Hub& hub) {
 void print_version(const VersionBuilds& version, const build::Target& target, bool suggest) {
     std::printf("%s:\n\n", version.number ? ("Version " + std::to_string(*version.number)).c_str()
                                           : "Without a version");
+    if (version.moved_to) {
+        std::printf("moved to %s\n", version.moved_to->to_string().c_str());
+        return;
+    }
     const auto selection = decide(version.variants, target, version.device_fit);
     for (const auto& decision : build::as_told(selection, target)) {
         const std::string& name = decision.variant.to_string();
@@ -119,6 +125,10 @@ void print_table(const std::vector<VersionBuilds>& versions, const std::vector<b
     for (const auto& version : versions) {
         rows.push_back({label(version)});
         for (const auto& target : targets) {
+            if (version.moved_to) {
+                rows.back().push_back("moved to " + version.moved_to->to_string());
+                continue;
+            }
             auto selection = decide(version.variants, target, version.device_fit);
             rows.back().push_back(cell(selection));
             if (selection.best() != nullptr) continue;
@@ -135,6 +145,7 @@ nlohmann::ordered_json to_json(const VersionBuilds& version, const std::vector<b
     nlohmann::ordered_json document = {{"version", nullptr}, {"commit", nullptr}};
     if (version.number) document["version"] = *version.number;
     if (version.commit) document["commit"] = version.commit->to_string();
+    if (version.moved_to) document["moved_to"] = version.moved_to->to_string();
     document["targets"] = targets_to_json(version.variants, targets, version.device_fit);
     return document;
 }

@@ -33,13 +33,13 @@ mode_t default_mode() {
     return 0666U & ~mask;
 }
 
-// The first of the names beside `path` with which `make` succeeds: one that nothing has yet. It does not
-// start with the file's own, which may be as long as names can be.
-std::string name_beside(const std::filesystem::path& path,
-                        const std::function<bool(const std::string&)>& make) {
+// The first of the names in `folder` with which `make` succeeds: one that nothing has yet. It does not
+// start with that of the file, which may be as long as names can be.
+std::string name_for(const std::filesystem::path& path, const std::filesystem::path& folder,
+                     const std::function<bool(const std::string&)>& make) {
     constexpr int most_tries = 100;
     for (int i = 0; i < most_tries; ++i) {
-        std::string name = path.parent_path() / (".kernels-" + unique_name() + ".incomplete");
+        std::string name = folder / unfinished_name();
         if (make(name)) return name;
         if (errno != EEXIST) break;
     }
@@ -106,17 +106,18 @@ void require_replaceable(const std::filesystem::path& path) {
         throw Error(ErrorCode::failed, path.string() + ": cannot be written: it is " + kind + ", no file");
 }
 
-AtomicFile::AtomicFile(std::filesystem::path path) : m_path(std::move(path)) {
+AtomicFile::AtomicFile(std::filesystem::path path, std::filesystem::path beside)
+    : m_path(std::move(path)), m_beside(beside.empty() ? m_path.parent_path() : std::move(beside)) {
     // A rename replaces whatever has the name: for root /dev/null as well.
     require_replaceable(m_path);
     // Without a name until commit(), where the file system can do that: a killed process leaves nothing.
-    const auto folder = m_path.has_parent_path() ? m_path.parent_path() : std::filesystem::path(".");
+    const auto folder = m_beside.empty() ? std::filesystem::path(".") : m_beside;
     m_fd = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, default_mode());
     if (m_fd < 0) open_named();
 }
 
 void AtomicFile::open_named() {
-    m_temporary = name_beside(m_path, [&](const std::string& name) {
+    m_temporary = name_for(m_path, m_beside, [&](const std::string& name) {
         m_fd = ::open(name.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, default_mode());
         return m_fd >= 0;
     });
@@ -154,7 +155,7 @@ void AtomicFile::keep_permissions() {
 void AtomicFile::give_name() {
     const std::string unnamed = "/proc/self/fd/" + std::to_string(m_fd);
     try {
-        m_temporary = name_beside(m_path, [&](const std::string& name) {
+        m_temporary = name_for(m_path, m_beside, [&](const std::string& name) {
             return ::linkat(AT_FDCWD, unnamed.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
         });
         return;
@@ -206,11 +207,24 @@ void write_file(const std::filesystem::path& path, std::string_view bytes) {
 
 void rewrite_file(const std::filesystem::path& path, std::string_view bytes) {
     std::error_code error;
-    const auto real = std::filesystem::canonical(path, error);
-    AtomicFile file(error ? path : real);  // there may be none yet
+    auto real = std::filesystem::canonical(path, error);
+    if (error) {  // there may be none yet; then a link's own target is what is made
+        real = path;
+        for (int links = 0; links < 40 && std::filesystem::is_symlink(real, error); ++links)
+            real = real.parent_path() / std::filesystem::read_symlink(real, error);
+    }
+    AtomicFile file(real);
     file.keep_permissions();
     file.write(bytes);
     file.commit();
+}
+
+std::error_code sync_to_disk(const std::filesystem::path& file) {
+    const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+    const bool is_synced = fd >= 0 && ::fsync(fd) == 0;
+    const std::error_code error(is_synced ? 0 : errno, std::generic_category());
+    if (fd >= 0) ::close(fd);
+    return error;
 }
 
 std::optional<std::string> environment_variable(const char* name) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <regex>
 
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
@@ -66,6 +67,17 @@ Commit Commit::parse(std::string_view text) {
 Revision::Revision(std::string name) : m_name(std::move(name)) {
     if (!is_ref_name(m_name))
         throw Error(ErrorCode::usage, backquoted(m_name) + ": no branch, tag or commit");
+}
+
+std::optional<KernelVersion> KernelVersion::of_branch(std::string_view name) {
+    static const std::regex number(R"(v\+?([0-9]+(?:_[0-9]+)*))");
+    std::match_results<std::string_view::const_iterator> match;
+    if (name.size() > 30 || !std::regex_match(name.begin(), name.end(), match, number)) return std::nullopt;
+    std::string digits = match[1].str();
+    std::erase(digits, '_');
+    KernelVersion version;
+    const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), version.number);
+    return parsed.ec == std::errc() ? std::optional(version) : std::nullopt;
 }
 
 Reference::Reference(KernelVersion version) : m_value(version) {

@@ -5,10 +5,24 @@
 #include <atomic>
 
 namespace kernels {
+namespace {
+
+constexpr std::string_view unfinished_start = ".kernels-";
+constexpr std::string_view unfinished_end = ".incomplete";
+
+}  // namespace
 
 std::string unique_name() {
     static std::atomic<unsigned> counter{0};
     return std::to_string(::getpid()) + "-" + std::to_string(counter++);
+}
+
+std::string unfinished_name() {
+    return std::string(unfinished_start) + unique_name() + std::string(unfinished_end);
+}
+
+bool is_unfinished(std::string_view name) {
+    return name.starts_with(unfinished_start) && name.ends_with(unfinished_end);
 }
 
 }  // namespace kernels

@@ -1,6 +1,7 @@
 #include "blob_file.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,6 +19,18 @@ namespace {
 
 constexpr const char* writable_cache_hint = "choose a cache that can be written, by HF_HUB_CACHE say";
 
+// Others may write to the cache: what is no file of its own (a link out of it, a FIFO) is nobody's part.
+int open_part(const fs::path& path) {
+    constexpr int how = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+    const int fd = ::open(path.c_str(), how, 0666);
+    struct stat status {};
+    if (fd >= 0 && ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1) return fd;
+    if (fd >= 0) ::close(fd);
+    if (fd < 0 && errno != ELOOP && errno != ENXIO) return fd;
+    if (::unlink(path.c_str()) != 0) return -1;
+    return ::open(path.c_str(), how | O_EXCL, 0666);
+}
+
 }  // namespace
 
 std::string name_of(const FileRequest& file) {
@@ -28,6 +41,8 @@ Error disk_error(const fs::path& path, const char* what, int error) {
     const bool is_in_the_way = error == EISDIR || error == ENOTDIR || error == EEXIST || error == ENOTEMPTY;
     return Error(ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
                  error == ENOSPC ? "free some room, or choose another cache, by HF_HUB_CACHE say"
+                 : error == EMFILE || error == ENFILE
+                     ? "too few files may be open: raise the limit (ulimit -n), or fetch fewer at a time"
                  : is_in_the_way
                      ? "something that no cache has is in its place: remove that, or choose another "
                        "cache, by HF_HUB_CACHE say"
@@ -46,7 +61,7 @@ IncompleteBlob::IncompleteBlob(const FileRequest& file, const fs::path& blob,
     std::error_code error;
     fs::create_directories(blob.parent_path(), error);
     m_path = claim_part(blob);
-    m_fd = ::open(m_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    m_fd = open_part(m_path);
     if (m_fd < 0) {
         const int reason = errno;
         release_part(m_path, blob);

@@ -1,11 +1,9 @@
 #include "kernels/hub/cache.hpp"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -59,15 +57,6 @@ Tree parse_sealed_listing(const std::string& text, const std::string& origin) {
     Tree tree;
     parse_tree(files, origin, tree);
     return tree;
-}
-
-// A name that outlives a loss of power must not outlive its bytes.
-std::error_code sync_to_disk(const fs::path& file) {
-    const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
-    const bool is_synced = fd >= 0 && ::fsync(fd) == 0;
-    const std::error_code error(is_synced ? 0 : errno, std::generic_category());
-    if (fd >= 0) ::close(fd);
-    return error;
 }
 
 void make_folders(const fs::path& folder) {
@@ -153,6 +142,20 @@ fs::path Cache::snapshot_folder(const RepoId& repo, const Commit& commit) const 
     return repo_folder(repo) / "snapshots" / commit.to_string();
 }
 
+// Where files are made. A process that is killed may leave one, and huggingface_hub takes what is in refs/
+// and snapshots/ for a ref or a file.
+fs::path Cache::unfinished_folder(const RepoId& repo) const {
+    return repo_folder(repo) / "unfinished";
+}
+
+void Cache::write(const RepoId& repo, const fs::path& path, std::string_view bytes) const {
+    make_folders(path.parent_path());
+    make_folders(unfinished_folder(repo));
+    AtomicFile file(path, unfinished_folder(repo));
+    file.write(bytes);
+    file.commit();
+}
+
 std::optional<Commit> Cache::read_ref(const RepoId& repo, const Reference& reference) const {
     for (const auto& folder : folders_of(repo)) {
         const auto text = read_file_if_exists(folder / "refs" / reference.to_string());
@@ -162,10 +165,10 @@ std::optional<Commit> Cache::read_ref(const RepoId& repo, const Reference& refer
 }
 
 void Cache::write_ref(const RepoId& repo, const Reference& reference, const Commit& commit) const {
-    if (read_ref(repo, reference) == commit) return;
     const fs::path path = repo_folder(repo) / "refs" / reference.to_string();
-    make_folders(path.parent_path());
-    write_file(path, commit.to_string());
+    // One of an older folder is not what Python looks at.
+    if (const auto text = read_file_if_exists(path); text && trimmed(*text) == commit.to_string()) return;
+    write(repo, path, commit.to_string());
 }
 
 std::map<std::int64_t, Commit> Cache::versions(const RepoId& repo) const {
@@ -174,10 +177,11 @@ std::map<std::int64_t, Commit> Cache::versions(const RepoId& repo) const {
         std::error_code error;
         for (const auto& entry : fs::directory_iterator(folder / "refs", error)) {
             const std::string name = entry.path().filename().string();
-            std::int64_t number = 0;
-            const auto [end, status] = std::from_chars(name.data() + 1, name.data() + name.size(), number);
-            if (!name.starts_with('v') || status != std::errc() || end != name.data() + name.size()) continue;
-            if (const auto commit = read_ref(repo, KernelVersion{number})) found.emplace(number, *commit);
+            const auto version = KernelVersion::of_branch(name);
+            if (!version) continue;
+            auto commit = read_ref(repo, *version);
+            if (!commit) commit = read_ref(repo, Revision(name));
+            if (commit) found.emplace(version->number, *commit);
         }
     }
     return found;
@@ -191,6 +195,11 @@ std::optional<fs::path> Cache::find_file(const RepoId& repo, const Commit& commi
         if (fs::is_regular_file(file, error)) return file;
     }
     return std::nullopt;
+}
+
+bool Cache::is_older(const fs::path& file) const {
+    const auto below = file.lexically_normal().lexically_relative(m_root.lexically_normal());
+    return !below.empty() && below.begin()->native().starts_with("models--");
 }
 
 std::optional<Tree> Cache::read_listing(const RepoId& repo, const Commit& commit) const {
@@ -214,10 +223,8 @@ std::optional<Tree> Cache::read_listing(const RepoId& repo, const Commit& commit
 }
 
 void Cache::write_listing(const RepoId& repo, const Commit& commit, const Tree& tree) const {
-    const fs::path path = repo_folder(repo) / "listings" / (commit.to_string() + ".json");
-    make_folders(path.parent_path());
     make_folders(repo_folder(repo) / "snapshots");  // without it huggingface_hub calls the folder corrupted
-    write_file(path, sealed_listing(tree));
+    write(repo, repo_folder(repo) / "listings" / (commit.to_string() + ".json"), sealed_listing(tree));
 }
 
 std::vector<std::pair<Commit, fs::path>> Cache::damaged_listings(const RepoId& repo) const {
@@ -264,9 +271,8 @@ fs::path Cache::link_snapshot(const RepoId& repo, const Commit& commit, const Tr
     make_folders(file.parent_path());
     // Beside and renamed, so that a reader never meets a missing file where an old one was. Several threads
     // and processes may link the same file at once: each has a temporary name of its own.
-    // That one is not made of the file's, which may be as long as names can be, and not in the file's folder,
-    // where a process that was killed would leave it to a build.
-    const fs::path temporary = snapshot_folder(repo, commit) / ("." + unique_name() + ".incomplete");
+    const fs::path temporary = unfinished_folder(repo) / unfinished_name();
+    make_folders(temporary.parent_path());
     fs::remove(temporary, error);
     fs::create_symlink(target, temporary, error);
     if (error) {

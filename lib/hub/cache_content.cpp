@@ -5,6 +5,7 @@
 
 #include <sys/stat.h>
 
+#include "core/unique_name.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/text.hpp"
 #include "snapshots.hpp"
@@ -79,6 +80,7 @@ std::vector<Commit> snapshots_of(const fs::path& repo_folder) {
 std::map<std::string, std::string> refs_of(const fs::path& repo_folder) {
     std::map<std::string, std::string> refs;
     for (const auto& name : files_below(repo_folder / "refs")) {
+        if (is_unfinished(fs::path(name).filename().native())) continue;
         if (const auto text = read_file_if_exists(repo_folder / "refs" / name))
             refs.emplace(name, trimmed(*text));
     }

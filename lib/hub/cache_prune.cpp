@@ -1,7 +1,11 @@
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <ctime>
 #include <memory>
 
 #include "blob_file.hpp"
+#include "core/unique_name.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/file_lock.hpp"
 #include "kernels/core/log.hpp"
@@ -55,6 +59,7 @@ class Pruner {
         for (const auto& commit : m_result.commits)
             remove_snapshot(commit);
         remove_leftovers();
+        remove_unfinished();
         remove_blobs();
         m_result.whole = m_kept.empty() && m_result.busy.empty();
         if (m_result.whole) remove_repository();
@@ -120,6 +125,20 @@ class Pruner {
         }
     }
 
+    // What a killed process left where files are made (before there was a folder for it, anywhere).
+    void remove_unfinished() const {
+        if (m_dry_run) return;
+        const std::time_t long_ago = std::time(nullptr) - 3600;  // making one takes no time
+        for (const auto& name : files_below(m_folder)) {
+            const fs::path path = m_folder / name;
+            struct stat status {};
+            std::error_code ignored;
+            if (is_unfinished(path.filename().native()) && ::lstat(path.c_str(), &status) == 0 &&
+                status.st_mtime < long_ago)
+                fs::remove(path, ignored);
+        }
+    }
+
     // The blobs that kept snapshots have, or still lack and may go on fetching.
     std::set<std::string> needed_blobs() const {
         std::set<std::string> needed;
@@ -178,7 +197,13 @@ class Pruner {
 }  // namespace
 
 std::vector<PrunedRepository> prune(const Cache& cache, const std::set<std::pair<RepoId, Commit>>& keep,
-                                    bool dry_run) {
+                                    bool dry_run, FileLockOptions how) {
+    std::unique_ptr<FileLock> alone;
+    std::error_code unreadable;
+    if (!dry_run && fs::exists(cache.root(), unreadable)) {
+        how.removed_at_end = true;
+        alone = std::make_unique<FileLock>(cache.root() / ".locks" / "kernels-prune.lock", how);
+    }
     std::vector<PrunedRepository> pruned;
     for (const auto& repo : cache.repositories()) {
         // A commit without a snapshot may have parts of files, to go on from.

@@ -5,6 +5,7 @@
 
 #include "kernels/core/error.hpp"
 #include "kernels/core/log.hpp"
+#include "kernels/core/parallel.hpp"
 #include "kernels/hub/cache_care.hpp"
 #include "kernels/hub/fetch.hpp"
 #include "snapshots.hpp"
@@ -55,6 +56,9 @@ class Plan {
             const Tree listing = m_cache.read_listing(repo, commit).value_or(Tree{});
             for (const auto& path : files_below(snapshot)) {
                 const auto* entry = listing.find(path);
+                // What a killed process left beside its place (see Cache::unfinished_folder) is nobody's
+                // file.
+                if (entry == nullptr && path.ends_with(".incomplete")) continue;
                 if (const auto blob = linked_blob(snapshot / path)) {
                     if (entry != nullptr && is_hash(*blob) && *blob != entry->etag()) {
                         m_result.damaged.push_back({repo,
@@ -93,8 +97,6 @@ class Plan {
   private:
     void add_copy(const RepoId& repo, const Commit& commit, const fs::path& snapshot, const std::string& path,
                   const TreeEntry* entry) {
-        // What a killed process left beside its place (see Cache::link_snapshot) is nobody's file.
-        if (path.ends_with(".incomplete")) return;
         if (entry == nullptr) {
             m_result.unchecked.push_back(snapshot / path);
         } else {
@@ -118,40 +120,33 @@ VerifiedCache verify(const Cache& cache, std::span<const RepoId> repos, const st
     Verified verified(cache);
     std::mutex mutex;
     std::exception_ptr failure;
-    std::atomic<std::size_t> next{0};
-    const auto work = [&] {
-        for (std::size_t i = next++; i < plan.tasks.size(); i = next++) {
-            Task& task = plan.tasks[i];
-            try {
-                std::error_code error;
-                const auto size = fs::file_size(task.file, error);
-                auto fault = error ? std::optional(error.message()) : fault_of(task, size, cancel);
-                if (fault) {
-                    verified.forget(task.repo, task.file);
-                } else {
-                    verified.note(task.repo, task.file, task.etag);
-                }
-                const std::lock_guard lock(mutex);
-                ++result.files;
-                result.bytes += error ? 0 : size;
-                if (progress && !error) progress(size);
-                if (fault)
-                    result.damaged.push_back(
-                        {task.repo, task.file, std::move(*fault), std::move(task.used_as), {}});
-            } catch (...) {
-                const std::lock_guard lock(mutex);
-                if (!failure) failure = std::current_exception();
-                return;
+    std::atomic<bool> has_failed{false};
+    const int workers = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1U, 8U));
+    run_parallel(plan.tasks.size(), workers, [&](std::size_t i) {
+        if (has_failed) return;
+        Task& task = plan.tasks[i];
+        try {
+            std::error_code error;
+            const auto size = fs::file_size(task.file, error);
+            auto fault = error ? std::optional(error.message()) : fault_of(task, size, cancel);
+            if (fault) {
+                verified.forget(task.repo, task.file);
+            } else {
+                verified.note(task.repo, task.file, task.etag);
             }
+            const std::lock_guard lock(mutex);
+            ++result.files;
+            result.bytes += error ? 0 : size;
+            if (progress && !error) progress(size);
+            if (fault)
+                result.damaged.push_back(
+                    {task.repo, task.file, std::move(*fault), std::move(task.used_as), {}});
+        } catch (...) {
+            const std::lock_guard lock(mutex);
+            if (!failure) failure = std::current_exception();
+            has_failed = true;
         }
-    };
-    std::vector<std::thread> threads;
-    const std::size_t workers = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
-    for (std::size_t i = 1; i < std::min(workers, plan.tasks.size()); ++i)
-        threads.emplace_back(work);
-    work();
-    for (auto& thread : threads)
-        thread.join();
+    });
     if (failure) std::rethrow_exception(failure);
     std::sort(result.damaged.begin(), result.damaged.end(),
               [](const DamagedFile& a, const DamagedFile& b) { return a.file < b.file; });

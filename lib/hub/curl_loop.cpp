@@ -1,5 +1,8 @@
 #include "curl_loop.hpp"
 
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -74,6 +77,31 @@ std::optional<std::string> proxy_for(const std::string& url) {
 }
 
 // Whether NO_PROXY names the host: itself, a domain above it, or all.
+// Whether an entry such as 10.0.0.0/8 or fd00::/8 has the address `host`; curl 7.86 and newer take these.
+bool is_in_network(const std::string& host, std::string_view entry) {
+    const auto slash = entry.find('/');
+    if (slash == std::string_view::npos) return false;
+    unsigned bits = 0;
+    const auto parsed = std::from_chars(entry.data() + slash + 1, entry.data() + entry.size(), bits);
+    if (parsed.ec != std::errc() || parsed.ptr != entry.data() + entry.size()) return false;
+    const auto bare = [](std::string_view text) {
+        const bool bracketed = text.starts_with('[') && text.ends_with(']');
+        return std::string(bracketed ? text.substr(1, text.size() - 2) : text);
+    };
+    const std::string network = bare(entry.substr(0, slash));
+    for (const auto& [family, size] : {std::pair(AF_INET, 4U), std::pair(AF_INET6, 16U)}) {
+        std::array<unsigned char, 16> a{};
+        std::array<unsigned char, 16> b{};
+        if (bits > size * 8 || ::inet_pton(family, bare(host).c_str(), a.data()) != 1 ||
+            ::inet_pton(family, network.c_str(), b.data()) != 1)
+            continue;
+        bool same = std::equal(a.begin(), a.begin() + bits / 8, b.begin());
+        if (bits % 8 != 0) same = same && ((a[bits / 8] ^ b[bits / 8]) >> (8 - bits % 8)) == 0;
+        return same;
+    }
+    return false;
+}
+
 bool is_without_proxy(const std::string& url) {
     auto list = environment_variable("no_proxy");
     if (!list) list = environment_variable("NO_PROXY");
@@ -87,7 +115,8 @@ bool is_without_proxy(const std::string& url) {
             entry.remove_prefix(1);
         if (entry.empty()) continue;
         const std::string name = lower(entry);
-        if (name == "*" || host == name || host.ends_with("." + name)) return true;
+        if (name == "*" || host == name || host.ends_with("." + name) || is_in_network(host, name))
+            return true;
     }
     return false;
 }
@@ -124,7 +153,13 @@ CurlLoop::CurlLoop(const Settings& settings)
         if (m_ca_file.empty()) m_ca_file = environment_variable(name).value_or("");
     }
     m_ca_folder = environment_variable("SSL_CERT_DIR").value_or("");
-    m_thread = std::thread([this] { loop(); });
+    try {
+        m_thread = std::thread([this] { loop(); });
+    } catch (const std::system_error& error) {
+        curl_multi_cleanup(m_multi);
+        throw Error(ErrorCode::failed, "no thread can be started: " + std::string(error.what()),
+                    "raise the limit on processes (ulimit -u) or on memory (ulimit -v)");
+    }
 }
 
 CurlLoop::~CurlLoop() {
@@ -141,7 +176,11 @@ std::string CurlLoop::describe_trust(const std::string& url) const {
     const bool is_secure = url.starts_with("https://");
     std::string text;
     if (is_secure)
-        text = "certificates: " + (m_ca_file.empty() ? std::string("the system's store") : m_ca_file) + "; ";
+        text = "certificates: " +
+               (!m_ca_file.empty()     ? m_ca_file
+                : !m_ca_folder.empty() ? m_ca_folder
+                                       : std::string("the system's store")) +
+               "; ";
     if (is_without_proxy(url)) return text + "no proxy";
     for (const char* name : is_secure ? secure_proxies : plain_proxies) {
         if (const auto proxy = environment_variable(name))

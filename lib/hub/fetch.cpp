@@ -1,10 +1,14 @@
 #include "kernels/hub/fetch.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <exception>
 #include <fstream>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 
 #include "backoff.hpp"
@@ -127,28 +131,77 @@ bool take_from(const fs::path& donor, IncompleteBlob& blob, std::uint64_t size,
     }
 }
 
-// The same bytes in other repositories' folders.
-std::vector<fs::path> copies_elsewhere(const Cache& cache, const FileRequest& file) {
-    std::vector<fs::path> found;
-    for (const auto& repo : cache.repositories()) {
-        const fs::path blob = cache.blob_path(repo, file.entry.etag());
-        if (repo != file.repo && has_size(blob, file.entry)) found.push_back(blob);
-    }
-    return found;
-}
-
 bool are_the_same(const fs::path& a, const fs::path& b) {
     std::error_code error;
     return fs::equivalent(a, b, error) && !error;
 }
 
-FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpClient& http, const Cache& cache,
-                      const std::optional<fs::path>& twin, Verified& verified, Monitor& monitor) {
+// What all files of one fetch share. Thread-safe.
+class Fetch {
+  public:
+    Fetch(const Settings& settings, HttpClient& http, const Cache& cache, Monitor& monitor)
+        : m_settings(settings),
+          m_http(http),
+          m_cache(cache),
+          m_monitor(monitor),
+          m_verified(cache, settings.cancel) {}
+
+    /// Brings one file; `twin` has the same bytes.
+    FetchedFile one(const FileRequest& file, const std::optional<fs::path>& twin);
+
+  private:
+    /// The same bytes in other repositories' folders. The cache is listed once, and `anew` when another
+    /// process may have brought them since.
+    std::vector<fs::path> copies_elsewhere(const FileRequest& file, bool anew) {
+        std::vector<fs::path> found;
+        for (const auto& repo : *repositories(anew)) {
+            const fs::path blob = m_cache.blob_path(repo, file.entry.etag());
+            if (repo != file.repo && has_size(blob, file.entry)) found.push_back(blob);
+        }
+        return found;
+    }
+
+    /// Locks one file's bytes. After one wait that was too long nobody waits again: a process that holds many
+    /// locks and does nothing would cost the timeout for each.
+    std::unique_ptr<FileLock> lock(const fs::path& path, const std::function<void(int)>& waiting) {
+        auto how = lock_options(m_settings, waiting);
+        if (m_waited_in_vain) how.timeout = std::chrono::seconds(0);
+        const auto start = std::chrono::steady_clock::now();
+        try {
+            return std::make_unique<FileLock>(path, how);
+        } catch (const Error& error) {
+            if (error.code() == ErrorCode::failed && std::chrono::steady_clock::now() - start >= how.timeout)
+                m_waited_in_vain = true;
+            throw;
+        }
+    }
+
+    std::shared_ptr<const std::vector<RepoId>> repositories(bool anew) {
+        const std::lock_guard lock(m_mutex);
+        if (anew || !m_repositories)
+            m_repositories = std::make_shared<const std::vector<RepoId>>(m_cache.repositories());
+        return m_repositories;
+    }
+
+    const Settings& m_settings;
+    HttpClient& m_http;
+    const Cache& m_cache;
+    Monitor& m_monitor;
+    Verified m_verified;
+    std::mutex m_mutex;
+    std::shared_ptr<const std::vector<RepoId>> m_repositories;
+    std::atomic<bool> m_waited_in_vain{false};
+};
+
+FetchedFile Fetch::one(const FileRequest& file, const std::optional<fs::path>& twin) {
     FetchedFile result{file, {}, 0, false, file.entry.lfs_sha256.value_or("")};
-    const fs::path blob = cache.blob_path(file.repo, file.entry.etag());
-    const auto present = cache.find_file(file.repo, file.commit, file.entry.path);
+    const fs::path blob = m_cache.blob_path(file.repo, file.entry.etag());
+    auto present = m_cache.find_file(file.repo, file.commit, file.entry.path);
+    // What only an older folder has is copied, so that the Python client finds it too.
+    std::optional<fs::path> older;
+    if (present && m_cache.is_older(*present) && m_cache.is_writable()) older.swap(present);
     const auto is_right = [&](const fs::path& path) {
-        return verified.is_right(file.repo, path, file.entry, result.checked);
+        return m_verified.is_right(file.repo, path, file.entry, result.checked);
     };
     std::optional<fs::path> damaged;
     if (present) {
@@ -162,14 +215,15 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
     const bool blob_is_wrong = damaged && are_the_same(*damaged, blob);
     if (blob_is_wrong || !has_size(blob, file.entry) || !is_right(blob)) {
         std::error_code unreadable;
-        for (const auto& place : {blob, cache.snapshot_folder(file.repo, file.commit) / file.entry.path}) {
+        for (const auto& place : {blob, m_cache.snapshot_folder(file.repo, file.commit) / file.entry.path}) {
             if (fs::is_directory(place, unreadable)) throw disk_error(place, "cannot be written", EISDIR);
         }
         if (!damaged && fs::exists(blob, unreadable)) damaged = blob;
         const auto find_donors = [&] {
-            auto found = settings.donors ? settings.donors(file) : std::vector<fs::path>{};
+            auto found = m_settings.donors ? m_settings.donors(file) : std::vector<fs::path>{};
             if (twin) found.push_back(*twin);
-            if (auto noted = cache.noted_content(file.entry.etag())) found.push_back(std::move(*noted));
+            if (older) found.push_back(*older);
+            if (auto noted = m_cache.noted_content(file.entry.etag())) found.push_back(std::move(*noted));
             std::erase_if(found, [](const fs::path& donor) {
                 std::error_code error;
                 return !fs::is_regular_file(donor, error);
@@ -186,27 +240,32 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
                         "run `kernels download` once online");
         };
         // Before a lock is made or waited for: a cache that is only read has room for none.
-        if (settings.offline && find_donors().empty() && copies_elsewhere(cache, file).empty())
+        if (m_settings.offline && find_donors().empty() && copies_elsewhere(file, false).empty())
             refuse_offline();
         if (damaged) {
             log::warning(damaged->string() + ": its bytes do not match their hash; they are fetched again");
         }
-        monitor.started(file);
+        m_monitor.started(file);
         // Another process may want the same bytes for another repository: a lock on the content comes first.
         // huggingface_hub knows the second only, which is the repository's own.
-        const auto how = lock_options(settings, [&](int pid) { monitor.waiting(file, pid); });
-        const FileLock content_lock(cache.content_lock_path(file.entry.etag()), how);
-        const FileLock lock(cache.lock_path(file.repo, file.entry.etag()), how);
+        bool has_waited = false;
+        const auto waiting = [&](int pid) {
+            has_waited = true;
+            m_monitor.waiting(file, pid);
+        };
+        const auto content_lock = this->lock(m_cache.content_lock_path(file.entry.etag()), waiting);
+        const auto lock = this->lock(m_cache.lock_path(file.repo, file.entry.etag()), waiting);
         // Another process, or another thread of this one, may have brought it meanwhile.
         Source source = Source::another_process;
         if (!has_size(blob, file.entry) || !is_right(blob)) {
             IncompleteBlob incomplete(
-                file, blob, [&](std::uint64_t bytes) { monitor.progressed(file, bytes); }, settings.cancel);
+                file, blob, [&](std::uint64_t bytes) { m_monitor.progressed(file, bytes); },
+                m_settings.cancel);
             auto donors = find_donors();
-            for (auto& copy : copies_elsewhere(cache, file))
+            for (auto& copy : copies_elsewhere(file, has_waited))
                 donors.push_back(std::move(copy));
             const bool taken = std::any_of(donors.begin(), donors.end(), [&](const fs::path& donor) {
-                if (take_from(donor, incomplete, file.entry.size, settings.cancel)) return true;
+                if (take_from(donor, incomplete, file.entry.size, m_settings.cancel)) return true;
                 // A blob is named by its bytes; a file at a path may be of another version and right there.
                 if (donor.filename() == file.entry.etag()) damaged = donor;
                 return false;
@@ -214,20 +273,20 @@ FetchedFile fetch_one(const FileRequest& file, const Settings& settings, HttpCli
             source = Source::this_machine;
             if (!taken) {
                 source = Source::hub;
-                if (settings.offline) refuse_offline();
-                result.transferred = download(file, incomplete, settings, http);
+                if (m_settings.offline) refuse_offline();
+                result.transferred = download(file, incomplete, m_settings, m_http);
             }
-            verified.note(file.repo, blob, file.entry.etag());
-            cache.note_content(file.entry.etag(), blob);
+            m_verified.note(file.repo, blob, file.entry.etag());
+            m_cache.note_content(file.entry.etag(), blob);
             result.sha256 = incomplete.sha256();
             result.checked = true;
         }
-        monitor.finished(file, source);
+        m_monitor.finished(file, source);
     } else if (damaged) {
         log::warning(damaged->string() +
                      ": its bytes do not match their hash; the right ones take its place");
     }
-    result.path = cache.link_snapshot(file.repo, file.commit, file.entry);
+    result.path = m_cache.link_snapshot(file.repo, file.commit, file.entry);
     return result;
 }
 
@@ -269,7 +328,7 @@ std::vector<FetchOutcome> fetch_each(std::span<const FileRequest> files, const S
         return files[a->front()].entry.size > files[b->front()].entry.size;
     });
 
-    Verified verified(cache, settings.cancel);
+    Fetch run(settings, http, cache, listener);
     std::vector<FetchOutcome> outcomes(files.size());
     std::vector<std::exception_ptr> fatal(files.size());
     run_parallel(jobs.size(), settings.jobs, [&](std::size_t job) {
@@ -284,7 +343,7 @@ std::vector<FetchOutcome> fetch_each(std::span<const FileRequest> files, const S
                 continue;
             }
             try {
-                outcome.file = fetch_one(files[index], settings, http, cache, twin, verified, listener);
+                outcome.file = run.one(files[index], twin);
                 twin = outcome.file->path;
                 if (outcome.file->sha256.empty()) outcome.file->sha256 = sha256;
                 sha256 = outcome.file->sha256;

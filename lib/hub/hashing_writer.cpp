@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <system_error>
 #include <utility>
 
 #include "blob_file.hpp"
@@ -40,7 +41,11 @@ void HashingWriter::append(std::string_view bytes) {
         m_block.append(part);
         bytes.remove_prefix(part.size());
         if (m_block.size() < block_size) continue;
-        if (!m_thread.joinable()) m_thread = std::thread([this] { hash_blocks(); });
+        if (!has_thread()) {
+            hash_only(m_block);
+            m_block.clear();
+            continue;
+        }
         {
             std::unique_lock lock(m_mutex);
             m_changed.wait(lock, [&] { return m_queue.size() < most_blocks; });
@@ -52,6 +57,17 @@ void HashingWriter::append(std::string_view bytes) {
         }
         m_changed.notify_all();
     }
+}
+
+// Where a limit on processes or memory gives no thread, this one hashes.
+bool HashingWriter::has_thread() {
+    if (m_thread.joinable()) return true;
+    try {
+        m_thread = std::thread([this] { hash_blocks(); });
+    } catch (const std::system_error&) {
+        return false;
+    }
+    return true;
 }
 
 std::string HashingWriter::finish() {

@@ -41,6 +41,7 @@ class HashingWriter {
 
   private:
     void store(std::string_view bytes);
+    bool has_thread();
     void hash_blocks();
 
     int m_fd;

@@ -13,6 +13,7 @@
 #include "kernels/core/cancel.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
+#include "next_page.hpp"
 
 namespace kernels::hub {
 namespace {
@@ -55,20 +56,6 @@ bool is_worth_retrying(CURLcode code) {
 bool is_out_of_reach(const Transfer& transfer) {
     return transfer.curl == CURLE_COULDNT_RESOLVE_HOST || transfer.curl == CURLE_COULDNT_CONNECT ||
            (transfer.curl == CURLE_OPERATION_TIMEDOUT && !transfer.connected);
-}
-
-std::string absolute_location(const std::string& base, const std::string& location) {
-    std::string resolved = location;
-    CURLU* url = curl_url();
-    char* text = nullptr;
-    if (url != nullptr && curl_url_set(url, CURLUPART_URL, base.c_str(), 0) == CURLUE_OK &&
-        curl_url_set(url, CURLUPART_URL, location.c_str(), 0) == CURLUE_OK &&
-        curl_url_get(url, CURLUPART_URL, &text, 0) == CURLUE_OK) {
-        resolved = text;
-        curl_free(text);
-    }
-    curl_url_cleanup(url);
-    return resolved;
 }
 
 std::string today() {

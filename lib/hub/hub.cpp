@@ -1,6 +1,5 @@
 #include "kernels/hub/hub.hpp"
 
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -10,6 +9,7 @@
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/hub/fetch.hpp"
+#include "next_page.hpp"
 
 namespace kernels::hub {
 namespace {
@@ -28,21 +28,6 @@ auto read_json(const Response& response, const std::string& what, Read read) {
                         " gave an answer that cannot be read: " + error.what(),
                     "is HF_ENDPOINT a Hub?");
     }
-}
-
-std::optional<std::string> next_page(const Response& response) {
-    // Link: <https://…>; rel="next"
-    const auto link = response.header("link");
-    if (!link) return std::nullopt;
-    for (const auto part : split(*link, ',')) {
-        const auto open = part.find('<');
-        const auto close = part.find('>');
-        if (open == std::string_view::npos || close == std::string_view::npos || close < open) continue;
-        if (part.find("rel=\"next\"", close) != std::string_view::npos) {
-            return std::string(part.substr(open + 1, close - open - 1));
-        }
-    }
-    return std::nullopt;
 }
 
 Error offline_error(const std::string& what, const std::string& missing) {
@@ -86,6 +71,12 @@ std::optional<Error> refused_credentials(const Response& response, const Setting
 }
 
 }  // namespace
+
+Error no_versions_error(const RepoId& repo, const Settings& settings) {
+    if (settings.offline) return offline_error(repo.to_string(), "any version of it");
+    return {ErrorCode::not_found, repo.to_string() + ": it has no versions",
+            "name a revision: " + repo.to_string() + "@main"};
+}
 
 void require_small(const RepoId& repo, const TreeEntry& entry) {
     constexpr std::uint64_t limit = std::uint64_t{16} << 20U;
@@ -175,11 +166,9 @@ std::map<std::int64_t, Ref> Hub::versions(const RepoId& repo) const {
         return versions;
     }
     for (auto& branch : refs(repo).branches) {
-        std::int64_t number = 0;
-        const char* const end = branch.name.data() + branch.name.size();
-        if (!branch.name.starts_with('v')) continue;
-        const auto parsed = std::from_chars(branch.name.data() + 1, end, number);
-        if (parsed.ec == std::errc() && parsed.ptr == end) versions.emplace(number, std::move(branch));
+        // Of two that are the same number the later counts, as for the Python client.
+        if (const auto version = KernelVersion::of_branch(branch.name))
+            versions.insert_or_assign(version->number, std::move(branch));
     }
     return versions;
 }
@@ -242,7 +231,7 @@ bool Hub::renew_tree(const RepoId& repo, const Commit& commit) const {
     const auto known = m_cache.read_listing(repo, commit);
     const bool differs = listed_tree(repo, commit).files != (known ? known->files : std::vector<TreeEntry>{});
     if (differs && known) {
-        log::warning(repo.to_string() + "@" + commit.to_string().substr(0, 12) +
+        log::warning(repo.to_string() + "@" + commit.brief() +
                      ": the cache had a wrong list of its files; the Hub's takes its place");
     }
     return differs;
@@ -307,6 +296,28 @@ std::optional<std::string> Hub::small_file(const RepoId& repo, const Commit& com
 }
 
 bool Hub::trusted_publisher(const std::string& org) const {
+    // Who asks first asks for all; the others wait for the answer.
+    std::packaged_task<bool()> ask([this, &org] { return ask_for_publisher(org); });
+    std::shared_future<bool> answer;
+    bool is_first = false;
+    {
+        const std::lock_guard lock(m_publishers_mutex);
+        auto& known = m_publishers[org];
+        is_first = !known.valid();
+        if (is_first) known = ask.get_future().share();
+        answer = known;
+    }
+    if (is_first) ask();
+    try {
+        return answer.get();
+    } catch (...) {
+        const std::lock_guard lock(m_publishers_mutex);
+        if (is_first) m_publishers.erase(org);  // no answer: who asks later asks again
+        throw;
+    }
+}
+
+bool Hub::ask_for_publisher(const std::string& org) const {
     if (m_settings.offline) throw offline_error("the publisher " + org, "whether it is trusted");
     Request request;
     request.url = m_settings.endpoint + "/api/organizations/" + url_quoted(org) + "/overview";

@@ -115,7 +115,7 @@ void Verified::save() noexcept {
                         std::to_string(stamp.changed) + " " + std::to_string(stamp.inode) + " " + stamp.etag +
                         " " + name + "\n";
             }
-            write_file(record(repo), text);
+            m_cache.write(repo, record(repo), text);
         } catch (const std::exception& error) {
             log::debug(error.what());
         }

@@ -178,7 +178,7 @@ ResolvedKernel resolve(const Repository& repository, const build::Target& target
                            target, check, to_get);
     }
     const auto [repo, commit] = followed(*named, *wanted, lock, cache);
-    const std::string what = repo.to_string() + "@" + commit.to_string().substr(0, 12);
+    const std::string what = repo.to_string() + "@" + commit.brief();
     const fs::path builds = cache.snapshot_folder(repo, commit) / "build";
     std::error_code error;
     if (!fs::is_directory(builds, error)) {

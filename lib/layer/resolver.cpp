@@ -88,16 +88,13 @@ struct Resolver::State {
     const hub::Hub* hub;
     DeviceCheck check;
     Fetch fetch;
-    std::optional<lock::Publishers> publishers;
     std::mutex mutex;
     std::unordered_map<Repository, std::shared_ptr<Slot>> slots;
     std::set<RepoId> warned;  // whose publisher could not be checked
 
     State(build::Target machine, const hub::Cache& where, const hub::Hub* through, DeviceCheck device_check,
           Fetch fetched)
-        : target(std::move(machine)), cache(where), hub(through), check(device_check), fetch(fetched) {
-        if (hub != nullptr) publishers.emplace(*hub);
-    }
+        : target(std::move(machine)), cache(where), hub(through), check(device_check), fetch(fetched) {}
 
     // A kernel's code is to run in this process, so that its publisher matters wherever it comes from.
     void require_trusted(const RepoId& repo, const project::TrustPolicy& policy) {
@@ -112,7 +109,7 @@ struct Resolver::State {
             return;
         }
         try {
-            publishers->require_trusted(repo, policy);
+            lock::require_trusted(repo, policy, *hub);
         } catch (const Error& error) {
             if (fetch == Fetch::yes || error.code() != ErrorCode::network) throw;
             throw Error(

@@ -77,7 +77,7 @@ void warn_of_unknown_devices(const LockedKernel& kernel, const Choice& choice) {
 }  // namespace
 
 std::string name_of(const LockedKernel& kernel) {
-    return kernel.dependency.repo.to_string() + "@" + kernel.commit.to_string().substr(0, 12);
+    return kernel.dependency.repo.to_string() + "@" + kernel.commit.brief();
 }
 
 Choice choose_builds(const LockedKernel& kernel, const hub::Tree& tree, const DownloadOptions& options,
@@ -88,6 +88,9 @@ Choice choose_builds(const LockedKernel& kernel, const hub::Tree& tree, const Do
     if (options.all_variants) {
         for (const auto& variant : present)
             chosen.push_back({variant, {}, {}});
+        if (present.empty())
+            choice.failures.emplace_back(ErrorCode::no_build,
+                                         name_of(kernel) + ": there are no builds in it");
         return choice;
     }
     const auto known_fit =
@@ -184,7 +187,7 @@ build::DeviceFitOf fit_without_download(const RepoId& repo, const Commit& commit
             ask_for_file(repo, commit, path, before_fetch, hub);
             const auto text = hub.small_file(repo, commit, path);
             if (!text) return build::DeviceFit{};  // a build without metadata is refused when it has arrived
-            const std::string what = repo.to_string() + "@" + commit.to_string().substr(0, 12);
+            const std::string what = repo.to_string() + "@" + commit.brief();
             const auto metadata = build::Metadata::parse(*text, what + ": " + path);
             const auto file = hub.cache().find_file(repo, commit, path);
             return file ? build::device_fit(metadata, file->parent_path(), target)

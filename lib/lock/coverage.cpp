@@ -12,21 +12,6 @@
 namespace kernels::lock {
 namespace {
 
-// Whether the cache holds all that says what a kernel needs.
-bool is_known(const LockedKernel& kernel, const hub::Cache& cache) {
-    const RepoId& repo = kernel.dependency.repo;
-    const auto tree = cache.read_listing(repo, kernel.commit);
-    if (!tree) return false;
-    const auto is_missing = [&](const std::string& path) {
-        return tree->find(path) != nullptr && !cache.find_file(repo, kernel.commit, path);
-    };
-    const auto folders = tree->folders("build");
-    if (folders.empty() && tree->find(status_file) == nullptr) return false;
-    return !is_missing(status_file) && std::none_of(folders.begin(), folders.end(), [&](const auto& name) {
-        return is_missing("build/" + name + "/metadata.json");
-    });
-}
-
 std::vector<Dependency> needs_of(const LockedKernel& kernel, const hub::Hub& hub) try {
     const RepoId& repo = kernel.dependency.repo;
     renew_useless_listing(repo, kernel.commit, hub);
@@ -41,9 +26,22 @@ std::vector<Dependency> needs_of(const LockedKernel& kernel, const hub::Hub& hub
 
 }  // namespace
 
+bool knows_needs(const hub::Cache& cache, const LockedKernel& kernel) {
+    const RepoId& repo = kernel.dependency.repo;
+    const auto tree = cache.read_listing(repo, kernel.commit);
+    if (!tree) return false;
+    const auto is_missing = [&](const std::string& path) {
+        return tree->find(path) != nullptr && !cache.find_file(repo, kernel.commit, path);
+    };
+    const auto folders = tree->folders("build");
+    if (folders.empty() && tree->find(status_file) == nullptr) return false;
+    return !is_missing(status_file) && std::none_of(folders.begin(), folders.end(), [&](const auto& name) {
+        return is_missing("build/" + name + "/metadata.json");
+    });
+}
+
 std::vector<std::string> uncovered(const Lock& lock, const std::vector<Dependency>& dependencies,
                                    const project::TrustPolicy& trust, const hub::Hub& hub) {
-    Publishers publishers(hub);
     std::vector<std::string> lines;
     bool all_known = true;
     std::map<Dependency, std::string> paths;  // how each was reached
@@ -62,14 +60,14 @@ std::vector<std::string> uncovered(const Lock& lock, const std::vector<Dependenc
                 lines.push_back(is_direct ? line : line + " (needed by " + path + ")");
             continue;
         }
-        if (!is_known(*kernel, hub.cache())) {
+        if (!knows_needs(hub.cache(), *kernel)) {
             if (hub.settings().offline) {
                 log::info(dependency.to_string() +
                           ": offline, so what it needs was not compared with the lock");
                 all_known = false;
                 continue;
             }
-            publishers.require_trusted(dependency.repo, trust);
+            require_trusted(dependency.repo, trust, hub);
         }
         for (const auto& needed : needs_of(*kernel, hub)) {
             if (paths.emplace(needed, path + " -> " + needed.to_string()).second) open.push_back(needed);

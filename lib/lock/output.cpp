@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "kernels/core/file_lock.hpp"
+#include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/hub/cache.hpp"
 
@@ -47,6 +48,7 @@ void place_file(const fs::path& staged, const fs::path& file, const fs::path& en
         fs::rename(blob, file, error);
     } else {
         fs::copy_file(blob, file, error);
+        if (!error) error = sync_to_disk(file);
     }
     if (error) throw disk_error(file, error);
     staging.note_moved_content(etag, blob, end);
@@ -104,6 +106,23 @@ FileLockOptions lock_options(const fs::path& folder, const hub::Settings& settin
     return options;
 }
 
+// A tree of folders has one place for each repository.
+void require_one_state_each(const Lock& lock) {
+    std::map<RepoId, const LockedKernel*> states;
+    for (const auto& kernel : lock.kernels()) {
+        const auto [place, is_new] = states.emplace(kernel.dependency.repo, &kernel);
+        const LockedKernel& other = *place->second;
+        if (is_new || other.commit == kernel.commit) continue;
+        throw Error(ErrorCode::failed,
+                    kernel.dependency.repo.to_string() + ": the lock has two states of it, " +
+                        other.dependency.reference.to_string() + " (" + other.commit.brief() + ") and " +
+                        kernel.dependency.reference.to_string() + " (" + kernel.commit.brief() +
+                        "), and a folder has room for one",
+                    "`kernels tree` shows who needs which: depend on one of them, or download into the cache")
+            .with_remedies({Remedy::output});
+    }
+}
+
 DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOptions& options,
                     const hub::Hub& hub, hub::Monitor* monitor) {
     const FileLock held(folder / lock_name, lock_options(folder, hub.settings()));
@@ -145,6 +164,7 @@ DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOpti
 
 DownloadResult download_into(const fs::path& folder, const Lock& lock, const DownloadOptions& options,
                              const hub::Hub& hub, hub::Monitor* monitor) {
+    require_one_state_each(lock);
     std::error_code ignored;
     const bool is_new = !fs::exists(folder, ignored);
     make_folders(folder);

@@ -10,7 +10,7 @@ namespace kernels::lock {
 namespace {
 
 std::string origin_of(const RepoId& repo, const Commit& commit) {
-    return repo.to_string() + "@" + commit.to_string().substr(0, 12) + ": " + status_file;
+    return repo.to_string() + "@" + commit.brief() + ": " + status_file;
 }
 
 }  // namespace

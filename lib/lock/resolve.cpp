@@ -38,8 +38,7 @@ std::string path_text(const std::vector<Dependency>& path) {
 
 class Resolver {
   public:
-    Resolver(const ResolveOptions& options, const hub::Hub& hub)
-        : m_options(options), m_hub(hub), m_publishers(hub) {}
+    Resolver(const ResolveOptions& options, const hub::Hub& hub) : m_options(options), m_hub(hub) {}
 
     Resolution run() {
         std::vector<Dependency> wave = m_options.dependencies;
@@ -62,7 +61,7 @@ class Resolver {
     // Nothing of any of them is fetched before the publishers of all are known to be trusted.
     std::vector<Dependency> resolve_wave(const std::vector<Dependency>& wave) {
         at_once(wave, [this](const Dependency& dependency) {
-            m_publishers.require_trusted(dependency.repo, m_options.trust);
+            require_trusted(dependency.repo, m_options.trust, m_hub);
             return 0;
         });
         auto nodes = at_once(wave, [this](const Dependency& dependency) { return look_at(dependency); });
@@ -146,6 +145,11 @@ class Resolver {
             node.depends.push_back(*redirect);
             return node;
         }
+        if (m_hub.tree(dependency.repo, commit).folders("build").empty()) {
+            throw Error(ErrorCode::not_found, dependency.to_string() + ": there are no builds in it",
+                        "name a version or revision that has some: `kernels versions " +
+                            dependency.repo.to_string() + "` lists what there is");
+        }
         for (const auto& [needed, variants] : kernel_depends(dependency.repo, commit, m_hub))
             node.depends.push_back(needed);
         return node;
@@ -208,7 +212,6 @@ class Resolver {
 
     const ResolveOptions& m_options;
     const hub::Hub& m_hub;
-    Publishers m_publishers;
     std::map<Dependency, Node> m_nodes;
     std::map<Dependency, std::vector<Dependency>> m_paths;  // how each was reached
     std::set<Dependency> m_acyclic;

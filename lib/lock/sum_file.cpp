@@ -75,7 +75,7 @@ std::vector<std::string> differences(const BuildSum& expected, const BuildSum& f
 
 // As messages name a build.
 std::string build_name(const RepoId& repo, const Commit& commit, const build::BuildVariant& variant) {
-    return repo.to_string() + "@" + commit.to_string().substr(0, 12) + ": " + variant.to_string();
+    return repo.to_string() + "@" + commit.brief() + ": " + variant.to_string();
 }
 
 }  // namespace
@@ -131,8 +131,10 @@ SumFile SumFile::parse(std::string_view text, const std::string& origin) {
     SumFile file;
     const auto lines = split(text, '\n');
     for (std::size_t i = 0; i < lines.size(); ++i) {
-        if (lines[i].empty() && i + 1 == lines.size()) break;  // behind the last line's end
-        if (!file.m_sums.insert(parse_line(lines[i], origin, i + 1)).second) {
+        std::string_view line = lines[i];
+        if (line.empty() && i + 1 == lines.size()) break;  // behind the last line's end
+        if (line.ends_with('\r')) line.remove_suffix(1);   // as git may check it out on Windows
+        if (!file.m_sums.insert(parse_line(line, origin, i + 1)).second) {
             fail_line(origin, i + 1, "the build has a line already");
         }
     }

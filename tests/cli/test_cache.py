@@ -5,10 +5,15 @@ import hashlib
 import json
 import os
 import shutil
+import signal
+import subprocess
+import unittest
 
 import harness
 from harness import TARGET, VARIANT
 from loopback_hub import build, git_oid
+
+import preload
 
 OTHER = "torch213-cxx11-cu128-x86_64-linux"
 
@@ -176,6 +181,44 @@ class Prune(CacheTest):
         os.utime(parts[3], (1, 1))
         self.expect(0, "cache", "prune")
         self.assertEqual([part.exists() for part in parts], [False, False, True, True])
+
+    @unittest.skipUnless(preload.supported(), "no compiler to kill it at a rename")
+    def test_of_what_is_being_made_nothing_is_taken_for_a_file_or_a_ref(self):
+        for place in ("/snapshots/", "/refs/", "/listings/"):
+            with self.subTest(place):
+                shutil.rmtree(self.cache)
+                killed = self.run_kernels("download", *TARGET, **preload.at_rename(self.folder, place, "kill(getpid(), SIGKILL);"))
+                self.assertEqual(killed.status, -signal.SIGKILL, killed)
+                left = list(self.cache.glob("kernels--*/unfinished/*"))
+                self.assertNotEqual(left, [])
+                for folder in ("snapshots", "refs", "listings"):
+                    self.assertEqual(list(self.cache.glob(f"kernels--*/{folder}/**/*.incomplete")), [])
+                self.expect(0, "download", *TARGET)
+                self.expect(0, "cache", "verify")
+                self.expect(0, "cache", "prune")
+                self.assertTrue(all(os.path.lexists(path) for path in left))  # another process may be at it
+                for path in left:
+                    os.utime(path, (1, 1), follow_symlinks=False)
+                self.expect(0, "cache", "prune")
+                self.assertFalse(any(os.path.lexists(path) for path in left))
+                self.expect(0, "download", *TARGET, "--offline")
+
+    def test_one_prunes_at_a_time(self):
+        lock = self.cache / ".locks" / "kernels-prune.lock"
+        with open(lock, "w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            result = self.expect_error(1, f"kernels-prune.lock: still locked by process {os.getpid()} after 0 s", "cache", "prune",
+                                       "--lock-timeout", "0")
+            self.expect(0, "cache", "prune", "--dry-run")
+        self.expect(0, "cache", "prune")
+        self.assertFalse(lock.exists())
+        self.hub.publish("demo/one", "v1", build(VARIANT, size=5000))
+        self.expect(0, "lock", "--upgrade")
+        several = [subprocess.Popen([harness.BINARY, "cache", "prune"], cwd=self.project, env=self.environment, text=True,
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(6)]
+        for process in several:
+            err = process.communicate(timeout=60)[1]
+            self.assertEqual(process.returncode, 0, err)
 
     def test_a_file_with_a_repositorys_name_is_nobodys(self):
         (self.cache / "kernels--some--file").write_text("mine")

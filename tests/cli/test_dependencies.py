@@ -1,4 +1,4 @@
-"""add, remove, tree; kernels that have moved, conflicts, circles, trust."""
+"""add, remove, tree; kernels that have moved, conflicts, circles."""
 
 import json
 import os
@@ -58,6 +58,17 @@ class AddAndRemove(Base):
         (self.project / "pyproject.toml").write_text('[project]\nname = "x"\n')
         self.expect(0, "add", "demo/one")
         self.assertIn('\n[tool.kernels.dependencies]\n"demo/one" = 1\n', (self.project / "pyproject.toml").read_text())
+
+    def test_offline_what_the_cache_lacks_is_not_called_absent(self):
+        self.publish_demo()
+        self.write_project()
+        self.expect(0, "lock")
+        result = self.expect_error(5, "demo/two: any version of it is not in the cache, and this is offline", "add", "demo/two", "--offline")
+        self.assertNotIn("@main", result.err)
+
+    def test_an_empty_reference_is_told(self):
+        self.publish_demo()
+        self.expect_error(2, "`demo/one@`: there is no version or revision behind the @", "add", "demo/one@", hint="demo/one@main")
 
     def test_what_is_said_is_what_changed(self):
         self.publish_demo()
@@ -210,6 +221,21 @@ class Tree(Base):
         self.assertEqual(self.expect(0, "tree").out.splitlines(), [first, f"└── {second}", f"    └── {first} (as above)"])
 
 
+class Builds(Base):
+    def test_a_kernel_without_builds_cannot_be_locked(self):
+        self.hub.publish("demo/none", "v1", {"README.md": b"soon"})
+        self.hub.publish("demo/needs", "v1", build(VARIANT, depends=[("demo/none", 1)]))
+        for name, way in (("none", ""), ("needs", " (needed by demo/needs@v1 -> demo/none@v1)")):
+            self.write_project(f'"demo/{name}" = 1')
+            self.expect_error(4, f"demo/none@v1: there are no builds in it{way}", "lock", hint="`kernels versions demo/none`")
+            self.assertFalse((self.project / "kernels.lock").exists())
+        commit = self.hub.commit_of("demo/none", "v1")
+        entry = {"dependency": {"repo-id": "demo/none", "version": 1}, "lock": {"commit": commit}}
+        (self.project / "kernels.lock").write_text(json.dumps([entry], indent=2))
+        for arguments in (["--all-variants"], TARGET):
+            self.expect(7, "download", *arguments)
+
+
 class Moved(Base):
     def redirect(self, repo, destination, revision=None, **files):
         text = f'kind = "redirect"\ndestination = "{destination}"\n' + (f'revision = "{revision}"\n' if revision else "")
@@ -227,6 +253,11 @@ class Moved(Base):
         self.hub.requests.clear()
         self.expect(0, "download", "--offline", *TARGET)
         self.assertIn("(moved)", self.expect(0, "tree").out)
+        result = self.expect(0, "info", "demo/old", "--json")
+        self.assertIn("warning: demo/old@v1: moved to demo/two@v1", result.err)
+        self.assertEqual((result.json["repo_id"], result.json["name"]), ("demo/two", "two"))
+        self.assertEqual(self.expect(0, "versions", "demo/old", *TARGET).out, "Version 1:\n\nmoved to demo/two@v1\n")
+        self.assertEqual(self.expect(0, "versions", "demo/old", *TARGET, "--json").json["versions"][0]["moved_to"], "demo/two@v1")
 
     def test_the_default_is_main(self):
         self.hub.publish("demo/new", "main", build(VARIANT))
@@ -339,72 +370,6 @@ class Locked(Base):
         self.assertIn("demo/two@v1 is locked, and nothing needs it", result.err)
         self.assertNotIn("demo/one@v1 is", result.err)
         self.expect(0, "download", *TARGET)
-
-
-class Trust(Base):
-    def requests_for(self, repo):
-        return [request for request in self.hub.requests if repo in str(request)]
-
-    def test_all_of_a_level_before_anything_of_any(self):
-        self.publish_demo()
-        self.hub.publish("someone/kernel", "v1", build(VARIANT), trusted=False)
-        self.write_project('"demo/one" = 1\n"someone/kernel" = 1')
-        self.expect_error(6, "someone is not a trusted kernel publisher", "lock")
-        self.assertEqual(self.requests_for("demo/one") + self.requests_for("someone/kernel"), [])
-        self.assertTrue(self.requests_for("organizations"))
-
-    def test_add_asks_for_nothing_of_it(self):
-        self.hub.publish("someone/kernel", "v1", build(VARIANT), trusted=False)
-        self.write_project("")
-        for name in ("someone/kernel", "someone/kernel@1"):
-            self.expect_error(6, "someone is not a trusted kernel publisher", "add", name, hint="trust-remote-code")
-        self.assertEqual(self.requests_for("someone/kernel"), [])
-        self.write_project("", 'trust-remote-code = ["someone/kernel"]')
-        self.expect(0, "add", "someone/kernel")
-
-    def test_a_lock_by_hand_is_no_way_around(self):
-        commit = self.hub.publish("someone/kernel", "v1", build(VARIANT), trusted=False)
-        entry = {"dependency": {"repo-id": "someone/kernel", "version": 1}, "lock": {"commit": commit}}
-        (self.project / "kernels.lock").write_text(json.dumps([entry], indent=2))
-        for arguments in ([], ["--output", self.folder / "out"]):
-            self.expect_error(6, "someone is not a trusted kernel publisher", "download", *TARGET, *arguments, hint="trust-remote-code")
-        self.assertEqual(self.requests_for("someone/kernel"), [])
-        trust = 'trust-remote-code = ["someone/kernel"]\n'
-        (self.project / "kernels.toml").write_text(trust + '[dependencies]\n"someone/kernel" = 1\n')
-        self.hub.requests.clear()
-        self.expect(0, "download", *TARGET)
-        self.assertEqual(self.requests_for("organizations"), [])
-        # What is complete costs no request, whoever published it.
-        (self.project / "kernels.toml").unlink()
-        self.hub.requests.clear()
-        self.expect(0, "download", *TARGET)
-        self.assertEqual(self.hub.requests, [])
-
-    def test_a_listing_in_the_cache_is_no_way_around(self):
-        cuda = "torch213-cxx11-cu128-x86_64-linux"
-        commit = self.hub.publish("someone/kernel", "v1", build(cuda), trusted=False)
-        self.hub.publish("someone/kernel", "v2", build(VARIANT, version=2), trusted=False)
-        self.expect(0, "versions", "someone/kernel", *TARGET)  # brings the listings
-        self.assertEqual(self.blobs(), [])
-        entry = {"dependency": {"repo-id": "someone/kernel", "version": 1}, "lock": {"commit": commit}}
-        (self.project / "kernels.lock").write_text(json.dumps([entry], indent=2))
-        device = ["--target", "torch=2.13,cuda=12.8,cpu=x86_64,os=linux,capability=90"]
-        self.hub.requests.clear()
-        for arguments in ([], ["--output", self.folder / "out"]):
-            self.expect_error(6, "someone is not a trusted kernel publisher", "download", *device, *arguments)
-        # Nor for what other versions would offer, where no build fits.
-        result = self.expect_error(7, "no build fits", "download", *TARGET)
-        self.assertNotIn("v2", result.err)
-        self.assertEqual(self.requests_for("someone/kernel"), [])
-        (self.project / "kernels.toml").write_text('trust-remote-code = true\n[dependencies]\n"someone/kernel" = 1\n')
-        self.assertIn("v2", self.expect_error(7, "no build fits", "download", *TARGET).err)
-        self.expect(0, "download", *device)
-        # What is complete costs no request, into a folder too.
-        (self.project / "kernels.toml").unlink()
-        self.hub.requests.clear()
-        self.expect(0, "download", *device)
-        self.expect(0, "download", *device, "--output", self.folder / "out")
-        self.assertEqual(self.hub.requests, [])
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ class Kernel(harness.CliTest):
         self.expect_error(2, "local folder", "info", self.write_local(), "--version", 1)
         self.expect_error(2, "`nonsense`", "info", "nonsense")
         self.expect_error(4, "demo/noe", "versions", "demo/noe")
-        self.expect_error(5, "demo/one: offline", "versions", "demo/one", "--offline", *TARGET)
+        self.expect_error(5, "demo/one: any version of it is not in the cache, and this is offline", "versions", "demo/one", "--offline", *TARGET)
 
     def test_archs(self):
         document = self.expect(0, "info", "demo/one", "--version", 1, "--archs", "--json").json

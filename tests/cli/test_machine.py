@@ -204,10 +204,23 @@ class Machine(FaultTest):
         self.kernels("download", **preload.copying(self.folder, log))
         self.assertEqual([p for p in self.cache.rglob("*") if p.is_symlink()], [])
         self.assert_complete()
-        synced = [line.rsplit("/", 1)[-1] for line in log.read_text().splitlines() if "/snapshots/" in line]
+        synced = [line.rsplit("/", 1)[-1] for line in log.read_text().splitlines() if "/unfinished/.kernels-" in line]
         # Each copy under a temporary name of its own.
         self.assertEqual(len(set(synced)), len(files()), synced)
         self.assertTrue(all(name.endswith(".incomplete") for name in synced), synced)
+
+    @unittest.skipUnless(preload.supported(), "no compiler to run out of threads")
+    def test_where_the_system_gives_few_threads(self):
+        self.forget()
+        done = self.kernels("download", status=FAILED, **preload.few_threads(self.folder, 0))
+        self.assertIn("no thread can be started: ", done.stderr)
+        self.assertIn("ulimit -u", done.stderr)
+        for most in (1, 2, 3):
+            self.forget()
+            few = preload.few_threads(self.folder, most)
+            self.kernels("download", **few)
+            self.assert_complete()
+            subprocess.run([BINARY, "cache", "verify"], check=True, capture_output=True, env={**self.environment, **few})
 
     def interrupt(self, process):
         """Presses Ctrl-C: the end comes within a second, with its status and one line. Gives what was said."""

@@ -53,6 +53,21 @@ class Output(harness.CliTest):
         self.assertEqual(self.tree(), self.expected())
         self.assertEqual(self.hub.requests, [])
 
+    def test_two_states_of_one_kernel_have_no_room(self):
+        self.hub.publish("demo/one", "v2", build(VARIANT, version=2))
+        self.write_project('"demo/two" = 1\n"demo/one" = 2')
+        self.expect(0, "lock")
+        self.expect_error(1, "demo/one: the lock has two states of it, v1 (", "download", "-o", self.out, *TARGET, hint="kernels tree")
+        self.assertFalse(self.out.exists())
+        self.expect(0, "download", *TARGET)
+        # Two names of one state are one.
+        self.hub.publish("demo/one", "main", {**build(VARIANT), **build("torch213-cxx11-cu128-x86_64-linux")})
+        self.hub.repos["demo/one"]["branches"]["main"] = self.hub.commit_of("demo/one", "v1")
+        (self.project / "kernels.toml").write_text('[dependencies]\n"demo/two" = 1\n"demo/one" = { revision = "main" }\n')
+        self.expect(0, "lock")
+        self.expect(0, "download", "-o", self.out, *TARGET)
+        self.assertEqual(self.tree(), self.expected())
+
     def test_a_new_version_replaces_the_whole_build(self):
         self.expect(0, "download", "-o", self.out, *TARGET)
         (self.out / "demo/two/build" / VARIANT / "left-over").write_text("x")

@@ -1,10 +1,13 @@
 """kernels.sum, from the command line: written, checked, refused, left out."""
 
 import hashlib
+import unittest
 
 import harness
 from harness import TARGET, VARIANT
 from loopback_hub import build, git_oid
+
+import preload
 
 
 class Sums(harness.CliTest):
@@ -61,6 +64,44 @@ class Sums(harness.CliTest):
         self.sums.unlink()
         self.expect(0, "lock")
         self.expect(0, "download", *TARGET)
+
+    @unittest.skipUnless(preload.supported(), "no compiler to make a rename fail")
+    def test_where_writing_ends_in_the_middle_lock_and_sums_fit(self):
+        self.locked()
+        before = (self.project / "kernels.lock").read_bytes()
+        sums = self.sums.read_bytes()
+        self.hub.publish("demo/two", "v1", build(VARIANT, name="two", size=77))
+        self.expect_error(1, "kernels.lock: cannot be written: No space left", "lock", "--upgrade",
+                          **preload.at_rename(self.folder, "/kernels.lock", "errno = ENOSPC; return -1;"))
+        self.assertEqual((self.project / "kernels.lock").read_bytes(), before)
+        self.assertTrue(set(sums.splitlines()) < set(self.sums.read_bytes().splitlines()))
+        self.expect(0, "download", *TARGET)
+        self.expect(0, "lock", "--upgrade")
+        self.assertFalse(set(sums.splitlines()) <= set(self.sums.read_bytes().splitlines()))
+        self.expect(0, "download", *TARGET)
+        self.expect(0, "lock", "--check")
+
+    def test_what_is_written_is_said(self):
+        self.locked()
+        self.assertNotIn("kernels.sum", self.expect(0, "lock").out)
+        self.sums.unlink()
+        self.assertIn("kernels.sum: written\n", self.expect(0, "lock").out)
+        self.sums.unlink()
+        document = self.expect(0, "lock", "--json").json
+        self.assertEqual((document["written"], document["sums_written"]), (False, True))
+        self.assertIn("kernels.sum: removed\n", self.expect(0, "lock", "--no-sum").out)
+
+    def test_line_ends_that_git_changed_are_no_difference(self):
+        self.locked()
+        files = [self.sums, self.project / "kernels.lock"]
+        before = [file.read_bytes() for file in files]
+        for file, text in zip(files, before):
+            file.write_bytes(text.replace(b"\n", b"\r\n"))
+        self.assertNotEqual([file.read_bytes() for file in files], before)
+        self.expect(0, "lock", "--check")
+        self.expect(0, "download", "--locked", *TARGET)
+        self.expect(0, "lock")
+        self.assertEqual([file.read_bytes() for file in files], before)
 
     def test_a_lock_by_the_python_client_needs_new_sums(self):
         self.locked()

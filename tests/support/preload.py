@@ -83,3 +83,35 @@ int fsync(int fd) {{
     return (int)syscall(SYS_fsync, fd);
 }}
 """)
+
+
+def at_rename(folder, part_of_target, statement):
+    """What a rename to a path with `part_of_target` does first, in C: end the process, or fail."""
+    return library(folder, "at_rename", f"""
+#include <dlfcn.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+int rename(const char *from, const char *to) {{
+    if (strstr(to, "{part_of_target}")) {{ {statement} }}
+    int (*real)(const char *, const char *) = (int (*)(const char *, const char *))dlsym(RTLD_NEXT, "rename");
+    return real(from, to);
+}}
+""")
+
+
+def few_threads(folder, most):
+    """The system gives no more threads than so many."""
+    return library(folder, f"threads{most}", f"""
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+int pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*start)(void *), void *argument) {{
+    static atomic_int count;
+    if (atomic_fetch_add(&count, 1) >= {most}) return EAGAIN;
+    int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) = dlsym(RTLD_NEXT, "pthread_create");
+    return real(thread, how, start, argument);
+}}
+""")

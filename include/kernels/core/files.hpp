@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 namespace kernels {
 
@@ -31,9 +32,10 @@ void require_replaceable(const std::filesystem::path& path);
 /// Destroyed without commit() it leaves nothing behind.
 class AtomicFile {
   public:
-    /// Creates the temporary file in `path`'s folder (which must exist). Throws Error(failed), also when
-    /// `path` is no regular file (require_replaceable).
-    explicit AtomicFile(std::filesystem::path path);
+    /// Creates the temporary file in `beside` (which must exist), a folder of the same file system; by
+    /// default in `path`'s own. A process that is killed between naming and renaming it leaves it there.
+    /// Throws Error(failed), also when `path` is no regular file (require_replaceable).
+    explicit AtomicFile(std::filesystem::path path, std::filesystem::path beside = {});
     ~AtomicFile();
     AtomicFile(const AtomicFile&) = delete;
     AtomicFile& operator=(const AtomicFile&) = delete;
@@ -49,6 +51,7 @@ class AtomicFile {
     void give_name();
 
     std::filesystem::path m_path;
+    std::filesystem::path m_beside;
     std::filesystem::path m_temporary;
     int m_fd = -1;
 };
@@ -59,6 +62,9 @@ void write_file(const std::filesystem::path& path, std::string_view bytes);
 /// As write_file, for files of the user's: a symbolic link stays and the file that it names is replaced,
 /// which keeps its permissions and, where possible, its owner.
 void rewrite_file(const std::filesystem::path& path, std::string_view bytes);
+
+/// Writes a file's bytes to the disk: a name that outlives a loss of power must not outlive its bytes.
+std::error_code sync_to_disk(const std::filesystem::path& file);
 
 /// The value of an environment variable, if it is set and not empty.
 std::optional<std::string> environment_variable(const char* name);

@@ -10,8 +10,8 @@
 
 namespace kernels {
 
-/// Calls work(0) … work(count - 1), at most `workers` of them at a time (this thread is one); returns when
-/// all have ended. `work` must not throw.
+/// Calls work(0) … work(count - 1), at most `workers` of them at a time (this thread is one; where the system
+/// gives fewer threads, so many); returns when all have ended. `work` must not throw.
 void run_parallel(std::size_t count, int workers, const std::function<void(std::size_t)>& work);
 
 /// What one of several calls gave, or threw.

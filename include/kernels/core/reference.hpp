@@ -3,6 +3,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -36,6 +37,8 @@ class Commit {
     static bool is_commit(std::string_view text) noexcept;
 
     const std::string& to_string() const noexcept { return m_hex; }
+    /// The first digits, for messages.
+    std::string brief() const { return m_hex.substr(0, 12); }
 
     friend auto operator<=>(const Commit&, const Commit&) = default;
 
@@ -49,6 +52,9 @@ struct KernelVersion {
     std::int64_t number = 0;
     /// The branch that holds the version, "v3".
     std::string branch() const { return "v" + std::to_string(number); }
+    /// The version that a branch holds: what follows the `v` is a number as Python reads it (`v01` and `v1_0`
+    /// are 1 and 10; the Python client takes such branches). Nothing for other names.
+    static std::optional<KernelVersion> of_branch(std::string_view name);
     friend auto operator<=>(const KernelVersion&, const KernelVersion&) = default;
 };
 

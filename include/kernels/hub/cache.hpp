@@ -49,6 +49,10 @@ class Cache {
     /// others now.
     std::optional<std::filesystem::path> noted_content(const std::string& etag) const;
     std::filesystem::path snapshot_folder(const RepoId& repo, const Commit& commit) const;
+    /// Where this program makes what gets its place when it is complete.
+    std::filesystem::path unfinished_folder(const RepoId& repo) const;
+    /// Replaces a file of the repository's folder, atomically.
+    void write(const RepoId& repo, const std::filesystem::path& path, std::string_view bytes) const;
 
     /// The commit that a version, branch or tag had when it was last looked up.
     std::optional<Commit> read_ref(const RepoId& repo, const Reference& reference) const;
@@ -60,6 +64,10 @@ class Cache {
     /// A file of a snapshot, if it is there in full; older caches' `models--` folders are looked at too.
     std::optional<std::filesystem::path> find_file(const RepoId& repo, const Commit& commit,
                                                    const std::string& path) const;
+
+    /// Whether a file of this cache is in a `models--` folder, where kernels were before huggingface_hub had
+    /// a kind for them: the Python client no longer finds them offline.
+    bool is_older(const std::filesystem::path& file) const;
 
     /// The tree of a commit, if this cache (or huggingface_hub's `trees/`) remembers it. A damaged listing
     /// counts as absent.

@@ -1,7 +1,9 @@
 // What the Hub says about kernel repositories: versions, commits, files, publishers.
 #pragma once
 
+#include <future>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -52,6 +54,7 @@ class Hub {
     std::optional<std::string> small_file(const RepoId& repo, const Commit& commit,
                                           const std::string& path) const;
     /// Whether the organization is a trusted kernel publisher. An organization that does not exist is none.
+    /// This object asks the Hub once an organization and remembers the answer.
     bool trusted_publisher(const std::string& org) const;
 
     const Settings& settings() const noexcept { return m_settings; }
@@ -62,11 +65,17 @@ class Hub {
     std::string api(const RepoId& repo, const std::string& rest) const;
     Response get(const std::string& url, const std::string& what) const;
     Tree listed_tree(const RepoId& repo, const Commit& commit) const;
+    bool ask_for_publisher(const std::string& org) const;
 
     const Settings& m_settings;
     HttpClient& m_http;
     const Cache& m_cache;
+    mutable std::mutex m_publishers_mutex;
+    mutable std::map<std::string, std::shared_future<bool>> m_publishers;
 };
+
+/// The error for a repository of which no version is known.
+Error no_versions_error(const RepoId& repo, const Settings& settings);
 
 /// Refuses to read a file into memory that is too large to be metadata. Throws Error(verification).
 void require_small(const RepoId& repo, const TreeEntry& entry);

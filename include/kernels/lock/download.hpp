@@ -19,7 +19,7 @@ namespace kernels::lock {
 class SumFile;
 
 /// Called before anything of a repository is fetched, and not for what the cache holds; it throws to refuse
-/// the repository (see Publishers). May be called from several threads at once.
+/// the repository (see require_trusted). May be called from several threads at once.
 using BeforeFetch = std::function<void(const RepoId&)>;
 
 struct DownloadOptions {

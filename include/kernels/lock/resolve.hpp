@@ -19,6 +19,9 @@ using KernelDepends = std::map<Dependency, std::vector<std::string>>;
 /// Throws Error(not_found) for a build without metadata.json.
 KernelDepends kernel_depends(const RepoId& repo, const Commit& commit, const hub::Hub& hub);
 
+/// Whether the cache holds all that says what a kernel needs, so that the Hub need not be asked.
+bool knows_needs(const hub::Cache& cache, const LockedKernel& kernel);
+
 /// Where the cache's listing of a commit has neither builds nor a kernel-status.toml, it may be what is
 /// wrong: asks the Hub once more, offline nothing.
 void renew_useless_listing(const RepoId& repo, const Commit& commit, const hub::Hub& hub);

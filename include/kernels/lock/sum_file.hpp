@@ -46,6 +46,8 @@ class SumFile {
 
     /// Adds every build that the tree of a commit has.
     void add(const RepoId& repo, const Commit& commit, const hub::Tree& tree);
+    /// Adds the lines of `other` for builds that have none here.
+    void keep(const SumFile& other) { m_sums.insert(other.m_sums.begin(), other.m_sums.end()); }
     const BuildSum* find(const RepoId& repo, const Commit& commit,
                          const build::BuildVariant& variant) const noexcept;
     /// Checks a build against its line. Throws Error(verification) that names the files at fault, and

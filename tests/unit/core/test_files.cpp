@@ -62,6 +62,16 @@ TEST_CASE("What is no regular file is not replaced, and read no further than all
     fs::create_symlink("gone", folder / "dangling");
     write_file(folder / "dangling", "x");
     CHECK(read_file(folder / "dangling") == "x");
+    // A file of the user's keeps its links, whether the file is there yet or not.
+    fs::create_directory(folder / "elsewhere");
+    fs::create_symlink("second", folder / "first");
+    fs::create_symlink("elsewhere/file", folder / "second");
+    for (const char* text : {"a", "b"}) {
+        rewrite_file(folder / "first", text);
+        CHECK(fs::is_symlink(folder / "first"));
+        CHECK(fs::is_symlink(folder / "second"));
+        CHECK(read_file(folder / "elsewhere" / "file") == text);
+    }
 }
 
 TEST_CASE("A written file has the permissions that the umask leaves") {

@@ -79,6 +79,19 @@ TEST_CASE("A revision is what git allows as a ref, so that none leads out of a f
     }
 }
 
+TEST_CASE("A version's branch is v and a number as Python reads it") {
+    CHECK(KernelVersion::of_branch("v3") == KernelVersion{3});
+    CHECK(KernelVersion::of_branch("v0") == KernelVersion{0});
+    CHECK(KernelVersion::of_branch("v012") == KernelVersion{12});
+    CHECK(KernelVersion::of_branch("v+3") == KernelVersion{3});
+    CHECK(KernelVersion::of_branch("v1_1") == KernelVersion{11});
+    for (const char* name : {"", "v", "3", "V3", "v-1", "v3x", "v3.1", "v_1", "v1_", "v1__1", "v++1", "v+",
+                             "xv3", "v99999999999999999999"}) {
+        CAPTURE(name);
+        CHECK_FALSE(KernelVersion::of_branch(name));
+    }
+}
+
 TEST_CASE("Dependencies sort by repository, then version before revision") {
     const auto repo = RepoId::parse("a/b");
     CHECK(Dependency{repo, KernelVersion{2}} < Dependency{repo, KernelVersion{10}});

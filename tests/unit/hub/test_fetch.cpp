@@ -2,10 +2,12 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <fstream>
+#include <functional>
 #include <sstream>
 
 #include "fetch_fixture.hpp"
@@ -130,6 +132,54 @@ TEST_CASE_FIXTURE(Fixture, "equal bytes in another repository's folder are taken
         CHECK(run(server).front().transferred == content.size());
     }
     check_right();
+}
+
+TEST_CASE_FIXTURE(Fixture, "a part is a file of this cache, and nothing else is written to") {
+    const FaultServer server(whole);
+    const fs::path victim = folder / "victim";
+    const std::vector<std::function<void()>> traps{
+        [&] { fs::create_symlink(victim, part); },
+        [&] { fs::create_hard_link(victim, part); },
+        [&] { REQUIRE(::mkfifo(part.c_str(), 0600) == 0); },
+    };
+    for (const auto& set_trap : traps) {
+        write_file(victim, "precious");
+        fs::remove(blob);
+        fs::create_directories(part.parent_path());
+        set_trap();
+        run(server);
+        check_right();
+        CHECK_FALSE(fs::is_symlink(blob));
+        CHECK(read_file(victim) == "precious");
+    }
+}
+
+TEST_CASE_FIXTURE(Fixture, "after one wait in vain no file is waited for") {
+    const FaultServer server(whole);
+    std::vector<FileRequest> files;
+    std::vector<int> locks;
+    for (const char* bytes : {"one", "two", "three", "four"}) {
+        files.push_back({repo, commit, entry_of(std::string("build/v/") + bytes, bytes, false)});
+        const fs::path lock = cache.lock_path(repo, files.back().entry.etag());
+        fs::create_directories(lock.parent_path());
+        locks.push_back(::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+        REQUIRE(::flock(locks.back(), LOCK_EX) == 0);
+    }
+    files.push_back(file);
+    settings.endpoint = server.url();
+    settings.jobs = 1;
+    settings.lock_timeout = std::chrono::seconds(1);
+    const auto http = make_http_client(settings);
+    const auto start = std::chrono::steady_clock::now();
+    const auto outcomes = fetch_each(files, settings, *http, cache);
+    CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(3));  // four times one second else
+    for (std::size_t i = 0; i < 4; ++i) {
+        REQUIRE(outcomes[i].error);
+        CHECK(std::string(outcomes[i].error->what()).find("still locked by process") != std::string::npos);
+    }
+    CHECK(outcomes[4].file);  // what nobody holds is not affected
+    for (const int lock : locks)
+        ::close(lock);
 }
 
 TEST_CASE_FIXTURE(Fixture, "an empty file") {

@@ -70,15 +70,30 @@ TEST_CASE_FIXTURE(Fixture, "versions are the branches vN, and an unknown one lis
         return Response{200,
                         {},
                         R"({"branches":[)" + branch("main", hex_b) + "," + branch("v1", hex_a) + "," +
-                            branch("v12", hex_b) + "," + branch("v2x", hex_b) + R"(],"tags":[]})",
+                            branch("v012", hex_a) + "," + branch("v12", hex_b) + "," + branch("v2x", hex_b) +
+                            "," + branch("v-1", hex_b) + R"(],"tags":[]})",
                         ""};
     };
     CHECK(hub.versions(repo).size() == 2);
+    CHECK(hub.versions(repo).at(12).name == "v12");  // the later of the two
     CHECK(hub.resolve(repo, KernelVersion{1}) == commit_a);
     CHECK(http.urls.back() == "http://hub.test/api/kernels/org/name/refs");
     const Error error = error_of([&] { hub.resolve(repo, KernelVersion{3}); });
     CHECK(error.code() == ErrorCode::not_found);
     CHECK(error.hint() == "versions: 1, 12");
+}
+
+TEST_CASE_FIXTURE(Fixture, "a publisher is asked about once, and again after no answer") {
+    http.answer = [&](const std::string&) {
+        return http.urls.size() == 1 ? Response{500, {}, "", ""}
+                                     : Response{200, {}, R"({"trustedKernelPublisher":true})", ""};
+    };
+    CHECK(error_of([&] { hub.trusted_publisher("org"); }).code() == ErrorCode::network);
+    CHECK(hub.trusted_publisher("org"));
+    CHECK(hub.trusted_publisher("org"));
+    CHECK(http.urls.size() == 2);
+    CHECK(hub.trusted_publisher("other"));
+    CHECK(http.urls.size() == 3);
 }
 
 TEST_CASE_FIXTURE(Fixture, "a tree comes page by page and is asked for once") {
@@ -274,7 +289,13 @@ TEST_CASE_FIXTURE(Fixture, "a cache of models-- alone answers offline") {
     CHECK(hub.tree(repo, commit_a).files.size() == 1);
     CHECK(hub.small_file(repo, commit_a, "f.txt") == text);
     const FileRequest file{repo, commit_a, hub.tree(repo, commit_a).files.front()};
-    CHECK(fetch({&file, 1}, settings, http, cache).front().path == older / "snapshots" / hex_a / "f.txt");
+    // The Python client looks there no longer, so what is used is copied.
+    const fs::path copied = fetch({&file, 1}, settings, http, cache).front().path;
+    CHECK(copied == cache.snapshot_folder(repo, commit_a) / "f.txt");
+    CHECK(read_file(copied) == text);
+    CHECK(fs::is_symlink(older / "snapshots" / hex_a / "f.txt"));
+    cache.write_ref(repo, Revision{"main"}, commit_a);
+    CHECK(read_file(folder / "kernels--org--name/refs/main") == hex_a);
 }
 
 TEST_CASE_FIXTURE(Fixture, "refs are written without a newline, and models-- is read but not written") {
