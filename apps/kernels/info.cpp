@@ -44,7 +44,7 @@ Kernel hub_kernel(const Context& context, const std::string& name, bool all_meta
     Dependency asked{named, reference_from(context, named, hub)};
     Commit commit = hub.resolve(named, asked.reference);
     constexpr int most_moves = 10;
-    for (int moves = 0; const auto redirect = lock::redirect_of(asked.repo, commit, hub); ++moves) {
+    for (int moves = 0; const auto redirect = lock::shown_redirect(asked.repo, commit, hub); ++moves) {
         if (moves == most_moves)
             throw Error(ErrorCode::failed,
                         name + ": moved again and again, last to " + redirect->to_string());

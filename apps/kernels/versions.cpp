@@ -50,7 +50,7 @@ std::vector<VersionBuilds> look_up(const RepoId& repo, const hub::Hub& hub) {
         commits.push_back(ref.commit);
     auto trees = look_parallel(commits.size(), hub.settings().jobs, [&](std::size_t i) {
         auto tree = hub.tree(repo, commits[i]);
-        return std::pair(std::move(tree), lock::redirect_of(repo, commits[i], hub));
+        return std::pair(std::move(tree), lock::shown_redirect(repo, commits[i], hub));
     });
     std::vector<VersionBuilds> out;
     auto tree = trees.begin();

@@ -23,6 +23,7 @@
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
 #include "lock_marker.hpp"
+#include "open_files.hpp"
 
 namespace kernels {
 namespace {
@@ -164,6 +165,10 @@ void FileLock::open(const FileLockOptions& options) {
         if (errno != ENOENT) break;
         // The folder's own error says more than that it is not there.
         if (error) errno = error.value();
+    }
+    if (auto hint = open_files_hint(errno)) {
+        throw Error(ErrorCode::failed, m_path.string() + ": cannot be made: " + std::strerror(errno),
+                    std::move(*hint));
     }
     const bool is_in_the_way = errno == ENOTDIR || errno == EISDIR || errno == EEXIST;
     throw Error(ErrorCode::failed, m_path.string() + ": cannot be made: " + std::strerror(errno),

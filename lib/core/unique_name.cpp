@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <random>
 
 namespace kernels {
 namespace {
@@ -13,8 +14,10 @@ constexpr std::string_view unfinished_end = ".incomplete";
 }  // namespace
 
 std::string unique_name() {
+    // Processes in two containers, or on two machines, may have one number and one cache.
+    static const std::string own = std::to_string(::getpid()) + "-" + std::to_string(std::random_device()());
     static std::atomic<unsigned> counter{0};
-    return std::to_string(::getpid()) + "-" + std::to_string(counter++);
+    return own + "-" + std::to_string(counter++);
 }
 
 std::string unfinished_name() {

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <vector>
 
+#include "core/open_files.hpp"
 #include "kernels/core/cancel.hpp"
 #include "kernels/core/text.hpp"
 #include "part_file.hpp"
@@ -38,11 +39,13 @@ std::string name_of(const FileRequest& file) {
 }
 
 Error disk_error(const fs::path& path, const char* what, int error) {
+    if (auto hint = open_files_hint(error)) {
+        return {ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
+                std::move(*hint)};
+    }
     const bool is_in_the_way = error == EISDIR || error == ENOTDIR || error == EEXIST || error == ENOTEMPTY;
     return Error(ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
                  error == ENOSPC ? "free some room, or choose another cache, by HF_HUB_CACHE say"
-                 : error == EMFILE || error == ENFILE
-                     ? "too few files may be open: raise the limit (ulimit -n), or fetch fewer at a time"
                  : is_in_the_way
                      ? "something that no cache has is in its place: remove that, or choose another "
                        "cache, by HF_HUB_CACHE say"

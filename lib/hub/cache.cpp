@@ -273,11 +273,10 @@ fs::path Cache::link_snapshot(const RepoId& repo, const Commit& commit, const Tr
     // and processes may link the same file at once: each has a temporary name of its own.
     const fs::path temporary = unfinished_folder(repo) / unfinished_name();
     make_folders(temporary.parent_path());
-    fs::remove(temporary, error);
     fs::create_symlink(target, temporary, error);
     if (error) {
         error.clear();
-        fs::copy_file(blob, temporary, fs::copy_options::overwrite_existing, error);
+        fs::copy_file(blob, temporary, error);
         if (!error) error = sync_to_disk(temporary);
     }
     if (!error) fs::rename(temporary, file, error);

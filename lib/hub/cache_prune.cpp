@@ -62,7 +62,7 @@ class Pruner {
         remove_unfinished();
         remove_blobs();
         m_result.whole = m_kept.empty() && m_result.busy.empty();
-        if (m_result.whole) remove_repository();
+        if (m_result.whole) m_result.whole = remove_repository();
         return std::move(m_result);
     }
 
@@ -125,14 +125,20 @@ class Pruner {
         }
     }
 
-    // What a killed process left where files are made (before there was a folder for it, anywhere).
+    // What a killed process left where files are made; earlier builds made them beside their places.
     void remove_unfinished() const {
         if (m_dry_run) return;
         const std::time_t long_ago = std::time(nullptr) - 3600;  // making one takes no time
-        for (const auto& name : files_below(m_folder)) {
-            const fs::path path = m_folder / name;
+        std::vector<fs::path> found;
+        for (const char* folder : {"unfinished", "refs", "listings"}) {
+            for (const auto& name : files_below(m_folder / folder))
+                found.push_back(m_folder / folder / name);
+        }
+        std::error_code ignored;
+        for (const auto& entry : fs::directory_iterator(m_folder, ignored))
+            found.push_back(entry.path());
+        for (const auto& path : found) {
             struct stat status {};
-            std::error_code ignored;
             if (is_unfinished(path.filename().native()) && ::lstat(path.c_str(), &status) == 0 &&
                 status.st_mtime < long_ago)
                 fs::remove(path, ignored);
@@ -177,14 +183,18 @@ class Pruner {
         }
     }
 
-    void remove_repository() const {
-        if (m_dry_run) return;
+    // Whether nothing of it is left: somebody may begin to download it again at this moment.
+    bool remove_repository() const {
+        if (m_dry_run) return true;
         std::error_code error;
         fs::remove_all(m_folder, error);
+        if (error == std::errc::directory_not_empty || error == std::errc::no_such_file_or_directory)
+            return false;
         if (error) throw disk_error(m_folder, "cannot be removed", error.value());
         // Locks of files that are gone; an error means that a folder is not there.
         const fs::path locks = m_cache.lock_path(m_result.repo, "x").parent_path();
         fs::remove_all(locks, error);
+        return true;
     }
 
     const Cache& m_cache;
@@ -200,9 +210,17 @@ std::vector<PrunedRepository> prune(const Cache& cache, const std::set<std::pair
                                     bool dry_run, FileLockOptions how) {
     std::unique_ptr<FileLock> alone;
     std::error_code unreadable;
-    if (!dry_run && fs::exists(cache.root(), unreadable)) {
+    if (!dry_run && fs::is_directory(cache.root(), unreadable)) {
         how.removed_at_end = true;
-        alone = std::make_unique<FileLock>(cache.root() / ".locks" / "kernels-prune.lock", how);
+        try {
+            alone = std::make_unique<FileLock>(cache.root() / ".locks" / "kernels-prune.lock", how);
+        } catch (const Error& error) {
+            // A cache that cannot be written may have nothing to remove.
+            if (error.code() == ErrorCode::interrupted || cache.is_writable() ||
+                !prune(cache, keep, true).empty())
+                throw;
+            return {};
+        }
     }
     std::vector<PrunedRepository> pruned;
     for (const auto& repo : cache.repositories()) {

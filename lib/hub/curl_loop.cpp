@@ -76,7 +76,6 @@ std::optional<std::string> proxy_for(const std::string& url) {
     return environment_variable("HTTP_PROXY");
 }
 
-// Whether NO_PROXY names the host: itself, a domain above it, or all.
 // Whether an entry such as 10.0.0.0/8 or fd00::/8 has the address `host`; curl 7.86 and newer take these.
 bool is_in_network(const std::string& host, std::string_view entry) {
     const auto slash = entry.find('/');
@@ -102,6 +101,7 @@ bool is_in_network(const std::string& host, std::string_view entry) {
     return false;
 }
 
+// Whether NO_PROXY names the host: itself, a domain or network that it is in, or all.
 bool is_without_proxy(const std::string& url) {
     auto list = environment_variable("no_proxy");
     if (!list) list = environment_variable("NO_PROXY");

@@ -131,6 +131,13 @@ bool take_from(const fs::path& donor, IncompleteBlob& blob, std::uint64_t size,
     }
 }
 
+// Of a listing that only an older folder has, or huggingface_hub's `trees/`, a copy of our own.
+void keep_listing(const RepoId& repo, const Commit& commit, const Cache& cache) {
+    std::error_code error;
+    if (fs::exists(cache.repo_folder(repo) / "listings" / (commit.to_string() + ".json"), error)) return;
+    if (const auto tree = cache.read_listing(repo, commit)) cache.write_listing(repo, commit, *tree);
+}
+
 bool are_the_same(const fs::path& a, const fs::path& b) {
     std::error_code error;
     return fs::equivalent(a, b, error) && !error;
@@ -147,14 +154,36 @@ class Fetch {
           m_verified(cache, settings.cancel) {}
 
     /// Brings one file; `twin` has the same bytes.
-    FetchedFile one(const FileRequest& file, const std::optional<fs::path>& twin);
+    FetchedFile one(const FileRequest& file, const std::optional<fs::path>& twin) {
+        const auto present = m_cache.find_file(file.repo, file.commit, file.entry.path);
+        if (!present || !m_cache.is_older(*present)) return bring(file, present, {}, twin);
+        // What only an older folder has is copied, so that the Python client finds it too.
+        std::error_code unreadable;
+        const fs::path older = fs::canonical(*present, unreadable);
+        try {
+            if (!m_cache.is_writable()) return bring(file, present, {}, twin);
+            auto fetched = bring(file, {}, older, twin);
+            keep_listing(file.repo, file.commit, m_cache);
+            return fetched;
+        } catch (const Error& error) {
+            bool hashed = false;
+            if (error.code() != ErrorCode::failed || !has_size(older, file.entry) ||
+                !m_verified.is_right(file.repo, *present, file.entry, hashed))
+                throw;
+            log::info(older.string() + ": it is used where it is, as it cannot be copied: " + error.what());
+            return {file, *present, 0, hashed, file.entry.lfs_sha256.value_or("")};
+        }
+    }
 
   private:
-    /// The same bytes in other repositories' folders. The cache is listed once, and `anew` when another
-    /// process may have brought them since.
-    std::vector<fs::path> copies_elsewhere(const FileRequest& file, bool anew) {
+    /// `present` is where the cache has it, `older` where a folder has it that Python no longer looks at.
+    FetchedFile bring(const FileRequest& file, const std::optional<fs::path>& present,
+                      const std::optional<fs::path>& older, const std::optional<fs::path>& twin);
+
+    /// The same bytes in other repositories' folders.
+    std::vector<fs::path> copies_elsewhere(const FileRequest& file) {
         std::vector<fs::path> found;
-        for (const auto& repo : *repositories(anew)) {
+        for (const auto& repo : *repositories()) {
             const fs::path blob = m_cache.blob_path(repo, file.entry.etag());
             if (repo != file.repo && has_size(blob, file.entry)) found.push_back(blob);
         }
@@ -176,10 +205,15 @@ class Fetch {
         }
     }
 
-    std::shared_ptr<const std::vector<RepoId>> repositories(bool anew) {
+    /// Those of the cache, listed again when it has got another one.
+    std::shared_ptr<const std::vector<RepoId>> repositories() {
+        std::error_code unreadable;
+        const auto changed = fs::last_write_time(m_cache.root(), unreadable);
         const std::lock_guard lock(m_mutex);
-        if (anew || !m_repositories)
+        if (!m_repositories || changed != m_changed) {
             m_repositories = std::make_shared<const std::vector<RepoId>>(m_cache.repositories());
+            m_changed = changed;
+        }
         return m_repositories;
     }
 
@@ -190,16 +224,14 @@ class Fetch {
     Verified m_verified;
     std::mutex m_mutex;
     std::shared_ptr<const std::vector<RepoId>> m_repositories;
+    fs::file_time_type m_changed;  // of the cache's folder, when they were listed
     std::atomic<bool> m_waited_in_vain{false};
 };
 
-FetchedFile Fetch::one(const FileRequest& file, const std::optional<fs::path>& twin) {
+FetchedFile Fetch::bring(const FileRequest& file, const std::optional<fs::path>& present,
+                         const std::optional<fs::path>& older, const std::optional<fs::path>& twin) {
     FetchedFile result{file, {}, 0, false, file.entry.lfs_sha256.value_or("")};
     const fs::path blob = m_cache.blob_path(file.repo, file.entry.etag());
-    auto present = m_cache.find_file(file.repo, file.commit, file.entry.path);
-    // What only an older folder has is copied, so that the Python client finds it too.
-    std::optional<fs::path> older;
-    if (present && m_cache.is_older(*present) && m_cache.is_writable()) older.swap(present);
     const auto is_right = [&](const fs::path& path) {
         return m_verified.is_right(file.repo, path, file.entry, result.checked);
     };
@@ -240,19 +272,14 @@ FetchedFile Fetch::one(const FileRequest& file, const std::optional<fs::path>& t
                         "run `kernels download` once online");
         };
         // Before a lock is made or waited for: a cache that is only read has room for none.
-        if (m_settings.offline && find_donors().empty() && copies_elsewhere(file, false).empty())
-            refuse_offline();
+        if (m_settings.offline && find_donors().empty() && copies_elsewhere(file).empty()) refuse_offline();
         if (damaged) {
             log::warning(damaged->string() + ": its bytes do not match their hash; they are fetched again");
         }
         m_monitor.started(file);
         // Another process may want the same bytes for another repository: a lock on the content comes first.
         // huggingface_hub knows the second only, which is the repository's own.
-        bool has_waited = false;
-        const auto waiting = [&](int pid) {
-            has_waited = true;
-            m_monitor.waiting(file, pid);
-        };
+        const auto waiting = [&](int pid) { m_monitor.waiting(file, pid); };
         const auto content_lock = this->lock(m_cache.content_lock_path(file.entry.etag()), waiting);
         const auto lock = this->lock(m_cache.lock_path(file.repo, file.entry.etag()), waiting);
         // Another process, or another thread of this one, may have brought it meanwhile.
@@ -262,7 +289,7 @@ FetchedFile Fetch::one(const FileRequest& file, const std::optional<fs::path>& t
                 file, blob, [&](std::uint64_t bytes) { m_monitor.progressed(file, bytes); },
                 m_settings.cancel);
             auto donors = find_donors();
-            for (auto& copy : copies_elsewhere(file, has_waited))
+            for (auto& copy : copies_elsewhere(file))
                 donors.push_back(std::move(copy));
             const bool taken = std::any_of(donors.begin(), donors.end(), [&](const fs::path& donor) {
                 if (take_from(donor, incomplete, file.entry.size, m_settings.cancel)) return true;

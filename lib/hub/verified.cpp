@@ -105,6 +105,8 @@ void Verified::save() noexcept {
     for (auto& [repo, place] : m_repos) {
         if (!place.changed) continue;
         place.changed = false;
+        std::error_code unreadable;
+        if (!fs::is_directory(m_cache.repo_folder(repo), unreadable)) continue;  // it was pruned meanwhile
         try {
             std::string text;
             for (const auto& [name, stamp] : place.files) {

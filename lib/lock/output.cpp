@@ -107,19 +107,20 @@ FileLockOptions lock_options(const fs::path& folder, const hub::Settings& settin
 }
 
 // A tree of folders has one place for each repository.
-void require_one_state_each(const Lock& lock) {
+void require_one_state_each(const std::vector<DownloadedBuild>& builds) {
     std::map<RepoId, const LockedKernel*> states;
-    for (const auto& kernel : lock.kernels()) {
+    for (const auto& build : builds) {
+        const LockedKernel& kernel = build.kernel;
         const auto [place, is_new] = states.emplace(kernel.dependency.repo, &kernel);
         const LockedKernel& other = *place->second;
         if (is_new || other.commit == kernel.commit) continue;
-        throw Error(ErrorCode::failed,
-                    kernel.dependency.repo.to_string() + ": the lock has two states of it, " +
-                        other.dependency.reference.to_string() + " (" + other.commit.brief() + ") and " +
-                        kernel.dependency.reference.to_string() + " (" + kernel.commit.brief() +
-                        "), and a folder has room for one",
-                    "`kernels tree` shows who needs which: depend on one of them, or download into the cache")
-            .with_remedies({Remedy::output});
+        throw Error(
+            ErrorCode::failed,
+            kernel.dependency.repo.to_string() + ": the lock has two states of it, " +
+                other.dependency.reference.to_string() + " (" + other.commit.brief() + ") and " +
+                kernel.dependency.reference.to_string() + " (" + kernel.commit.brief() +
+                "), and a folder has room for one",
+            "`kernels tree` shows who needs which: depend on one of them, or download into the cache");
     }
 }
 
@@ -147,6 +148,13 @@ DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOpti
     };
     auto result = download(lock, options, hub::Hub(settings, hub.http(), staging), monitor);
 
+    std::error_code ignored;
+    try {
+        require_one_state_each(result.builds);
+    } catch (...) {
+        fs::remove_all(staging.root(), ignored);  // no later run will ask for it
+        throw;
+    }
     Uses uses;
     for (const auto& build : result.builds) {
         for (const auto& file : build.files)
@@ -155,7 +163,6 @@ DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOpti
     for (auto& build : result.builds)
         place_build(folder, build, uses, staging);
     // What is staged lets the next run resume; a build that cannot be used will not be asked for again.
-    std::error_code ignored;
     if (!result.is_partial) fs::remove_all(staging.root(), ignored);
     return result;
 }
@@ -164,7 +171,6 @@ DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOpti
 
 DownloadResult download_into(const fs::path& folder, const Lock& lock, const DownloadOptions& options,
                              const hub::Hub& hub, hub::Monitor* monitor) {
-    require_one_state_each(lock);
     std::error_code ignored;
     const bool is_new = !fs::exists(folder, ignored);
     make_folders(folder);
@@ -174,6 +180,9 @@ DownloadResult download_into(const fs::path& folder, const Lock& lock, const Dow
         return result;
     } catch (const fs::filesystem_error& error) {
         throw disk_error(error.path1(), error.code());
+    } catch (const Error&) {
+        if (is_new) fs::remove(folder, ignored);
+        throw;
     }
 }
 

@@ -4,6 +4,7 @@
 
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
+#include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 
 namespace kernels::lock {
@@ -49,6 +50,16 @@ std::optional<Dependency> redirect_of(const RepoId& repo, const Commit& commit, 
     const auto file = cache.find_file(repo, commit, status_file);
     if (!file) return std::nullopt;
     return parse_redirect(read_file(*file), origin_of(repo, commit));
+}
+
+std::optional<Dependency> shown_redirect(const RepoId& repo, const Commit& commit, const hub::Hub& hub) {
+    try {
+        return redirect_of(repo, commit, hub);
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::verification) throw;
+        log::warning(error.what());
+        return std::nullopt;
+    }
 }
 
 }  // namespace kernels::lock

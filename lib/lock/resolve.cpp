@@ -145,7 +145,7 @@ class Resolver {
             node.depends.push_back(*redirect);
             return node;
         }
-        if (m_hub.tree(dependency.repo, commit).folders("build").empty()) {
+        if (m_hub.tree(dependency.repo, commit).below("build").empty()) {
             throw Error(ErrorCode::not_found, dependency.to_string() + ": there are no builds in it",
                         "name a version or revision that has some: `kernels versions " +
                             dependency.repo.to_string() + "` lists what there is");

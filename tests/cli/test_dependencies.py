@@ -278,6 +278,14 @@ class Moved(Base):
         self.assertIn("needed by demo/c@v1 -> someone/kernel@main", result.err)
         self.assertFalse((self.project / "kernels.lock").exists())
 
+    def test_what_only_shows_a_kernel_goes_on_where_one_version_has_an_unknown_status(self):
+        self.hub.publish("demo/odd", "v1", {**build(VARIANT, name="odd"), "kernel-status.toml": b'kind = "archived"'})
+        self.hub.publish("demo/odd", "v2", build(VARIANT, name="odd", version=2))
+        for arguments in (["versions", "demo/odd", *TARGET], ["info", "demo/odd", "--version", "1"]):
+            result = self.expect(0, *arguments)
+            self.assertIn("its kind is `archived`", result.err)
+            self.assertIn("Version 2" if arguments[0] == "versions" else "Name: odd", result.out)
+
     def test_an_unknown_status_is_an_error(self):
         for text, why in (('kind = "gone"', "its kind is `gone`"), ("x = 1", "it has no kind"), ('kind = "redirect"', "no destination"),
                           ('kind = "redirect"\ndestination = "../x"', "../x"), ("kind = [", "not TOML")):

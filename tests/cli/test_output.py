@@ -60,11 +60,19 @@ class Output(harness.CliTest):
         self.expect_error(1, "demo/one: the lock has two states of it, v1 (", "download", "-o", self.out, *TARGET, hint="kernels tree")
         self.assertFalse(self.out.exists())
         self.expect(0, "download", *TARGET)
+        # One that has moved to another is not placed.
+        self.hub.publish("demo/one", "v1", {"kernel-status.toml": b'kind = "redirect"\ndestination = "demo/one"\nrevision = "v2"\n'})
+        self.write_project('"demo/one" = 1')
+        self.expect(0, "lock", "--upgrade")
+        self.expect(0, "download", "-o", self.out, *TARGET)
+        self.assertEqual(self.tree()[f"demo/one/build/{VARIANT}/__init__.py"], b"# demo 2\n")
+        shutil.rmtree(self.out)
+        self.publish_demo()
         # Two names of one state are one.
         self.hub.publish("demo/one", "main", {**build(VARIANT), **build("torch213-cxx11-cu128-x86_64-linux")})
         self.hub.repos["demo/one"]["branches"]["main"] = self.hub.commit_of("demo/one", "v1")
         (self.project / "kernels.toml").write_text('[dependencies]\n"demo/two" = 1\n"demo/one" = { revision = "main" }\n')
-        self.expect(0, "lock")
+        self.expect(0, "lock", "--upgrade")
         self.expect(0, "download", "-o", self.out, *TARGET)
         self.assertEqual(self.tree(), self.expected())
 

@@ -26,4 +26,7 @@ std::optional<Dependency> redirect_of(const RepoId& repo, const Commit& commit, 
 /// The same from what is in the cache, without the network.
 std::optional<Dependency> redirect_of(const RepoId& repo, const Commit& commit, const hub::Cache& cache);
 
+/// As redirect_of for who only shows the kernel: a status that cannot be read is a warning.
+std::optional<Dependency> shown_redirect(const RepoId& repo, const Commit& commit, const hub::Hub& hub);
+
 }  // namespace kernels::lock

@@ -296,6 +296,19 @@ TEST_CASE_FIXTURE(Fixture, "a cache of models-- alone answers offline") {
     CHECK(fs::is_symlink(older / "snapshots" / hex_a / "f.txt"));
     cache.write_ref(repo, Revision{"main"}, commit_a);
     CHECK(read_file(folder / "kernels--org--name/refs/main") == hex_a);
+    // What was copied needs the older folder no more.
+    fs::rename(older, folder / "elsewhere");
+    CHECK(hub.tree(repo, commit_a).files.size() == 1);
+    CHECK(fetch({&file, 1}, settings, http, cache).front().path == copied);
+    fs::rename(folder / "elsewhere", older);
+    // Where nothing can be copied it is used where it is: here a file has the folder's place.
+    fs::remove_all(folder / "kernels--org--name");
+    write_file(folder / "kernels--org--name", "in the way");
+    CHECK(fetch({&file, 1}, settings, http, cache).front().path == older / "snapshots" / hex_a / "f.txt");
+    fs::remove(folder / "kernels--org--name");
+    // Wrong bytes are no reason to say that there are none.
+    write_file(older / "blobs" / oid, "hellO");
+    CHECK(error_of([&] { fetch({&file, 1}, settings, http, cache); }).code() == ErrorCode::verification);
 }
 
 TEST_CASE_FIXTURE(Fixture, "refs are written without a newline, and models-- is read but not written") {
