@@ -167,6 +167,9 @@ build::Target Context::named_target(const std::string& spec, build::Target base,
     if (here.target.torch) {
         base.torch = here.target.torch;
         base.cxx11_abi = here.target.cxx11_abi;
+        // Of a version alone the ABI is that of the wheels for the target.
+        if (base.cxx11_abi && here.torch->folder.empty())
+            base.cxx11_abi = build::wheels_have_cxx11_abi(*base.torch, named.backend, named.cpu);
     }
     return build::Target::parse(spec, base);
 }

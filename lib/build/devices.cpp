@@ -120,7 +120,7 @@ std::optional<std::string> arch_by_hip(const std::string& library) {
 
 }  // namespace
 
-std::optional<Version> cuda_runtime_version(const fs::path& folder) {
+std::optional<StatedVersion> cuda_runtime_version(const fs::path& folder) {
     auto names = files_named(folder, "libcudart");
     for (const char* system : {"libcudart.so", "libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0"})
         names.emplace_back(system);
@@ -128,7 +128,11 @@ std::optional<Version> cuda_runtime_version(const fs::path& folder) {
         const Library library(name);
         const auto query = library.function<int(int*)>("cudaRuntimeGetVersion");
         int version = 0;
-        if (query && query(&version) == 0) return Version{version / 1000, version % 1000 / 10};
+        if (!query || query(&version) != 0) continue;
+        Dl_info file{};
+        const bool is_known =
+            ::dladdr(reinterpret_cast<void*>(query), &file) != 0 && file.dli_fname != nullptr;
+        return StatedVersion{Version{version / 1000, version % 1000 / 10}, is_known ? file.dli_fname : name};
     }
     return std::nullopt;
 }

@@ -28,10 +28,10 @@ bool looks_like_version(const std::string& text) {
            text.find('/') == std::string::npos && !fs::exists(text, error);
 }
 
-TorchInstallation explicit_torch(const std::string& text, const std::string& origin) {
+TorchInstallation explicit_torch(const std::string& text, const std::string& origin, const std::string& cpu) {
     if (looks_like_version(text)) {
         try {
-            auto torch = torch_of_version(text);
+            auto torch = torch_of_version(text, cpu);
             torch.origin = origin;
             return torch;
         } catch (const Error& error) {
@@ -42,9 +42,14 @@ TorchInstallation explicit_torch(const std::string& text, const std::string& ori
     std::error_code error;
     std::optional<TorchInstallation> torch;
     try {
-        torch = torch_below(path);
-        // A file inside: bin/python of an environment, lib/libtorch.so.
-        if (!torch && fs::is_regular_file(path, error)) torch = torch_below(path.parent_path().parent_path());
+        if (fs::is_directory(path, error)) torch = torch_at(path);
+        if (torch) torch->origin = origin;
+        const auto named = named_places(path, origin);
+        for (auto place = named.begin(); !torch && place != named.end(); ++place) {
+            if (place->interpreter == Place::every_python) continue;  // is named by another
+            torch = torch_below(*place, named);
+            if (torch) torch->origin = place->origin;
+        }
     } catch (const Error& damaged) {
         throw damaged.reworded(origin + " " + backquoted(text) + ": " + damaged.what());
     }
@@ -52,32 +57,35 @@ TorchInstallation explicit_torch(const std::string& text, const std::string& ori
         throw Error(ErrorCode::usage, origin + " " + backquoted(text) + ": no torch there",
                     "name a libtorch folder, a Python environment with torch, or a version such as 2.13");
     }
-    torch->origin = origin;
     return *torch;
 }
 
-Found find_torch(const DetectOptions& options) {
+std::optional<TorchInstallation> first_torch(const std::vector<Place>& searched) {
+    for (const auto& place : searched) {
+        try {
+            auto torch = torch_below(place, searched);
+            if (!torch) continue;
+            torch->origin = place.origin;
+            return torch;
+        } catch (const Error& error) {
+            // Python would not pass it over either: the next place's is another one.
+            throw error.reworded(place.origin + ": " + error.what());
+        }
+    }
+    return std::nullopt;
+}
+
+Found find_torch(const DetectOptions& options, const std::string& cpu) {
     Found found;
     const auto from_environment = environment_variable("KERNELS_TORCH");
     try {
         if (options.torch || from_environment) {
-            found.torch = options.torch ? explicit_torch(*options.torch, options.torch_origin)
-                                        : explicit_torch(*from_environment, "KERNELS_TORCH");
+            found.torch = options.torch ? explicit_torch(*options.torch, options.torch_origin, cpu)
+                                        : explicit_torch(*from_environment, "KERNELS_TORCH", cpu);
             return found;
         }
-        for (auto& place : places(options)) {
-            found.searched.push_back(std::move(place));
-            const auto& [prefix, origin, python] = found.searched.back();
-            try {
-                found.torch = torch_below(prefix, python);
-            } catch (const Error& error) {
-                // Python would not pass it over either: the next place's is another one.
-                throw error.reworded(origin + ": " + error.what());
-            }
-            if (!found.torch) continue;
-            found.torch->origin = origin;
-            break;
-        }
+        found.searched = places(options);
+        found.torch = first_torch(found.searched);
     } catch (const Error& error) {
         if (!options.for_report) throw;
         found.failure = {error.what() + (error.hint().empty() ? "" : "; " + error.hint()), {}};
@@ -86,24 +94,18 @@ Found find_torch(const DetectOptions& options) {
     return found;
 }
 
-// tvm-ffi is another framework for kernels: installed beside torch, or alone.
+// tvm-ffi is another framework for kernels: installed for torch's Python, or alone.
 std::optional<Fact> find_tvm_ffi(const Found& found) {
-    std::vector<fs::path> folders;
-    if (found.torch && !found.torch->folder.empty()) folders.push_back(found.torch->folder.parent_path());
+    const auto fact_of = [](const std::vector<fs::path>& packages) -> std::optional<Fact> {
+        static const std::regex version(R"((\d+\.\d+).*)");
+        const auto distribution = distribution_in(packages, "apache_tvm_ffi");
+        std::smatch match;
+        if (!distribution || !std::regex_match(distribution->version, match, version)) return std::nullopt;
+        return Fact{"tvm-ffi", match[1].str(), distribution->folder.string()};
+    };
+    if (found.torch) return fact_of(found.torch->packages);
     for (const auto& place : found.searched) {
-        if (found.torch) break;
-        for (auto& packages : package_folders(place.prefix, place.python))
-            folders.push_back(std::move(packages));
-    }
-    const std::regex package(R"(apache_tvm_ffi-(\d+\.\d+).*\.dist-info)");
-    std::error_code error;
-    for (const auto& folder : folders) {
-        for (const auto& entry : fs::directory_iterator(folder, error)) {
-            const auto name = entry.path().filename().string();
-            std::smatch match;
-            if (name.starts_with("apache_tvm_ffi-") && std::regex_match(name, match, package))
-                return Fact{"tvm-ffi", match[1].str(), entry.path().string()};
-        }
+        if (auto fact = fact_of(search_path(place, found.searched))) return fact;
     }
     return std::nullopt;
 }
@@ -130,7 +132,7 @@ void detect_system(Environment& out) {
 
 // An environment that was removed after it was activated, or a misspelled one.
 void report_absent_environments(Environment& out, const Found& found) {
-    for (const auto& [prefix, origin, python] : found.searched) {
+    for (const auto& [prefix, origin, python, interpreter] : found.searched) {
         std::error_code error;
         if ((origin == "VIRTUAL_ENV" || origin == "CONDA_PREFIX") && !fs::is_directory(prefix, error))
             out.missing.push_back(
@@ -144,10 +146,9 @@ void detect_torch(Environment& out, const Found& found) {
         out.target.torch = Version::parse(torch->version);
         out.target.backend = torch->backend;
         out.facts.push_back({"torch", torch->version, text_of(*torch)});
-        out.facts.push_back({"backend", torch->backend.to_string(), text_of(*torch)});
-        std::error_code error;
-        if (torch->backend.kind == BackendKind::cpu && !torch->folder.empty() &&
-            fs::exists(torch->folder.parent_path() / "torch_npu", error)) {
+        out.facts.push_back({"backend", torch->backend.to_string(),
+                             torch->backend_origin.empty() ? text_of(*torch) : torch->backend_origin});
+        if (torch->backend.kind == BackendKind::cpu && package_in(torch->packages, "torch_npu")) {
             out.missing.push_back(
                 {"torch_npu is installed, but no CANN toolkit was found by ASCEND_HOME_PATH or "
                  "below /usr/local/Ascend, so its version, and with it the backend, is not known",
@@ -169,8 +170,9 @@ void detect_torch(Environment& out, const Found& found) {
          "on PATH, CMAKE_PREFIX_PATH or /usr; name one",
          Remedy::torch});
     if (const auto cuda = cuda_runtime_version()) {
-        out.target.backend = {BackendKind::cuda, *cuda};
-        out.facts.push_back({"backend", out.target.backend.to_string(), "the CUDA runtime library"});
+        out.target.backend = {BackendKind::cuda, cuda->version};
+        out.facts.push_back(
+            {"backend", out.target.backend.to_string(), "the CUDA runtime library " + cuda->origin});
     } else {
         out.facts.push_back({"backend", "cpu", "no torch and no CUDA runtime found"});
     }
@@ -233,7 +235,7 @@ void detect_device(Environment& out) {
 Environment detect(const DetectOptions& options) {
     Environment environment;
     detect_system(environment);
-    const auto found = find_torch(options);
+    const auto found = find_torch(options, environment.target.cpu);
     if (options.for_report) report_absent_environments(environment, found);
     detect_torch(environment, found);
     if (auto tvm_ffi = find_tvm_ffi(found)) {

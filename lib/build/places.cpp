@@ -59,7 +59,11 @@ std::optional<std::string> pyenv_version(const fs::path& root, const fs::path& p
     return first.empty() || first == "system" ? std::nullopt : std::optional(first);
 }
 
+// The places of one Python.
 void append(std::vector<Place>& out, std::vector<Place> more) {
+    const int interpreter = out.empty() ? 1 : std::max(out.back().interpreter, 0) + 1;
+    for (auto& place : more)
+        place.interpreter = interpreter;
     std::move(more.begin(), more.end(), std::back_inserter(out));
 }
 
@@ -77,7 +81,7 @@ void add_python_on_path(std::vector<Place>& out, const fs::path& project) {
             const fs::path prefix = pyenv_prefix(root / "versions", *version);
             append(out, python_places(prefix, origin + ", by pyenv", true));
         } else {
-            append(out, places_of_program(folder, origin));
+            append(out, places_of_program(folder / "python3", origin));
         }
         return;
     }
@@ -103,12 +107,17 @@ std::vector<fs::path> project_folders(const DetectOptions& options) {
 
 }  // namespace
 
-std::vector<Place> places(const DetectOptions& options) {
+std::vector<Place> python_path() {
     std::vector<Place> out;
-    const std::string python_path = environment_variable("PYTHONPATH").value_or("");
-    for (const auto entry : split(python_path, ':')) {  // before the packages of any environment
-        if (!entry.empty()) out.push_back({fs::path(entry), "PYTHONPATH"});
+    const std::string entries = environment_variable("PYTHONPATH").value_or("");
+    for (const auto entry : split(entries, ':')) {
+        if (!entry.empty()) out.push_back({fs::path(entry), "PYTHONPATH", {}, Place::every_python});
     }
+    return out;
+}
+
+std::vector<Place> places(const DetectOptions& options) {
+    auto out = python_path();
     if (const auto prefix = environment_variable("VIRTUAL_ENV"))
         append(out, python_places(*prefix, "VIRTUAL_ENV", false));
     if (const auto prefix = environment_variable("CONDA_PREFIX"))
@@ -126,17 +135,38 @@ std::vector<Place> places(const DetectOptions& options) {
     return out;
 }
 
-std::optional<TorchInstallation> torch_below(const fs::path& prefix, const std::string& python) {
+std::vector<Place> named_places(const fs::path& path, const std::string& origin) {
+    auto out = python_path();
+    static const std::regex python(R"(python(3(\.\d{1,4}t?)?)?)");
+    std::error_code error;
+    const bool is_file = fs::is_regular_file(path, error);
+    if (is_file && std::regex_match(path.filename().string(), python)) {
+        append(out, places_of_program(path, origin));
+    } else if (!is_file && (is_there(path / "bin/python3") || is_there(path / "pyvenv.cfg"))) {
+        append(out, python_places(path, origin, true));
+    } else {
+        out.push_back({is_file ? path.parent_path().parent_path() : path, origin});
+    }
+    return out;
+}
+
+std::optional<TorchInstallation> torch_at(const fs::path& prefix, const std::vector<fs::path>& packages) {
+    const auto read = [&](const fs::path& folder) { return read_torch_on(this_system, folder, packages); };
     // What torch.utils.cmake_prefix_path prints.
     const fs::path plain = prefix.has_filename() ? prefix : prefix.parent_path();
     if (plain.filename() == "cmake" && plain.parent_path().filename() == "share") {
-        if (auto found = read_torch(plain.parent_path().parent_path())) return found;
+        if (auto found = read(plain.parent_path().parent_path())) return found;
     }
-    if (auto found = read_torch(prefix)) return found;
-    if (auto found = read_torch(prefix / "torch")) return found;
-    if (auto found = read_torch(prefix / "libtorch")) return found;
-    for (const auto& packages : package_folders(prefix, python)) {
-        if (auto found = read_torch(packages / "torch")) return found;
+    if (auto found = read(prefix)) return found;
+    if (auto found = read(prefix / "torch")) return found;
+    return read(prefix / "libtorch");
+}
+
+std::optional<TorchInstallation> torch_below(const Place& place, const std::vector<Place>& all) {
+    const auto packages = search_path(place, all);
+    if (auto found = torch_at(place.prefix, packages)) return found;
+    for (const auto& folder : package_folders(place.prefix, place.python)) {
+        if (auto found = read_torch_on(this_system, folder / "torch", packages)) return found;
     }
     return std::nullopt;
 }
@@ -149,7 +179,7 @@ std::optional<Version> macos_version(const fs::path& system_version_plist) {
     return Version::parse(match[1].str());
 }
 
-std::optional<Version> cann_version() {
+std::optional<StatedVersion> cann_version() {
     std::vector<fs::path> homes;
     for (const char* variable : {"ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME"}) {
         if (const auto home = environment_variable(variable)) homes.emplace_back(*home);
@@ -165,7 +195,7 @@ std::optional<Version> cann_version() {
             std::smatch match;
             // "version=8.3.RC1" in the one, "[8.3.0.1:8.3.RC1]" in the other
             if (text && std::regex_search(*text, match, std::regex(R"((?:version=|\[)(\d+\.\d+))")))
-                return Version::parse(match[1].str());
+                return StatedVersion{Version::parse(match[1].str()), (home / file).string()};
         }
     }
     return std::nullopt;

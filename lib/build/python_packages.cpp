@@ -89,15 +89,16 @@ void add_user_packages(std::vector<Place>& out, const std::string& origin, const
         {base ? expand_user(*base) : home_directory() / ".local", origin + ", the user's packages", python});
 }
 
-// The packages of an installed Python whose program stands in `folder`, by what it is a link to too.
-void add_installation(std::vector<Place>& out, const fs::path& folder, const std::string& origin,
+// The packages of an installed Python by its program, and by what that is a link to too.
+void add_installation(std::vector<Place>& out, const fs::path& program, const std::string& origin,
                       const std::string& python) {
     std::vector<fs::path> prefixes;
     const auto add = [&](const fs::path& prefix) {
         if (std::find(prefixes.begin(), prefixes.end(), prefix) == prefixes.end()) prefixes.push_back(prefix);
     };
     std::error_code error;
-    const fs::path real = fs::canonical(folder / "python3", error);
+    const fs::path folder = program.parent_path();
+    const fs::path real = fs::canonical(program, error);
     if (!error) add(real.parent_path().parent_path());
     add(folder == "/bin" ? "/usr" : folder.parent_path());
     // Where others than Debian have the packages that pip installs.
@@ -118,17 +119,18 @@ std::vector<Place> python_places(const fs::path& prefix, const std::string& orig
     if (lower(settings["include-system-site-packages"]) != "true" || settings["home"].empty()) return out;
     const auto python = python_of(prefix);
     add_user_packages(out, origin, python);
-    add_installation(out, settings["home"], origin + ", system packages", python);
+    add_installation(out, fs::path(settings["home"]) / "python3", origin + ", system packages", python);
     return out;
 }
 
-std::vector<Place> places_of_program(const fs::path& folder, const std::string& origin) {
+std::vector<Place> places_of_program(const fs::path& program, const std::string& origin) {
+    const fs::path folder = program.parent_path();
     if (is_there(folder.parent_path() / "pyvenv.cfg"))
         return python_places(folder.parent_path(), origin, false);
     std::vector<Place> out;
-    const std::string python = version_of_program(folder / "python3");
+    const std::string python = version_of_program(program);
     add_user_packages(out, origin, python);
-    add_installation(out, folder, origin, python);
+    add_installation(out, program, origin, python);
     return out;
 }
 
@@ -155,6 +157,63 @@ std::vector<fs::path> package_folders(const fs::path& prefix, std::string python
         }
     }
     return out;
+}
+
+std::vector<fs::path> search_path(const Place& place, const std::vector<Place>& all) {
+    int interpreter = place.interpreter;
+    if (interpreter == Place::every_python) {
+        const auto first = std::find_if(all.begin(), all.end(), [](const Place& one) {
+            return one.interpreter > 0 && is_there(one.prefix);
+        });
+        if (first != all.end()) interpreter = first->interpreter;
+    }
+    std::vector<fs::path> out;
+    if (interpreter == 0) out = package_folders(place.prefix, place.python);
+    for (const auto& one : all) {
+        if (one.interpreter == Place::every_python) out.push_back(one.prefix);
+        if (one.interpreter <= 0 || one.interpreter != interpreter) continue;
+        for (auto& folder : package_folders(one.prefix, one.python))
+            out.push_back(std::move(folder));
+    }
+    return out;
+}
+
+std::vector<fs::path> packages_with(const fs::path& own, std::vector<fs::path> packages) {
+    // .../lib/python3.11/site-packages
+    const auto python = [](const fs::path& folder) {
+        return minor_version(folder.parent_path().filename().string()).value_or(-1);
+    };
+    const int its = python(own);
+    std::erase_if(packages, [&](const fs::path& folder) {
+        return its >= 0 && python(folder) >= 0 && python(folder) != its;
+    });
+    if (std::find(packages.begin(), packages.end(), own) == packages.end()) packages.push_back(own);
+    return packages;
+}
+
+std::optional<Distribution> distribution_in(const std::vector<fs::path>& packages, const std::string& name) {
+    constexpr std::string_view suffix = ".dist-info";
+    std::error_code error;
+    for (const auto& folder : packages) {
+        for (const auto& entry : fs::directory_iterator(folder, error)) {
+            const auto file = entry.path().filename().string();
+            if (!file.starts_with(name + "-") || !file.ends_with(suffix)) continue;
+            const auto start = name.size() + 1;
+            if (file.size() <= start + suffix.size()) continue;
+            return Distribution{file.substr(start, file.size() - start - suffix.size()), entry.path()};
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<std::string> package_in(const std::vector<fs::path>& packages, const std::string& name) {
+    for (const auto& folder : packages) {
+        if (!is_there(folder / name)) continue;
+        const auto distribution = distribution_in({folder}, name);
+        return name + (distribution ? " " + distribution->version : "") + " (" + (folder / name).string() +
+               ")";
+    }
+    return std::nullopt;
 }
 
 }  // namespace kernels::build

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,13 +16,37 @@ namespace kernels::build {
 std::vector<Place> python_places(const std::filesystem::path& prefix, const std::string& origin,
                                  bool shares_user_packages);
 
-/// The same of a program python3 that stands in `folder`, by what it is a link to too.
-std::vector<Place> places_of_program(const std::filesystem::path& folder, const std::string& origin);
+/// The same of a program python3, by what it is a link to too.
+std::vector<Place> places_of_program(const std::filesystem::path& program, const std::string& origin);
 
 /// The folders of Python packages below an environment's prefix: those of the Python `python` ("3.11"), else
 /// of the one that the environment has, else of all, the newest Python's first. Debian's Python has
 /// local/lib/python3.11/dist-packages before its own.
 std::vector<std::filesystem::path> package_folders(const std::filesystem::path& prefix,
                                                    std::string python = {});
+
+/// The folders in which the Python of `place` looks for packages, in their order: those of PYTHONPATH and of
+/// all the places in `all` that are this Python's. A place of PYTHONPATH is for the first Python there is.
+std::vector<std::filesystem::path> search_path(const Place& place, const std::vector<Place>& all);
+
+/// `packages` with the folder `own` among them, and without those of another version of Python than `own` is
+/// of.
+std::vector<std::filesystem::path> packages_with(const std::filesystem::path& own,
+                                                 std::vector<std::filesystem::path> packages);
+
+/// "torch_npu 2.9.0 (FOLDER)" of a package in the first of the folders that has it, without a version where
+/// it does not tell.
+std::optional<std::string> package_in(const std::vector<std::filesystem::path>& packages,
+                                      const std::string& name);
+
+/// What an installed distribution says about itself.
+struct Distribution {
+    std::string version;
+    std::filesystem::path folder;  ///< its .dist-info
+};
+
+/// The distribution of a name, as its file names have it, in the first of the folders that has one.
+std::optional<Distribution> distribution_in(const std::vector<std::filesystem::path>& packages,
+                                            const std::string& name);
 
 }  // namespace kernels::build

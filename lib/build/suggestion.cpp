@@ -116,7 +116,7 @@ std::vector<Change> changes_for(const BuildVariant& variant, const Target& targe
         out.push_back(
             {Suggestion::Kind::torch, version.to_string(), target.torch < version, [version](Target& t) {
                  t.torch = version;
-                 if (t.os == "linux") t.cxx11_abi = wheels_have_cxx11_abi(version);
+                 if (t.os == "linux") t.cxx11_abi = wheels_have_cxx11_abi(version, t.backend, t.cpu);
              }});
         if (const auto abi = variant.cxx11_abi(); abi && target.os == "linux") {
             out.push_back({Suggestion::Kind::cxx11_abi, *abi ? "true" : "false", false,

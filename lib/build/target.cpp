@@ -239,7 +239,7 @@ struct Parser {
         if (target.os != "darwin" && !has("macos")) target.macos.reset();
         if (target.os != "linux" && !has("cxx11-abi")) target.cxx11_abi.reset();
         if (target.os == "linux" && has("torch") && !has("cxx11-abi")) {
-            target.cxx11_abi = wheels_have_cxx11_abi(*target.torch);
+            target.cxx11_abi = wheels_have_cxx11_abi(*target.torch, target.backend, target.cpu);
         }
     }
 
@@ -284,9 +284,15 @@ struct Parser {
 
 }  // namespace
 
-bool wheels_have_cxx11_abi(Version torch) noexcept {
-    constexpr Version first{2, 6};
-    return torch >= first;
+bool wheels_have_cxx11_abi(Version torch, const Backend& backend, std::string_view cpu) noexcept {
+    constexpr Version mixed{2, 6};
+    if (torch != mixed) return torch > mixed;
+    // Its wheels for x86_64 by the new build images have the new ABI: cu126, ROCm and XPU; cpu, cu118 and
+    // cu124 have not.
+    constexpr Version first_cuda{12, 6};
+    const bool is_new_cuda = backend.kind == BackendKind::cuda && backend.version >= first_cuda;
+    return cpu == "aarch64" || is_new_cuda || backend.kind == BackendKind::rocm ||
+           backend.kind == BackendKind::xpu;
 }
 
 // Packages beside it add npu, neuron and tpu to a torch for cpu, and neuron and tpu come before what any

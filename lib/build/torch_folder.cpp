@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "build/places.hpp"
+#include "build/python_packages.hpp"
 #include "build/version_file.hpp"
 #include "build/version_range.hpp"
 #include "kernels/build/environment.hpp"
@@ -37,36 +38,44 @@ bool is_there(const fs::path& path) {
     return fs::exists(path, error);
 }
 
+struct Decided {
+    Backend backend;
+    std::string origin;  // empty: torch itself says it
+};
+
 std::optional<Backend> versioned(BackendKind kind, const std::string& version) {
     const auto parsed = version_of(version);
     return parsed ? std::optional(Backend{kind, *parsed}) : std::nullopt;
 }
 
-// The backend that a torch with this version.py and these neighbours computes on; the order is the Python
+// The backend that a torch with this version.py and these packages computes on; the order is the Python
 // client's. Extensions are known by their packages, which torch loads by itself.
-Backend backend_of_python(const fs::path& torch, const VersionFile& version_py, std::string_view os) {
+Decided backend_of_python(const std::vector<fs::path>& packages, const VersionFile& version_py,
+                          std::string_view os) {
     const auto made_for = version_py.backend();
-    const fs::path packages = torch.parent_path();
-    if (is_there(packages / "torch_tpu")) return {BackendKind::tpu, {}};
-    if (is_there(packages / "torch_neuronx") || is_there(packages / "torch_neuron"))
-        return {BackendKind::neuron, {}};
-    if (made_for && made_for->kind != BackendKind::xpu) return *made_for;
-    if (os == "darwin") return {BackendKind::metal, {}};
-    if (made_for) return *made_for;
-    if (is_there(packages / "torch_npu")) {
-        if (const auto cann = cann_version()) return {BackendKind::cann, *cann};
+    if (const auto tpu = package_in(packages, "torch_tpu")) return {{BackendKind::tpu, {}}, *tpu};
+    for (const char* neuron : {"torch_neuronx", "torch_neuron"}) {
+        if (const auto package = package_in(packages, neuron)) return {{BackendKind::neuron, {}}, *package};
     }
-    return {BackendKind::cpu, {}};
+    if (made_for && made_for->kind != BackendKind::xpu) return {*made_for, {}};
+    if (os == "darwin") return {{BackendKind::metal, {}}, {}};
+    if (made_for) return {*made_for, {}};
+    if (const auto npu = package_in(packages, "torch_npu")) {
+        if (const auto cann = cann_version())
+            return {{BackendKind::cann, cann->version}, *npu + ", CANN by " + cann->origin};
+    }
+    return {{BackendKind::cpu, {}}, {}};
 }
 
 // A libtorch without Python has no version.py: its version's tag says it, else the libraries it holds.
-Backend backend_of_libtorch(const fs::path& folder, const std::string& version, std::string_view os) {
-    if (const auto backend = backend_of_tag(version)) return *backend;
+Decided backend_of_libtorch(const fs::path& folder, const std::string& version, std::string_view os) {
+    if (const auto backend = backend_of_tag(version)) return {*backend, {}};
     for (const char* lib : {"lib", "lib64", "lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu"}) {
         if (!is_there(folder / lib / "libtorch_cuda.so")) continue;
-        if (const auto cuda = cuda_runtime_version(folder / lib)) return {BackendKind::cuda, *cuda};
+        if (const auto cuda = cuda_runtime_version(folder / lib))
+            return {{BackendKind::cuda, cuda->version}, cuda->origin};
     }
-    return {os == "darwin" ? BackendKind::metal : BackendKind::cpu, {}};
+    return {{os == "darwin" ? BackendKind::metal : BackendKind::cpu, {}}, {}};
 }
 
 std::optional<std::string> version_of_headers(const fs::path& folder) {
@@ -107,14 +116,11 @@ std::optional<Backend> backend_of_tag(const std::string& version) {
 }
 
 std::optional<TorchInstallation> read_torch(const fs::path& folder) {
-#ifdef __APPLE__
-    return read_torch_on("darwin", folder);
-#else
-    return read_torch_on("linux", folder);
-#endif
+    return read_torch_on(this_system, folder);
 }
 
-std::optional<TorchInstallation> read_torch_on(std::string_view os, const fs::path& folder) {
+std::optional<TorchInstallation> read_torch_on(std::string_view os, const fs::path& folder,
+                                               std::vector<fs::path> packages) {
     if (folder.empty()) return std::nullopt;
     std::error_code error;
     TorchInstallation torch;
@@ -124,29 +130,35 @@ std::optional<TorchInstallation> read_torch_on(std::string_view os, const fs::pa
     const bool is_package = (torch.folder.filename() == "torch" || folder.filename() == "torch") &&
                             is_there(folder / "__init__.py");
     const fs::path version_py = torch.folder / "version.py";
+    Decided decided;
+    // A linked torch has the packages beside the link.
+    const fs::path own = folder.filename() == "torch" ? folder.parent_path() : torch.folder.parent_path();
+    if (is_package) torch.packages = packages_with(own, std::move(packages));
     if (is_package && is_there(version_py)) {
         const VersionFile file(version_py);
         torch.version = file.version();
-        torch.backend = backend_of_python(torch.folder, file, os);
+        decided = backend_of_python(torch.packages, file, os);
     } else if (const auto stated = read_file_if_exists(folder / "build-version")) {
         torch.version = trimmed(*stated);
-        torch.backend = backend_of_libtorch(torch.folder, torch.version, os);
+        decided = backend_of_libtorch(torch.folder, torch.version, os);
         if (!version_of(torch.version) && is_there(folder / "share/cmake/Torch/TorchConfig.cmake")) {
             throw VersionFile::damaged(torch.folder / "build-version",
                                        "it is no version: " + backquoted(torch.version));
         }
     } else if (const auto headers = version_of_headers(folder)) {
         torch.version = *headers;
-        torch.backend = backend_of_libtorch(torch.folder, torch.version, os);
+        decided = backend_of_libtorch(torch.folder, torch.version, os);
     } else if (is_package) {
         throw VersionFile::damaged(version_py, "there is no such file beside its __init__.py");
     }
     if (!version_of(torch.version)) return std::nullopt;
+    torch.backend = decided.backend;
+    torch.backend_origin = std::move(decided.origin);
     torch.cxx11_abi = !states_old_abi(folder);
     return torch;
 }
 
-TorchInstallation torch_of_version(const std::string& version) {
+TorchInstallation torch_of_version(const std::string& version, std::string_view cpu) {
     // As torch.__version__ is, also of a nightly build: 2.13.0.dev20260901+cu128.
     const std::regex form(R"((\d{1,3}\.\d{1,3})(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+.*)?)");
     std::smatch match;
@@ -173,9 +185,9 @@ TorchInstallation torch_of_version(const std::string& version) {
                     meant ? "did you mean " + meant->to_string() + "?" : std::string(examples));
     }
     TorchInstallation torch;
-    torch.cxx11_abi = wheels_have_cxx11_abi(number);
     torch.version = version;
     if (backend) torch.backend = *backend;
+    torch.cxx11_abi = wheels_have_cxx11_abi(number, torch.backend, cpu);
     return torch;
 }
 

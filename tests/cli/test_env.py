@@ -141,7 +141,12 @@ class Env(harness.CliTest):
             packages = self.python(prefix, more=more, packages=extensions)
             with self.subTest(backend):
                 facts, _, missing = self.env(VIRTUAL_ENV=prefix, ASCEND_HOME_PATH=ascend)
-                self.assertEqual(facts["backend"], (backend, f"VIRTUAL_ENV ({packages}/torch)"))
+                origin = f"VIRTUAL_ENV ({packages}/torch)"
+                if extensions:
+                    origin = f"{extensions[0]} ({packages}/{extensions[0]})"
+                if backend == "cann83":
+                    origin += f", CANN by {ascend}/x86_64-linux/ascend_toolkit_install.info"
+                self.assertEqual(facts["backend"], (backend, origin))
                 self.assertEqual(facts["torch"][0], "2.13.0")
                 self.assertEqual([text for text in missing if "CANN" in text], [])
         # An npu without its toolkit computes on nothing that is known; the page says why.
@@ -194,7 +199,8 @@ class Env(harness.CliTest):
             self.assertIn("arch=gfx942", target)
         facts, target, _ = self.env(LD_LIBRARY_PATH=self.libraries(libcudart_so=CUDA_RUNTIME))
         if "torch" not in facts:
-            self.assertEqual(facts["backend"], ("cu126", "the CUDA runtime library"))
+            self.assertEqual(facts["backend"][0], "cu126")
+            self.assertRegex(facts["backend"][1], r"^the CUDA runtime library /.*/libcudart\.so$")
             self.assertTrue(target.startswith("cuda=12.6"), target)
 
     @unittest.skipUnless(COMPILER and platform.system() == "Linux", "no C compiler to imitate drivers with")
@@ -219,7 +225,7 @@ class Env(harness.CliTest):
         (libtorch / "lib" / "libtorch_cuda.so").write_bytes(b"")
         (libtorch / "build-version").write_text("2.13.0\n")
         facts, _, _ = self.env(CMAKE_PREFIX_PATH=libtorch)
-        self.assertEqual(facts["backend"], ("cu126", f"CMAKE_PREFIX_PATH ({libtorch})"))
+        self.assertEqual(facts["backend"], ("cu126", f"{libtorch}/lib/libcudart.so"))
 
     def test_the_hub_the_cache_and_the_token(self):
         facts, _, _ = self.env()

@@ -42,6 +42,11 @@ struct TorchInstallation {
     bool cxx11_abi = true;
     Backend backend;
     std::string origin;  ///< why this one: torch_origin, "KERNELS_TORCH", "VIRTUAL_ENV", ...
+    /// The folders in which its Python looks for packages, in their order: what extends it may be in another
+    /// than torch.
+    std::vector<std::filesystem::path> packages;
+    /// What decided the backend where that is not torch itself: torch_npu and where it is, say.
+    std::string backend_origin;
 };
 
 /// Something that could not be found, and what that means, in a sentence.
@@ -66,7 +71,8 @@ struct Environment {
 /// report that is what is missing.
 Environment detect(const DetectOptions& options);
 
-/// Reads one torch folder; nothing when it holds no torch. Throws Error(failed) when it holds a damaged one.
+/// Reads one torch folder, with the packages beside it; nothing when it holds no torch. Throws Error(failed)
+/// when it holds a damaged one.
 std::optional<TorchInstallation> read_torch(const std::filesystem::path& folder);
 
 }  // namespace kernels::build

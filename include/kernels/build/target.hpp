@@ -26,11 +26,11 @@ struct Target {
     /// Reads `torch=2.13,cuda=12.8,cpu=x86_64,os=linux,capability=90`; the other keys are rocm, arch, xpu,
     /// cann, macos, tvm-ffi and cxx11-abi, and the words cpu, metal, neuron and tpu choose those backends.
     /// What is not given keeps the value it has in `base`; a backend that is not given is cpu, and torch on
-    /// Linux means the C++11 ABI from 2.6 on. metal means os=darwin and cpu=aarch64, and so does macos
-    /// without os, unless cpu is given; os=darwin alone leaves the processor as it is in `base`, as there are
-    /// both. Throws Error(usage) for an unknown key (with the list of keys), a key given twice, a bad value,
-    /// a version that cannot be (cuda=128.0) and pairs that cannot exist, such as cuda with os=darwin (with
-    /// the list of what exists) and torch=2.13.0+cu128 with cpu.
+    /// Linux means the C++ ABI of its wheels (see wheels_have_cxx11_abi). metal means os=darwin and
+    /// cpu=aarch64, and so does macos without os, unless cpu is given; os=darwin alone leaves the processor
+    /// as it is in `base`, as there are both. Throws Error(usage) for an unknown key (with the list of keys),
+    /// a key given twice, a bad value, a version that cannot be (cuda=128.0) and pairs that cannot exist,
+    /// such as cuda with os=darwin (with the list of what exists) and torch=2.13.0+cu128 with cpu.
     static Target parse(std::string_view text, const Target& base);
     static Target parse(std::string_view text) { return parse(text, Target{}); }
     /// The same form back: parse(to_string()) is the same target.
@@ -43,7 +43,8 @@ struct Target {
 /// cuda 12.8, the target is rocm 6.4". Empty when it may, as a version without a tag always may.
 std::string torch_misfit(const std::string& version, const Target& target);
 
-/// Whether the wheels of a torch for Linux use the C++11 ABI.
-bool wheels_have_cxx11_abi(Version torch) noexcept;
+/// Whether the wheels of a torch for Linux use the C++11 ABI: all from 2.7 on, none before 2.6, and of 2.6
+/// those for CUDA 12.6, ROCm, XPU and aarch64.
+bool wheels_have_cxx11_abi(Version torch, const Backend& backend, std::string_view cpu) noexcept;
 
 }  // namespace kernels::build

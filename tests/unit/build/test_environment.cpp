@@ -95,6 +95,11 @@ TEST_CASE_FIXTURE(Fixture, "--torch takes a folder of many kinds, a file inside,
     CHECK(found("2.12+cu128").target.backend == Backend{BackendKind::cuda, {12, 8}});
     CHECK(found("2.12.1+rocm6.4").target.backend == Backend{BackendKind::rocm, {6, 4}});
     CHECK(found("2.12").target.torch == Version{2, 12});
+    if (found("2.12").target.os == "linux") {
+        CHECK(found("2.6.0+cu124").target.cxx11_abi == (found("2.12").target.cpu == "aarch64"));
+        CHECK(found("2.6.0+cu126").target.cxx11_abi == true);
+        CHECK(found("2.5.0+cu124").target.cxx11_abi == false);
+    }
     try {
         found((folder / "absent").string());
         FAIL("accepted");

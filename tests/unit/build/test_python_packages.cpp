@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "build/python_packages.hpp"
+#include "kernels/core/error.hpp"
 #include "made_environment.hpp"
 
 using namespace kernels;
@@ -82,4 +83,110 @@ TEST_CASE_FIXTURE(Fixture, "a Python that is no virtual environment has the user
     python_environment(folder / "venv", "2.3.0");
     variables.set("PATH", (folder / "venv/bin").string());
     CHECK(version() == "2.3.0 by python3 on PATH");
+}
+
+TEST_CASE_FIXTURE(Fixture, "what extends a torch counts from all package folders of its Python") {
+    const auto backend = [&] { return found().target.backend.to_string(); };
+    const std::string cuda = "cuda: Optional[str] = '12.8'\nhip: Optional[str] = None\n";
+    const auto base = folder / "base";
+    put_program(base / "bin/python3.11");
+    fs::create_symlink("python3.11", base / "bin/python3");
+    const auto torch = python_environment(base, "2.9.0", cuda);
+    put_venv(project / ".venv", base / "bin", true);
+    const auto venv = project / ".venv/lib/python3.11/site-packages";
+    fs::create_directories(venv);
+    CHECK(backend() == "cu128");
+
+    SUBCASE("the virtual environment's, of a torch of the system") {
+        put(venv / "torch_neuronx/__init__.py", "");
+        put(venv / "torch_neuronx-2.8.0.dist-info/METADATA", "");
+        put(venv / "apache_tvm_ffi-0.2.1.dist-info/METADATA", "");
+        put(torch.parent_path() / "apache_tvm_ffi-0.1.0.dist-info/METADATA", "");  // behind the other
+        const auto environment = found();
+        CHECK(environment.target.backend.to_string() == "neuron");
+        CHECK(environment.target.tvm_ffi == Version{0, 2});
+        REQUIRE(environment.torch);
+        CHECK(environment.torch->backend_origin ==
+              "torch_neuronx 2.8.0 (" + (venv / "torch_neuronx").string() + ")");
+    }
+    SUBCASE("the system's, of a torch of the virtual environment") {
+        python_environment(project / ".venv", "2.8.0", cuda);
+        put(torch.parent_path() / "torch_tpu/__init__.py", "");
+        CHECK(backend() == "tpu");
+        put_venv(project / ".venv", base / "bin", false);
+        CHECK(backend() == "cu128");
+    }
+    SUBCASE("the user's") {
+        put(folder / ".local/lib/python3.10/site-packages/torch_tpu/__init__.py", "");
+        CHECK(backend() == "cu128");
+        put(folder / ".local/lib/python3.11/site-packages/torch_tpu/__init__.py", "");
+        CHECK(backend() == "tpu");
+        variables.set("PYTHONNOUSERSITE", "1");
+        CHECK(backend() == "cu128");
+    }
+    SUBCASE("those that PYTHONPATH names, and of a torch there those of the Python that would run") {
+        put(folder / "module/torch_tpu/__init__.py", "");
+        variables.set("PYTHONPATH", (folder / "module").string());
+        CHECK(backend() == "tpu");
+        put_torch(folder / "other", "2.7.0");
+        put(venv / "torch_neuronx/__init__.py", "");
+        variables.set("PYTHONPATH", (folder / "other").string());
+        CHECK(version() == "2.7.0 by PYTHONPATH");
+        CHECK(backend() == "neuron");
+    }
+    SUBCASE("lib64's") {
+        put(project / ".venv/lib64/python3.11/site-packages/torch_tpu/__init__.py", "");
+        CHECK(backend() == "tpu");
+    }
+    SUBCASE("a linked torch has those beside the link") {
+        python_environment(folder / "source", "2.6.0", cuda);
+        fs::create_directory_symlink(folder / "source/lib/python3.11/site-packages/torch", venv / "torch");
+        put(venv / "torch_neuronx/__init__.py", "");
+        CHECK(version() == "2.6.0 by .venv of the project");
+        CHECK(backend() == "neuron");
+        CHECK(found((venv / "torch").string()).target.backend.to_string() == "neuron");
+    }
+    SUBCASE("not those of another Python, nor of another version of Python in the same prefix") {
+        python_environment(folder / "conda", "2.5.0", cuda);
+        put(folder / "conda/lib/python3.12/site-packages/torch_tpu/__init__.py", "");
+        put(venv / "torch_neuronx/__init__.py", "");
+        variables.set("CONDA_PREFIX", (folder / "conda").string());
+        CHECK(version() == "2.5.0 by CONDA_PREFIX");
+        CHECK(backend() == "cu128");
+    }
+}
+
+TEST_CASE_FIXTURE(Fixture, "an environment or a Python that is named has the packages of an active one") {
+    const auto base = folder / "base";
+    put_program(base / "bin/python3.11");
+    fs::create_symlink("python3.11", base / "bin/python3");
+    python_environment(base, "2.1.0");
+    put_venv(folder / "venv", base / "bin", true);
+    put_program(folder / "venv/bin/python3");
+    const std::string venv = folder / "venv";
+    CHECK(version(venv) == "2.1.0 by the given torch, system packages");
+    CHECK(version(venv + "/bin/python3") == "2.1.0 by the given torch, system packages");
+    variables.set("KERNELS_TORCH", venv);
+    CHECK(version() == "2.1.0 by KERNELS_TORCH, system packages");
+    for (const char* python : {"bin/python3", "bin/python3.11"})
+        CHECK(version((base / python).string()) == "2.1.0 by the given torch");
+    put_torch(folder / ".local/lib/python3.11/site-packages", "2.2.0");
+    put_torch(folder / ".local/lib/python3.10/site-packages", "2.0.0");
+    for (const fs::path& named : {base, base / "bin/python3", base / "bin/python3.11", folder / "venv"}) {
+        CAPTURE(named);
+        CHECK(version(named.string()) == "2.2.0 by the given torch, the user's packages");
+    }
+    put(folder / "venv/lib/python3.11/site-packages/torch_tpu/__init__.py", "");
+    CHECK(found(venv).target.backend.to_string() == "tpu");
+    put_venv(folder / "venv", base / "bin", false);
+    CHECK_THROWS_WITH_AS(found(venv), doctest::Contains("no torch there"), Error);
+    // PYTHONPATH's torch is named by another, and what extends torch in it counts.
+    put_torch(folder / "module", "2.7.0");
+    put(folder / "module/torch_neuronx/__init__.py", "");
+    variables.set("PYTHONPATH", (folder / "module").string());
+    CHECK(version((base / "bin/python3").string()) == "2.2.0 by the given torch, the user's packages");
+    CHECK(found(base.string()).target.backend.to_string() == "neuron");
+    // What is itself a torch is meant by itself.
+    put(base / "build-version", "2.9.0");
+    CHECK(version(base.string()) == "2.9.0 by the given torch");
 }

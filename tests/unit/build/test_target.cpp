@@ -43,6 +43,22 @@ TEST_CASE("a target is read key by key") {
     CHECK(Target::parse("torch=2.5,cxx11-abi=true").cxx11_abi == true);
 }
 
+TEST_CASE("the C++ ABI of torch's wheels, of which 2.6 has both") {
+    const auto is_new = [](const char* text) { return Target::parse(text).cxx11_abi.value(); };
+    for (const char* text :
+         {"torch=2.6,cpu", "torch=2.6,cuda=11.8", "torch=2.6.0,cuda=12.4", "torch=2.6.0+cu124,cuda=12.4",
+          "torch=2.5,cuda=12.6", "torch=2.5,rocm=6.2", "torch=2.5,cpu,cpu=aarch64"}) {
+        CAPTURE(text);
+        CHECK_FALSE(is_new(text));
+    }
+    for (const char* text :
+         {"torch=2.6,cuda=12.6", "torch=2.6,rocm=6.2", "torch=2.6,xpu=2025.0", "torch=2.6,cpu,cpu=aarch64",
+          "torch=2.7,cpu", "torch=2.7,cuda=11.8", "torch=2.13,cpu", "torch=2.6,cpu,cxx11-abi=true"}) {
+        CAPTURE(text);
+        CHECK(is_new(text));
+    }
+}
+
 TEST_CASE("a torch made for another backend is refused, not taken for the target's") {
     CHECK(refusal("torch=2.13.0+cu128") ==
           "target `torch=2.13.0+cu128`: torch 2.13.0+cu128 is made for cuda 12.8, the target is cpu | add "
