@@ -119,7 +119,8 @@ constexpr std::array kernelize_options = {
     OptionSpec{"--output", "-o", "FILE",
                "where the result goes; the default is MODEL.kernelized.pt beside the model"},
     OptionSpec{"--device", "", "DEVICE",
-               "cpu, cuda, rocm, xpu, npu or mps; the default is the target's, else that of the parameters"},
+               "cpu, cuda, rocm, xpu, npu, mps, neuron or tpu; the default is the target's, else that of the "
+               "parameters"},
     OptionSpec{"--mode", "", "MODE", "inference (default), training, and either with |torch-compile"},
     OptionSpec{
         "--target", "", "SPEC",

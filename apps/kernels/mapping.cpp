@@ -107,7 +107,9 @@ void judge(Outcome& outcome, layer::Mode mode) {
             return refuse("refused", why);
         const auto module = source::HubModule::load(folder, function);
         const auto found = function ? module.function_layer(name) : module.layer(name);
-        const auto why = found.unfit_for(mode.is_training(), mode.is_torch_compile());
+        const auto mapped = outcome.selection.chosen->mode;
+        const auto why = found.unfit_for({mode.is_training(), mode.is_torch_compile()},
+                                         {mapped.is_training(), mapped.is_torch_compile()});
         if (!why.empty()) refuse("refused", name + " " + why);
     } catch (const Error& error) {
         const bool absent = error.code() == ErrorCode::not_found;

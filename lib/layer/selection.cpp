@@ -43,6 +43,18 @@ const KernelMapping::Entry* smallest_place(const KernelMapping::Places& places,
     return best;
 }
 
+// "cuda[80..89] is the smallest interval that holds 86, and it has kernels for inference alone": another
+// place may have one for the mode, but does not count.
+std::string only_modes_of(const KernelMapping::Entry& place, std::optional<int> capability) {
+    std::vector<std::string> modes;
+    for (const auto& [mode, repository] : place.repositories.all())
+        modes.push_back(mode.to_string());
+    const std::string has = "kernels for " + join(modes, " and ") + " alone";
+    if (!place.device.has_properties()) return place.device.to_string() + " has " + has;
+    return place.device.to_string() + " is the smallest interval that holds " +
+           std::to_string(capability.value_or(0)) + ", and it has " + has;
+}
+
 Selection nothing(NoKernel reason, std::string why) {
     return {std::nullopt, reason, std::move(why)};
 }
@@ -117,7 +129,8 @@ Selection select(const KernelMapping& mapping, const std::string& layer, const D
         const auto* repository = place->repositories.find(candidate);
         if (repository != nullptr) return {Chosen{*repository, candidate, place->device}, {}, {}};
     }
-    return nothing(NoKernel::no_mode, layer + " has no kernel for the mode " + mode.to_string());
+    return nothing(NoKernel::no_mode, layer + " has no kernel for the mode " + mode.to_string() + ": " +
+                                          only_modes_of(*place, capability));
 }
 
 void require_covered(const Selection& selection, KernelizeFallback fallback) {

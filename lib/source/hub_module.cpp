@@ -173,17 +173,20 @@ std::string FunctionSource::unfit_parameter() const {
     return {};
 }
 
-std::string LayerSource::unfit_for(bool training, bool torch_compile) const {
+std::string LayerSource::unfit_for(Use use, Use mapped) const {
     constexpr std::size_t most = 8;  // of a thousand the first ones say enough
     if (violations.size() > most) {
         return join(std::span(violations).first(most), ", ") + " and " +
                std::to_string(violations.size() - most) + " more";
     }
     if (!violations.empty()) return join(violations, ", ");
-    if (training && !has_backward) return "has no backward";
-    if (training && python_backward)
+    if (use.training && !has_backward) return "has no backward";
+    if (use.training && python_backward)
         return "has its backward in a Python autograd function, which TorchScript does not run";
-    if (torch_compile && !can_torch_compile) return "cannot be used with torch.compile";
+    if (use.torch_compile && !can_torch_compile) return "cannot be used with torch.compile";
+    if (mapped.training && !has_backward) return "has no backward, though it is mapped for training";
+    if (mapped.torch_compile && !can_torch_compile)
+        return "cannot be used with torch.compile, though it is mapped for that";
     return {};
 }
 

@@ -44,9 +44,14 @@ struct LayerSource {
     /// The attributes that forward reads from self without asking for them by hasattr or getattr first.
     std::set<std::string> attributes;
 
+    struct Use {
+        bool training = false;
+        bool torch_compile = false;
+    };
     /// What forbids the layer in such a use: "has the further member size" in any, "has no backward" by its
-    /// flags. Empty when nothing does.
-    std::string unfit_for(bool training, bool torch_compile) const;
+    /// flags. They must allow what the layer is mapped for as well, as the Python client has it. Empty when
+    /// nothing forbids it.
+    std::string unfit_for(Use use, Use mapped) const;
 };
 
 /// `layers` of a build variant, or the package itself.

@@ -1,5 +1,7 @@
 #include "bound_forward.hpp"
 
+#include <regex>
+
 #include "frontend.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
@@ -78,6 +80,22 @@ void check_count(std::size_t offered, std::size_t wanted) {
            std::to_string(wanted));
 }
 
+// What TorchScript's message about a child of the layer means; `message` itself for others.
+std::string in_terms_of_children(const std::string& message, const std::string& layer_type) {
+    const std::regex of_child("\\.(\\w+) is taken of a value of type " +
+                              std::regex_replace(layer_type, std::regex("\\."), "\\.") +
+                              "\\.([\\w.]*\\w), which has none");
+    std::smatch found;
+    if (!std::regex_search(message, found, of_child)) return message;
+    const std::string child = found[2].str();
+    const std::string what = found[1] == "forward"
+                                 ? "it calls " + child + ", a child of the layer"
+                                 : "it takes " + found[1].str() + " of " + child + ", a child of the layer";
+    return found.prefix().str() + what +
+           ": of the children of a C++ layer a kernel sees the parameters, buffers and `training` alone" +
+           found.suffix().str();
+}
+
 // What the kernel's layer can read, for messages.
 std::string members_of(const Module& object) {
     std::vector<std::string> names;
@@ -110,7 +128,7 @@ void BoundForward::bind(const ExtensibleLayer& layer) {
         torchscript::compile_method(m_self, m_self.type(), "forward", m_kernel->layer.forward,
                                     {m_kernel->plan.op_namespace, {}, {}, layer.signature().arguments, true});
     } catch (const Error& error) {
-        const std::string what = error.what();
+        const std::string what = in_terms_of_children(error.what(), m_self.type()->name()->qualifiedName());
         const bool lacks = what.find("needs the attribute") != std::string::npos;
         throw Error(error.code(), lacks ? what + "; it has " + members_of(m_self) : what);
     }

@@ -37,15 +37,33 @@ KernelChooser::KernelChooser(const KernelizeOptions& options, layer::Device devi
     : m_options(options),
       m_device(std::move(device)),
       m_mapping(options.mapping ? *options.mapping : layer::current_kernel_mapping()),
-      m_machine(machine_for(m_device, options)),
       m_cache(options.hub != nullptr ? options.hub->cache().root()
               : options.cache        ? *options.cache
                                      : hub_cache_folder()),
-      m_resolver(options.hub != nullptr
-                     ? layer::Resolver(m_machine.target, *options.hub, options.device_check, options.fetch)
-                     : layer::Resolver(m_machine.target, m_cache, options.device_check)),
       m_disabled(layer::kernel_mapping_disabled()) {
     options.mode.require_use();
+    if (options.target) machine();
+}
+
+const Machine& KernelChooser::machine() {
+    if (!m_machine) m_machine = machine_for(m_device, m_options);
+    return *m_machine;
+}
+
+layer::Resolver& KernelChooser::resolver() {
+    if (!m_resolver) {
+        const auto& target = machine().target;
+        if (m_options.hub != nullptr) {
+            m_resolver.emplace(target, *m_options.hub, m_options.device_check, m_options.fetch);
+        } else {
+            m_resolver.emplace(target, m_cache, m_options.device_check);
+        }
+    }
+    return *m_resolver;
+}
+
+std::string KernelChooser::target() const {
+    return m_machine && m_machine->is_named ? m_machine->target.to_string() : std::string();
 }
 
 const KernelChoice& KernelChooser::choose(const std::string& layer_name) {
@@ -56,14 +74,19 @@ const KernelChoice& KernelChooser::choose(const std::string& layer_name) {
 
 KernelChoice KernelChooser::make_choice(const std::string& layer_name) {
     const auto refuse = [](layer::NoKernel reason, const std::string& why) {
-        return KernelChoice{nullptr, "", "", "", {reason, why, std::nullopt}};
+        return KernelChoice{nullptr, std::nullopt, "", "", {reason, why, std::nullopt}};
     };
     if (m_disabled) return refuse(layer::NoKernel::disabled, "DISABLE_KERNEL_MAPPING is set");
-    const auto selection = layer::select(m_mapping, layer_name, m_device,
-                                         layer::capability_of(m_machine.target), m_options.mode);
+    const auto* devices = m_mapping.find(layer_name);
+    const bool on_capability =
+        layer::has_capabilities(m_device.type()) && devices != nullptr && devices->contains(m_device.type());
+    const auto selection =
+        layer::select(m_mapping, layer_name, m_device,
+                      on_capability ? layer::capability_of(machine().target) : std::nullopt, m_options.mode);
     if (!selection) return refuse(selection.reason, selection.why);
+    const bool is_named = machine().is_named;
     KernelChoice choice;
-    choice.mode = selection.chosen->mode.to_string();
+    choice.mode = selection.chosen->mode;
     const auto& repository = selection.chosen->repository;
     choice.hub_layer = layer::member_name(repository);
     std::visit(
@@ -85,10 +108,10 @@ KernelChoice KernelChooser::make_choice(const std::string& layer_name) {
         choice.refusal = {
             layer::NoKernel::cannot_load, error.what(),
             error.reworded(error.what(), error.hint() + (lacks ? ", or kernelize with a Hub" : ""))};
-        if (error.code() == ErrorCode::not_found && m_machine.is_named && !downloads) {
+        if (error.code() == ErrorCode::not_found && is_named && !downloads) {
             choice.refusal.error.emplace(
                 error.code(), error.what(),
-                "if it is not downloaded: `kernels download --target " + m_machine.target.to_string() + "`");
+                "if it is not downloaded: `kernels download --target " + machine().target.to_string() + "`");
         }
     }
     return choice;
@@ -97,7 +120,7 @@ KernelChoice KernelChooser::make_choice(const std::string& layer_name) {
 std::shared_ptr<const LoadedKernel> KernelChooser::load(const std::string& layer_name,
                                                         const layer::Repository& repository) {
     if (const auto known = m_loaded.find(repository); known != m_loaded.end()) return known->second;
-    const auto resolved = m_resolver.resolve(repository);
+    const auto resolved = resolver().resolve(repository);
     const bool runs_here = runtime::cannot_run(m_device.type(), resolved.variant).empty();
     auto loaded = std::make_shared<const LoadedKernel>(load_kernel(
         {layer_name, layer::member_name(repository), layer::is_function(repository), resolved.repo,
@@ -107,7 +130,15 @@ std::shared_ptr<const LoadedKernel> KernelChooser::load(const std::string& layer
 }
 
 runtime::LayerEntry row_for(const std::string& path, const std::string& layer, const KernelChoice& choice) {
-    runtime::LayerEntry row{path, layer, choice.repo, choice.hub_layer, "", "", "kept", "", choice.mode};
+    runtime::LayerEntry row{path,
+                            layer,
+                            choice.repo,
+                            choice.hub_layer,
+                            "",
+                            "",
+                            "kept",
+                            "",
+                            choice.mode ? choice.mode->to_string() : ""};
     if (choice.kernel != nullptr) {
         const KernelLayer& plan = choice.kernel->plan;
         row.repo = plan.repo.empty() ? plan.variant_folder.string() : plan.repo;

@@ -27,7 +27,7 @@ struct Refusal {
 
 struct KernelChoice {
     std::shared_ptr<const LoadedKernel> kernel;  ///< nullptr: refused
-    std::string mode;                            ///< for which the mapping has it
+    std::optional<layer::Mode> mode;             ///< for which the mapping has it
     std::string repo;                            ///< or the path; also of one that cannot be loaded
     std::string hub_layer;
     Refusal refusal;
@@ -36,26 +36,30 @@ struct KernelChoice {
 /// Chooses, resolves, loads and checks kernels, each once.
 class KernelChooser {
   public:
-    /// Throws Error(usage) for a mode that no model is used in, and what machine_for throws.
+    /// Throws Error(usage) for a mode that no model is used in, and for a target of another device.
     KernelChooser(const KernelizeOptions& options, layer::Device device);
 
     const layer::Device& device() const noexcept { return m_device; }
-    /// For the manifest; empty for this machine.
-    std::string target() const { return m_machine.is_named ? m_machine.target.to_string() : std::string(); }
+    /// For the manifest; empty for this machine, and where nothing depends on the machine.
+    std::string target() const;
     const layer::KernelMapping& mapping() const noexcept { return m_mapping; }
+    /// Throws what machine_for throws, when something is mapped for the device.
     const KernelChoice& choose(const std::string& layer_name);
 
   private:
     KernelChoice make_choice(const std::string& layer_name);
+    // Of a device that is not here the machine may be unknown: it is looked at when a build is chosen.
+    const Machine& machine();
+    layer::Resolver& resolver();
     std::shared_ptr<const LoadedKernel> load(const std::string& layer_name,
                                              const layer::Repository& repository);
 
     const KernelizeOptions& m_options;
     layer::Device m_device;
     layer::KernelMapping m_mapping;
-    Machine m_machine;
+    std::optional<Machine> m_machine;
     hub::Cache m_cache;
-    layer::Resolver m_resolver;
+    std::optional<layer::Resolver> m_resolver;
     bool m_disabled;
     std::map<std::string, KernelChoice> m_choices;
     std::unordered_map<layer::Repository, std::shared_ptr<const LoadedKernel>> m_loaded;

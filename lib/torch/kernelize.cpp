@@ -192,21 +192,28 @@ std::string reason_of(const Error& error, const LoadedKernel& kernel) {
     return reason;
 }
 
-// Replaces the forward of the layer's class; the reason when that is not possible.
-std::string replace(const Found& layer, const LoadedKernel& kernel, layer::Mode mode) {
+// What became of a class.
+struct Outcome {
+    std::string reason;  ///< why it is kept; empty when it is rewritten
+    bool calls_modules = false;
+};
+
+// Replaces the forward of the layer's class.
+Outcome replace(const Found& layer, const LoadedKernel& kernel, layer::Mode mode) {
     try {
         const auto before = operators_called(layer.module.get_method("forward").function());
         for (const auto* method : forwards(layer.module.type()))
             keep_original(layer.module, method->name());
-        replace_forward(layer.module, layer.module, kernel.layer, kernel.plan, given_by(layer.binding));
-        if (!mode.is_training()) return {};
+        const bool calls_modules =
+            replace_forward(layer.module, layer.module, kernel.layer, kernel.plan, given_by(layer.binding));
+        if (!mode.is_training()) return {{}, calls_modules};
         auto reason =
             without_gradients(operators_called(layer.module.get_method("forward").function()), before);
         if (!reason.empty()) restore_original_forward(layer.module);
-        return reason;
+        return {reason, calls_modules};
     } catch (const Error& error) {
         restore_original_forward(layer.module);
-        return reason_of(error, kernel);
+        return {reason_of(error, kernel)};
     }
 }
 
@@ -218,15 +225,10 @@ class Rewriter {
         : m_found(found), m_options(options), m_chooser(chooser), m_obstacles(obstacles) {}
 
     KernelizeReport run() {
-        KernelizeReport manifest{{TORCH_VERSION,
-                                  m_chooser.device().type(),
-                                  m_options.mode.to_string(),
-                                  {},
-                                  {},
-                                  m_chooser.target()},
-                                 {}};
-        std::optional<std::string>
-            inside;  // a module that was replaced: what it holds is not called any more
+        KernelizeReport manifest{
+            {TORCH_VERSION, m_chooser.device().type(), m_options.mode.to_string(), {}, {}, {}}, {}};
+        // A module that was replaced by a kernel that calls no module: what it holds is not called any more.
+        std::optional<std::string> inside;
         for (const auto& one : m_found) {
             if (inside && one.path.starts_with(*inside)) continue;
             const KernelChoice& choice = m_chooser.choose(one.layer);
@@ -235,11 +237,11 @@ class Rewriter {
                 row.reason = "the condition of its binding does not hold";
             } else if (choice.kernel == nullptr) {
                 keep(row, choice.refusal, m_options.use_fallback);
-            } else if (const auto reason = outcome_of(one, *choice.kernel); !reason.empty()) {
-                keep(row, {layer::NoKernel::no_mode, reason, std::nullopt}, m_options.use_fallback);
+            } else if (const auto outcome = outcome_of(one, choice); !outcome.reason.empty()) {
+                keep(row, {layer::NoKernel::no_mode, outcome.reason, std::nullopt}, m_options.use_fallback);
             } else {
                 replaced(row, *choice.kernel, manifest);
-                inside = one.path.empty() ? "" : one.path + ".";
+                if (!outcome.calls_modules) inside = one.path.empty() ? "" : one.path + ".";
             }
             manifest.layers.push_back(std::move(row));
         }
@@ -247,25 +249,26 @@ class Rewriter {
     }
 
   private:
-    // Empty when the class is rewritten, else the reason; each class is looked at once.
-    std::string outcome_of(const Found& one, const LoadedKernel& kernel) {
+    // Each class is looked at once.
+    Outcome outcome_of(const Found& one, const KernelChoice& choice) {
         const auto type = one.module.type();
         if (m_obstacles.ambiguous.contains(one.path))
-            return "the same module is bound in different ways in different places";
-        auto [known, is_new] = m_outcomes.try_emplace(type.get(), "");
+            return {"the same module is bound in different ways in different places"};
+        auto [known, is_new] = m_outcomes.try_emplace(type.get());
         if (!is_new) return known->second;
-        std::string& reason = known->second;
-        reason = unfit_for(kernel, m_options.mode);
+        Outcome& outcome = known->second;
+        std::string& reason = outcome.reason;
+        reason = unfit_for(*choice.kernel, m_options.mode, *choice.mode);
         if (reason.empty() && m_obstacles.mixed.contains(type.get())) reason = m_obstacles.why_mixed;
-        if (reason.empty()) reason = replace(one, kernel, m_options.mode);
-        return reason;
+        if (reason.empty()) outcome = replace(one, *choice.kernel, m_options.mode);
+        return outcome;
     }
 
     const std::vector<Found>& m_found;
     const KernelizeOptions& m_options;
     KernelChooser& m_chooser;
     const Obstacles& m_obstacles;
-    std::map<const c10::ClassType*, std::string> m_outcomes;
+    std::map<const c10::ClassType*, Outcome> m_outcomes;
 };
 
 // Replaces what has the form of the binding's reference layers.
@@ -279,7 +282,7 @@ void replace_by_pattern(PatternSearch& search, const project::Binding& binding,
         return;
     }
     const LoadedKernel& kernel = *choice.kernel;
-    std::string reason = unfit_for(kernel, options.mode);
+    std::string reason = unfit_for(kernel, options.mode, *choice.mode);
     if (reason.empty() && options.mode.is_training()) reason = "what is matched by pattern has no gradients";
     bool found = false;
     if (reason.empty()) {
@@ -374,6 +377,7 @@ KernelizeReport kernelize(Module& model, const KernelizeOptions& options) {
         const bool rewritten = std::any_of(manifest.layers.begin(), manifest.layers.end(),
                                            [](const auto& row) { return row.status == "replaced"; });
         if (restored || rewritten) renew_methods(model);
+        manifest.target = chooser.target();
         note_operators(model, manifest);
         return manifest;
     } catch (...) {

@@ -61,8 +61,9 @@ LoadedKernel load_kernel(KernelLayer kernel) {
     return loaded;
 }
 
-std::string unfit_for(const LoadedKernel& kernel, layer::Mode mode) {
-    const auto why = kernel.layer.unfit_for(mode.is_training(), mode.is_torch_compile());
+std::string unfit_for(const LoadedKernel& kernel, layer::Mode mode, layer::Mode mapped) {
+    const auto why = kernel.layer.unfit_for({mode.is_training(), mode.is_torch_compile()},
+                                            {mapped.is_training(), mapped.is_torch_compile()});
     if (why.empty()) return why;
     return (kernel.plan.is_function ? "the kernel's function " : "the kernel's layer ") +
            kernel.plan.hub_layer + " " + why;

@@ -41,7 +41,8 @@ struct LoadedKernel {
 /// is Python alone, or registers its functions with tvm-ffi and not with torch.
 LoadedKernel load_kernel(KernelLayer kernel);
 
-/// What forbids the layer in this mode: the rules for hub layers, or its own flags. Empty when nothing does.
-std::string unfit_for(const LoadedKernel& kernel, layer::Mode mode);
+/// What forbids the layer in this mode: the rules for hub layers, or its own flags, which must allow the mode
+/// that it is mapped for too. Empty when nothing does.
+std::string unfit_for(const LoadedKernel& kernel, layer::Mode mode, layer::Mode mapped);
 
 }  // namespace kernels::torchscript

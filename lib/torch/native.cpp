@@ -187,7 +187,7 @@ std::shared_ptr<BoundForward> bind(const Item& one, const KernelizeOptions& opti
         keep(row, choice.refusal, options.use_fallback);
         return nullptr;
     }
-    std::string reason = unfit_for(*choice.kernel, options.mode);
+    std::string reason = unfit_for(*choice.kernel, options.mode, *choice.mode);
     if (reason.empty()) {
         try {
             auto bound = std::make_shared<BoundForward>(choice.kernel, *one.layer);
@@ -225,8 +225,8 @@ runtime::Manifest kernelize(torch::nn::Module& model, const KernelizeOptions& op
     try {
         adaptation.restore(model);
         adaptation.adapt(model, types);
-        runtime::Manifest manifest{TORCH_VERSION,   chooser.device().type(), options.mode.to_string(), {}, {},
-                                   chooser.target()};
+        runtime::Manifest manifest{
+            TORCH_VERSION, chooser.device().type(), options.mode.to_string(), {}, {}, {}};
         std::map<ExtensibleLayer*, std::shared_ptr<BoundForward>> outcomes;  // by the first path that counts
         std::set<ExtensibleLayer*> not_called;
         std::optional<std::string> inside;  // a layer that was replaced: what it holds is not called any more
@@ -252,6 +252,7 @@ runtime::Manifest kernelize(torch::nn::Module& model, const KernelizeOptions& op
             outcomes.try_emplace(layer);
         for (auto& [layer, bound] : outcomes)
             layer->set_kernel(std::move(bound));
+        manifest.target = chooser.target();
         return manifest;
     } catch (...) {
         adaptation.undo();

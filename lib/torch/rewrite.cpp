@@ -10,8 +10,10 @@
 #include <set>
 #include <vector>
 
+#include "graph_calls.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
+#include "original_source.hpp"
 #include "recover.hpp"
 
 namespace kernels::torchscript {
@@ -119,24 +121,6 @@ std::vector<Function*> forwards(const ClassTypePtr& type) {
 
 namespace {
 
-// Whether code is or may be traced. What scripted code was made from is Python's source, and of traced code
-// it is the call stack, with lines such as "model.py(12): forward". Nothing is known of loaded code without
-// its debug files.
-bool may_be_traced(const Graph& graph) {
-    for (const Node* node : graph.nodes()) {
-        const auto range = node->sourceRange();
-        if (const auto origin = range.findSourceRangeThatGenerated()) {
-            static const std::regex call(R"(^[^\n]*\(\d+\): )");
-            const std::string text = origin->source() != nullptr ? origin->source()->text_str().str() : "";
-            if (text.empty()) continue;
-            return std::regex_search(text, call);
-        }
-        const auto file = range.source() != nullptr ? range.source()->filename() : std::nullopt;
-        if (file && !file->starts_with("code/")) return false;
-    }
-    return true;
-}
-
 std::string mismatch(std::size_t offered, std::size_t wanted) {
     return "the kernel's layer takes " + counted(offered, "argument") + ", this one " +
            std::to_string(wanted);
@@ -182,6 +166,33 @@ std::optional<std::vector<TypePtr>> argument_types(const Function& original, con
     const bool all =
         types.size() >= offered || (!hub.method && !may_be_traced(*toGraphFunction(original).graph()));
     return given.arguments.empty() && all ? std::optional(std::move(types)) : std::nullopt;
+}
+
+// Calls by keyword are positions in TorchScript: a kernel that has the layer's names in another order would
+// silently get the one for the other.
+void require_same_order(const std::vector<std::string>& own, const std::vector<std::string>& offered) {
+    for (std::size_t i = 0; i < std::min(own.size(), offered.size()); ++i) {
+        const auto there = std::find(offered.begin(), offered.end(), own[i]);
+        if (own[i] == offered[i] || there == offered.end()) continue;
+        refuse("the kernel's layer takes " + join(offered, ", ") + ", this one " + join(own, ", ") + ": " +
+               own[i] +
+               " is in another place, and TorchScript passes arguments by their places; give the kernel's "
+               "names in the order of this layer's arguments as arguments = [ … ] in the binding");
+    }
+}
+
+// `keyword_only`: of the original, where it is known.
+void require_same_kind(const c10::Argument& own, const c10::Argument& offered,
+                       const std::optional<std::set<std::string>>& keyword_only) {
+    if (!keyword_only && offered.kwarg_only()) {
+        refuse("the kernel's layer takes " + offered.name() +
+               " by keyword only, and whether this one does is not known: tracing does not keep it, nor "
+               "does a model that is saved without its source");
+    }
+    if (!keyword_only || keyword_only->contains(own.name()) == offered.kwarg_only()) return;
+    refuse("the kernel's layer takes " + offered.name() +
+           (offered.kwarg_only() ? " by keyword only, this one by position"
+                                 : " by position, this one by keyword only"));
 }
 
 // Tracing leaves the tensors among the arguments; what else the hub method takes must be known.
@@ -257,6 +268,16 @@ Arguments arguments_for(const Function& original, const Function& hub, const Giv
     if (!order.empty() && order.size() != wanted.size() - 1)
         refuse("the binding names " + counted(order.size(), "argument") + ", and it takes " +
                std::to_string(wanted.size() - 1));
+    if (order.empty() && !may_be_traced(graph)) {
+        std::vector<std::string> own;
+        std::vector<std::string> taken;
+        for (std::size_t i = 1; i < wanted.size(); ++i)
+            own.push_back(wanted[i].name());
+        for (std::size_t i = 1; i < offered.size(); ++i)
+            if (!is_constant(offered[i])) taken.push_back(offered[i].name());
+        require_same_order(own, taken);
+    }
+    const auto keyword_only = keyword_only_parameters(original);
     Arguments arguments{std::size_t{0}};
     std::size_t next = 1;
     for (std::size_t i = 1; i < offered.size(); ++i) {
@@ -271,10 +292,7 @@ Arguments arguments_for(const Function& original, const Function& hub, const Giv
                 refuse("the binding does not name the kernel's argument " + offered[i].name());
             place = static_cast<std::size_t>(named - order.begin()) + 1;
         }
-        if (wanted[place].kwarg_only() != offered[i].kwarg_only()) {
-            refuse("the kernel's layer takes " + offered[i].name() + " by " +
-                   (offered[i].kwarg_only() ? "keyword only" : "position"));
-        }
+        require_same_kind(wanted[place], offered[i], keyword_only);
         const auto& here = offered[i].type();
         const auto& there = wanted[place].type();
         if (!there->isSubtypeOf(*here)) {
@@ -309,7 +327,7 @@ Graph& HubMethod::graph() const {
     return *toGraphFunction(m_type->getMethod(m_name)).graph();
 }
 
-void replace_forward(const Module& model, const Module& layer, const LayerSource& hub_layer,
+bool replace_forward(const Module& model, const Module& layer, const LayerSource& hub_layer,
                      const KernelLayer& kernel, const Given& given) {
     const HubMethod hub(model, layer, hub_layer, kernel, given);
     const auto methods = forwards(layer.type());
@@ -329,6 +347,12 @@ void replace_forward(const Module& model, const Module& layer, const LayerSource
     // what callers know.
     for (std::size_t i = 0; i < methods.size(); ++i)
         splice(*toGraphFunction(*methods[i]).graph(), places[i].first, hub.graph(), places[i].second);
+    bool calls_modules = false;
+    for_each_node(hub.graph().block(), [&](const Node* node) {
+        calls_modules =
+            calls_modules || (node->kind() == prim::CallMethod && node->input(0)->type()->is_module());
+    });
+    return calls_modules;
 }
 
 }  // namespace kernels::torchscript

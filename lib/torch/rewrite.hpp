@@ -59,8 +59,9 @@ class HubMethod {
 };
 
 /// Replaces the forward of `layer`'s class. Throws Error(kernelize) with the reason when that is not
-/// possible; the class is unchanged then.
-void replace_forward(const torch::jit::Module& model, const torch::jit::Module& layer,
+/// possible; the class is unchanged then. Tells whether the kernel's forward calls modules that the layer
+/// holds.
+bool replace_forward(const torch::jit::Module& model, const torch::jit::Module& layer,
                      const LayerSource& hub_layer, const KernelLayer& kernel, const Given& given);
 
 }  // namespace kernels::torchscript

@@ -1,8 +1,8 @@
 """The same question to both: what becomes of a layer when it is kernelized with this kernel?
 
 Kernels are generated in folders and in a cache: good ones, ones that cannot be loaded, ones that break a rule for hub
-layers, with all flags. Both clients kernelize one layer with each, in every mode, mapped with and without modes, with
-every fallback setting. They must choose the same forward (seen in what it computes), or refuse for the same class of
+layers, with all flags. Both clients kernelize one layer with each, in every mode, mapped with and without modes, the used one
+and others, with every fallback setting. They must choose the same forward (seen in what it computes), or refuse for the same class of
 reason. Where ours keeps a layer that the Python client refuses, that is on purpose, and DIFFERENCES says where.
 """
 
@@ -25,11 +25,19 @@ import torch.nn as nn  # noqa: E402
 from kernels import KernelizeFallback, LocalLayerRepository, LockedLayerRepository, kernelize  # noqa: E402
 from kernels import register_kernel_mapping, replace_kernel_forward_from_hub  # noqa: E402
 from kernels.layer.globals import _KERNEL_MAPPING  # noqa: E402
+from kernels.layer.layer import _CACHED_LAYER  # noqa: E402
 
 VARIANT = "torch-cpu"
 METADATA = {"name": "contract", "version": 1, "license": "Apache-2.0", "python-depends": [],
             "backend": {"type": "cpu"}}
 USES = ["inference", "training", "inference|torch-compile", "training|torch-compile"]
+# The modes of entries that serve a use, the exact one first, and one that serves it no more.
+MAPPED = {
+    "inference": ["inference", "training", "inference|torch-compile", "training|torch-compile"],
+    "training": ["training", "training|torch-compile", "inference"],
+    "inference|torch-compile": ["inference|torch-compile", "training|torch-compile", "training"],
+    "training|torch-compile": ["training|torch-compile", "training"],
+}
 FALLBACKS = {"none": KernelizeFallback.NONE, "default": KernelizeFallback.DEFAULT, "all": KernelizeFallback.ALL}
 
 # name: (parameters of the layer, its result)
@@ -37,6 +45,7 @@ ORIGINALS = {
     "one": ("self, x", "x + 1"),
     "two": ("self, x, y", "x + y"),
     "annotated": ("self, x: Tensor, y: Tensor", "x - y"),
+    "keyword": ("self, x, *, y", "x + y"),
 }
 FORWARD = "    def forward({}):\n        return {}\n"
 # name: (class body behind the flags, which originals it is tried with)
@@ -44,14 +53,14 @@ BODIES = {
     "one": (FORWARD.format("self, x", "x * 100"), "one"),
     "other-names": (FORWARD.format("self, input", "input * 100"), "one"),
     "annotated": (FORWARD.format("self, x: torch.Tensor", "x * 100"), "one"),
-    "two": (FORWARD.format("self, a, b", "a * 100 + b"), "two annotated"),
+    "two": (FORWARD.format("self, a, b", "a * 100 + b"), "two annotated keyword"),
     "fewer": (FORWARD.format("self, x", "x * 100"), "two annotated"),
     "more": (FORWARD.format("self, x, y", "x * y"), "one"),
     "more-by-default": (FORWARD.format("self, x, y: float = 2.0", "x * y"), "one"),
     "further-keyword": (FORWARD.format("self, x, *, y=2.0", "x * y"), "one"),
     "further-eps": (FORWARD.format("self, x, eps: float = 1e-6", "x + eps"), "one"),
     "keyword-only": (FORWARD.format("self, *, x", "x * 100"), "one"),
-    "keyword-only-second": (FORWARD.format("self, x, *, y", "x * 100 + y"), "two annotated"),
+    "keyword-only-second": (FORWARD.format("self, x, *, y", "x * 100 + y"), "two annotated keyword"),
     "positional-only": (FORWARD.format("self, x, /", "x * 100"), "one"),
     "constructor": ("    def __init__(self):\n        super().__init__()\n" + FORWARD.format("self, x", "x * 100"),
                     "one"),
@@ -70,6 +79,7 @@ CLASSES = [
     ("is not a Torch layer", "no-module", ["is no torch.nn.Module"]),
     ("does not support backward", "backward", ["has no backward"]),
     ("does not support torch.compile", "compile", ["cannot be used with torch.compile"]),
+    ("No repository for", "no-mode", ["has no kernel for the mode"]),
     ("does not support mode", "flags", ["has no backward", "cannot be used with torch.compile"]),
     ("not found in kernel repo", "no-such-layer", ["there is no layer"]),
     ("does not define any layers", "no-layers", ["layers.py"]),
@@ -109,12 +119,14 @@ class Kernel:
         self.repository, self.name, self.flags, self.source = repository, name, flags, source
         self.originals = originals.split()
 
-    def unfit_for(self, use):
-        """The classes of reason by which the flags forbid a use: beside another mistake either may be told first."""
+    def unfit_for(self, use, mapped):
+        """The classes of reason by which the flags forbid a use, or the mode of the mapping's entry: beside another
+        mistake either may be told first."""
         if self.name in ("Plain", "Absent"):
             return set()
-        backward = "training" in use and "has_backward = False" in self.flags
-        compiled = "torch-compile" in use and "can_torch_compile = True" not in self.flags
+        modes = f"{use}|{mapped}"
+        backward = "training" in modes and "has_backward = False" in self.flags
+        compiled = "torch-compile" in modes and "can_torch_compile = True" not in self.flags
         return {name for name, forbids in (("backward", backward), ("compile", compiled)) if forbids}
 
     def for_client(self):
@@ -162,6 +174,14 @@ def generated_kernels(folder):
     yield Kernel({"repo": "kernels-community/here", "lock": str(folder / "no.lock")}, "Good", "", "one", "no lock")
 
 
+def inputs_of(original):
+    """Positional and keyword arguments for the layer."""
+    before, _, keyword = ORIGINALS[original][0].partition("*, ")
+    count = before.count(",") - bool(keyword)
+    values = [torch.full((1,), float(i)) for i in range(1, 3)]
+    return values[:count], {keyword: values[count]} if keyword else {}
+
+
 def flags_of(text):
     return mode(text.split("|"))
 
@@ -189,15 +209,17 @@ def theirs(kernel, original, mapped, use, fallback):
     layer = original_class(original)
     replace_kernel_forward_from_hub(layer, "Layer")
     model = layer()
-    inputs = [torch.full((1,), float(i)) for i in range(1, len(ORIGINALS[original][0].split(",")))]
+    inputs, named = inputs_of(original)
     _KERNEL_MAPPING.set({})
     try:
         repository = kernel.for_client()
+        if len(kernel.originals) > 1:
+            _CACHED_LAYER.pop(repository, None)  # what it has loaded it does not compare with another layer
         register_kernel_mapping({"Layer": {"cpu": repository if mapped is None else {flags_of(mapped): repository}}})
         kernelize(model, mode=flags_of(use), device="cpu", use_fallback=FALLBACKS[fallback])
     except Exception as error:  # of any kind: its class is what is compared
         return {"error": client_class(error, kernel)}
-    return {"result": model(*inputs).item(), "original": original_class(original)()(*inputs).item()}
+    return {"result": model(*inputs, **named).item(), "original": original_class(original)()(*inputs, **named).item()}
 
 
 def our_classes(answer):
@@ -229,8 +251,9 @@ def compare(kernel, case, reference, ours, seen):
             seen["kept", fallback] += 1
         return
     reason = reference["error"]
-    assert our_classes(ours) & ({reason} | kernel.unfit_for(use)), context
-    plain = original_class(original)()(*[torch.full((1,), float(i)) for i in range(1, len(ORIGINALS[original][0].split(",")))])
+    assert our_classes(ours) & ({reason} | kernel.unfit_for(use, mapped)), context
+    inputs, named = inputs_of(original)
+    plain = original_class(original)()(*inputs, **named)
     assert ours["result"] == plain.item(), context  # as it was
     if reason in our_classes(ours):
         seen[reason, "the same reason"] += 1
@@ -246,14 +269,14 @@ def main():
         for kernel in generated_kernels(Path(folder)):
             for original in kernel.originals:
                 for use in USES:
-                    for mapped in (None, use):
+                    for mapped in (None, *MAPPED[use]):
                         cases += [(kernel, (original, mapped, use, fallback)) for fallback in FALLBACKS]
         questions = []
         for kernel, (original, mapped, use, fallback) in cases:
             parameters, result = ORIGINALS[original]
             questions.append({"original": f"def forward({parameters}):\n    return {result}\n", "repository": kernel.repository,
                               "name": kernel.name, "mapped": mapped, "mode": use, "fallback": fallback,
-                              "inputs": len(parameters.split(",")) - 1})
+                              "inputs": sum(map(len, inputs_of(original)))})
         answers = ask(questions, variable="KERNELS_KERNELIZE_PROBE")
         for (kernel, case), ours in zip(cases, answers):
             compare(kernel, case, theirs(kernel, *case), ours, seen)

@@ -91,6 +91,8 @@ TEST_CASE("Modes: the exact one, then the next that can do the same") {
     const KernelMapping inference_only{{"L", "cpu", {{Mode::inference, repository("I")}}}};
     CHECK(chosen(inference_only, "cpu", {}, Mode::training) == "no-mode");
     CHECK(chosen(inference_only, "cpu", {}, inference_compile) == "no-mode");
+    CHECK(layer::select(inference_only, "L", "cpu", {}, Mode::training).why ==
+          "L has no kernel for the mode training: cpu has kernels for inference alone");
     for (const Mode mode : {Mode::fallback, Mode::torch_compile})
         CHECK_THROWS_AS(layer::select(mapping, "L", "cpu", {}, mode), Error);
     // A wrong mode is said even where there is no layer to choose for.
@@ -109,7 +111,9 @@ TEST_CASE("Fallback: what is not covered is an error that names the layer") {
         CHECK_NOTHROW(layer::require_covered(*selection, KernelizeFallback::all));
     }
     CHECK_THROWS_WITH_AS(layer::require_covered(no_mode, KernelizeFallback::no_layer),
-                         "L has no kernel for the mode inference|torch-compile", Error);
+                         "L has no kernel for the mode inference|torch-compile: cuda[75..90] is the smallest "
+                         "interval that holds 80, and it has kernels for training alone",
+                         Error);
     CHECK_NOTHROW(layer::require_covered(no_device, KernelizeFallback::no_device));
     try {
         layer::require_covered(no_mode, KernelizeFallback::none);

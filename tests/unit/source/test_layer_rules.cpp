@@ -98,7 +98,7 @@ TEST_CASE("A layer is judged as Python finishes its class") {
               Rules{"has the base class B, which cannot be told: it depends on a condition at line 1"});
         CHECK(rules("@wrap(1)\n" + start + forward) == Rules{"has the decorator @wrap"});
         CHECK(layer_of(repeated("@wrap\n", 5000) + start + forward)
-                  .unfit_for(false, false)
+                  .unfit_for({}, {})
                   .ends_with("has the decorator @wrap and 4992 more"));
         CHECK(rules("class B(nn.Module):\n    def __init_subclass__(cls): cls.size = 1\nclass L(B):\n" +
                     forward) == Rules{"has the base class B, which changes its subclasses"});

@@ -267,3 +267,22 @@ TEST_CASE("An extensible layer carries its own name, whatever its type is derive
     native::kernelize(named, options);
     CHECK(named.forward(torch::ones({1})).item<double>() == -9);
 }
+
+TEST_CASE("A kernel that calls a child of a C++ layer cannot be used, and is told to do so") {
+    struct PlainOuter : torch::nn::Module {
+        torch::nn::ReLU inner = register_module("inner", torch::nn::ReLU());
+        Tensor forward(const Tensor& x) { return inner(x) * 2; }
+    };
+    native::UseKernelForwardFromHub<PlainOuter, "Outer"> layer;
+    for (const auto& [value, part] : {std::pair{"self.inner(x)", "it calls inner, a child of the layer"},
+                                      std::pair{"x * self.inner.eps", "inner has no attribute eps"}}) {
+        const LocalKernel kernel(
+            std::string("class L(nn.Module):\n    def forward(self, x):\n        return ") + value + "\n");
+        const auto report = native::kernelize(layer, options_with({{"Outer", "cpu", kernel.layer("L")}}));
+        REQUIRE(report.layers.size() == 1);
+        CAPTURE(report.layers.front().reason);
+        CHECK(report.layers.front().status == "kept");
+        CHECK(contains(report.layers.front().reason, part));
+        CHECK(contains(report.layers.front().reason, "layers.py:"));
+    }
+}

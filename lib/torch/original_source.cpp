@@ -1,0 +1,103 @@
+#include "original_source.hpp"
+
+#include <torch/csrc/jit/api/function_impl.h>
+
+#include <algorithm>
+#include <regex>
+#include <sstream>
+
+#include "kernels/core/error.hpp"
+#include "source/syntax.hpp"
+
+namespace kernels::torchscript {
+namespace {
+
+using namespace torch::jit;
+
+// What scripted code was made from is Python's source, and of traced code it is the call stack, with lines
+// such as "model.py(12): forward".
+bool is_call_stack(const std::string& text) {
+    static const std::regex call(R"(^[^\n]*\(\d+\): )");
+    return std::regex_search(text, call);
+}
+
+// The text that the code of the node was made from; empty when that is not known.
+std::string origin_of(const Node& node) {
+    const auto origin = node.sourceRange().findSourceRangeThatGenerated();
+    return origin && origin->source() != nullptr ? origin->source()->text_str().str() : std::string();
+}
+
+// Compiled in this process.
+bool is_new(const Node& node) {
+    const auto range = node.sourceRange();
+    const auto file = range.source() != nullptr ? range.source()->filename() : std::nullopt;
+    return file && !file->starts_with("code/");
+}
+
+// A method's text is indented as it is in its class.
+std::string without_indent(const std::string& text) {
+    const auto indent = std::min(text.find_first_not_of(" \t"), text.size());
+    std::istringstream lines(text);
+    std::string result;
+    for (std::string line; std::getline(lines, line);) {
+        line.erase(0, std::min(line.find_first_not_of(" \t"), indent));
+        result += line + "\n";
+    }
+    return result;
+}
+
+// Those of the `def` that has the function's name and parameters; nothing when the text has none such.
+std::optional<std::set<std::string>> keyword_only_in(const std::string& text, const Function& function) {
+    source::Block block;
+    try {
+        block = source::parse(without_indent(text), "the layer's source");
+    } catch (const Error&) {
+        return std::nullopt;
+    }
+    const auto& arguments = function.getSchema().arguments();
+    const auto is_same = [](const source::Parameter& parameter, const c10::Argument& argument) {
+        return parameter.name == argument.name();
+    };
+    for (const auto& statement : block) {
+        const auto& parameters = statement->parameters;
+        if (statement->kind != source::Statement::Kind::function || statement->text != function.name() ||
+            parameters.empty() ||
+            !std::equal(parameters.begin() + 1, parameters.end(), arguments.begin() + 1, arguments.end(),
+                        is_same)) {
+            continue;
+        }
+        std::set<std::string> names;
+        for (const auto& parameter : parameters)
+            if (parameter.keyword_only) names.insert(parameter.name);
+        return names;
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+bool may_be_traced(const Graph& graph) {
+    for (const Node* node : graph.nodes()) {
+        if (const auto text = origin_of(*node); !text.empty()) return is_call_stack(text);
+        if (is_new(*node)) return false;
+    }
+    return true;
+}
+
+std::optional<std::set<std::string>> keyword_only_parameters(const Function& function) {
+    std::set<std::string> names;
+    for (const auto& argument : function.getSchema().arguments())
+        if (argument.kwarg_only()) names.insert(argument.name());
+    if (!names.empty()) return names;
+    for (const Node* node : toGraphFunction(function).graph()->nodes()) {
+        if (const auto text = origin_of(*node); !text.empty()) {
+            if (is_call_stack(text)) return std::nullopt;
+            if (auto known = keyword_only_in(text, function)) return known;
+        } else if (is_new(*node)) {
+            return names;
+        }
+    }
+    return std::nullopt;
+}
+
+}  // namespace kernels::torchscript

@@ -1,0 +1,19 @@
+// What can be known of the source that a layer's forward was made from.
+#pragma once
+
+#include <torch/script.h>
+
+#include <optional>
+#include <set>
+#include <string>
+
+namespace kernels::torchscript {
+
+/// Whether code is or may be traced. Nothing is known of loaded code without its debug files.
+bool may_be_traced(const torch::jit::Graph& graph);
+
+/// The names of the parameters that are taken by keyword only. A saved schema does not keep that: of loaded
+/// code the source tells it, where the file has it. Nothing when it cannot be known.
+std::optional<std::set<std::string>> keyword_only_parameters(const torch::jit::Function& function);
+
+}  // namespace kernels::torchscript
