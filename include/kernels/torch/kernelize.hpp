@@ -103,9 +103,11 @@ struct KernelizeReport : runtime::Manifest {
 /// looked for in all graphs, and replaced wherever it is found; who does that should compare with the
 /// original: see verify().
 ///
-/// Returns a report, which is also the manifest to save with the model: every layer in the order of the
+/// Returns a report, which is also the manifest to save with the model: the layers in the order of the
 /// module tree, those matched by a pattern last, with repository, commit, variant and mode, replaced or kept
-/// with the reason. Throws
+/// with the reason. Layers within one that is replaced by a kernel that calls no child of it are not called
+/// any more: they are left as they are, and out of the report. A replaced layer keeps its own default
+/// arguments. Throws
 /// Error(usage) when the device cannot be told, Error(kernelize) for a layer that must not keep its forward,
 /// and what resolving and loading throw; the module then has its original forwards, or is as it was.
 ///

@@ -14,7 +14,8 @@
 // The layer's own forward stays the fallback. After kernelize calls go to the kernel's forward, to which the
 // module is `self`: its parameters and buffers under their registered names, `training`, and what
 // kernel_attributes() declares. They are the module's own tensors, so optimizers, .to(), torch::load and
-// backward see and are seen; a parameter that was registered without a tensor is None.
+// backward see and are seen; a parameter that was registered without a tensor is None. Of its children it
+// sees the same, but cannot call them.
 #pragma once
 
 #include <functional>
