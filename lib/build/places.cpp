@@ -16,11 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_there(const fs::path& path) {
-    std::error_code error;
-    return fs::exists(path, error);
-}
-
 bool is_program(const fs::path& path) {
     std::error_code error;
     return fs::is_regular_file(path, error) && ::access(path.c_str(), X_OK) == 0;
@@ -106,6 +101,11 @@ std::vector<fs::path> project_folders(const DetectOptions& options) {
 }
 
 }  // namespace
+
+bool is_there(const fs::path& path) {
+    std::error_code error;
+    return fs::exists(path, error);
+}
 
 std::vector<Place> python_path() {
     std::vector<Place> out;

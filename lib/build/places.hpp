@@ -26,6 +26,9 @@ struct Place {
 /// The folders that PYTHONPATH names: every Python looks in them first.
 std::vector<Place> python_path();
 
+/// Whether something is there, and may be looked at.
+bool is_there(const std::filesystem::path& path);
+
 /// The places that the user's environment names, in the documented order.
 std::vector<Place> places(const DetectOptions& options);
 

@@ -14,11 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_there(const fs::path& path) {
-    std::error_code error;
-    return fs::exists(path, error);
-}
-
 // 11 of "python3.11", -1 of "python3"; nothing of other names.
 std::optional<int> minor_version(const std::string& name) {
     static const std::regex python(R"(python3(?:\.(\d{1,4})t?)?)");

@@ -33,11 +33,6 @@ std::optional<Version> version_of(const std::string& text) {
     }
 }
 
-bool is_there(const fs::path& path) {
-    std::error_code error;
-    return fs::exists(path, error);
-}
-
 struct Decided {
     Backend backend;
     std::string origin;  // empty: torch itself says it
