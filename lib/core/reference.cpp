@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
-#include <regex>
 
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
+#include "python_number.hpp"
 
 namespace kernels {
 namespace {
@@ -70,13 +70,11 @@ Revision::Revision(std::string name) : m_name(std::move(name)) {
 }
 
 std::optional<KernelVersion> KernelVersion::of_branch(std::string_view name) {
-    static const std::regex number(R"(v\+?([0-9]+(?:_[0-9]+)*))");
-    std::match_results<std::string_view::const_iterator> match;
-    if (name.size() > 30 || !std::regex_match(name.begin(), name.end(), match, number)) return std::nullopt;
-    std::string digits = match[1].str();
-    std::erase(digits, '_');
+    if (!name.starts_with('v')) return std::nullopt;
+    const auto digits = python_integer(name.substr(1));
+    if (!digits || digits->starts_with('-')) return std::nullopt;
     KernelVersion version;
-    const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), version.number);
+    const auto parsed = std::from_chars(digits->data(), digits->data() + digits->size(), version.number);
     return parsed.ec == std::errc() ? std::optional(version) : std::nullopt;
 }
 

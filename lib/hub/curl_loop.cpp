@@ -130,7 +130,7 @@ std::string without_passwords(std::string message) {
     for (const auto& names : {secure_proxies, plain_proxies}) {
         for (const char* name : names) {
             const auto proxy = environment_variable(name);
-            if (!proxy || proxy->empty()) continue;
+            if (!proxy) continue;
             const std::string shown = printable_url(*proxy);
             for (auto at = message.find(*proxy); at != std::string::npos;
                  at = message.find(*proxy, at + shown.size()))

@@ -1,10 +1,10 @@
 // The mapping of the process, and the scopes of its threads.
-#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <mutex>
 #include <thread>
 
+#include "core/python_number.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
@@ -130,17 +130,12 @@ KernelMappingScope use_kernel_mapping(const KernelMapping& mapping, bool inherit
 
 namespace {
 
-// What Python's int() takes of ASCII: digits, single underscores between them, a sign, white space around.
-bool is_whole_number(std::string_view text) {
+// What Python's int() takes of ASCII: a number with white space around.
+std::optional<std::string> whole_number(std::string_view text) {
     constexpr std::string_view space = " \t\n\v\f\r\x1c\x1d\x1e\x1f";
     const auto first = text.find_first_not_of(space);
-    if (first == std::string_view::npos) return false;
-    text = text.substr(first, text.find_last_not_of(space) - first + 1);
-    if (text.front() == '+' || text.front() == '-') text.remove_prefix(1);
-    const auto is_digit = [](char c) { return '0' <= c && c <= '9'; };
-    if (text.empty() || !is_digit(text.front()) || !is_digit(text.back())) return false;
-    return text.find("__") == std::string_view::npos &&
-           std::all_of(text.begin(), text.end(), [&](char c) { return is_digit(c) || c == '_'; });
+    if (first == std::string_view::npos) return std::nullopt;
+    return python_integer(text.substr(first, text.find_last_not_of(space) - first + 1));
 }
 
 }  // namespace
@@ -149,11 +144,12 @@ bool kernel_mapping_disabled() {
     const char* value = std::getenv("DISABLE_KERNEL_MAPPING");
     if (value == nullptr) return false;
     const std::string_view text = value;
-    if (!is_whole_number(text)) {
+    const auto number = whole_number(text);
+    if (!number) {
         throw Error(ErrorCode::usage, "DISABLE_KERNEL_MAPPING: " + backquoted(text) + " is no number",
                     "set it to 1, or to 0");
     }
-    return text.find_first_of("123456789") != std::string_view::npos;
+    return number->find_first_of("123456789") != std::string::npos;
 }
 
 }  // namespace kernels::layer

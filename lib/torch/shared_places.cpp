@@ -33,22 +33,22 @@ class Places {
         m_sources;
 };
 
-void share(Block* block, Places& places) {
-    places.share(block->param_node());
-    places.share(block->return_node());
-    for (Node* node : block->nodes()) {
-        places.share(node);
-        for (Block* inner : node->blocks())
-            share(inner, places);
-    }
-}
-
 }  // namespace
 
 void share_places(const Module& module) {
     Places places;
-    for (auto* graph : graphs_of(module))
-        share(graph->block(), places);
+    const auto share_ends = [&](Block* block) {
+        places.share(block->param_node());
+        places.share(block->return_node());
+    };
+    for (auto* graph : graphs_of(module)) {
+        share_ends(graph->block());
+        for_each_node(graph->block(), [&](Node* node) {
+            places.share(node);
+            for (Block* inner : node->blocks())
+                share_ends(inner);
+        });
+    }
 }
 
 }  // namespace kernels::torchscript
