@@ -64,20 +64,35 @@ std::optional<bool> covers(std::string_view generic, std::string_view device) {
     return std::nullopt;
 }
 
-DeviceFit rocm_fit(std::span<const std::string> archs, const std::string& gpu_arch) {
-    const std::string here = gpu_arch.substr(0, gpu_arch.find(':'));  // feature flags do not count
-    if (std::find(archs.begin(), archs.end(), here) != archs.end())
-        return {Fit::yes, "it has code for " + here};
+// HIP's rule for the feature flags behind a name: one that both state must be the same.
+bool have_same_flags(std::string_view code, std::string_view device) {
+    const auto flags_of_code = split(code, ':');
+    const auto flags_of_device = split(device, ':');
+    return std::none_of(flags_of_code.begin() + 1, flags_of_code.end(), [&](std::string_view flag) {
+        const auto opposite =
+            std::string(flag.substr(0, flag.size() - 1)) + (flag.ends_with('+') ? '-' : '+');
+        return std::find(flags_of_device.begin() + 1, flags_of_device.end(), opposite) !=
+               flags_of_device.end();
+    });
+}
+
+// Metadata states names alone, which the Python client compares as they are.
+DeviceFit rocm_fit(std::span<const std::string> archs, const std::string& gpu_arch, bool of_code) {
+    const std::string here = gpu_arch.substr(0, gpu_arch.find(':'));
     std::string unknown;
-    for (const auto& arch : archs) {
-        if (arch == spirv_arch) return {Fit::yes, "its SPIR-V is compiled on the device"};
+    for (const auto& stated : archs) {
+        if (stated == spirv_arch) return {Fit::yes, "its SPIR-V is compiled on the device"};
+        if (!of_code && stated.find(':') != std::string::npos) continue;
+        if (!have_same_flags(stated, gpu_arch)) continue;
+        const std::string arch = stated.substr(0, stated.find(':'));
+        if (arch == here) return {Fit::yes, "it has code for " + here};
         if (!arch.ends_with(generic_mark)) continue;
         const auto covered = covers(arch, here);
         if (covered && *covered) return {Fit::yes, "its code for " + arch + " runs on " + here};
         if (!covered) unknown = arch;
     }
     if (!unknown.empty()) return {Fit::unknown, "which devices " + unknown + " covers is not known"};
-    return {Fit::no, "built for " + join(archs, ", ") + ", the device is " + here};
+    return {Fit::no, "built for " + join(archs, ", ") + ", the device is " + gpu_arch};
 }
 
 // Whether a dotted version is newer than what is implemented; a text that is no version is not.
@@ -132,7 +147,7 @@ DeviceFit device_fit(std::string_view backend_type, std::span<const std::string>
         return {Fit::unknown, "built for " + join(archs, ", ") + "; the device's capability is not known"};
     }
     if (backend_type == "rocm" && target.backend.kind == BackendKind::rocm) {
-        if (target.gpu_arch) return rocm_fit(archs, *target.gpu_arch);
+        if (target.gpu_arch) return rocm_fit(archs, *target.gpu_arch, false);
         return {Fit::unknown, "built for " + join(archs, ", ") + "; the device's arch is not known"};
     }
     return {};
@@ -144,12 +159,10 @@ DeviceFit device_fit(const Metadata& metadata, const Target& target) {
 
 DeviceFit device_fit(const DeviceCode& code, const Target& target) {
     const bool rocm = target.backend.kind == BackendKind::rocm;
-    std::vector<std::string> archs;
-    for (auto& name : arch_names(code)) {
-        const bool is_rocm = name.starts_with("gfx") || name == spirv_arch;
-        if (is_rocm == rocm) archs.push_back(std::move(name));
-    }
-    auto fit = device_fit(target.backend.name(), archs, target);
+    // With the flags of gfx names, which arch_names leaves out.
+    const auto archs = rocm ? code.gfx : arch_names({code.cuda, {}, {}});
+    auto fit = rocm && target.gpu_arch && !archs.empty() ? rocm_fit(archs, *target.gpu_arch, true)
+                                                         : device_fit(target.backend.name(), archs, target);
     // A part that could not be read may hold just what the device needs.
     if (fit.fit == Fit::no && !code.problems.empty()) {
         return {Fit::unknown,

@@ -38,7 +38,8 @@ std::optional<std::string_view> contents(std::string_view file, const SectionHea
 
 std::string_view name_in(std::string_view names, std::uint32_t offset) {
     if (offset >= names.size()) return {};
-    const auto rest = names.substr(offset);
+    constexpr std::size_t longest = 256;  // names that are looked for are shorter
+    const auto rest = names.substr(offset, longest);
     return rest.substr(0, rest.find('\0'));
 }
 

@@ -137,6 +137,11 @@ void report_absent_environments(Environment& out, const Found& found) {
         if ((origin == "VIRTUAL_ENV" || origin == "CONDA_PREFIX") && !fs::is_directory(prefix, error))
             out.missing.push_back(
                 {origin + " names " + prefix.string() + ", and there is no such folder", {}});
+        if (origin.ends_with(", by pyenv") && !fs::is_directory(prefix, error))
+            out.missing.push_back({"the Python " + prefix.filename().string() +
+                                       " that pyenv is told to use is not installed: there is no " +
+                                       prefix.string(),
+                                   {}});
     }
 }
 

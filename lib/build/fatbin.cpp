@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <functional>
 #include <set>
 
 #include "build/elf_sections.hpp"
@@ -97,7 +98,9 @@ void read_cubin(std::string_view file, const ElfSections& sections, Collected& o
     code.capability = header.capability;
     if (header.is_exact) code.suffix = 'a';
     for (const auto& section : sections.sections) {
-        if (section.name == ".nv.compat" && is_exact_target(section.bytes)) code.suffix = 'a';
+        if (section.name != ".nv.compat") continue;
+        if (is_exact_target(section.bytes)) code.suffix = 'a';
+        break;  // a cubin has one
     }
     out.cuda.insert(std::move(code));
 }
@@ -184,7 +187,21 @@ DeviceCode device_code(std::string_view library, const std::string& origin) {
     }
     const auto sections = elf_sections(library, origin);
     if (sections.machine == CubinHeader::machine) read_cubin(library, sections, found);
-    for (const auto& section : sections.sections) {
+    // No byte is read twice: a table can name the same ones as often as it has room.
+    auto in_order = sections.sections;
+    std::stable_sort(in_order.begin(), in_order.end(), [](const auto& a, const auto& b) {
+        return std::less<>()(a.bytes.data(), b.bytes.data());
+    });
+    const char* read_to = library.data();
+    for (const auto& section : in_order) {
+        const bool is_code =
+            section.name == ".nv_fatbin" || section.name == "__nv_relfatbin" || section.name == ".hip_fatbin";
+        if (!is_code || section.bytes.empty()) continue;
+        if (std::less<>()(section.bytes.data(), read_to)) {
+            found.problems.insert("sections with device code overlap");
+            continue;
+        }
+        read_to = section.bytes.data() + section.bytes.size();
         if (section.name == ".nv_fatbin" || section.name == "__nv_relfatbin") {
             read_cuda_section(section.bytes, found);
         } else if (section.name == ".hip_fatbin") {

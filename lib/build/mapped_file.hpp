@@ -19,7 +19,8 @@ namespace kernels::build {
 class MappedFile {
   public:
     explicit MappedFile(const std::filesystem::path& path) {
-        const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+        // A FIFO is refused, not waited for.
+        const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
         struct stat status {};
         if (fd < 0 || ::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
             const int why = fd < 0 ? errno : EINVAL;

@@ -49,9 +49,13 @@ std::optional<std::string> pyenv_version(const fs::path& root, const fs::path& p
     }
     if (!text) text = read_file_if_exists(root / "version");
     if (!text) return std::nullopt;
-    const std::string line = first_line(*text);
-    const std::string first(split(line, ':').front());  // several may be active; the first wins
-    return first.empty() || first == "system" ? std::nullopt : std::optional(first);
+    for (const auto line : split(*text, '\n')) {
+        const auto words = trimmed(line);
+        if (words.empty() || words.front() == '#') continue;
+        const std::string first(words.substr(0, words.find_first_of(": \t\r#")));  // several may be active
+        return first.empty() || first == "system" ? std::nullopt : std::optional(first);
+    }
+    return std::nullopt;
 }
 
 // The places of one Python.
@@ -74,7 +78,11 @@ void add_python_on_path(std::vector<Place>& out, const fs::path& project) {
             const auto version = pyenv_version(root, project);
             if (!version) continue;  // the shim passes on to the next python3
             const fs::path prefix = pyenv_prefix(root / "versions", *version);
-            append(out, python_places(prefix, origin + ", by pyenv", true));
+            if (is_there(prefix)) {
+                append(out, python_places(prefix, origin + ", by pyenv", true));
+            } else {
+                append(out, {{prefix, origin + ", by pyenv"}});  // the shim fails: no user's packages either
+            }
         } else {
             append(out, places_of_program(folder / "python3", origin));
         }

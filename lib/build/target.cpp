@@ -142,11 +142,10 @@ Version version_value(std::string_view text, std::string_view key, std::string_v
 }
 
 std::string gfx_value(std::string_view text, std::string_view value) {
-    // Feature flags do not count, but they are flags.
     static const std::regex form(R"((gfx[0-9a-f]{3,5})((:(sramecc|xnack)[+-])*))");
     const std::string whole(value.substr(0, 100));
     std::smatch match;
-    if (std::regex_match(whole, match, form)) return match[1].str();
+    if (std::regex_match(whole, match, form)) return whole;
     const bool flags = whole.find(':') != std::string::npos;
     refuse(text, "arch is a name such as gfx942, not " + backquoted(value),
            flags ? "what may be behind the name is :sramecc+, :sramecc-, :xnack+ or :xnack-" : "");

@@ -203,6 +203,7 @@ std::optional<int> capability_of(const build::Target& target) {
     if (target.backend.kind != build::BackendKind::rocm || !target.gpu_arch) return std::nullopt;
     // gfx, the major version, and one character each for minor version and stepping.
     std::string_view digits = *target.gpu_arch;
+    digits = digits.substr(0, digits.find(':'));
     if (!digits.starts_with("gfx") || digits.size() < 6) return std::nullopt;
     digits = digits.substr(3, digits.size() - 4);
     int capability = 0;

@@ -21,7 +21,7 @@ struct Target {
     std::optional<Version> tvm_ffi;
     std::optional<Version> macos;
     std::optional<int> capability;        ///< CUDA compute capability, 90 for 9.0
-    std::optional<std::string> gpu_arch;  ///< ROCm, for example "gfx942"
+    std::optional<std::string> gpu_arch;  ///< ROCm, "gfx942" or "gfx90a:xnack-"
 
     /// Reads `torch=2.13,cuda=12.8,cpu=x86_64,os=linux,capability=90`; the other keys are rocm, arch, xpu,
     /// cann, macos, tvm-ffi and cxx11-abi, and the words cpu, metal, neuron and tpu choose those backends.

@@ -51,7 +51,7 @@ TEST_CASE("what is unknown decides nothing") {
     CHECK(device_fit("rocm", archs, Target::parse("cuda=12.8,capability=90")).fit == Fit::unknown);
 }
 
-TEST_CASE("gfx names count without feature flags") {
+TEST_CASE("gfx names, and what feature flags decide") {
     const std::vector<std::string> archs = {"gfx90a", "gfx942"};
     auto target = Target::parse("rocm=6.4,arch=gfx942");
     CHECK(device_fit("rocm", archs, target).fit == Fit::yes);
@@ -61,6 +61,20 @@ TEST_CASE("gfx names count without feature flags") {
     const auto fit = device_fit("rocm", archs, target);
     CHECK(fit.fit == Fit::no);
     CHECK(fit.text == "built for gfx90a, gfx942, the device is gfx1100");
+    // A flag that both the code and the device state must be the same.
+    const auto fits = [](const char* code, const char* device) {
+        DeviceCode held;
+        held.gfx = {code};
+        return device_fit(held, Target::parse(std::string("rocm=6.4,arch=") + device)).fit;
+    };
+    CHECK(fits("gfx90a:xnack+", "gfx90a:xnack-") == Fit::no);
+    CHECK(fits("gfx90a:sramecc+:xnack+", "gfx90a:sramecc+:xnack-") == Fit::no);
+    CHECK(fits("gfx90a:sramecc-", "gfx90a:sramecc+:xnack-") == Fit::no);
+    CHECK(fits("gfx90a:sramecc+", "gfx90a:xnack-") == Fit::yes);
+    CHECK(fits("gfx90a:xnack-", "gfx90a:sramecc+:xnack-") == Fit::yes);
+    CHECK(fits("gfx90a:xnack+", "gfx90a") == Fit::yes);
+    CHECK(fits("gfx90a", "gfx90a:xnack-") == Fit::yes);
+    CHECK(fits("gfx9-4-generic:xnack+", "gfx942:xnack-") == Fit::no);
 }
 
 TEST_CASE("code for a generic processor runs on those that it covers, SPIR-V on all") {

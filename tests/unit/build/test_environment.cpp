@@ -81,6 +81,16 @@ TEST_CASE_FIXTURE(Fixture, "pyenv's shim leads to the version that it would run"
     CHECK(version() == "2.6.1 by python3 on PATH, by pyenv");
     put(project / ".python-version", "3.12.1\n");
     CHECK(version() == "2.7.1 by python3 on PATH, by pyenv");
+    put(project / ".python-version", "# ours\n\n  3.12.1 3.11.7 # tests\n");
+    CHECK(version() == "2.7.1 by python3 on PATH, by pyenv");
+    put(project / ".python-version", "3.9.9\n");
+    DetectOptions options{{}, project};
+    options.for_report = true;
+    REQUIRE_FALSE(detect(options).missing.empty());
+    CHECK(detect(options).missing.front().text ==
+          "the Python 3.9.9 that pyenv is told to use is not installed: there is no " +
+              (root / "versions/3.9.9").string());
+    put(project / ".python-version", "3.12.1\n");
     variables.set("PYENV_VERSION", "3.11.7");
     CHECK(version() == "2.6.1 by python3 on PATH, by pyenv");
 }

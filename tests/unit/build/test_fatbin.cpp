@@ -1,9 +1,12 @@
 #include <dlfcn.h>
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <chrono>
 #include <random>
 
+#include "build/little_endian.hpp"
 #include "kernels/build/device_fit.hpp"
 #include "kernels/build/fatbin.hpp"
 #include "kernels/core/error.hpp"
@@ -245,6 +248,32 @@ TEST_CASE("damaged parts are problems, and the rest is read") {
 
     code = device_code(elf_library({{".hip_fatbin", hip_bundle(triples).substr(0, 60)}}), "lib.so");
     CHECK(code.problems == Names{"a HIP offload bundle ends inside its list of targets"});
+}
+
+TEST_CASE("a section table that names the same bytes again and again takes no longer to read") {
+    constexpr std::size_t repeats = 20'000;
+    std::string library = elf_library({{".nv_fatbin", std::string(std::size_t{4} << 20U, 'x')}});
+    const auto table_at = *little_endian<std::uint64_t>(library, 40);
+    const std::string null_header = library.substr(table_at, 64);
+    const std::string header = library.substr(table_at + 64, 64);
+    const std::string names = library.substr(table_at + 128, 64);
+    library.resize(table_at);
+    library += null_header + names;
+    for (std::size_t i = 0; i < repeats; ++i)
+        library += header;
+    const std::string counts = Bytes().add<std::uint16_t>(repeats + 2).add<std::uint16_t>(1).text();
+    library.replace(60, counts.size(), counts);
+    const auto start = std::chrono::steady_clock::now();
+    const auto code = device_code(library, "repeated");
+    CHECK(code.problems == std::vector<std::string>{"sections with device code overlap"});
+    CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(10));
+}
+
+TEST_CASE("a FIFO is refused at once") {
+    const TemporaryFolder folder;
+    const auto fifo = folder / "k.so";
+    REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+    CHECK_THROWS_WITH_AS(read_device_code(fifo), doctest::Contains("not a regular file"), Error);
 }
 
 TEST_CASE("what is no ELF library is refused") {
