@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 #include <set>
 
 #include "commands.hpp"
@@ -24,6 +25,7 @@ namespace fs = std::filesystem;
 struct Kernel {
     nlohmann::ordered_json names;  ///< what it is called: repo_id and revision, or path
     std::vector<LocalBuild> builds;
+    OtherVersions others = {};
 };
 
 Kernel local_kernel(const fs::path& folder) {
@@ -54,6 +56,11 @@ Kernel hub_kernel(const Context& context, const std::string& name, bool all_meta
     }
     const RepoId& repo = asked.repo;
     Kernel kernel{{{"repo_id", repo.to_string()}, {"revision", asked.reference.to_string()}}, {}};
+    const bool check_device = !context.arguments.has("--no-device-check");
+    kernel.others = [=, &hub, found = std::optional<std::vector<build::OtherVersion>>()]() mutable {
+        if (!found) found = lock::other_versions(repo, commit, check_device, hub);  // once for all targets
+        return *found;
+    };
     bool is_described = false;
     for (auto& variant : lock::variants_of(hub.tree(repo, commit), repo.to_string())) {
         const std::string folder = "build/" + variant.to_string();
@@ -109,7 +116,7 @@ nlohmann::ordered_json to_json(const Kernel& kernel, bool archs, const std::vect
         for (const auto& build : kernel.builds)
             variants.push_back(build.variant);
         document["targets"] =
-            targets_to_json(variants, targets, unless_skipped(context, fit_of(kernel.builds)));
+            targets_to_json(variants, targets, unless_skipped(context, fit_of(kernel.builds)), kernel.others);
     }
     if (!archs) return document;
     auto& list = document["archs"] = nlohmann::ordered_json::array();
@@ -249,6 +256,7 @@ int run_info(const Context& context) {
             throw Error(ErrorCode::usage, name + ": a local file has no --revision and no --version");
         return run_library_info(context, name, targets);
     }
+    std::optional<Session> session;  // outlives the kernel, which may ask for its other versions
     Kernel kernel;
     // As everywhere, LOCAL_KERNELS stands in for the repository; a revision asks for the repository's own.
     if (fs::is_directory(name, ignored) && (by_revision || by_version))
@@ -258,10 +266,10 @@ int run_info(const Context& context) {
     if (local) {
         kernel = local_kernel(*local);
     } else {
-        const Session session(context);
+        session.emplace(context);
         const bool all_metadata = context.arguments.has("--archs") ||
                                   std::any_of(targets.begin(), targets.end(), build::names_device);
-        kernel = hub_kernel(context, name, all_metadata, session.hub());
+        kernel = hub_kernel(context, name, all_metadata, session->hub());
     }
     if (kernel.builds.empty()) throw Error(ErrorCode::not_found, name + ": there are no builds in it");
     const auto document = to_json(kernel, context.arguments.has("--archs"), targets, context);

@@ -44,13 +44,16 @@ build::Selection decide(std::span<const build::BuildVariant> variants, const bui
 }
 
 std::vector<build::Suggestion> suggestions_for(const build::Selection& selection, const build::Target& target,
-                                               const build::DeviceFitOf& fit_of) {
-    return build::suggest(selection, target, {}, fit_of ? build::if_known(fit_of) : fit_of);
+                                               const build::DeviceFitOf& fit_of,
+                                               const OtherVersions& others) {
+    if (selection.best() != nullptr) return {};
+    return build::suggest(selection, target, others ? others() : std::vector<build::OtherVersion>(),
+                          fit_of ? build::if_known(fit_of) : fit_of);
 }
 
 nlohmann::ordered_json targets_to_json(std::span<const build::BuildVariant> variants,
                                        std::span<const build::Target> targets,
-                                       const build::DeviceFitOf& fit_of) {
+                                       const build::DeviceFitOf& fit_of, const OtherVersions& others) {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const auto& target : targets) {
         const auto selection = decide(variants, target, fit_of);
@@ -68,7 +71,7 @@ nlohmann::ordered_json targets_to_json(std::span<const build::BuildVariant> vari
         nlohmann::ordered_json entry = {
             {"target", target.to_string()}, {"preferred", nullptr}, {"builds", builds}};
         if (selection.best() != nullptr) entry["preferred"] = selection.best()->to_string();
-        for (const auto& [kind, value, variant, text] : suggestions_for(selection, target, fit_of)) {
+        for (const auto& [kind, value, variant, text] : suggestions_for(selection, target, fit_of, others)) {
             entry["suggestions"].push_back(
                 {{"kind", build::to_string(kind)}, {"value", value}, {"variant", variant}, {"text", text}});
         }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <vector>
@@ -28,14 +29,18 @@ build::DeviceFitOf unless_skipped(const Context& context, build::DeviceFitOf fit
 build::Selection decide(std::span<const build::BuildVariant> variants, const build::Target& target,
                         const build::DeviceFitOf& fit_of);
 
+/// The other versions of a kernel, newest first; asked for only where no build is usable. Empty where there
+/// are none, as for a local folder.
+using OtherVersions = std::function<std::vector<build::OtherVersion>()>;
+
 /// What would help where none of these builds is usable.
 std::vector<build::Suggestion> suggestions_for(const build::Selection& selection, const build::Target& target,
-                                               const build::DeviceFitOf& fit_of);
+                                               const build::DeviceFitOf& fit_of, const OtherVersions& others);
 
 /// What was decided about the builds, a document for each target: `{"target", "preferred", "builds":
 /// [{"variant", "fits", "device", "reason", "text"}], "suggestions"}`.
 nlohmann::ordered_json targets_to_json(std::span<const build::BuildVariant> variants,
                                        std::span<const build::Target> targets,
-                                       const build::DeviceFitOf& fit_of);
+                                       const build::DeviceFitOf& fit_of, const OtherVersions& others);
 
 }  // namespace kernels::app

@@ -62,9 +62,29 @@ std::vector<VersionBuilds> look_up(const RepoId& repo, const hub::Hub& hub) {
     return out;
 }
 
+// "v3"
+std::string label(const VersionBuilds& version) {
+    return version.number ? "v" + std::to_string(*version.number) : "-";
+}
+
+// The rest of the table, for what a version lacks. A folder's versions are one checkout and no choice.
+OtherVersions others_than(const VersionBuilds& version, const std::vector<VersionBuilds>& versions) {
+    if (!version.commit) return {};
+    return [&] {
+        std::vector<build::OtherVersion> others;
+        for (auto other = versions.rbegin(); other != versions.rend(); ++other) {
+            if (other->commit == version.commit || other->moved_to) continue;
+            others.push_back({label(*other), other->variants,
+                              other->device_fit ? build::if_known(other->device_fit) : nullptr});
+        }
+        return others;
+    };
+}
+
 // The Python client's form: each build, the ones that fit first. With `suggest` what would help where none
 // does, which it does not tell.
-void print_version(const VersionBuilds& version, const build::Target& target, bool suggest) {
+void print_version(const VersionBuilds& version, const build::Target& target, bool suggest,
+                   const OtherVersions& others) {
     std::printf("%s:\n\n", version.number ? ("Version " + std::to_string(*version.number)).c_str()
                                           : "Without a version");
     if (version.moved_to) {
@@ -84,12 +104,8 @@ void print_version(const VersionBuilds& version, const build::Target& target, bo
     }
     if (selection.decisions.empty()) std::puts("");
     if (!suggest) return;
-    for (const auto& suggestion : suggestions_for(selection, target, version.device_fit))
+    for (const auto& suggestion : suggestions_for(selection, target, version.device_fit, others))
         std::printf("  %s\n", suggestion.text.c_str());
-}
-
-std::string label(const VersionBuilds& version) {
-    return version.number ? "v" + std::to_string(*version.number) : "-";
 }
 
 std::string cell(const build::Selection& selection) {
@@ -101,17 +117,18 @@ std::string cell(const build::Selection& selection) {
 }
 
 // Why a version has nothing for a target, by its nearest build, and what would help.
-void print_gap(const VersionBuilds& version, const build::Target& target, const build::Selection& selection) {
+void print_gap(const VersionBuilds& version, const build::Target& target, const build::Selection& selection,
+               const OtherVersions& others) {
     std::printf("\n%s, %s:\n", label(version).c_str(), target.to_string().c_str());
     const auto told = build::as_told(selection, target);
     const auto nearest = std::find_if(told.begin(), told.end(),
                                       [](const build::Decision& decision) { return !decision.accepted(); });
     if (nearest == told.end()) {
         std::puts("  it has no builds at all");
-        return;
+    } else {
+        std::printf("  %s: %s\n", nearest->variant.to_string().c_str(), nearest->rejection->text.c_str());
     }
-    std::printf("  %s: %s\n", nearest->variant.to_string().c_str(), nearest->rejection->text.c_str());
-    for (const auto& suggestion : suggestions_for(selection, target, version.device_fit))
+    for (const auto& suggestion : suggestions_for(selection, target, version.device_fit, others))
         std::printf("  %s\n", suggestion.text.c_str());
 }
 
@@ -132,8 +149,9 @@ void print_table(const std::vector<VersionBuilds>& versions, const std::vector<b
             auto selection = decide(version.variants, target, version.device_fit);
             rows.back().push_back(cell(selection));
             if (selection.best() != nullptr) continue;
-            gaps.emplace_back(
-                [&, selection = std::move(selection)] { print_gap(version, target, selection); });
+            gaps.emplace_back([&, selection = std::move(selection)] {
+                print_gap(version, target, selection, others_than(version, versions));
+            });
         }
     }
     print_rows(rows);
@@ -141,12 +159,13 @@ void print_table(const std::vector<VersionBuilds>& versions, const std::vector<b
         print();
 }
 
-nlohmann::ordered_json to_json(const VersionBuilds& version, const std::vector<build::Target>& targets) {
+nlohmann::ordered_json to_json(const VersionBuilds& version, const std::vector<build::Target>& targets,
+                               const OtherVersions& others) {
     nlohmann::ordered_json document = {{"version", nullptr}, {"commit", nullptr}};
     if (version.number) document["version"] = *version.number;
     if (version.commit) document["commit"] = version.commit->to_string();
     if (version.moved_to) document["moved_to"] = version.moved_to->to_string();
-    document["targets"] = targets_to_json(version.variants, targets, version.device_fit);
+    document["targets"] = targets_to_json(version.variants, targets, version.device_fit, others);
     return document;
 }
 
@@ -165,7 +184,7 @@ int run_versions(const Context& context) {
     if (context.json) {
         nlohmann::ordered_json list = nlohmann::ordered_json::array();
         for (const auto& version : versions)
-            list.push_back(to_json(version, targets));
+            list.push_back(to_json(version, targets, others_than(version, versions)));
         print_json({{local ? "path" : "repo", local ? printed_path(*local) : name}, {"versions", list}});
     } else if (versions.empty()) {
         std::printf("Repository does not support kernel versions: %s\n", name.c_str());
@@ -173,7 +192,7 @@ int run_versions(const Context& context) {
         print_table(versions, targets);
     } else {
         for (const auto& version : versions)
-            print_version(version, targets.front(), names_targets(context));
+            print_version(version, targets.front(), names_targets(context), others_than(version, versions));
     }
     return 0;
 }

@@ -13,41 +13,13 @@
 namespace kernels::lock {
 namespace {
 
-// The other versions of a kernel, newest first. They only serve a suggestion, so a hub that does not answer
-// (or may not be asked, or a publisher that is not trusted) costs the suggestion and nothing else.
-std::vector<build::OtherVersion> other_versions(const LockedKernel& kernel, bool check_device,
-                                                const BeforeFetch& before_fetch, const hub::Hub& hub) {
-    const RepoId& repo = kernel.dependency.repo;
-    std::vector<build::OtherVersion> others;
-    try {
-        if (before_fetch && !hub.settings().offline) before_fetch(repo);
-        const auto versions = hub.versions(repo);
-        std::vector<hub::Ref> refs;
-        for (auto version = versions.rbegin(); version != versions.rend(); ++version) {
-            if (version->second.commit != kernel.commit) refs.push_back(version->second);
-        }
-        auto trees = look_parallel(refs.size(), hub.settings().jobs,
-                                   [&](std::size_t i) { return hub.tree(repo, refs[i].commit); });
-        for (std::size_t i = 0; i < refs.size(); ++i) {
-            const hub::Ref& ref = refs[i];
-            others.push_back({ref.name, variants_of(trees[i].get(), repo.to_string() + " " + ref.name),
-                              check_device
-                                  ? build::if_known(fit_without_download(repo, ref.commit, hub, before_fetch))
-                                  : nullptr});
-        }
-    } catch (const Error& error) {
-        if (error.code() == ErrorCode::interrupted) throw;
-        log::info(repo.to_string() + ": its other versions were not looked at: " + error.what());
-    }
-    return others;
-}
-
 // The error for a target without a usable build, `selection`'s reasons being complete. Without `fit_of` no
 // device is asked about.
 Error no_build(const LockedKernel& kernel, const build::Selection& selection, const build::Target& target,
                const build::DeviceFitOf& fit_of, const BeforeFetch& before_fetch, const hub::Hub& hub) {
-    auto suggestions = build::suggest(selection, target,
-                                      other_versions(kernel, fit_of != nullptr, before_fetch, hub), fit_of);
+    auto suggestions = build::suggest(
+        selection, target,
+        other_versions(kernel.dependency.repo, kernel.commit, fit_of != nullptr, hub, before_fetch), fit_of);
     for (auto& suggestion : suggestions) {
         if (suggestion.kind != build::Suggestion::Kind::version) continue;
         suggestion.text +=
@@ -177,6 +149,32 @@ void ask_for_file(const RepoId& repo, const Commit& commit, const std::string& p
     const auto listing = hub.cache().read_listing(repo, commit);
     const auto* entry = listing ? listing->find(path) : nullptr;
     if (!listing || (entry != nullptr && !is_at_hand({repo, commit, *entry}, hub))) before_fetch(repo);
+}
+
+std::vector<build::OtherVersion> other_versions(const RepoId& repo, const Commit& commit, bool check_device,
+                                                const hub::Hub& hub, const BeforeFetch& before_fetch) {
+    std::vector<build::OtherVersion> others;
+    try {
+        if (before_fetch && !hub.settings().offline) before_fetch(repo);
+        const auto versions = hub.versions(repo);
+        std::vector<hub::Ref> refs;
+        for (auto version = versions.rbegin(); version != versions.rend(); ++version) {
+            if (version->second.commit != commit) refs.push_back(version->second);
+        }
+        auto trees = look_parallel(refs.size(), hub.settings().jobs,
+                                   [&](std::size_t i) { return hub.tree(repo, refs[i].commit); });
+        for (std::size_t i = 0; i < refs.size(); ++i) {
+            const hub::Ref& ref = refs[i];
+            others.push_back({ref.name, variants_of(trees[i].get(), repo.to_string() + " " + ref.name),
+                              check_device
+                                  ? build::if_known(fit_without_download(repo, ref.commit, hub, before_fetch))
+                                  : nullptr});
+        }
+    } catch (const Error& error) {
+        if (error.code() == ErrorCode::interrupted) throw;
+        log::info(repo.to_string() + ": its other versions were not looked at: " + error.what());
+    }
+    return others;
 }
 
 build::DeviceFitOf fit_without_download(const RepoId& repo, const Commit& commit, const hub::Hub& hub,

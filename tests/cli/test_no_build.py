@@ -36,11 +36,14 @@ class NoBuild(harness.CliTest):
             text = self.expect(0, *command, *target).out
             at = [text.index(f"{name}: ") for name in names]
             self.assertEqual(at, sorted(at))
-            self.assertIn("  torch212-cxx11-cu128-x86_64-linux would fit with torch 2.12\n", text)
+            newer = f"v2 has a stable-ABI build that fits torch 2.13 with cuda 12.8 ({stable})"
+            self.assertIn(f"  {newer}\n  torch212-cxx11-cu128-x86_64-linux would fit with torch 2.12\n", text)
             document = self.expect(0, *command, "--json", *target).json
             entry = (document["versions"][0] if "versions" in document else document)["targets"][0]
             self.assertEqual([one["variant"] for one in entry["builds"]], names)
-            self.assertEqual([(one["kind"], one["value"]) for one in entry["suggestions"]], [("torch", "2.12")])
+            self.assertEqual([(one["kind"], one["value"]) for one in entry["suggestions"]], [("version", "v2"), ("torch", "2.12")])
+            self.assertEqual((entry["suggestions"][0]["variant"], entry["suggestions"][0]["text"]), (stable, newer))
+        self.assertNotIn("suggestions", self.expect(0, "info", "demo/one", "--version", 2, "--json", *target).json["targets"][0])
 
     def test_the_reason_for_each_gap_in_the_table_of_versions(self):
         self.hub.publish("demo/one", "v1", build("torch212-cxx11-cu128-x86_64-linux"))
@@ -52,17 +55,21 @@ class NoBuild(harness.CliTest):
 
 v1, {new}:
   torch212-cxx11-cu128-x86_64-linux: Torch version (2.12) does not match environment Torch version (2.13)
+  v2 has a build that fits torch 2.13 with cuda 12.8 ({CUDA})
   torch212-cxx11-cu128-x86_64-linux would fit with torch 2.12
 
 v2, {old}:
   {CUDA}: Torch version (2.13) does not match environment Torch version (2.12)
+  v1 has a build that fits torch 2.12 with cuda 12.8 (torch212-cxx11-cu128-x86_64-linux)
   {CUDA} would fit with torch 2.13
 
 v3, {old}:
   it has no builds at all
+  v1 has a build that fits torch 2.12 with cuda 12.8 (torch212-cxx11-cu128-x86_64-linux)
 
 v3, {new}:
   it has no builds at all
+  v2 has a build that fits torch 2.13 with cuda 12.8 ({CUDA})
 """)
         # With --torch what would help is told as with --target.
         alone = self.expect(0, "versions", "demo/one", "--torch", "2.13+cu128").out
@@ -176,11 +183,18 @@ v3, {new}:
         self.assertEqual(result.err.count("demo/one@"), 1, result.err)
 
     def test_the_suggestion_costs_nothing_when_the_hub_is_down(self):
-        self.publish_demo()
+        self.hub.publish("demo/one", "v1", build(VARIANT))
         self.write_project()
         self.expect(0, "lock")
-        result = self.expect_error(7, "no build fits", "download", "--offline", "--target", "torch=2.12,cpu=x86_64,os=linux")
+        self.expect(0, "download", *harness.TARGET)  # so that offline knows version 1
+        self.hub.publish("demo/one", "v2", build("torch-stable-abi29-cpu-x86_64-linux"))
+        target = ("--target", "torch=2.12,cpu=x86_64,os=linux")
+        result = self.expect_error(7, "no build fits", "download", "--offline", *target)
         self.assertIn("2.13", result.err.split("hint: ")[1])
+        info = ("info", "demo/one", "--version", 1, "--json", *target)
+        for offline, kinds in ((("--offline",), ["torch"]), ((), ["version", "torch"])):
+            (entry,) = self.expect(0, *info, *offline).json["targets"]
+            self.assertEqual([one["kind"] for one in entry["suggestions"]], kinds)
 
 
 class Remarks(harness.CliTest):

@@ -8,6 +8,7 @@
 
 #include "kernels/build/build_variant.hpp"
 #include "kernels/build/device_fit.hpp"
+#include "kernels/build/suggestion.hpp"
 #include "kernels/build/target.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/hub/fetch.hpp"
@@ -68,6 +69,12 @@ std::vector<Error> missing_builds(const Lock& lock, const std::vector<build::Tar
 /// must outlive it. It throws what Hub::small_file and Metadata::parse do.
 build::DeviceFitOf fit_without_download(const RepoId& repo, const Commit& commit, const hub::Hub& hub,
                                         const BeforeFetch& before_fetch = {});
+
+/// The versions of a kernel but the one at `commit`, newest first, for build::suggest. They only serve a
+/// suggestion, so a Hub that does not answer or may not be asked, and a publisher that `before_fetch`
+/// refuses, cost the suggestion and nothing else: none is given, and why is logged. `hub` must outlive them.
+std::vector<build::OtherVersion> other_versions(const RepoId& repo, const Commit& commit, bool check_device,
+                                                const hub::Hub& hub, const BeforeFetch& before_fetch = {});
 
 /// The hash that lock files before 0.17 keep of a build: SHA-256 over path and raw hash of each of its files,
 /// by path.
