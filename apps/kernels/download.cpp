@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <set>
+#include <span>
 
 #include "commands.hpp"
 #include "common/progress.hpp"
@@ -75,6 +76,15 @@ std::uint64_t transferred(const lock::DownloadedBuild& build) {
     return bytes;
 }
 
+// What is no warning goes below the build's line (see report).
+void warn_of_remarks(const lock::DownloadResult& result) {
+    for (const auto& build : result.builds) {
+        for (const auto& remark : build.remarks) {
+            if (remark.is_warning) build::tell(std::span(&remark, 1), build.describe());
+        }
+    }
+}
+
 void report(const Context& context, const lock::DownloadResult& result, const hub::Settings& settings) {
     nlohmann::ordered_json builds = nlohmann::ordered_json::array();
     for (const auto& build : result.builds) {
@@ -84,6 +94,9 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
             std::printf("%s %s %s %s\n", build.kernel.dependency.to_string().c_str(),
                         build.kernel.commit.brief().c_str(), build.variant.to_string().c_str(),
                         bytes == 0 ? "complete" : ("downloaded " + human_size(bytes)).c_str());
+            for (const auto& remark : build.remarks) {
+                if (!remark.is_warning) std::printf("  %s\n", printable(remark.text).c_str());
+            }
             continue;
         }
         auto document = to_json(build.kernel);
@@ -99,6 +112,9 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
                              {"transferred", file.transferred},
                              {"file", file.path.string()}});
         }
+        auto& remarks = document["remarks"] = nlohmann::ordered_json::array();
+        for (const auto& [kind, text, is_warning] : build.remarks)
+            remarks.push_back({{"kind", build::to_string(kind)}, {"warning", is_warning}, {"text", text}});
         builds.push_back(std::move(document));
     }
     if (context.json) {
@@ -162,6 +178,7 @@ int run_download(const Context& context) {
                      ? lock::download_into(expand_user(*output), lock, options, session.hub(), progress.get())
                      : lock::download(lock, options, session.hub(), progress.get());
     }
+    warn_of_remarks(result);
     // A failure is a document of its own: what did arrive is then found by the next run.
     if (result.failures.empty() || !context.json) report(context, result, session.hub().settings());
     if (!result.failures.empty()) fail(result, context.arguments);

@@ -101,7 +101,7 @@ void judge(Outcome& outcome, layer::Mode mode) {
         outcome.why_unusable = std::move(why);
     };
     try {
-        const auto& [repo, commit, variant, folder, op_namespace] = *outcome.kernel;
+        const auto& [repo, commit, variant, folder, op_namespace, remarks] = *outcome.kernel;
         const bool has_library = build::torch_library(folder, op_namespace).has_value();
         if (const auto why = build::why_not_callable(variant, has_library); !why.empty())
             return refuse("refused", why);

@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "kernels/core/error.hpp"
+#include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 
 namespace kernels::build {
@@ -223,6 +224,23 @@ std::vector<Remark> remarks(const Metadata& metadata) {
                        true});
     }
     return out;
+}
+
+std::string_view to_string(Remark::Kind kind) noexcept {
+    switch (kind) {
+        case Remark::Kind::python_depends:
+            return "python-depends";
+        case Remark::Kind::kernels_minver:
+            return "kernels-minver";
+        case Remark::Kind::dirty:
+            return "dirty";
+    }
+    return "unknown";
+}
+
+void tell(std::span<const Remark> remarks, const std::string& what) {
+    for (const auto& remark : remarks)
+        (remark.is_warning ? log::warning : log::info)(what + ": " + remark.text);
 }
 
 }  // namespace kernels::build

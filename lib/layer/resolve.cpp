@@ -138,10 +138,15 @@ ResolvedKernel from_folder(const fs::path& builds, const std::string& what, cons
         }
         build::warn_of_caution(fit, what + ": " + variant);
     }
-    return {"", "", variant, builds / variant, metadata.id};
+    return {"", "", variant, builds / variant, metadata.id, build::remarks(metadata)};
 }
 
 }  // namespace
+
+std::string ResolvedKernel::describe() const {
+    if (repo.empty()) return folder.string();
+    return repo + "@" + Commit::parse(commit).brief() + ": " + variant;
+}
 
 ResolvedKernel resolve(const Repository& repository, const build::Target& target, const hub::Cache& cache,
                        DeviceCheck check) {

@@ -90,11 +90,18 @@ struct Resolver::State {
     Fetch fetch;
     std::mutex mutex;
     std::unordered_map<Repository, std::shared_ptr<Slot>> slots;
-    std::set<RepoId> warned;  // whose publisher could not be checked
+    std::set<RepoId> warned;               // whose publisher could not be checked
+    std::set<std::filesystem::path> told;  // the builds whose remarks were told
 
     State(build::Target machine, const hub::Cache& where, const hub::Hub* through, DeviceCheck device_check,
           Fetch fetched)
         : target(std::move(machine)), cache(where), hub(through), check(device_check), fetch(fetched) {}
+
+    // Once for all layers of a build.
+    void tell_remarks(const ResolvedKernel& kernel) {
+        const std::lock_guard lock(mutex);
+        if (told.insert(kernel.folder).second) build::tell(kernel.remarks, kernel.describe());
+    }
 
     // A kernel's code is to run in this process, so that its publisher matters wherever it comes from.
     void require_trusted(const RepoId& repo, const project::TrustPolicy& policy) {
@@ -184,7 +191,10 @@ ResolvedKernel Resolver::resolve(const Repository& repository) {
         slot = known;
     }
     const std::lock_guard lock(slot->mutex);
-    if (!slot->kernel) slot->kernel = m_state->look_up(repository);
+    if (!slot->kernel) {
+        slot->kernel = m_state->look_up(repository);
+        m_state->tell_remarks(*slot->kernel);
+    }
     return *slot->kernel;
 }
 

@@ -66,11 +66,11 @@ Plan plan_for(const LockedKernel& kernel, const Lock& lock, const DownloadOption
     return plan;
 }
 
-// Reports what the build says about itself and checks its files against its digest. That is done each time: a
-// build that was refused stays refused, and nobody else looks at the digest. Large files were hashed by
-// hub::fetch, now or earlier, so no more than the small ones are read.
+// Checks the build's files against its digest. That is done each time: a build that was refused stays
+// refused, and nobody else looks at the digest. Large files were hashed by hub::fetch, now or earlier, so no
+// more than the small ones are read.
 build::Metadata check_build(const DownloadedBuild& build, const std::atomic<bool>* cancel) {
-    const std::string what = name_of(build.kernel) + ": " + build.variant.to_string();
+    const std::string what = build.describe();
     const auto text = read_file_if_exists(build.folder / "metadata.json");
     const auto is_gone = [](const hub::FetchedFile& file) { return !std::filesystem::exists(file.path); };
     if (std::any_of(build.files.begin(), build.files.end(), is_gone)) {
@@ -80,9 +80,6 @@ build::Metadata check_build(const DownloadedBuild& build, const std::atomic<bool
     }
     if (!text) throw Error(ErrorCode::verification, what + ": it has no metadata.json");
     auto metadata = build::Metadata::parse(*text, what + "/metadata.json");
-    for (const auto& remark : build::remarks(metadata)) {
-        (remark.is_warning ? log::warning : log::info)(what + ": " + remark.text);
-    }
     std::map<std::string, std::string> known;
     for (const auto& file : build.files) {
         if (!file.sha256.empty())
@@ -105,7 +102,7 @@ std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::
     const hub::Cache& cache = hub.cache();
     const RepoId& repo = plan.kernel.dependency.repo;
     for (const auto& chosen : plan.choice.builds) {
-        DownloadedBuild build{plan.kernel, chosen.variant, {}, {}};
+        DownloadedBuild build{plan.kernel, chosen.variant, {}, {}, {}};
         const std::string prefix = folder_of(chosen.variant) + "/";
         for (const auto& file : files) {
             if (!file.request.entry.path.starts_with(prefix)) continue;
@@ -126,6 +123,7 @@ std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::
                 without_device_code(plan.kernel, chosen, metadata, build.folder, options.before_fetch, hub);
             std::move(unfit.begin(), unfit.end(), std::back_inserter(failures));
         }
+        build.remarks = build::remarks(metadata);
         builds.push_back(std::move(build));
     }
     if (!failures.empty()) return {};
@@ -142,6 +140,10 @@ std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::
 }
 
 }  // namespace
+
+std::string DownloadedBuild::describe() const {
+    return name_of(kernel) + ": " + variant.to_string();
+}
 
 // The Python client leaves it out as well.
 bool is_bytecode(const std::string& path) {

@@ -67,7 +67,8 @@ class Kernel(harness.CliTest):
                          [["version", "torch=2.13,cpu,cpu=x86_64,os=linux,cxx11-abi=true", "torch=2.13,cuda=12.9,cpu=x86_64,os=linux,cxx11-abi=true"],
                           ["v1", VARIANT, CUDA], ["v2", STABLE, "no build"], [""],
                           ["v2, torch=2.13,cuda=12.9,cpu=x86_64,os=linux,cxx11-abi=true:"],
-                          ["", f"{STABLE}: backend (cpu) does not match selected backend (cu129)"]])
+                          ["", f"{STABLE}: backend (cpu) does not match selected backend (cu129)"],
+                          ["", f"v1 has a build that fits torch 2.13 with cuda 12.9 ({CUDA})"]])
 
     def test_info_for_targets(self):
         both = [*TARGET, "--target", "torch=2.12,cuda=12.9"]

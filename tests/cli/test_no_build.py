@@ -206,13 +206,21 @@ class Remarks(harness.CliTest):
 
     def test_a_dirty_source_tree_and_a_newer_client_are_warned_about(self):
         provenance = {"kernel-builder": {"version": "0.1.0", "commit": "0" * 40, "dirty": True}}
-        self.hub.publish("demo/one", "v1", build(VARIANT, **{"kernels-minver": "99.0.0", "provenance": provenance}))
+        self.hub.publish("demo/one", "v1", build(VARIANT, **{"kernels-minver": "99.0.0", "provenance": provenance, "python-depends": ["einops"]}))
         self.write_project()
         self.expect(0, "lock")
         for _ in range(2):  # on what is there already as well
             result = self.expect(0, "download", *harness.TARGET)
             self.assertIn("made for kernels 99.0.0", result.err)
             self.assertIn("uncommitted changes", result.err)
+            self.assertTrue(result.out.endswith(": its Python code imports einops\n"), result.out)
+            self.assertEqual((result.out + result.err).count("imports"), 1, result)
+        result = self.expect(0, "download", "--json", *harness.TARGET)
+        remarks = result.json["builds"][0]["remarks"]
+        self.assertEqual([(one["kind"], one["warning"]) for one in remarks],
+                         [("python-depends", False), ("kernels-minver", True), ("dirty", True)])
+        for one in remarks:
+            self.assertEqual(f": {one['text']}\n" in result.err, one["warning"])
 
 
 if __name__ == "__main__":

@@ -99,4 +99,10 @@ struct Remark {
 /// implements), and a build from a dirty source tree (a warning).
 std::vector<Remark> remarks(const Metadata& metadata);
 
+/// "python-depends", "kernels-minver" or "dirty", as `--json` documents have it.
+std::string_view to_string(Remark::Kind kind) noexcept;
+
+/// Logs them, each as what it is; `what` names the build.
+void tell(std::span<const Remark> remarks, const std::string& what);
+
 }  // namespace kernels::build

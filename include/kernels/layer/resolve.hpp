@@ -5,7 +5,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "kernels/build/device_fit.hpp"
 #include "kernels/build/target.hpp"
 #include "kernels/hub/cache.hpp"
 #include "kernels/hub/hub.hpp"
@@ -20,6 +22,11 @@ struct ResolvedKernel {
     std::string variant;
     std::filesystem::path folder;  ///< of the variant
     std::string id;                ///< metadata.json's id: the op namespace
+    /// What its metadata.json has to tell. A Resolver tells it, of each build once.
+    std::vector<build::Remark> remarks;
+
+    /// "org/name@0123456789ab: torch-cpu", as messages name it.
+    std::string describe() const;
 };
 
 /// Whether a build without code for the target's device is refused (see build::device_fit).
@@ -38,7 +45,8 @@ ResolvedKernel resolve(const Repository& repository, const build::Target& target
                        DeviceCheck check = DeviceCheck::yes);
 
 /// Resolves repositories for one target, each once: what was found is remembered by repository, which
-/// includes the layer's name, as the Python client remembers the layers it has loaded. Failures are not.
+/// includes the layer's name, as the Python client remembers the layers it has loaded. Failures are not. What
+/// the metadata of a build has to tell (build::remarks) is logged, of each build once.
 /// Thread-safe.
 class Resolver {
   public:

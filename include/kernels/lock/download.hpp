@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -39,6 +40,10 @@ struct DownloadedBuild {
     build::BuildVariant variant;
     std::filesystem::path folder;
     std::vector<hub::FetchedFile> files;
+    std::vector<build::Remark> remarks;  ///< for the caller to tell: download() only gives them
+
+    /// "org/name@0123456789ab: torch-cpu", as messages name it.
+    std::string describe() const;
 };
 
 struct DownloadResult {

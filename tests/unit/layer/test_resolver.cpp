@@ -51,16 +51,28 @@ TEST_CASE("Threads that resolve the same repositories at once get the same build
     CHECK(wrong == 0);
 }
 
+namespace {
+
+// A build of shady/one in the cache, with the metadata's further fields.
+std::filesystem::path cached_build(const hub::Cache& cache, const std::string& commit,
+                                   const std::string& more) {
+    auto build = cache.snapshot_folder(RepoId::parse("shady/one"), Commit::parse(commit)) / "build/torch-cpu";
+    std::filesystem::create_directories(build);
+    write_file(build / "metadata.json",
+               R"({"id": "kernels_test", "name": "test", "version": 1, "license": "Apache-2.0",
+                   "backend": {"type": "cpu"}, )" +
+                   more + "}");
+    return build;
+}
+
+}  // namespace
+
 TEST_CASE("Without a Hub a publisher cannot be checked: what is found is used, with one warning") {
     const kernels::testing::TemporaryFolder folder;
     const hub::Cache cache(folder / "cache");
     const RepoId repo = RepoId::parse("shady/one");
     const std::string commit(40, 'a');
-    const auto build = cache.snapshot_folder(repo, Commit::parse(commit)) / "build/torch-cpu";
-    std::filesystem::create_directories(build);
-    write_file(build / "metadata.json",
-               R"({"id": "kernels_test", "name": "test", "version": 1, "license": "Apache-2.0",
-                   "python-depends": [], "backend": {"type": "cpu"}})");
+    const auto build = cached_build(cache, commit, R"("python-depends": [])");
     std::vector<std::string> warnings;
     log::set_sink([&](log::Level level, const std::string& text) {
         if (level == log::Level::warning) warnings.push_back(text);
@@ -77,4 +89,29 @@ TEST_CASE("Without a Hub a publisher cannot be checked: what is found is used, w
     REQUIRE(warnings.size() == 1);
     CHECK(warnings.front() ==
           "shady/one: no Hub is asked, so whether its publisher is trusted was not checked");
+}
+
+TEST_CASE("What a build's metadata has to tell is told once, for all layers of it") {
+    const kernels::testing::TemporaryFolder folder;
+    const hub::Cache cache(folder / "cache");
+    const RepoId repo = RepoId::parse("shady/one");
+    const std::string commit(40, 'a');
+    cached_build(cache, commit,
+                 R"("python-depends": ["einops"], "kernels-minver": "99.0.0",
+        "provenance": {"kernel-builder": {"version": "1", "sha": ")" +
+                     commit + R"(", "dirty": true}})");
+    std::vector<std::string> told;
+    log::set_sink([&](log::Level level, const std::string& text) {
+        if (level == log::Level::warning || level == log::Level::info)
+            told.push_back((level == log::Level::info ? "info: " : "warning: ") + text);
+    });
+    layer::Resolver resolver(build::Target::parse("torch=2.13,cpu,cpu=x86_64,os=linux"), cache);
+    for (const auto* layer : {"A", "B"})
+        resolver.resolve(layer::LayerRepository(repo, layer, Revision{commit}, {"shady/one"}));
+    log::set_sink({});
+    REQUIRE(told.size() == 3);
+    const std::string build = "shady/one@aaaaaaaaaaaa: torch-cpu: test: ";
+    CHECK(told[0] == "info: " + build + "its Python code imports einops");
+    CHECK(told[1].starts_with("warning: " + build + "made for kernels 99.0.0 or newer"));
+    CHECK(told[2].starts_with("warning: " + build + "built from a source tree with uncommitted changes"));
 }
