@@ -7,6 +7,11 @@
 
 namespace kernels::build {
 
+void tell(std::span<const Remark> remarks, const std::string& what) {
+    for (const auto& remark : remarks)
+        (remark.is_warning ? log::warning : log::info)(what + ": " + remark.text);
+}
+
 void warn_of_caution(const DeviceFit& fit, const std::string& what) {
     if (fit.caution.empty()) return;
     log::warning(what + ": not all of its libraries have code for this device: " + fit.caution);

@@ -6,7 +6,6 @@
 #include <charconv>
 
 #include "kernels/core/error.hpp"
-#include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 
 namespace kernels::build {
@@ -236,11 +235,6 @@ std::string_view to_string(Remark::Kind kind) noexcept {
             return "dirty";
     }
     return "unknown";
-}
-
-void tell(std::span<const Remark> remarks, const std::string& what) {
-    for (const auto& remark : remarks)
-        (remark.is_warning ? log::warning : log::info)(what + ": " + remark.text);
 }
 
 }  // namespace kernels::build
