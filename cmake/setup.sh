@@ -76,14 +76,14 @@ find_torch() {
     fi
 }
 
-# build PRESET [CMAKE-ARGUMENTS...]
+# build PRESET [CMAKE-ARGUMENTS...]; with build_command=nice the compilers leave the cores to what runs beside them.
 build() {
     local preset="$1"
     shift
     say "building (preset $preset)"
     cmake --preset "$preset" "$@" > "$root/build/configure-$preset.log" 2>&1 ||
         { tail -n 30 "$root/build/configure-$preset.log" >&2; fail "cmake could not configure the preset $preset"; }
-    cmake --build --preset "$preset" --parallel "${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}" >&2 || fail "the build failed"
+    ${build_command:-} cmake --build --preset "$preset" --parallel "${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}" >&2 || fail "the build failed"
 }
 
 cd "$root" || exit 1

@@ -18,13 +18,20 @@ say "checking the format"
 git ls-files -co --exclude-standard '*.cpp' '*.hpp' | xargs -r "$root/.venv/bin/clang-format" --dry-run -Werror ||
     fail "the format differs" "clang-format -i (version 14) with the .clang-format of this tree"
 
-build release -DKERNELS_TORCH=ON -DCMAKE_PREFIX_PATH="$libtorch" -DKERNELS_PEER_PYTHON="$root/.venv/bin/python"
-build asan
-# Many tests wait for a server or a process of theirs, so more of them than cores keep the cores busy.
+# Many tests wait for a server or a process of theirs, so more of them than cores keep the cores busy; those of the
+# sanitized build do so beside the release build, which takes what they leave.
 jobs=$(($(nproc) + 2))
 status=0
-say "tests under ASan and UBSan"
-ctest --preset asan -j "$jobs" || status=1
+build asan
+say "tests under ASan and UBSan, and beside them the release build"
+ctest --preset asan -j "$jobs" > "$root/build/asan-tests.log" 2>&1 &
+sanitized=$!
+trap 'kill "$sanitized" 2>/dev/null' EXIT
+build_command="nice"
+build release -DKERNELS_TORCH=ON -DCMAKE_PREFIX_PATH="$libtorch" -DKERNELS_PEER_PYTHON="$root/.venv/bin/python"
+wait "$sanitized" || status=1
+trap - EXIT
+cat "$root/build/asan-tests.log"
 say "tests of the release build"
 ctest --preset release -j "$jobs" "$@" || status=1
 [ $status = 0 ] || fail "tests failed"

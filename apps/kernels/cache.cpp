@@ -183,12 +183,8 @@ int run_cache_prune(const Context& context) {
     const bool dry_run = context.arguments.has("--dry-run");
     const auto settings = context.settings();
     const hub::Cache cache(settings.cache);
-    FileLockOptions how;
-    how.timeout = settings.lock_timeout;
-    how.cancel = settings.cancel;
-    how.hint = "choose a cache that can be written, by HF_HUB_CACHE say";
-    how.waiting = [](int pid) { log::notice(waiting_for(pid) + ", which prunes the cache"); };
-    const auto pruned = hub::prune(cache, locked_commits(context), dry_run, how);
+    const auto waiting = [](int pid) { log::notice(waiting_for(pid) + ", which prunes the cache"); };
+    const auto pruned = hub::prune(cache, locked_commits(context), dry_run, settings, waiting);
     std::uint64_t total = 0;
     Json list = Json::array();
     for (const auto& one : pruned) {

@@ -173,8 +173,10 @@ void fill(LockPlan& plan, const Context& context, const project::Project& projec
         plan.sums = sums.to_text();
         plan.sums_differ = check ? as_written(sums_text) != plan.sums : sums_text != plan.sums;
         if (check && plan.sums_differ) plan.sum_changes = sums_before->changes_to(sums);
-        if (sums_before) sums.keep(*sums_before);
-        plan.sums_of_both = sums.to_text();
+        if (!check) {
+            if (sums_before) sums.keep(*sums_before);
+            plan.sums_of_both = sums.to_text();
+        }
     }
     require_builds(plan.lock, context, project.folder, hub);
 }

@@ -166,12 +166,11 @@ void FileLock::open(const FileLockOptions& options) {
         // The folder's own error says more than that it is not there.
         if (error) errno = error.value();
     }
-    if (auto hint = open_files_hint(errno)) {
-        throw Error(ErrorCode::failed, m_path.string() + ": cannot be made: " + std::strerror(errno),
-                    std::move(*hint));
-    }
-    const bool is_in_the_way = errno == ENOTDIR || errno == EISDIR || errno == EEXIST;
-    throw Error(ErrorCode::failed, m_path.string() + ": cannot be made: " + std::strerror(errno),
+    const int reason = errno;
+    const std::string what = m_path.string() + ": cannot be made: " + std::strerror(reason);
+    if (auto hint = open_files_hint(reason)) throw Error(ErrorCode::failed, what, std::move(*hint));
+    const bool is_in_the_way = reason == ENOTDIR || reason == EISDIR || reason == EEXIST;
+    throw Error(ErrorCode::failed, what,
                 is_in_the_way
                     ? "a file is in the place of one of its folders: remove that, or choose another place"
                     : options.hint)

@@ -207,10 +207,12 @@ class Pruner {
 }  // namespace
 
 std::vector<PrunedRepository> prune(const Cache& cache, const std::set<std::pair<RepoId, Commit>>& keep,
-                                    bool dry_run, FileLockOptions how) {
+                                    bool dry_run, const Settings& settings,
+                                    std::function<void(int)> waiting) {
     std::unique_ptr<FileLock> alone;
     std::error_code unreadable;
     if (!dry_run && fs::is_directory(cache.root(), unreadable)) {
+        auto how = lock_options(settings, std::move(waiting));
         how.removed_at_end = true;
         try {
             alone = std::make_unique<FileLock>(cache.root() / ".locks" / "kernels-prune.lock", how);

@@ -12,11 +12,11 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/core/file_lock.hpp"
 #include "kernels/core/reference.hpp"
 #include "kernels/hub/cache.hpp"
 #include "kernels/hub/fetch.hpp"
 #include "kernels/hub/hub.hpp"
+#include "kernels/hub/settings.hpp"
 
 namespace kernels::hub {
 
@@ -51,10 +51,12 @@ struct PrunedRepository {
 
 /// Removes every snapshot that is not in `keep`, with the refs that name it and the blobs that no other
 /// snapshot needs, and the locks on content that nobody holds. A snapshot goes as a whole before its blobs
-/// do. With `dry_run` it only says what would go. One process at a time; `how` tells how to wait for another
-/// one. Throws Error(failed) when the cache cannot be written, or that took too long.
+/// do. With `dry_run` it only says what would go. One process at a time: `waiting` is told of another one's
+/// pid (0: unknown), for which it waits as long as `settings` say. Throws Error(failed) when the cache cannot
+/// be written, or that took too long.
 std::vector<PrunedRepository> prune(const Cache& cache, const std::set<std::pair<RepoId, Commit>>& keep,
-                                    bool dry_run, FileLockOptions how = {});
+                                    bool dry_run, const Settings& settings = {},
+                                    std::function<void(int)> waiting = {});
 
 struct DamagedFile {
     RepoId repo;
