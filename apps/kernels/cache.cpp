@@ -9,6 +9,7 @@
 #include "common/progress.hpp"
 #include "common/remedies.hpp"
 #include "common/table.hpp"
+#include "kernels/core/file_lock.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/hub/cache_care.hpp"
 #include "kernels/project/project.hpp"
