@@ -76,7 +76,7 @@ find_torch() {
     fi
 }
 
-# build PRESET [CMAKE-ARGUMENTS...]; with build_command=nice the compilers leave the cores to what runs beside them.
+# build PRESET [CMAKE-ARGUMENTS...]; with build_command="nice -n 19" the compilers leave the cores to what runs beside them.
 build() {
     local preset="$1"
     shift

@@ -27,7 +27,7 @@ say "tests under ASan and UBSan, and beside them the release build"
 ctest --preset asan -j "$jobs" > "$root/build/asan-tests.log" 2>&1 &
 sanitized=$!
 trap 'kill "$sanitized" 2>/dev/null' EXIT
-build_command="nice"
+build_command="nice -n 19"
 build release -DKERNELS_TORCH=ON -DCMAKE_PREFIX_PATH="$libtorch" -DKERNELS_PEER_PYTHON="$root/.venv/bin/python"
 wait "$sanitized" || status=1
 trap - EXIT

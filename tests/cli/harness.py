@@ -14,6 +14,7 @@ from loopback_hub import Hub, build
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(SOURCE / "tests" / "support"))
+from pace import seconds  # noqa: E402 (the tests take it from here)
 BINARY = os.environ.get("KERNELS_BIN")
 TARGET = ["--target", "torch=2.13,cpu=x86_64,os=linux"]
 VARIANT = "torch213-cxx11-cpu-x86_64-linux"
@@ -56,7 +57,7 @@ class CliTest(unittest.TestCase):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def run_kernels(self, *arguments, **environment):
-        done = subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=60,
+        done = subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=seconds(60),
                               stdin=subprocess.DEVNULL, cwd=self.project, env={**self.environment, **environment})
         return Result(done.returncode, done.stdout, done.stderr)
 

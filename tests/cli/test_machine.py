@@ -146,7 +146,7 @@ class Machine(FaultTest):
                 begin = time.monotonic()
                 self.kernels("download", **clock)
                 self.assertEqual([r["status"] for r in hub.requests() if "/tree/" in r["path"]], [429, 200])
-                self.assertLess(time.monotonic() - begin, 20)  # the date counts by the server's clock
+                self.assertLess(time.monotonic() - begin, harness.seconds(20))  # the date counts by the server's clock
                 self.assert_complete()
                 hub = self.serve()
                 self.kernels("download", **clock)
@@ -227,7 +227,7 @@ class Machine(FaultTest):
         begin = time.monotonic()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
-        self.assertLess(time.monotonic() - begin, 1)
+        self.assertLess(time.monotonic() - begin, harness.seconds(1))
         self.assertEqual((process.returncode, err.count("error: ")), (130, 1), err)
         return err
 

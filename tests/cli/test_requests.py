@@ -10,7 +10,6 @@ from loopback_hub import build
 TORCHES = ["26", "27", "28", "29", "210", "211", "212"]
 VARIANTS = [f"torch{torch}-cxx11-{backend}-x86_64-linux" for torch in TORCHES for backend in ("cpu", "cu128")][:12] + [VARIANT]
 KERNELS = ["a/one", "b/two", "c/three"]
-LATENCY = 0.4  # far above what starting the requests of one round takes
 
 
 class Requests(harness.CliTest):
@@ -24,11 +23,12 @@ class Requests(harness.CliTest):
         self.write_project("\n".join(f'"{repo}" = 1' for repo in KERNELS))
         self.mutex, self.finished = threading.Lock(), []
         orderly = self.hub.answer
+        latency = harness.seconds(0.3)  # far above what starting the requests of one round takes
 
         def answer(handler):
             with self.mutex:
                 mine = max(self.finished, default=0) + 1
-            time.sleep(LATENCY)
+            time.sleep(latency)
             with self.mutex:
                 self.finished.append(mine)
             orderly(handler)
