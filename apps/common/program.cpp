@@ -147,7 +147,9 @@ build::Target Context::named_target(const std::string& spec, build::Target base,
     const auto named = build::Target::parse(spec);
     const bool has_framework = named.torch || named.tvm_ffi || base.torch;
     if (!torch && has_framework) return build::Target::parse(spec, base);
-    const auto here = build::detect(detect_options(folder));
+    auto options = detect_options(folder);
+    options.backend_is_named = true;
+    const auto here = build::detect(options);
     const auto refuse = [&](const std::string& why, const std::string& hint) {
         throw Error(ErrorCode::usage, "--torch " + backquoted(*torch) + ": " + why, hint);
     };

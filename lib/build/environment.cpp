@@ -28,10 +28,11 @@ bool looks_like_version(const std::string& text) {
            text.find('/') == std::string::npos && !fs::exists(text, error);
 }
 
-TorchInstallation explicit_torch(const std::string& text, const std::string& origin, const std::string& cpu) {
+TorchInstallation explicit_torch(const std::string& text, const std::string& origin, const std::string& cpu,
+                                 bool needs_backend) {
     if (looks_like_version(text)) {
         try {
-            auto torch = torch_of_version(text, cpu);
+            auto torch = torch_of_version(text, cpu, needs_backend);
             torch.origin = origin;
             return torch;
         } catch (const Error& error) {
@@ -80,8 +81,9 @@ Found find_torch(const DetectOptions& options, const std::string& cpu) {
     const auto from_environment = environment_variable("KERNELS_TORCH");
     try {
         if (options.torch || from_environment) {
-            found.torch = options.torch ? explicit_torch(*options.torch, options.torch_origin, cpu)
-                                        : explicit_torch(*from_environment, "KERNELS_TORCH", cpu);
+            found.torch = explicit_torch(options.torch ? *options.torch : *from_environment,
+                                         options.torch ? options.torch_origin : "KERNELS_TORCH", cpu,
+                                         !options.backend_is_named);
             return found;
         }
         found.searched = places(options);

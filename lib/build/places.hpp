@@ -44,11 +44,16 @@ std::optional<TorchInstallation> torch_at(const std::filesystem::path& prefix,
 std::optional<TorchInstallation> torch_below(const Place& place, const std::vector<Place>& all);
 
 /// A torch of which only the version is known, "2.13" or "2.13.0+cu128", on a processor. Throws Error(usage)
-/// for what is no version of a torch, and where the version does not tell the backend.
-TorchInstallation torch_of_version(const std::string& version, std::string_view cpu);
+/// for what is no version of a torch. With `needs_backend` also where the version does not tell it: of one
+/// that names a commit of torch's source the system's CUDA runtime tells, where there is one.
+TorchInstallation torch_of_version(const std::string& version, std::string_view cpu, bool needs_backend);
 
 /// What the tag at the end of a torch version says: "+cu128", "+rocm6.4" or "+cpu".
 std::optional<Backend> backend_of_tag(const std::string& version);
+
+/// Whether that tag is a commit of torch's source, and so says nothing about the backend: "+git1a2b3c4", or
+/// "+145a3a7bda.nv25.10" in the containers of NVIDIA.
+bool is_tagged_by_commit(const std::string& version);
 
 /// The name of the system that this program is for, as targets have it.
 #ifdef __APPLE__

@@ -89,6 +89,19 @@ int capability_number(std::string_view text, std::string_view value) {
     if (number < oldest || number > newest) {
         refuse(text, "there is no capability " + backquoted(value), "10.0 is written 100, 9.0 is written 90");
     }
+    // Of generations whose last device is out; of the others nobody knows what will be.
+    constexpr std::array finished = {30, 32, 35, 37, 50, 52, 53, 60, 61, 62, 70, 72, 75, 90};
+    const int generation = number / 10;
+    const bool is_open = generation == 8 || generation >= 10;
+    if (!is_open && std::find(finished.begin(), finished.end(), number) == finished.end()) {
+        std::string there;
+        for (const int one : finished) {
+            if (one / 10 == generation) there += (there.empty() ? "" : ", ") + std::to_string(one);
+        }
+        refuse(text, "there is no capability " + backquoted(value),
+               there.empty() ? "there is no generation " + std::to_string(generation) + " of CUDA devices"
+                             : "of its generation there is " + there);
+    }
     return number;
 }
 
@@ -96,8 +109,7 @@ int capability_number(std::string_view text, std::string_view value) {
 void check_tag_form(std::string_view text, const std::string& torch, const std::string& number) {
     const auto plus = torch.find('+');
     if (plus == std::string::npos || torch.substr(plus) == "+xpu" || backend_of_tag(torch)) return;
-    static const std::regex commit(R"(\+(git)?[0-9a-f]{4,40}(\.[0-9a-z.]{1,20})?)");
-    if (!std::regex_match(torch.substr(plus), commit)) {
+    if (!is_tagged_by_commit(torch)) {
         refuse(text, "torch " + backquoted(torch) + ": what is behind the + names no backend",
                "leave it out: torch=" + number);
     }

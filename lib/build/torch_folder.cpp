@@ -110,6 +110,12 @@ std::optional<Backend> backend_of_tag(const std::string& version) {
     return version_range(backend->name())->holds(backend->version) ? backend : std::nullopt;
 }
 
+bool is_tagged_by_commit(const std::string& version) {
+    static const std::regex commit(R"((git)?[0-9a-f]{4,40}(\.[0-9a-z.]{1,20})?)");
+    const auto plus = version.find('+');
+    return plus != std::string::npos && std::regex_match(version.substr(plus + 1), commit);
+}
+
 std::optional<TorchInstallation> read_torch(const fs::path& folder) {
     return read_torch_on(this_system, folder);
 }
@@ -153,7 +159,7 @@ std::optional<TorchInstallation> read_torch_on(std::string_view os, const fs::pa
     return torch;
 }
 
-TorchInstallation torch_of_version(const std::string& version, std::string_view cpu) {
+TorchInstallation torch_of_version(const std::string& version, std::string_view cpu, bool needs_backend) {
     // As torch.__version__ is, also of a nightly build: 2.13.0.dev20260901+cu128.
     const std::regex form(R"((\d{1,3}\.\d{1,3})(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+.*)?)");
     std::smatch match;
@@ -163,15 +169,7 @@ TorchInstallation torch_of_version(const std::string& version, std::string_view 
         throw Error(ErrorCode::usage, backquoted(version) + ": no version of a torch, and no such file",
                     std::string("a version needs its minor number: ") + examples);
     }
-    const auto backend = backend_of_tag(version);
-    if (match[7].matched && !backend) {
-        const bool xpu = match[7].str() == "+xpu";
-        throw Error(
-            ErrorCode::usage,
-            backquoted(version) + (xpu ? ": it does not say for which version of XPU"
-                                       : ": what is behind the + names no backend"),
-            xpu ? "name its folder, or a target such as torch=" + match[1].str() + ",xpu=2025.2" : examples);
-    }
+    const std::string tag = match[7].str();
     const auto number = Version::parse(match[1].str());
     const auto* const range = version_range("torch");
     if (!range->holds(number)) {
@@ -181,7 +179,24 @@ TorchInstallation torch_of_version(const std::string& version, std::string_view 
     }
     TorchInstallation torch;
     torch.version = version;
-    if (backend) torch.backend = *backend;
+    if (const auto backend = backend_of_tag(version)) {
+        torch.backend = *backend;
+    } else if (!tag.empty() && tag != "+xpu" && !is_tagged_by_commit(version)) {
+        throw Error(ErrorCode::usage, backquoted(version) + ": what is behind the + names no backend",
+                    examples);
+    } else if (!tag.empty() && needs_backend) {
+        const auto cuda = tag == "+xpu" ? std::nullopt : cuda_runtime_version();
+        if (!cuda) {
+            throw Error(ErrorCode::usage,
+                        backquoted(version) + (tag == "+xpu" ? ": it does not say for which version of XPU"
+                                                             : ": it does not say for which backend, and "
+                                                               "there is no CUDA runtime library that does"),
+                        "name its folder, or a target such as torch=" + match[1].str() +
+                            (tag == "+xpu" ? ",xpu=2025.2" : ",cuda=12.8"));
+        }
+        torch.backend = {BackendKind::cuda, cuda->version};
+        torch.backend_origin = "the CUDA runtime library " + cuda->origin;
+    }
     torch.cxx11_abi = wheels_have_cxx11_abi(number, torch.backend, cpu);
     return torch;
 }

@@ -300,6 +300,23 @@ class Env(harness.CliTest):
             self.expect_error(2, f"--torch `{version}`: {words}", "versions", "demo/one", "--torch", version, hint="2.9+cu128")
         self.assertTrue(any("--torch `2.9+xpu`: it does not say" in text for text in self.env("--torch", "2.9+xpu")[2]))
 
+    def test_a_version_that_names_a_commit_leaves_the_backend_to_the_runtime_library_or_the_target(self):
+        version = "2.9.0a0+145a3a7bda.nv25.10"
+        library = {}
+        if COMPILER and platform.system() == "Linux":
+            library["LD_LIBRARY_PATH"] = self.libraries(libcudart_so=CUDA_RUNTIME)
+            facts, target, _ = self.env("--torch", version, **library)
+            self.assertEqual((facts["torch"], facts["backend"][0]), ((version, "--torch"), "cu126"))
+            self.assertTrue(target.startswith("torch=2.9,cuda=12.6"), target)
+            self.assertEqual(self.env(KERNELS_TORCH=version, **library)[0]["torch"], (version, "KERNELS_TORCH"))
+        facts, _, missing = self.env("--torch", version)
+        if "torch" not in facts:  # a machine without a CUDA runtime
+            self.assertTrue(any("it does not say for which backend" in text and "torch=2.9,cuda=12.8" in text for text in missing), missing)
+        self.hub.publish("demo/one", "v1", harness.build(harness.VARIANT))
+        for torch, spec in ((version, "rocm=6.4"), (version, "cpu"), ("2.9+xpu", "xpu=2025.2")):
+            document = self.expect(0, "versions", "demo/one", "--json", "--torch", torch, "--target", spec, **library).json
+            self.assertTrue(document["versions"][0]["targets"][0]["target"].startswith(f"torch=2.9,{spec}"), document)
+
     @unittest.skipUnless(COMPILER and platform.system() == "Linux", "no C compiler to imitate drivers with")
     def test_devices_that_differ_are_told_without_a_driver_that_orders_them(self):
         libraries = self.libraries(libnvidia_ml_so_1=nvml(2, 9))

@@ -89,7 +89,8 @@ v3, {new}:
         self.write_project('"demo/one" = 2')
         self.expect(0, "lock")
         for torch, words in (("torch=2.12,", "no other torch for cuda helps"), ("", "no torch for cuda helps")):
-            self.expect_error(7, "no build fits", "download", "--target", f"{torch}cuda=13.0", hint=words)
+            result = self.expect_error(7, "no build fits", "download", "--target", f"{torch}cuda=13.0", hint=words)
+            self.assertEqual("--torch" in result.err, not torch, result.err)  # which a target with a torch has no use for
 
     def test_a_machine_without_torch(self):
         self.hub.publish("demo/one", "v1", build(VARIANT))

@@ -29,6 +29,9 @@ struct DetectOptions {
     std::filesystem::path project_root = {};
     /// Who named `torch`, as facts and errors are to say: the name of an option, say.
     std::string torch_origin = "the given torch";
+    /// Somebody else names the backend (a target, say), so that a torch which is given by its version may
+    /// leave it open.
+    bool backend_is_named = false;
     /// For a page that a person reads: devices that the backend does not use are facts too, and a torch that
     /// is named and not there is in `missing`.
     bool for_report = false;

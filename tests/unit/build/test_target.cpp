@@ -146,6 +146,14 @@ TEST_CASE("bad values are refused and named") {
                        std::string("not `") + value + "`"));
     }
     CHECK(contains(refusal("cuda=12.8,capability=10"), "there is no capability `10`"));
+    // Of generations that are complete what there is is known; of others nobody knows what will be.
+    CHECK(contains(refusal("cuda=12.8,capability=99"), "no capability `99` | of its generation there is 90"));
+    CHECK(contains(refusal("cuda=12.8,capability=71"), "there is 70, 72, 75"));
+    CHECK(contains(refusal("cuda=12.8,capability=4.5"), "no generation 4"));
+    CHECK(Target::parse("cuda=12.8,capability=88").capability == 88);
+    CHECK(Target::parse("cuda=12.8,capability=109").capability == 109);
+    // The driver compiles a kernel's PTX for a device that is newer than the toolkit.
+    CHECK(Target::parse("cuda=11.0,capability=120").capability == 120);
     CHECK(contains(refusal("cuda=12.8,capability=12"), "there is no capability `12`"));
     CHECK(contains(refusal("cuda=12"), "cuda=12.8, say"));
     CHECK(contains(refusal("torch=2,cpu"), "torch=2.13, say"));
