@@ -103,6 +103,40 @@ void add_installation(std::vector<Place>& out, const fs::path& program, const st
         out.push_back({std::move(prefix), origin, python});
 }
 
+// The folders that the .pth files among packages add, in the order of Python's module `site`: by the files'
+// names, a line each. Lines that are code are not run.
+std::vector<fs::path> added_by_pth(const fs::path& packages) {
+    constexpr std::uintmax_t greatest = std::uintmax_t{1} << 20U;
+    std::error_code error;
+    std::vector<fs::path> files;
+    for (const auto& entry : fs::directory_iterator(packages, error)) {
+        const std::string name = entry.path().filename();
+        std::error_code ignored;
+        if (name.ends_with(".pth") && !name.starts_with('.') && entry.is_regular_file(ignored) &&
+            entry.file_size(ignored) <= greatest)
+            files.push_back(entry.path());
+    }
+    std::sort(files.begin(), files.end());
+    std::vector<fs::path> out;
+    for (const auto& file : files) {
+        std::string text;
+        try {
+            text = read_file(file, greatest);
+        } catch (const Error&) {
+            continue;  // Python passes over it too
+        }
+        for (const auto line : split(text, '\n')) {
+            if (line.starts_with('#') || line.starts_with("import ") || line.starts_with("import\t"))
+                continue;
+            const auto path = line.substr(0, line.find_last_not_of(" \t\r\f\v") + 1);
+            if (path.empty() || path.find('\0') != std::string_view::npos) continue;
+            const fs::path folder = (packages / path).lexically_normal();
+            if (fs::is_directory(folder, error)) out.push_back(folder);
+        }
+    }
+    return out;
+}
+
 }  // namespace
 
 std::vector<Place> python_places(const fs::path& prefix, const std::string& origin,
@@ -133,7 +167,11 @@ std::vector<fs::path> package_folders(const fs::path& prefix, std::string python
     if (python.empty()) python = python_of(prefix);
     std::vector<fs::path> out;
     const auto add = [&](const fs::path& packages) {
-        if (is_there(packages)) out.push_back(packages);
+        if (!is_there(packages)) return;
+        out.push_back(packages);
+        for (auto& folder : added_by_pth(packages)) {
+            if (std::find(out.begin(), out.end(), folder) == out.end()) out.push_back(std::move(folder));
+        }
     };
     if (is_of_debian(prefix)) {
         for (const auto& folder : folders_of(prefix / "local/lib", python))

@@ -21,7 +21,7 @@ std::vector<Place> places_of_program(const std::filesystem::path& program, const
 
 /// The folders of Python packages below an environment's prefix: those of the Python `python` ("3.11"), else
 /// of the one that the environment has, else of all, the newest Python's first. Debian's Python has
-/// local/lib/python3.11/dist-packages before its own.
+/// local/lib/python3.11/dist-packages before its own. What the .pth files in one add comes after it.
 std::vector<std::filesystem::path> package_folders(const std::filesystem::path& prefix,
                                                    std::string python = {});
 

@@ -190,3 +190,25 @@ TEST_CASE_FIXTURE(Fixture, "an environment or a Python that is named has the pac
     put(base / "build-version", "2.9.0");
     CHECK(version(base.string()) == "2.9.0 by the given torch");
 }
+
+TEST_CASE_FIXTURE(Fixture,
+                  "folders that .pth files add, by their path lines, after the packages themselves") {
+    const auto packages = project / ".venv/lib/python3.11/site-packages";
+    put_venv(project / ".venv", folder / "usr/bin", false);
+    put_torch(folder / "src/one", "2.1.0");
+    put_torch(folder / "src/two", "2.2.0");
+    put(packages / "b.pth", (folder / "src/one").string() + "\n");
+    CHECK(version() == "2.1.0 by .venv of the project");
+    // The first file by name wins; comments, code and what is not there are passed over, ends of lines too.
+    put(packages / "a.pth", "# " + (folder / "src/one").string() + "\nimport sys; sys.path.insert(0, '" +
+                                (folder / "src/one").string() +
+                                "')\n\n/nonexistent\n../../../../../src/two \r\n");
+    put(packages / "c.txt", (folder / "src/one").string());
+    CHECK(version() == "2.2.0 by .venv of the project");
+    CHECK(found().torch->folder == fs::canonical(folder / "src/two/torch"));
+    // What extends it may be in another such folder.
+    put(folder / "src/one/torch_neuronx/__init__.py", "");
+    CHECK(found().target.backend.to_string() == "neuron");
+    put_torch(packages, "2.3.0");
+    CHECK(version() == "2.3.0 by .venv of the project");
+}
