@@ -211,7 +211,7 @@ int run_library_info(const Context& context, const fs::path& file,
             {{"target", target.to_string()},
              {"fits", fit.fit == build::Fit::unknown ? nlohmann::ordered_json(nullptr)
                                                      : nlohmann::ordered_json(fit.fit == build::Fit::yes)},
-             {"text", fit.text}});
+             {"text", fit.text + (fit.caution.empty() ? "" : "; " + fit.caution)}});
     }
     // What could be read is told all the same.
     if (context.json) {

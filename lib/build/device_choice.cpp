@@ -14,7 +14,7 @@ void tell(std::span<const Remark> remarks, const std::string& what) {
 
 void warn_of_caution(const DeviceFit& fit, const std::string& what) {
     if (fit.caution.empty()) return;
-    log::warning(what + ": not all of its libraries have code for this device: " + fit.caution);
+    log::warning(what + ": not all of its code is for this device: " + fit.caution);
 }
 
 DeviceFitOf if_known(DeviceFitOf fit_of) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <charconv>
+#include <set>
 
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
@@ -157,7 +158,9 @@ DeviceFit device_fit(const Metadata& metadata, const Target& target) {
     return device_fit(metadata.backend_type, metadata.archs, target);
 }
 
-DeviceFit device_fit(const DeviceCode& code, const Target& target) {
+namespace {
+
+DeviceFit fit_as_a_whole(const DeviceCode& code, const Target& target) {
     const bool rocm = target.backend.kind == BackendKind::rocm;
     // With the flags of gfx names, which arch_names leaves out.
     const auto archs = rocm ? code.gfx : arch_names({code.cuda, {}, {}});
@@ -171,21 +174,44 @@ DeviceFit device_fit(const DeviceCode& code, const Target& target) {
     return fit;
 }
 
+void add_caution(std::string& caution, const std::string& text) {
+    caution += (caution.empty() ? "" : "; ") + text;
+}
+
+}  // namespace
+
+DeviceFit device_fit(const DeviceCode& code, const Target& target) {
+    std::set<CudaCode> cuda;
+    std::set<std::string> gfx;
+    for (const auto& unit : code.units) {
+        cuda.insert(unit.cuda.begin(), unit.cuda.end());
+        gfx.insert(unit.gfx.begin(), unit.gfx.end());
+    }
+    auto fit = fit_as_a_whole({{cuda.begin(), cuda.end()}, {gfx.begin(), gfx.end()}, code.problems}, target);
+    if (fit.fit != Fit::yes) return fit;
+    for (const auto& unit : code.units) {
+        const auto one = fit_as_a_whole(unit, target);
+        if (one.fit == Fit::no) add_caution(fit.caution, "a part of it is " + one.text);
+    }
+    return fit;
+}
+
 DeviceFit device_fit(std::span<const LibraryCode> libraries, const Target& target) {
     DeviceFit serves;
     DeviceFit unread;
     DeviceFit refuses;
-    std::string without_code;
+    std::string caution;
     for (const auto& [path, code] : libraries) {
         auto fit = device_fit(code, target);
         if (fit.fit == Fit::unknown && code.problems.empty()) continue;  // it has no code for such devices
         fit.text = path + ": " + fit.text;
-        if (fit.fit == Fit::no) without_code += (without_code.empty() ? "" : "; ") + fit.text;
+        if (fit.fit == Fit::no) add_caution(caution, fit.text);
+        if (!fit.caution.empty()) add_caution(caution, path + ": " + fit.caution);
         auto& first = fit.fit == Fit::yes ? serves : fit.fit == Fit::no ? refuses : unread;
         if (first.text.empty()) first = std::move(fit);
     }
     if (serves.fit == Fit::yes) {
-        serves.caution = std::move(without_code);
+        serves.caution = std::move(caution);
         return serves;
     }
     return unread.text.empty() ? refuses : unread;

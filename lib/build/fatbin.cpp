@@ -4,6 +4,7 @@
 #include <cctype>
 #include <functional>
 #include <set>
+#include <utility>
 
 #include "build/elf_sections.hpp"
 #include "build/hip_bundle.hpp"
@@ -26,13 +27,23 @@ constexpr std::uint64_t flag_family = 0x200000;                // sm_100f
 constexpr std::uint64_t compressed_flags = 0x2000 | 0x8000;    // LZ4, zstd
 constexpr int greatest_capability = 999;
 
+using CudaUnit = std::set<CudaCode>;
+
 struct Collected {
-    std::set<CudaCode> cuda;
-    std::set<std::string> gfx;
+    CudaUnit cuda;
+    HipUnit gfx;
+    std::set<CudaUnit> cuda_units;  // those with kernels
+    std::set<HipUnit> hip_units;
     std::set<std::string> problems;
 
     DeviceCode result() const {
-        return {{cuda.begin(), cuda.end()}, {gfx.begin(), gfx.end()}, {problems.begin(), problems.end()}};
+        DeviceCode out{
+            {cuda.begin(), cuda.end()}, {gfx.begin(), gfx.end()}, {problems.begin(), problems.end()}};
+        for (const auto& unit : cuda_units)
+            out.units.push_back({{unit.begin(), unit.end()}, {}, {}});
+        for (const auto& unit : hip_units)
+            out.units.push_back({{}, {unit.begin(), unit.end()}, {}});
+        return out;
     }
 };
 
@@ -102,19 +113,34 @@ void read_cubin(std::string_view file, const ElfSections& sections, Collected& o
         if (is_exact_target(section.bytes)) code.suffix = 'a';
         break;  // a cubin has one
     }
+    out.cuda_units.insert({code});
     out.cuda.insert(std::move(code));
 }
 
-void read_entry(std::string_view header, std::string_view payload, Collected& out) {
+// Of machine code that was left as it is, as the compiler leaves what is small. What nvcc makes of host code
+// alone, and adds when it links, has cubins too.
+bool holds_no_kernel(std::string_view cubin) {
+    try {
+        const auto found = elf_sections(cubin, {});
+        return found.machine == CubinHeader::machine && found.problems.empty() &&
+               std::none_of(found.sections.begin(), found.sections.end(),
+                            [](const auto& section) { return section.name.starts_with(".text."); });
+    } catch (const Error&) {
+        return false;  // compressed, or not for us to read
+    }
+}
+
+// Adds to what the unit holds; whether it can have kernels.
+bool read_entry(std::string_view header, std::string_view payload, CudaUnit& unit, Collected& out) {
     const auto kind = little_endian<std::uint16_t>(header, 0).value_or(0);
-    if (kind != kind_ptx && kind != kind_machine_code) return;
+    if (kind != kind_ptx && kind != kind_machine_code) return true;
     const auto minor = little_endian<std::uint16_t>(header, 24).value_or(0);
     const auto major = little_endian<std::uint16_t>(header, 26).value_or(0);
     const auto capability = little_endian<std::uint32_t>(header, 28).value_or(0);
     const auto flags = little_endian<std::uint64_t>(header, 40).value_or(0);
     if (capability < 10 || capability > greatest_capability) {
         out.problems.insert("a CUDA fat binary holds code for an impossible capability");
-        return;
+        return true;
     }
     CudaCode code;
     code.capability = static_cast<int>(capability);
@@ -127,22 +153,30 @@ void read_entry(std::string_view header, std::string_view payload, Collected& ou
     } else if ((flags & compressed_flags) == 0) {
         code.suffix = suffix_by_payload(payload, code.ptx);
     }
-    out.cuda.insert(std::move(code));
+    const bool has_kernels = code.ptx || !holds_no_kernel(payload);
+    unit.insert(std::move(code));
+    return has_kernels;
 }
 
-// One image: the entries between its header and its end.
+// One image, that of a translation unit: the entries between its header and its end.
 void read_image(std::string_view entries, Collected& out) {
+    CudaUnit unit;
+    bool has_kernels = true;
     while (!entries.empty()) {
         const auto header_size = little_endian<std::uint32_t>(entries, 4);
         const auto size = little_endian<std::uint64_t>(entries, 8);
         if (!header_size || !size || *header_size < entry_header || *header_size > entries.size() ||
             *size > entries.size() - *header_size) {
             out.problems.insert("a CUDA fat binary ends inside an entry");
-            return;
+            break;
         }
-        read_entry(entries.substr(0, *header_size), entries.substr(*header_size, *size), out);
+        // Its source is one, so what has none for one device has none for another.
+        has_kernels &=
+            read_entry(entries.substr(0, *header_size), entries.substr(*header_size, *size), unit, out);
         entries.remove_prefix(*header_size + *size);
     }
+    out.cuda.insert(unit.begin(), unit.end());
+    if (has_kernels && !unit.empty()) out.cuda_units.insert(std::move(unit));
 }
 
 // A section holds one image for each translation unit, with padding between them.
@@ -205,9 +239,11 @@ DeviceCode device_code(std::string_view library, const std::string& origin) {
         if (section.name == ".nv_fatbin" || section.name == "__nv_relfatbin") {
             read_cuda_section(section.bytes, found);
         } else if (section.name == ".hip_fatbin") {
-            read_hip_section(section.bytes, found.gfx, found.problems);
+            read_hip_section(section.bytes, found.hip_units, found.problems);
         }
     }
+    for (const auto& unit : found.hip_units)
+        found.gfx.insert(unit.begin(), unit.end());
     for (const auto& problem : sections.problems)
         found.problems.insert(problem);
     return found.result();

@@ -78,7 +78,7 @@ std::size_t read_compressed(std::string_view bundle, std::set<std::string>& gfx,
 
 }  // namespace
 
-void read_hip_section(std::string_view section, std::set<std::string>& gfx, std::set<std::string>& problems) {
+void read_hip_section(std::string_view section, std::set<HipUnit>& units, std::set<std::string>& problems) {
     std::size_t at = 0;
     // Looked for again only when passed, so that the time stays linear in the section's size.
     std::size_t plain = section.find(plain_magic);
@@ -89,14 +89,16 @@ void read_hip_section(std::string_view section, std::set<std::string>& gfx, std:
         const auto next = std::min(plain, compressed);
         if (next == std::string_view::npos) return;
         const auto bundle = section.substr(next);
+        HipUnit unit;
         if (next == compressed) {
-            at = next + read_compressed(bundle, gfx, problems);
-        } else if (const auto size = read_list(bundle, gfx)) {
+            at = next + read_compressed(bundle, unit, problems);
+        } else if (const auto size = read_list(bundle, unit)) {
             at = next + *size;
         } else {
             problems.insert("a HIP offload bundle ends inside its list of targets");
             at = next + plain_magic.size();
         }
+        if (!unit.empty()) units.insert(std::move(unit));
     }
 }
 

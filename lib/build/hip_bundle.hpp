@@ -7,8 +7,11 @@
 
 namespace kernels::build {
 
-/// Adds the gfx targets of all bundles in a `.hip_fatbin` section, plain or compressed (zlib, zstd), and what
-/// could not be read.
-void read_hip_section(std::string_view section, std::set<std::string>& gfx, std::set<std::string>& problems);
+/// The gfx targets of one bundle, which is that of a translation unit.
+using HipUnit = std::set<std::string>;
+
+/// Adds those of all bundles in a `.hip_fatbin` section, plain or compressed (zlib, zstd), and what could not
+/// be read.
+void read_hip_section(std::string_view section, std::set<HipUnit>& units, std::set<std::string>& problems);
 
 }  // namespace kernels::build

@@ -80,7 +80,7 @@ class DeviceFit(harness.CliTest):
         self.hub.publish("demo/one", "v1", files)
         self.write_project()
         self.expect(0, "lock")
-        words = f"{CUDA}: not all of its libraries have code for this device: lib/extra.so: built for 9.0"
+        words = f"{CUDA}: not all of its code is for this device: lib/extra.so: built for 9.0"
         result = self.expect(0, "download", "--target", BLACKWELL)
         self.assertIn(words, result.err)
         self.assertNotIn("plain.so", result.err.split("warning: ")[1])
@@ -99,7 +99,7 @@ class DeviceFit(harness.CliTest):
         self.write_project()
         self.expect(0, "lock")
         warning = "warning: demo/one@"
-        words = f"{CUDA}: not all of its libraries have code for this device: impl_sm80.so: built for 8.0, which does not run"
+        words = f"{CUDA}: not all of its code is for this device: impl_sm80.so: built for 8.0, which does not run"
         result = self.expect(0, "download", "--target", HOPPER)
         self.assertIn(warning, result.err)
         self.assertEqual(result.err.count(words), 1, result.err)

@@ -37,8 +37,8 @@ enum class Fit {
 struct DeviceFit {
     Fit fit = Fit::unknown;
     std::string text;  ///< why, for people; empty when the build says nothing about devices
-    /// Of a build that fits: the libraries in it that hold no code for the device. They may be those for
-    /// other devices, or the first call into them fails.
+    /// Of a build that fits: the libraries in it, or the translation units of one, that hold no code for the
+    /// device. They may be those for other devices, or the first call into them fails.
     std::string caution = {};
 };
 
@@ -50,7 +50,9 @@ DeviceFit device_fit(std::string_view backend_type, std::span<const std::string>
 /// By the metadata of a build: what can be known before downloading it.
 DeviceFit device_fit(const Metadata& metadata, const Target& target);
 
-/// By the device code of a library: what can be known where the metadata is silent.
+/// By the device code of a library (DeviceCode::units): what can be known where the metadata is silent. One
+/// translation unit with code for the device is enough, as that is how code for different devices is kept
+/// apart; the others are the caution.
 DeviceFit device_fit(const DeviceCode& code, const Target& target);
 
 /// By the libraries of a build: one with code for the device is enough, since builds can have a library for

@@ -31,6 +31,9 @@ struct DeviceCode {
     /// With feature flags, "gfx90a:sramecc+:xnack-"; generic processors, "gfx11-generic"; and spirv_arch.
     std::vector<std::string> gfx;
     std::vector<std::string> problems;  ///< parts that could not be read, and why
+    /// What the translation units with kernels hold, a fat binary each; each kind of unit once. A library can
+    /// have code without any, which nvcc makes of host code and adds when it links.
+    std::vector<DeviceCode> units = {};
     bool empty() const noexcept { return cuda.empty() && gfx.empty(); }
 };
 
@@ -53,8 +56,8 @@ struct LibraryCode {
 /// has a problem and no code. Throws Error(failed) when there is no such folder.
 std::vector<LibraryCode> read_build_code(const std::filesystem::path& build_folder);
 
-/// The code of all libraries together, problems with the library's path. A build serves a device if one of
-/// them does (see device_fit).
+/// The code of all libraries together, without `units`, problems with the library's path. A build serves a
+/// device if one of them does (see device_fit).
 DeviceCode merged(const std::vector<LibraryCode>& libraries);
 
 /// In the form that metadata uses for archs: `9.0`, `9.0a`, `10.0f`, `9.0+PTX`, `gfx90a` (feature flags

@@ -92,6 +92,28 @@ def compare_with_cuobjdump(cuobjdump, library):
     assert machine or ptx, library
 
 
+def check_units(nvcc, folder):
+    """Two translation units for different devices, and one of host code, with what nvcc itself adds when it links."""
+    objects = []
+    for name, arch, source in (("old", "80", KERNEL), ("new", "90", KERNEL), ("host", "75", "int host() { return 1; }\n")):
+        path = os.path.join(folder, f"unit_{name}.cu")
+        with open(path, "w") as file:
+            file.write(source.replace("NUMBER", name))
+        objects.append(path.replace(".cu", ".o"))
+        subprocess.run([nvcc, "-Xcompiler", "-fPIC", f"-gencode=arch=compute_{arch},code=sm_{arch}", "-c", path, "-o", objects[-1]], check=True)
+    library = os.path.join(folder, "units.so")
+    subprocess.run([nvcc, "-shared", *objects, "-o", library], check=True)
+    told = {}
+    for capability in (75, 80, 90):
+        done = subprocess.run([KERNELS, "info", "--archs", "--json", library, "--target", f"cuda=13.0,capability={capability}"],
+                              capture_output=True, text=True, check=True)
+        (target,) = json.loads(done.stdout)["targets"]
+        told[capability] = (target["fits"], target["text"])
+    assert told == {75: (False, "built for 8.0, 9.0, which does not run on capability 7.5"),
+                    80: (True, "its code for 8.0 runs on capability 8.0; a part of it is built for 9.0, which does not run on capability 8.0"),
+                    90: (True, "its code for 9.0 runs on capability 9.0; a part of it is built for 8.0, which does not run on capability 9.0")}, told
+
+
 def main():
     nvcc = shutil.which("nvcc")
     cuobjdump = os.environ.get("CUOBJDUMP") or shutil.which("cuobjdump")
@@ -112,6 +134,7 @@ def main():
             if cuobjdump:
                 compare_with_cuobjdump(cuobjdump, library)
                 compared += 1
+        check_units(nvcc, folder)
     assert read >= 5, read
     if not cuobjdump:
         print(f"{read} libraries read; not compared: no cuobjdump on PATH, and CUOBJDUMP names none")

@@ -3,9 +3,11 @@
 #include "kernels/build/device_fit.hpp"
 #include "kernels/build/suggestion.hpp"
 #include "kernels/core/error.hpp"
+#include "made_library.hpp"
 
 using namespace kernels;
 using namespace kernels::build;
+using namespace kernels::testing;
 
 namespace {
 
@@ -18,6 +20,7 @@ Fit cuda_fit(std::vector<std::string> archs, int capability) {
 DeviceCode cuda_code(std::vector<CudaCode> code) {
     DeviceCode out;
     out.cuda = std::move(code);
+    out.units = {out};
     return out;
 }
 
@@ -65,6 +68,7 @@ TEST_CASE("gfx names, and what feature flags decide") {
     const auto fits = [](const char* code, const char* device) {
         DeviceCode held;
         held.gfx = {code};
+        held.units = {held};
         return device_fit(held, Target::parse(std::string("rocm=6.4,arch=") + device)).fit;
     };
     CHECK(fits("gfx90a:xnack+", "gfx90a:xnack-") == Fit::no);
@@ -114,11 +118,46 @@ TEST_CASE("a library's own device code decides where metadata is silent") {
     // Code for another vendor's device says nothing about this one.
     DeviceCode hip;
     hip.gfx = {"gfx942"};
+    hip.units = {hip};
     CHECK(device_fit(hip, target).fit == Fit::unknown);
     CHECK(device_fit(hip, Target::parse("rocm=6.4,arch=gfx90a")).fit == Fit::no);
     auto damaged = cuda_code({{80, '\0', false, ""}});
     damaged.problems = {"a section lies outside of the file"};
     CHECK(device_fit(damaged, target).fit == Fit::unknown);
+}
+
+TEST_CASE("one translation unit of a library with code for the device is enough, the others are told of") {
+    const auto unit = [](int capability, const char* section) {
+        const auto cubin = elf_library({{".nv.info", "x"}, {section, "x"}}, 190);  // EM_CUDA
+        return cuda_image(cuda_entry(2, capability, 0x11, cubin));
+    };
+    const auto library = [](const std::string& fat) {
+        return device_code(elf_library({{".nv_fatbin", fat}}), "lib.so");
+    };
+    const auto both = library(unit(80, ".text.a") + unit(80, ".text.b") + unit(90, ".text.c"));
+    const auto fit = device_fit(both, Target::parse("cuda=12.8,capability=90"));
+    CHECK(fit.fit == Fit::yes);
+    CHECK(fit.caution == "a part of it is built for 8.0, which does not run on capability 9.0");
+    const std::vector<LibraryCode> build = {{"k.so", both}};
+    CHECK(device_fit(build, Target::parse("cuda=12.8,capability=90")).caution == "k.so: " + fit.caution);
+    CHECK(device_fit(both, Target::parse("cuda=12.8,capability=120")).fit == Fit::no);
+    // A unit for both devices is no reason for a warning.
+    const auto one = library(cuda_image(cuda_entry(2, 80, 0x11, "code") + cuda_entry(2, 90, 0x11, "code")));
+    CHECK(device_fit(one, Target::parse("cuda=12.8,capability=90")).caution.empty());
+    // What nvcc makes of host code alone, and adds when it links, has cubins without a kernel.
+    const auto linked = library(unit(80, ".text.a") + unit(75, ".nv.compat"));
+    CHECK(arch_names(linked) == std::vector<std::string>{"7.5", "8.0"});
+    CHECK(device_fit(linked, Target::parse("cuda=12.8,capability=80")).caution.empty());
+    CHECK(device_fit(linked, Target::parse("cuda=12.8,capability=75")).fit == Fit::no);
+    CHECK(device_fit(library(unit(75, ".nv.compat")), Target::parse("cuda=12.8,capability=90")).fit ==
+          Fit::unknown);
+    // HIP's bundles are one a unit as well.
+    const auto hip =
+        device_code(elf_library({{".hip_fatbin", hip_bundle({"hipv4-amdgcn-amd-amdhsa--gfx942"}) +
+                                                     hip_bundle({"hipv4-amdgcn-amd-amdhsa--gfx1100"})}}),
+                    "lib.so");
+    CHECK(device_fit(hip, Target::parse("rocm=6.4,arch=gfx942")).caution ==
+          "a part of it is built for gfx1100, the device is gfx942");
 }
 
 TEST_CASE("one library of a build with code for the device is enough") {
