@@ -141,11 +141,9 @@ std::vector<std::string> left_to_kernelize(const Outcome& outcome, layer::Mode m
 }
 
 Outcome outcome_for(const std::string& name, const layer::KernelMapping& mapping, const Place& place,
-                    layer::Mode mode, const hub::Cache& cache, layer::DeviceCheck check) {
+                    layer::Mode mode, bool disabled, const hub::Cache& cache, layer::DeviceCheck check) {
     Outcome outcome{name, layer::select(mapping, name, place.device, place.capability, mode), {}, {}};
-    if (layer::kernel_mapping_disabled()) {
-        outcome.selection = {{}, layer::NoKernel::disabled, "DISABLE_KERNEL_MAPPING is set"};
-    }
+    if (disabled) outcome.selection = {{}, layer::NoKernel::disabled, "DISABLE_KERNEL_MAPPING is set"};
     if (!outcome.selection || !place.target) return outcome;
     try {
         outcome.kernel = layer::resolve(outcome.selection.chosen->repository, *place.target, cache, check);
@@ -323,7 +321,9 @@ int run_mapping_show(const Context& context) {
     const auto& arguments = context.arguments;
     const auto mode = layer::Mode::parse(arguments.value("--mode").value_or("inference"));
     mode.require_use();
-    local_kernels();  // throws where LOCAL_KERNELS is of another form, whichever layers it is for
+    // A mistake in the environment is told before anything is printed, whichever layers it is for.
+    local_kernels();
+    const bool disabled = layer::kernel_mapping_disabled();
     const auto project = project::load(context.project_folder());
     const auto mapping = layer::mapping_of(project);
     if (mapping.empty()) {
@@ -362,7 +362,7 @@ int run_mapping_show(const Context& context) {
                         mode.to_string().c_str());
         }
         for (const auto& name : names) {
-            const auto outcome = outcome_for(name, mapping, place, mode, cache, check);
+            const auto outcome = outcome_for(name, mapping, place, mode, disabled, cache, check);
             if (context.json) {
                 choice["layers"].push_back(to_json(outcome, arguments));
             } else {

@@ -98,8 +98,49 @@ class MappingShow(harness.CliTest):
         self.assertEqual(self.layers("--target", TARGET, "--mode", "training")["Norm"]["chosen"]["mode"], "training")
         for layer in self.layers("--target", TARGET, DISABLE_KERNEL_MAPPING="1").values():
             self.assertEqual(layer["reason"], "disabled")
-        self.expect_error(2, "DISABLE_KERNEL_MAPPING: `yes` is no number", "mapping", "show", "--target", TARGET,
-                          DISABLE_KERNEL_MAPPING="yes")
+        refused = self.expect_error(2, "DISABLE_KERNEL_MAPPING: `yes` is no number", "mapping", "show", "--target", TARGET,
+                                    DISABLE_KERNEL_MAPPING="yes")
+        self.assertEqual(refused.out, "")
+
+    def test_modes_of_several_flags(self):
+        entry = '[[layers]]\nname = "Norm"\ndevice = "cpu"\nmode = "{}"\nrepo = "demo/one"\nversion = 1\nlayer = "{}"\n\n'
+        entries = {"inference|torch-compile": "CompiledNorm", "training|torch-compile": "Both", "training": "Trained",
+                   "fallback": "Any"}
+        # Flags are written in any order; what is told has one.
+        written = [(mode if mode != "inference|torch-compile" else "torch-compile|inference", layer)
+                   for mode, layer in entries.items()]
+        self.write_mapping("".join(entry.format(*one) for one in written))
+        shown = self.show("--target", TARGET)
+        self.assertEqual({one["mode"]: one["repository"]["layer"] for one in shown["mapping"]}, entries)
+        self.assertEqual(shown["choices"][0]["mode"], "inference")
+        text = self.expect(0, "mapping", "show", "--target", TARGET, "--mode", "torch-compile|training").out
+        self.assertRegex(text, r"  cpu  inference\|torch-compile  .*layer `CompiledNorm`")
+        self.assertRegex(text, r"On cpu for training\|torch-compile:\n  Norm  .*layer `Both`, mapped for cpu training\|torch-compile\n")
+
+        def chosen(mode, *without):
+            self.write_mapping("".join(entry.format(*one) for one in written if one[1] not in without))
+            (choice,) = self.show("--target", TARGET, "--mode", mode)["choices"]
+            (layer,) = choice["layers"]
+            got = layer["chosen"]["repository"]["layer"] if "chosen" in layer else layer["reason"]
+            self.assertEqual(layer.get("chosen", {}).get("mode"), {name: mode for mode, name in entries.items()}.get(got))
+            return choice["mode"], got
+
+        # The order in which modes stand in for others, each without the ones before it.
+        self.assertEqual(chosen("inference"), ("inference", "CompiledNorm"))
+        self.assertEqual(chosen("inference", "CompiledNorm"), ("inference", "Trained"))
+        self.assertEqual(chosen("inference", "CompiledNorm", "Trained"), ("inference", "Both"))
+        self.assertEqual(chosen("inference", "CompiledNorm", "Trained", "Both"), ("inference", "Any"))
+        compiled = "inference|torch-compile"
+        self.assertEqual(chosen("torch_compile | INFERENCE"), (compiled, "CompiledNorm"))
+        self.assertEqual(chosen(compiled, "CompiledNorm"), (compiled, "Both"))
+        self.assertEqual(chosen(compiled, "CompiledNorm", "Both"), (compiled, "Any"))
+        self.assertEqual(chosen(compiled, "CompiledNorm", "Both", "Any"), (compiled, "no-mode"))
+        self.assertEqual(chosen("training", "Trained"), ("training", "Both"))
+        self.assertEqual(chosen("training", "Trained", "Both", "Any"), ("training", "no-mode"))
+        show = ("mapping", "show", "--mode")
+        self.expect_error(2, "inference and training exclude each other", *show, "training|torch-compile|inference")
+        self.expect_error(2, "fallback combines with no other mode", *show, "fallback|torch-compile")
+        self.expect_error(2, "`inference|compile`: `compile` is no mode", *show, "inference|compile", hint="modes: inference")
 
     def test_layers_by_name(self):
         self.write_mapping()
