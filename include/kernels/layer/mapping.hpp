@@ -57,6 +57,7 @@ class KernelMapping {
         std::string layer;
         Device device;
         ModeRepositories repositories;
+        friend bool operator==(const Entry&, const Entry&) = default;
     };
 
     KernelMapping() = default;
@@ -86,6 +87,9 @@ class KernelMapping {
     using Places = std::map<CapabilityInterval, Entry>;
     /// nullptr when the layer is not known; by device type.
     const std::map<std::string, Places>* find(const std::string& layer) const noexcept;
+
+    /// Whether they hold equal repositories at the same places, as mappings are equal in the Python client.
+    friend bool operator==(const KernelMapping&, const KernelMapping&) = default;
 
   private:
     std::map<std::string, std::map<std::string, Places>> m_layers;

@@ -53,6 +53,25 @@ std::string refused(const std::string& toml) {
 
 }  // namespace
 
+TEST_CASE("Mappings with equal repositories at the same places are equal") {
+    const KernelMapping mapping{{"L", "cpu", repository("Any")},
+                                {"L", Device("cuda", CUDAProperties(75, 90)), repository("Any")}};
+    CHECK(mapping == KernelMapping{{"L", Device("cuda", CUDAProperties(75, 90)), repository("Any")},
+                                   {"L", "cpu", {{Mode::fallback, repository("Any")}}}});
+    CHECK(mapping != KernelMapping{{"L", "cpu", repository("Any")}});
+    CHECK(mapping != KernelMapping{{"L", "cpu", repository("Any")},
+                                   {"L", Device("cuda", CUDAProperties(75, 89)), repository("Any")}});
+    CHECK(mapping != KernelMapping{{"L", "cpu", repository("Other")},
+                                   {"L", Device("cuda", CUDAProperties(75, 90)), repository("Any")}});
+    CHECK(mapping != KernelMapping{{"L", "cpu", {{Mode::inference, repository("Any")}}},
+                                   {"L", Device("cuda", CUDAProperties(75, 90)), repository("Any")}});
+    // What was erased leaves nothing behind.
+    auto emptied = mapping;
+    emptied.erase("L", "cpu");
+    emptied.erase("L", "cuda");
+    CHECK(emptied == KernelMapping{});
+}
+
 TEST_CASE("What is put at a place replaces all its modes") {
     KernelMapping mapping{
         {"L", "cpu", {{Mode::inference, repository("I")}, {Mode::training, repository("T")}}},
