@@ -124,6 +124,21 @@ class KernelizeTest(harness.WorldTest):
         folder = str(pathlib.Path(named).parent)
         self.run_command(KERNELS, "run", "out.pt", "--input", "f32[2,8]", "--reference", "model.pt", KERNELS_LIBRARY_PATH=folder)
 
+    def test_what_a_builds_metadata_has_to_tell_is_told_once(self):
+        kernel = shutil.copytree(DEMO / REPO / "v1", self.folder / "kernel")
+        for file in kernel.rglob("metadata.json"):
+            builder = {"version": "0.1.0", "sha": "0" * 40, "dirty": True}
+            file.write_text(json.dumps(json.loads(file.read_text()) | {"kernels-minver": "99.0.0", "python-depends": ["einops"],
+                                                                       "provenance": {"kernel-builder": builder}}))
+        script = self.folder / "make_model.py"
+        script.write_text(MODEL.replace("nn.Linear(8, 16), SiluAndMul()", "nn.Linear(8, 16), SiluAndMul(), nn.Linear(8, 16), SiluAndMul()"))
+        self.run_command(sys.executable, script)
+        environment = {"LOCAL_KERNELS": f"{REPO}={kernel}"}
+        told = {"made for kernels 99.0.0 or newer": 1, "uncommitted changes": 1, "its Python code imports einops": 0}
+        for options, depends in (((), 0), (("-v",), 1)):
+            error = self.kernelize("-o", "out.pt", *options, **environment).stderr
+            self.assertEqual({words: error.count(words) for words in told}, {**told, "its Python code imports einops": depends}, error)
+
     def test_a_layer_with_names_beyond_ascii_is_kept(self):
         kernel = shutil.copytree(DEMO / REPO / "v1", self.folder / "kernel")
         for file in kernel.rglob("metadata.json"):
