@@ -1,8 +1,11 @@
 #include "machine.hpp"
 
 #include <ATen/Context.h>
+#include <dlfcn.h>
 #include <torch/version.h>
 
+#include <filesystem>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -23,6 +26,37 @@ std::string mapped_name(c10::DeviceType type) {
     return c10::DeviceTypeName(type, true);
 }
 
+// The torch whose library this process has loaded; nothing where its folder does not tell.
+std::optional<build::TorchInstallation> own_torch() {
+    Dl_info file{};
+    if (::dladdr(reinterpret_cast<void*>(&at::globalContext), &file) == 0 || file.dli_fname == nullptr)
+        return std::nullopt;
+    std::error_code error;
+    auto folder = std::filesystem::canonical(file.dli_fname, error);
+    while (!error && folder.has_relative_path()) {
+        folder = folder.parent_path();
+        if (auto torch = build::read_torch(folder)) return torch;
+    }
+    return std::nullopt;
+}
+
+// This machine with the torch of this process, whichever torch its environment has, unless one is named.
+build::Target this_machine(const build::DetectOptions& options) {
+    const auto found = build::detect(options);
+    if (options.torch) return found.target;
+    const auto own = own_torch();
+    build::Target target = found.target;
+    if (own && (!found.torch || found.torch->folder != own->folder)) {
+        auto of_own = options;
+        of_own.torch = own->folder.string();
+        of_own.torch_origin = "the torch of this process";
+        target = build::detect(of_own).target;
+    }
+    target.torch = Version::parse(TORCH_VERSION);
+    if (target.os == "linux") target.cxx11_abi = true;
+    return target;
+}
+
 // A device's version is a part of the names of builds, and only a torch for the device tells it.
 build::Target foreign_target(const std::string& device, const build::Target& here) {
     const std::string torch = "torch=" + here.torch->to_string();
@@ -34,8 +68,8 @@ build::Target foreign_target(const std::string& device, const build::Target& her
                                 : backend == "xpu"  ? "2025.2"
                                                     : "8.3";
     throw Error(ErrorCode::usage,
-                "the device " + device + ": the torch here computes on " + std::string(here.backend.name()) +
-                    ", so the version of " + backend + " is not known",
+                "the device " + device + ": the torch of this process computes on " +
+                    std::string(here.backend.name()) + ", so the version of " + backend + " is not known",
                 "name it by a target: " + torch + "," + backend + "=" + version + ",cpu=" + here.cpu +
                     ",os=" + here.os)
         .with_remedies({Remedy::target});
@@ -81,13 +115,8 @@ Machine machine_for(const layer::Device& device, const KernelizeOptions& options
         }
         return {*options.target, true};
     }
-    Machine machine{build::detect(options.detect).target, options.detect.torch.has_value()};
+    Machine machine{this_machine(options.detect), options.detect.torch.has_value()};
     build::Target& target = machine.target;
-    // The torch of this process decides, unless another one is named.
-    if (!machine.is_named) {
-        target.torch = Version::parse(TORCH_VERSION);
-        if (target.os == "linux") target.cxx11_abi = true;
-    }
     if (device.type() == "cpu") {
         target.backend = build::Backend{};
         target.capability.reset();

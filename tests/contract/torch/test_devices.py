@@ -142,8 +142,15 @@ class DevicesTest(harness.WorldTest):
     def test_the_device_alone(self):
         version = f"torch={TORCH}"
         for device, backend in (("cuda", "cuda=12.8"), ("rocm", "rocm=6.4"), ("xpu", "xpu=2025.2"), ("npu", "cann=8.3")):
-            self.refused("--device", device, status=2, words=f"the device {device}: the torch here computes on cpu",
+            self.refused("--device", device, status=2, words=f"the device {device}: the torch of this process computes on cpu",
                          hint=f"by a target: {version},{backend},cpu=")
+        # So it is where the environment has no torch (but the machine a CUDA runtime, perhaps), or one for another device.
+        own = self.environment.pop("KERNELS_TORCH")
+        for named in ({}, {"KERNELS_TORCH": "2.12+cu128"}):
+            self.environment.update(named)
+            self.refused("--device", "cuda", status=2, words="the device cuda: the torch of this process computes on cpu, so the "
+                         "version of cuda is not known", hint=f"by a target: {version},cuda=12.8,cpu=")
+        self.environment["KERNELS_TORCH"] = own
         # Metal has no version, so that its builds can be named.
         self.refused("--device", "mps", status=7, words=f"no build fits {version},metal,cpu=aarch64,os=darwin,macos=26.0")
         done = self.kernelize("scripted.pt", "-o", "k.pt", "--device", "cuda", "--torch", TORCH + "+cu128")
