@@ -4,6 +4,7 @@
 
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
+#include "kernels/core/text.hpp"
 #include "toml_reader.hpp"
 
 namespace kernels::project {
@@ -216,6 +217,13 @@ std::vector<fs::path> upwards(const fs::path& start) {
 }
 
 }  // namespace
+
+bool Binding::names(const std::string& class_name, const std::string& module_path) const {
+    if (module_glob && !glob_match(*module_glob, module_path)) return false;
+    if (!class_glob || glob_match(*class_glob, class_name)) return true;
+    return class_glob->find('.') == std::string::npos &&
+           glob_match(*class_glob, class_name.substr(class_name.rfind('.') + 1));
+}
 
 TrustPolicy::TrustPolicy(std::initializer_list<std::string_view> only_these) : is_list(true) {
     for (const auto name : only_these)

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "called_operators.hpp"
+#include "found_layers.hpp"
 #include "graph_pattern.hpp"
 #include "kernel_choice.hpp"
 #include "kernels/core/log.hpp"
@@ -22,103 +23,13 @@ namespace {
 
 using torch::jit::Module;
 
-// A module of the model that carries a layer name.
-struct Found {
-    std::string path;
-    Module module;
-    std::string layer;
-    const LayerBinding* binding = nullptr;
-    bool wanted = true;  ///< the binding's condition
-};
-
-std::string last_name(const std::string& class_name) {
-    return class_name.substr(class_name.rfind('.') + 1);
-}
-
-bool is_equal(const c10::IValue& value, const project::AttributeValue& wanted) {
-    if (const auto* flag = std::get_if<bool>(&wanted)) return value.isBool() && value.toBool() == *flag;
-    if (const auto* text = std::get_if<std::string>(&wanted))
-        return value.isString() && value.toStringRef() == *text;
-    if (!value.isInt() && !value.isDouble()) return false;
-    const double number = value.isInt() ? static_cast<double>(value.toInt()) : value.toDouble();
-    const auto* integer = std::get_if<std::int64_t>(&wanted);
-    return number == (integer != nullptr ? static_cast<double>(*integer) : std::get<double>(wanted));
-}
-
-bool holds(const std::map<std::string, project::AttributeValue>& when, const Module& module) {
-    return std::all_of(when.begin(), when.end(), [&](const auto& one) {
-        return module.hasattr(one.first) && is_equal(module.attr(one.first), one.second);
-    });
-}
-
-bool names_module(const LayerBinding& binding, const std::string& class_name, const std::string& path) {
-    return (!binding.class_glob || glob_match(*binding.class_glob, class_name)) &&
-           (!binding.module_glob || glob_match(*binding.module_glob, path));
-}
-
-std::string class_of(const Module& module) {
-    return plain_class_name(module.type()->name()->qualifiedName());
-}
-
-void require_no_conditions_on_patterns(const std::vector<LayerBinding>& bindings) {
-    for (const auto& binding : bindings) {
-        if (!binding.pattern || (!binding.condition && binding.when.empty())) continue;
-        throw Error(ErrorCode::usage,
-                    "binding " + backquoted(binding.layer) +
-                        ": a condition does not go with a pattern: what is found by its form is no module",
-                    "remove one of the two");
-    }
-}
-
-// A glob with a mistake in it would look like a model without such layers.
-void warn_of_idle_bindings(const Module& model, const std::vector<LayerBinding>& bindings) {
-    std::vector<bool> used(bindings.size(), false);
-    for (const auto& item : model.named_modules()) {
-        if (!item.value.find_method("forward")) continue;
-        const std::string class_name = class_of(item.value);
-        for (std::size_t i = 0; i < bindings.size(); ++i)
-            used[i] = used[i] || names_module(bindings[i], class_name, item.name);
-    }
-    for (std::size_t i = 0; i < bindings.size(); ++i) {
-        const auto& binding = bindings[i];
-        if (used[i] || binding.pattern) continue;
-        std::vector<std::string> globs;
-        if (binding.class_glob) globs.push_back("class " + *binding.class_glob);
-        if (binding.module_glob) globs.push_back("module " + *binding.module_glob);
-        log::warning("binding " + backquoted(binding.layer) + " (" + join(globs, ", ") +
-                     ") matches no module of the model");
-    }
-}
-
-std::vector<Found> find_layers(const Module& model, const KernelizeOptions& options,
-                               const layer::KernelMapping& mapping) {
-    const auto names = mapping.layer_names();
-    std::vector<Found> found;
-    for (const auto& item : model.named_modules()) {
-        const Module& module = item.value;
-        if (!module.find_method("forward")) continue;
-        const std::string class_name = class_of(module);
-        const auto match =
-            std::find_if(options.bindings.begin(), options.bindings.end(), [&](const LayerBinding& binding) {
-                return !binding.pattern && names_module(binding, class_name, item.name);
-            });
-        if (match != options.bindings.end()) {
-            const bool wanted = holds(match->when, module) && (!match->condition || match->condition(module));
-            found.push_back({item.name, module, match->layer, &*match, wanted});
-        } else if (std::find(names.begin(), names.end(), last_name(class_name)) != names.end()) {
-            found.push_back({item.name, module, last_name(class_name), nullptr, true});
-        }
-    }
-    return found;
-}
-
 Given given_by(const project::Binding* binding) {
     return binding != nullptr ? Given{binding->attributes, binding->arguments} : Given{};
 }
 
 // Which modules get the same forward: those of the same layer with the same attributes. The paths of modules
 // that are bound in several ways are put into `ambiguous`.
-ModuleGroups groups_of(const std::vector<Found>& found, KernelChooser& chooser,
+ModuleGroups groups_of(const std::vector<FoundLayer>& found, KernelChooser& chooser,
                        std::set<std::string>& ambiguous) {
     ModuleGroups groups;
     std::set<const c10::ivalue::Object*> several;
@@ -162,7 +73,7 @@ struct Obstacles {
     std::string why_mixed;
 };
 
-Obstacles split_by_binding(Module& model, const std::vector<Found>& found, KernelChooser& chooser) {
+Obstacles split_by_binding(Module& model, const std::vector<FoundLayer>& found, KernelChooser& chooser) {
     Obstacles obstacles;
     const auto groups = groups_of(found, chooser, obstacles.ambiguous);
     try {
@@ -199,7 +110,7 @@ struct Outcome {
 };
 
 // Replaces the forward of the layer's class.
-Outcome replace(const Found& layer, const LoadedKernel& kernel, layer::Mode mode) {
+Outcome replace(const FoundLayer& layer, const LoadedKernel& kernel, layer::Mode mode) {
     try {
         const auto before = operators_called(layer.module.get_method("forward").function());
         for (const auto* method : forwards(layer.module.type()))
@@ -220,7 +131,7 @@ Outcome replace(const Found& layer, const LoadedKernel& kernel, layer::Mode mode
 // Rewrites the classes of the found layers, and tells of each layer.
 class Rewriter {
   public:
-    Rewriter(const std::vector<Found>& found, const KernelizeOptions& options, KernelChooser& chooser,
+    Rewriter(const std::vector<FoundLayer>& found, const KernelizeOptions& options, KernelChooser& chooser,
              const Obstacles& obstacles)
         : m_found(found), m_options(options), m_chooser(chooser), m_obstacles(obstacles) {}
 
@@ -250,7 +161,7 @@ class Rewriter {
 
   private:
     // Each class is looked at once.
-    Outcome outcome_of(const Found& one, const KernelChoice& choice) {
+    Outcome outcome_of(const FoundLayer& one, const KernelChoice& choice) {
         const auto type = one.module.type();
         if (m_obstacles.ambiguous.contains(one.path))
             return {"the same module is bound in different ways in different places"};
@@ -264,7 +175,7 @@ class Rewriter {
         return outcome;
     }
 
-    const std::vector<Found>& m_found;
+    const std::vector<FoundLayer>& m_found;
     const KernelizeOptions& m_options;
     KernelChooser& m_chooser;
     const Obstacles& m_obstacles;
@@ -307,32 +218,7 @@ void replace_by_pattern(PatternSearch& search, const project::Binding& binding,
     manifest.layers.push_back(std::move(row));
 }
 
-LayerBinding binding_of(const char* function, const std::string& layer_name,
-                        std::optional<std::string> class_glob, std::optional<std::string> module_glob) {
-    LayerBinding binding;
-    binding.layer = layer_name;
-    binding.class_glob = std::move(class_glob);
-    binding.module_glob = std::move(module_glob);
-    binding.where = {function, 0, layer_name};
-    return binding;
-}
-
 }  // namespace
-
-LayerBinding use_kernel_forward_from_hub(const std::string& layer_name, const std::string& class_glob) {
-    return binding_of("use_kernel_forward_from_hub", layer_name, class_glob, std::nullopt);
-}
-
-LayerBinding use_kernel_func_from_hub(const std::string& func_name, const std::string& module_glob) {
-    return binding_of("use_kernel_func_from_hub", func_name, std::nullopt, module_glob);
-}
-
-LayerBinding replace_kernel_forward_from_hub(const std::string& class_glob, const std::string& layer_name,
-                                             std::function<bool(const Module&)> condition) {
-    auto binding = binding_of("replace_kernel_forward_from_hub", layer_name, class_glob, std::nullopt);
-    binding.condition = std::move(condition);
-    return binding;
-}
 
 std::string plain_class_name(const std::string& qualified_name) {
     static const std::regex noise(R"(^__torch__\.|___torch_mangle_\d+\.?)");
@@ -362,13 +248,13 @@ KernelizeReport kernelize(Module& model, const KernelizeOptions& options) {
     require_no_conditions_on_patterns(options.bindings);
     KernelChooser chooser(options, device_of(parameters_of(model), options));
     warn_of_idle_bindings(model, options.bindings);
-    auto found = find_layers(model, options, chooser.mapping());
+    auto found = find_layers(model, options.bindings, chooser.mapping());
     // Everything is loaded before anything is changed.
     for (const auto& one : found)
         chooser.choose(one.layer);
     const bool restored = restore_original_forwards(model);
     const auto obstacles = split_by_binding(model, found, chooser);
-    found = find_layers(model, options, chooser.mapping());
+    find_again(found, model);
     try {
         auto manifest = Rewriter(found, options, chooser, obstacles).run();
         PatternSearch search(model);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "bound_forward.hpp"
 #include "called_operators.hpp"
@@ -118,8 +119,11 @@ class Adaptation {
         return nearest;
     }
 
-    static bool is_wanted(const torch::nn::Module& module, const TypeBinding& binding) {
-        return !binding.condition || binding.condition(module);
+    // Each module is asked once, in however many places it is held.
+    bool is_wanted(const torch::nn::Module& module, const TypeBinding& binding) {
+        const auto [known, is_new] = m_wanted.try_emplace({&binding, &module}, true);
+        if (is_new && binding.condition) known->second = binding.condition(module);
+        return known->second;
     }
 
     // `sequence` holds it, or something that cannot be redirected does.
@@ -154,6 +158,7 @@ class Adaptation {
 
     std::vector<Step> m_steps;
     std::vector<Kept> m_kept;
+    std::map<std::pair<const TypeBinding*, const torch::nn::Module*>, bool> m_wanted;
 };
 
 // A layer to tell of: an extensible one, or one that stays as it is.

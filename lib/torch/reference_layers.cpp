@@ -2,9 +2,8 @@
 
 #include <set>
 
+#include "found_layers.hpp"
 #include "kernels/core/error.hpp"
-#include "kernels/core/text.hpp"
-#include "kernels/torch/kernelize.hpp"
 #include "kernels/torch/model.hpp"
 #include "layer_kind.hpp"
 
@@ -26,9 +25,7 @@ std::vector<Module> reference_layers(const project::Binding& binding) {
     std::vector<Module> layers;
     std::set<std::string> kinds;
     for (const auto& named : file.module.named_modules()) {
-        const auto class_name = plain_class_name(named.value.type()->name()->qualifiedName());
-        if (binding.class_glob && !glob_match(*binding.class_glob, class_name)) continue;
-        if (binding.module_glob && !glob_match(*binding.module_glob, named.name)) continue;
+        if (!binding.names(class_of(named.value), named.name)) continue;
         if (!named.value.find_method("forward") || !kinds.insert(kind_of(named.value)).second) continue;
         layers.push_back(named.value);
     }

@@ -72,12 +72,11 @@ struct LayerEntry {
 
 using AttributeValue = std::variant<bool, std::int64_t, double, std::string>;
 
-/// One `[[bindings]]` entry: which TorchScript modules carry a layer name. With both globs a module must
-/// match both.
+/// One `[[bindings]]` entry: which TorchScript modules carry a layer name.
 struct Binding {
     std::string layer;
-    std::optional<std::string> class_glob;
-    std::optional<std::string> module_glob;
+    std::optional<std::string> class_glob;   ///< of the class's name
+    std::optional<std::string> module_glob;  ///< of the module's path
     std::map<std::string, AttributeValue> attributes;
     /// The kernel's names for the tensors that a traced module takes, in its order: tracing does not keep it.
     std::vector<std::string> arguments;
@@ -88,6 +87,10 @@ struct Binding {
     /// What the module's own attributes must be; a module that lacks one of them does not match. The
     /// condition of replace_kernel_forward_from_hub, as far as a file can say it.
     std::map<std::string, AttributeValue> when;
+
+    /// Whether both globs match, where they are given. A class glob without a dot may match the last part of
+    /// the name alone: `Norm` is every class Norm, `*.Norm` those that are in some module.
+    bool names(const std::string& class_name, const std::string& module_path) const;
 };
 
 struct Project {

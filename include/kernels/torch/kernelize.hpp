@@ -24,13 +24,20 @@ namespace kernels::torchscript {
 /// Which modules of a TorchScript model carry a layer name: those whose class and path match the globs, where
 /// they are given. The class is compared without `__torch__.` and mangling.
 struct LayerBinding : project::Binding {
-    /// Asked for each such module; where it says no the module keeps its forward.
+    /// Asked once for each such module; where it says no the module keeps its forward.
     std::function<bool(const torch::jit::Module&)> condition;
 };
 
-/// Classes that match the glob carry the layer name. (A class whose own last name is the layer name does so
-/// without a binding.)
+/// Where modules are in a model: ModulePath{"blocks.*.norm"}.
+struct ModulePath {
+    std::string glob;
+};
+
+/// Classes that match the glob carry the layer name: the class "demo.Norm", all of its name with "Norm", or
+/// "transformers.*RMSNorm". (A class whose own last name is the layer name does so without a binding.)
 LayerBinding use_kernel_forward_from_hub(const std::string& layer_name, const std::string& class_glob);
+/// Modules at paths that match the glob carry the layer name, whatever their class.
+LayerBinding use_kernel_forward_from_hub(const std::string& layer_name, const ModulePath& path);
 /// Modules at paths that match the glob are function calls (what Python's use_kernel_func_from_hub makes of a
 /// function) and carry the name.
 LayerBinding use_kernel_func_from_hub(const std::string& func_name, const std::string& module_glob);

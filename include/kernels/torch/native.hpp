@@ -80,8 +80,8 @@ struct TypeBinding {
 };
 
 /// Gives layers of a type that cannot be changed (torch::nn::LayerNormImpl, say) a layer name, for kernelize.
-/// `condition` is asked for each; `attributes` says what the kernel may read from `self` beside parameters
-/// and buffers.
+/// `condition` is asked once for each; `attributes` says what the kernel may read from `self` beside
+/// parameters and buffers.
 ///
 /// C++ calls a forward by the static type of the member, so a layer that another module holds as a member of
 /// its own type cannot be redirected: declare that member as UseKernelForwardFromHub<Layer, "name">. What can

@@ -150,3 +150,25 @@ TEST_CASE("Of two keys that exclude each other the second is named, and the hint
     CHECK(hint_of(two) == "remove one of the two");
     CHECK(refused(head + "version = 1\n").starts_with("kernels.toml:1: layers[0]: needs a layer or a func"));
 }
+
+TEST_CASE("A binding names modules by class, by a glob on classes, by path, or by class and path") {
+    const auto names = [](const std::string& keys, const std::string& class_name, const std::string& path) {
+        return project::parse("[[bindings]]\nlayer = \"L\"\n" + keys, "kernels.toml")
+            .bindings.at(0)
+            .names(class_name, path);
+    };
+    CHECK(names("class = \"pkg.Norm\"", "pkg.Norm", "a.b"));
+    CHECK_FALSE(names("class = \"pkg.Norm\"", "other.pkg.Norm", "a.b"));
+    CHECK(names("class = \"*.Norm\"", "pkg.Norm", ""));
+    // A glob with a dot is on the whole name, one without may be on its last part.
+    CHECK_FALSE(names("class = \"*.Norm\"", "Norm", ""));
+    CHECK(names("class = \"Norm\"", "Norm", ""));
+    CHECK(names("class = \"Norm\"", "pkg.Norm", ""));
+    CHECK(names("class = \"L*Norm\"", "pkg.LlamaNorm", ""));
+    CHECK_FALSE(names("class = \"Norm\"", "pkg.LlamaNorm", ""));
+    CHECK_FALSE(names("class = \"pkg\"", "pkg.Norm", ""));
+    CHECK(names("module = \"blocks.*.norm\"", "any.Class", "blocks.0.norm"));
+    CHECK_FALSE(names("module = \"norm\"", "any.Class", "blocks.0.norm"));
+    CHECK(names("class = \"Norm\"\nmodule = \"blocks.*\"", "pkg.Norm", "blocks.0"));
+    CHECK_FALSE(names("class = \"Norm\"\nmodule = \"blocks.*\"", "pkg.Norm", "head"));
+}

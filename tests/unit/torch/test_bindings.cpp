@@ -4,6 +4,8 @@
 #undef CHECK
 #include <doctest/doctest.h>
 
+#include <map>
+
 #include "act_model.hpp"
 #include "kernels/core/log.hpp"
 
@@ -29,6 +31,49 @@ TEST_CASE("Bindings: a condition, a function at a path, layers within layers tha
     CHECK(report.layers[1].status == "replaced");
     CHECK(report.layers[1].hub_layer == "double");
     CHECK(result(model) == 100);
+}
+
+TEST_CASE("Bindings: by class, by a glob on classes and by path") {
+    const LocalKernel kernel(twice_source);
+    auto options = options_with({{"Layer", "cpu", kernel.layer("Twice")}});
+    const auto replaced_by = [&](const torchscript::LayerBinding& binding) {
+        auto model = model_with_act();
+        options.bindings = {binding};
+        torchscript::kernelize(model, options);
+        return result(model) == 100;
+    };
+    using torchscript::ModulePath;
+    using torchscript::use_kernel_forward_from_hub;
+    CHECK(replaced_by(use_kernel_forward_from_hub("Layer", "pkg.Act")));
+    CHECK(replaced_by(use_kernel_forward_from_hub("Layer", "Act")));
+    CHECK(replaced_by(use_kernel_forward_from_hub("Layer", "*.A?t")));
+    CHECK(replaced_by(use_kernel_forward_from_hub("Layer", ModulePath{"act"})));
+    CHECK(replaced_by(use_kernel_forward_from_hub("Layer", ModulePath{"a*"})));
+    CHECK_FALSE(replaced_by(use_kernel_forward_from_hub("Layer", "pkg.Acts")));
+    CHECK_FALSE(replaced_by(use_kernel_forward_from_hub("Layer", ModulePath{"pkg.Act"})));
+}
+
+TEST_CASE("Bindings: a condition is asked once for each module") {
+    const LocalKernel kernel(twice_source);
+    auto options = options_with({{"Act", "cpu", kernel.layer("Twice")}});
+    auto model = model_with_act();
+    model.register_module("again", model.attr("act").toModule());
+    model.register_module("other", model_with_act().attr("act").toModule());
+    std::map<const void*, int> asked;
+    bool wanted = true;
+    options.bindings = {torchscript::replace_kernel_forward_from_hub("Act", "Act", [&](const Module& act) {
+        ++asked[act._ivalue().get()];
+        return wanted;
+    })};
+    for (const bool wants : {true, false}) {
+        wanted = wants;
+        asked.clear();
+        torchscript::kernelize(model, options);
+        CHECK(result(model) == (wants ? 100 : 60));
+        REQUIRE(asked.size() == 2);
+        for (const auto& [module, times] : asked)
+            CHECK(times == 1);
+    }
 }
 
 TEST_CASE("Bindings: `when` compares the module's own attributes") {

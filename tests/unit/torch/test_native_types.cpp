@@ -71,6 +71,27 @@ TEST_CASE("Layers of a type are found again: a second call begins with them as t
     CHECK(first(sequence) == 1);
 }
 
+TEST_CASE("A condition is asked once for a layer that is held in two places") {
+    const LocalKernel kernel(relu_source);
+    auto options = options_with({{"Plus", "cpu", kernel.layer("Plus")}});
+    options.device = Device("cpu");
+    const torch::nn::ReLU shared;
+    const torch::nn::Sequential inner(shared);
+    torch::nn::ModuleList model;
+    for (const auto& held : {inner, inner, torch::nn::Sequential(shared)})
+        model->push_back(held);
+    for (const bool wanted : {false, true}) {
+        int asked = 0;
+        const auto report = native::kernelize(*model, options, {relu("Plus", [&](const torch::nn::ReLUImpl&) {
+            ++asked;
+            return wanted;
+        })});
+        CHECK(asked == 1);
+        REQUIRE(!report.layers.empty());
+        CHECK(report.layers.front().status == (wanted ? "replaced" : "kept"));
+    }
+}
+
 TEST_CASE("A condition that throws leaves the model as it was") {
     const LocalKernel kernel(relu_source);
     auto options =
