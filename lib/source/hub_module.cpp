@@ -216,19 +216,23 @@ std::optional<HubModule> HubModule::read(std::shared_ptr<Package> files, bool pa
 }
 
 void HubModule::require_told(const Symbol& symbol, const char* what, const std::string& name) const {
-    const std::string subject = m_module->file + ": " + what + " " + backquoted(name);
+    const std::string subject = std::string(": ") + what + " " + backquoted(name);
+    const auto own = m_module->bindings.find(name);
+    const bool bound = own != m_module->bindings.end() && own->second.statement != nullptr;
+    const std::string here =
+        m_module->file + (bound ? ":" + std::to_string(own->second.statement->line) : "") + subject;
     if (symbol.kind == Symbol::Kind::undecided)
-        throw Error(ErrorCode::not_found, subject + " cannot be told: " + symbol.path);
+        throw Error(ErrorCode::not_found, here + " cannot be told: " + symbol.path);
     // Of that name there is something else.
     if (symbol.kind == Symbol::Kind::external)
-        throw Error(ErrorCode::not_found, subject + " is " + symbol.path + ", which is not the kernel's own");
+        throw Error(ErrorCode::not_found, here + " is " + symbol.path + ", which is not the kernel's own");
     if (symbol.kind == Symbol::Kind::value || symbol.kind == Symbol::Kind::function ||
         symbol.kind == Symbol::Kind::class_) {
         const char* kind = symbol.kind == Symbol::Kind::value      ? "a value"
                            : symbol.kind == Symbol::Kind::function ? "a function"
                                                                    : "a class";
-        throw Error(ErrorCode::not_found, subject + " is " + kind + " (" + symbol.module->file + ":" +
-                                              std::to_string(symbol.line) + ")");
+        throw Error(ErrorCode::not_found, m_module->file + subject + " is " + kind + " (" +
+                                              symbol.module->file + ":" + std::to_string(symbol.line) + ")");
     }
 }
 

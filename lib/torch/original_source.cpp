@@ -74,30 +74,39 @@ std::optional<std::set<std::string>> keyword_only_in(const std::string& text, co
     return std::nullopt;
 }
 
+// Asks of the graph's nodes, in their order, what each one tells, until there is an answer: `ask` is given
+// the text that the node's code was made from, and an empty one for code that was compiled in this process.
+// Nodes that tell nothing are passed over.
+template <typename Ask>
+auto first_answer(const Graph& graph, const Ask& ask) -> decltype(ask(std::string())) {
+    for (const Node* node : graph.nodes()) {
+        const auto text = origin_of(*node);
+        if (text.empty() && !is_new(*node)) continue;
+        if (auto answer = ask(text)) return answer;
+    }
+    return std::nullopt;
+}
+
 }  // namespace
 
 bool may_be_traced(const Graph& graph) {
-    for (const Node* node : graph.nodes()) {
-        if (const auto text = origin_of(*node); !text.empty()) return is_call_stack(text);
-        if (is_new(*node)) return false;
-    }
-    return true;
+    const auto ask = [](const std::string& text) { return std::optional(is_call_stack(text)); };
+    return first_answer(graph, ask).value_or(true);
 }
 
 std::optional<std::set<std::string>> keyword_only_parameters(const Function& function) {
+    using Names = std::optional<std::set<std::string>>;
     std::set<std::string> names;
     for (const auto& argument : function.getSchema().arguments())
         if (argument.kwarg_only()) names.insert(argument.name());
     if (!names.empty()) return names;
-    for (const Node* node : toGraphFunction(function).graph()->nodes()) {
-        if (const auto text = origin_of(*node); !text.empty()) {
-            if (is_call_stack(text)) return std::nullopt;
-            if (auto known = keyword_only_in(text, function)) return known;
-        } else if (is_new(*node)) {
-            return names;
-        }
-    }
-    return std::nullopt;
+    const auto ask = [&](const std::string& text) -> std::optional<Names> {
+        if (text.empty()) return Names(names);
+        if (is_call_stack(text)) return Names();
+        if (auto known = keyword_only_in(text, function)) return known;
+        return std::nullopt;
+    };
+    return first_answer(*toGraphFunction(function).graph(), ask).value_or(Names());
 }
 
 }  // namespace kernels::torchscript

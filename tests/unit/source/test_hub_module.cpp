@@ -94,7 +94,7 @@ TEST_CASE("A layer that is not there, by a name that is no name") {
         CHECK(error.hint() == "it defines no layers");
     }
     CHECK_THROWS_WITH_AS(layer_of("if x:\n  class L(nn.Module): pass\n"),
-                         "layers.py: the layer `L` cannot be told: it depends on a condition at line 1",
+                         "layers.py:2: the layer `L` cannot be told: it depends on a condition at line 1",
                          Error);
     const TemporaryFolder folder;
     CHECK_THROWS_AS(HubModule::load(folder.path(), false), Error);
@@ -137,17 +137,18 @@ TEST_CASE("Other names of layers and functions are followed") {
         return message([&] { package.function_layer(name); });
     };
     CHECK(why_no_function("loop") ==
-          "__init__.py: the function `loop` cannot be told: it is `ring` at line 7, and `ring` is bound "
+          "__init__.py:7: the function `loop` cannot be told: it is `ring` at line 7, and `ring` is bound "
           "after that "
           "at line 8");
     CHECK(why_no_function("size") == "__init__.py: the function `size` is a value (__init__.py:9)");
     CHECK(why_no_function("sqrt") ==
-          "__init__.py: the function `sqrt` is torch.sqrt, which is not the kernel's own");
+          "__init__.py:11: the function `sqrt` is torch.sqrt, which is not the kernel's own");
     CHECK(why_no_function("Far") == "__init__.py: the function `Far` is a class (more.py:3)");
-    CHECK(why_no_function("late") ==
-          "__init__.py: the function `late` cannot be told: it is `other` at line 12, and `other` is bound "
-          "after "
-          "that at line 14");
+    CHECK(
+        why_no_function("late") ==
+        "__init__.py:12: the function `late` cannot be told: it is `other` at line 12, and `other` is bound "
+        "after "
+        "that at line 14");
 
     const auto layers = HubModule::load(folder.path(), false);
     for (const char* name : {"L", "Alias", "Other"}) {
@@ -162,11 +163,11 @@ TEST_CASE("Other names of layers and functions are followed") {
         CHECK(layers.layer(name).violations.empty());
     }
     const auto why_no_layer = [&](const char* name) { return message([&] { layers.layer(name); }); };
-    CHECK(why_no_layer("A").starts_with("layers.py: the layer `A` cannot be told: it is `B` at line 11"));
+    CHECK(why_no_layer("A").starts_with("layers.py:11: the layer `A` cannot be told: it is `B` at line 11"));
     CHECK(why_no_layer("Torch") ==
-          "layers.py: the layer `Torch` is torch.nn.ReLU, which is not the kernel's own");
+          "layers.py:13: the layer `Torch` is torch.nn.ReLU, which is not the kernel's own");
     CHECK(why_no_layer("Made") == "layers.py: the layer `Made` is a value (layers.py:14)");
-    CHECK(why_no_layer("twin").starts_with("layers.py: the layer `twin` cannot be told: "));
+    CHECK(why_no_layer("twin").starts_with("layers.py:15: the layer `twin` cannot be told: "));
     CHECK(why_no_layer("Unheard") == "layers.py: there is no layer `Unheard` | it defines L");
 }
 
@@ -177,6 +178,6 @@ TEST_CASE("Names that stand for each other in a circle across files are refused"
     write_file(folder / "other.py", "from . import layers\nB = layers.A\n");
     const auto layers = HubModule::load(folder.path(), false);
     CHECK_THROWS_WITH_AS(layers.layer("A"),
-                         "layers.py: the layer `A` cannot be told: it stands for itself at line 2", Error);
+                         "layers.py:2: the layer `A` cannot be told: it stands for itself at line 2", Error);
     CHECK_THROWS_AS(layers.layer("L"), Error);
 }
