@@ -64,6 +64,66 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Optional[Tensor] = None
     how = 0 if reduction == "none" else 1 if reduction == "mean" else 2
     return torch.cross_entropy_loss(input, target, weight, how, ignore_index, label_smoothing)
 
+def hub_sizes_of_number(input: Tensor, number: int) -> List[int]:
+    return [number for _ in range(input.dim() - 2)]
+
+def hub_scales_of_number(input: Tensor, number: float) -> List[float]:
+    return [number for _ in range(input.dim() - 2)]
+
+def interpolate(input: Tensor, size: Optional[List[int]] = None, scale_factor: Optional[List[float]] = None,
+                mode: str = "nearest", align_corners: Optional[bool] = None,
+                recompute_scale_factor: Optional[bool] = None, antialias: bool = False):
+    n = input.dim() - 2
+    smooth = mode == "linear" or mode == "bilinear" or mode == "trilinear" or mode == "bicubic"
+    assert smooth or align_corners is None, "interpolate: align_corners goes with linear modes alone"
+    corners = align_corners is not None and align_corners
+    assert (size is None) != (scale_factor is None), "interpolate: one of size and scale_factor must be given"
+    if size is not None:
+        assert len(size) == n, "interpolate: size has another number of dimensions than the input"
+    if scale_factor is not None:
+        assert len(scale_factor) == n, "interpolate: scale_factor has another number of dimensions than the input"
+    if recompute_scale_factor is not None and recompute_scale_factor:
+        assert size is None, "interpolate: recompute_scale_factor is for scale_factor alone"
+    if scale_factor is not None and (mode == "area" or (recompute_scale_factor is not None and recompute_scale_factor)):
+        size = [int(input.size(i + 2) * scale_factor[i]) for i in range(n)]
+        scale_factor = None
+    if antialias:
+        assert n == 2 and (mode == "bilinear" or mode == "bicubic"), "interpolate: antialias does not go with this mode"
+        if mode == "bilinear":
+            return torch._upsample_bilinear2d_aa(input, size, corners, scale_factor)
+        return torch._upsample_bicubic2d_aa(input, size, corners, scale_factor)
+    if mode == "nearest":
+        if n == 1:
+            return torch.upsample_nearest1d(input, size, scale_factor)
+        if n == 2:
+            return torch.upsample_nearest2d(input, size, scale_factor)
+        if n == 3:
+            return torch.upsample_nearest3d(input, size, scale_factor)
+    if mode == "nearest-exact":
+        if n == 1:
+            return torch._upsample_nearest_exact1d(input, size, scale_factor)
+        if n == 2:
+            return torch._upsample_nearest_exact2d(input, size, scale_factor)
+        if n == 3:
+            return torch._upsample_nearest_exact3d(input, size, scale_factor)
+    if mode == "area" and size is not None:
+        if n == 1:
+            return torch.adaptive_avg_pool1d(input, size)
+        if n == 2:
+            return torch.adaptive_avg_pool2d(input, size)
+        if n == 3:
+            return torch.adaptive_avg_pool3d(input, size)
+    if mode == "linear" and n == 1:
+        return torch.upsample_linear1d(input, size, corners, scale_factor)
+    if mode == "bilinear" and n == 2:
+        return torch.upsample_bilinear2d(input, size, corners, scale_factor)
+    if mode == "bicubic" and n == 2:
+        return torch.upsample_bicubic2d(input, size, corners, scale_factor)
+    if mode == "trilinear" and n == 3:
+        return torch.upsample_trilinear3d(input, size, corners, scale_factor)
+    assert False, "interpolate: there is no such mode for inputs of this number of dimensions"
+    return input
+
 def hub_finfo_max(dtype: int) -> float:
     if dtype == 5:
         return 65504.0

@@ -67,6 +67,41 @@ struct FunctionalValue final : SugaredValue {
     Function* function;
 };
 
+// torch.nn.functional.interpolate takes one number for all dimensions too.
+struct Interpolation final : SugaredValue {
+    explicit Interpolation(HubCompilation& in) : compilation(in) {}
+    std::string kind() const override { return "torch.nn.functional.interpolate"; }
+    std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
+                                       at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue> kwargs,
+                                       size_t n_binders) override {
+        std::vector<NamedValue> given(args.begin(), args.end());
+        std::vector<NamedValue> named(kwargs.begin(), kwargs.end());
+        Value* input = given.empty() ? nullptr : given.front().value(*method.graph());
+        for (const auto& one : named)
+            if (one.name() == "input") input = one.value(*method.graph());
+        if (input == nullptr) refuse(where, "interpolate of nothing");
+        const auto list_of = [&](const NamedValue& number, const char* maker) {
+            Value* value = number.value(*method.graph());
+            if (!value->type()->isSubtypeOf(*c10::NumberType::get())) return value;
+            return FunctionalValue(compilation.functional(maker))
+                .call(where, method, {NamedValue(where, input), NamedValue(where, value)}, {}, 1)
+                ->asValue(where, method);
+        };
+        const char* sizes = "hub_sizes_of_number";
+        const char* scales = "hub_scales_of_number";
+        if (given.size() > 1) given[1] = NamedValue(where, list_of(given[1], sizes));
+        if (given.size() > 2) given[2] = NamedValue(where, list_of(given[2], scales));
+        for (auto& one : named) {
+            const bool is_size = one.name() == "size";
+            if (is_size || one.name() == "scale_factor")
+                one = NamedValue(where, one.name(), list_of(one, is_size ? sizes : scales));
+        }
+        return FunctionalValue(compilation.functional("interpolate"))
+            .call(where, method, given, named, n_binders);
+    }
+    HubCompilation& compilation;
+};
+
 struct OpNamespace final : SugaredValue {
     explicit OpNamespace(std::string namespace_name) : name(std::move(namespace_name)) {}
     std::string kind() const override { return "torch.ops." + name; }
@@ -313,6 +348,7 @@ std::shared_ptr<SugaredValue> external_value(const std::string& path, HubCompila
         if (auto op = operator_value(name)) return op;
     }
     if (owner == "torch.nn.functional") {
+        if (name == "interpolate") return std::make_shared<Interpolation>(compilation);
         if (auto* function = compilation.functional(name)) return std::make_shared<FunctionalValue>(function);
         if (is_operator_of_functional(name)) {
             if (auto op = operator_value(name == "logsigmoid" ? "log_sigmoid" : name)) return op;
