@@ -46,8 +46,7 @@ ExpressionPtr ExpressionParser::atom() {
         while (!at("]")) {
             auto element = star_or_expression();
             if (list->parts.empty() && (at("for") || at("async"))) {
-                auto made = comprehension(std::move(element),
-                                          "a list comprehension with a condition or several loops");
+                auto made = comprehension(std::move(element), "a list comprehension with several loops");
                 expect("]");
                 return made;
             }
@@ -269,8 +268,10 @@ ExpressionPtr ExpressionParser::comprehension(ExpressionPtr element, const std::
             add(*made, std::move(iterated));
         }
         while (accept("if")) {
-            plain = false;
-            at("lambda") ? lambda() : boolean_or();
+            const bool is_lambda = at("lambda");
+            auto condition = is_lambda ? lambda() : boolean_or();
+            plain = plain && !is_lambda;
+            if (plain) add(*made, std::move(condition));
         }
     }
     if (plain) return made;

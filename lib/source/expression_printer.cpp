@@ -5,6 +5,7 @@
 
 #include "arithmetic.hpp"
 #include "boolean_value.hpp"
+#include "chosen_list.hpp"
 #include "comparable.hpp"
 #include "kernels/core/text.hpp"
 #include "known_names.hpp"
@@ -222,6 +223,7 @@ class Printer {
 
     // Over values that are written out it is written out as well.
     std::string comprehension(const Expression& e) const {
+        if (e.parts.size() > 3) return print_chosen_list(e, m_scope);
         const Expression& iterated = e.part(2);
         const bool listed = iterated.kind == Kind::tuple || iterated.kind == Kind::list;
         const bool plain = listed && e.part(1).kind == Kind::name &&

@@ -34,7 +34,8 @@ struct Expression {
         tuple,
         list,
         dictionary,     ///< key, value, key, …
-        comprehension,  ///< [part for part in part]; with a text it is no list, but what the text says
+        comprehension,  ///< [part for part in part if part …]; with a text it is no list, but what the text
+                        ///< says
         unsupported,    ///< Python that TorchScript has not; text says what
     };
     Kind kind = Kind::name;

@@ -154,6 +154,24 @@ Function* HubCompilation::functional(const std::string& name) {
     return m_functional->find_function(c10::QualifiedName(name));
 }
 
+Function& HubCompilation::flattening(const c10::TypePtr& list) {
+    struct Types final : Resolver {
+        explicit Types(const HubCompilation& in) : compilation(in) {}
+        TypePtr resolveType(const std::string& name, const SourceRange&) override {
+            return compilation.spelled(name);
+        }
+        const HubCompilation& compilation;
+    };
+    const std::string type = spell(list);
+    const std::string name = "hub_flat_" + type;
+    if (auto* known = functional(name)) return *known;
+    const std::string text =
+        "def " + name + "(parts: List[" + type + "]) -> " + type + ":\n    whole: " + type +
+        " = []\n    for part in parts:\n        whole.extend(part)\n" + "    return whole\n";
+    m_functional->define(std::nullopt, text, std::make_shared<Types>(*this), nullptr);
+    return *functional(name);
+}
+
 ResolverPtr HubCompilation::resolver(const source::FunctionSource& function,
                                      std::map<std::string, Symbol> imports) {
     return hub_resolver(shared_from_this(), function, std::move(imports));

@@ -52,6 +52,9 @@ class HubCompilation : public std::enable_shared_from_this<HubCompilation> {
     /// Whether the layer is of a C++ model, whose attributes no binding gives.
     bool is_native() const noexcept { return m_native; }
     void set_native(bool native) { m_native = native; }
+    /// Whether the layer's attribute is None, though its class does not have it.
+    bool is_none(const std::string& name) const { return m_none.contains(name); }
+    void set_none(std::set<std::string> names) { m_none = std::move(names); }
     /// The class's name of an attribute of the hub layer.
     const std::string& attribute_name(const std::string& name) const {
         const auto known = m_renamed.find(name);
@@ -75,6 +78,8 @@ class HubCompilation : public std::enable_shared_from_this<HubCompilation> {
     torch::jit::Function& constant(const source::FunctionSource& from, const source::Symbol& symbol);
     /// One of torch.nn.functional's functions that are written in Python; nullptr for others.
     torch::jit::Function* functional(const std::string& name);
+    /// A function that makes one list of this type of a list of them.
+    torch::jit::Function& flattening(const c10::TypePtr& list);
 
     Active activate(const void* one) { return Active(m_active, one); }
 
@@ -93,6 +98,7 @@ class HubCompilation : public std::enable_shared_from_this<HubCompilation> {
     std::vector<c10::TypePtr> m_types;
     c10::ClassTypePtr m_layer;
     bool m_native = false;
+    std::set<std::string> m_none;
     std::map<std::string, torch::jit::Function*> m_compiled;
     std::set<const void*> m_active;
 };

@@ -250,6 +250,20 @@ struct Rounder final : SugaredValue {
     HubCompilation& compilation;
 };
 
+// hub_flat(lists): their elements in one list.
+struct Flattener final : SugaredValue {
+    explicit Flattener(HubCompilation& in) : compilation(in) {}
+    std::string kind() const override { return "a list comprehension with a condition"; }
+    std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
+                                       at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue>,
+                                       size_t n_binders) override {
+        const auto lists = args.at(0).value(*method.graph())->type()->expect<c10::ListType>();
+        return FunctionValue(&compilation.flattening(lists->getElementType()))
+            .call(where, method, args, {}, n_binders);
+    }
+    HubCompilation& compilation;
+};
+
 struct HubResolver final : Resolver {
     HubResolver(std::shared_ptr<HubCompilation> in, source::FunctionSource of,
                 std::map<std::string, Symbol> local)
@@ -261,6 +275,7 @@ struct HubResolver final : Resolver {
         const std::string name =
             spelled_name.rfind(global, 0) == 0 ? spelled_name.substr(global.size()) : spelled_name;
         if (name == "hub_round") return std::make_shared<Rounder>(*compilation);
+        if (name == "hub_flat") return std::make_shared<Flattener>(*compilation);
         if (name == "hub_module") return std::make_shared<ModuleMaker>(*compilation);
         if (const auto known = computed().find(name); known != computed().end())
             return std::make_shared<Computed>(name, known->second);

@@ -104,8 +104,9 @@ TEST_CASE("What TorchScript has not is named with its line") {
     CHECK(body("    return tuple(y for y in x)\n") == "layers.py:3: TorchScript has not: a generator");
     CHECK(body("    return sum(y for y in x)\n") == "  return sum([y for y in x])\n");
     CHECK(body("    return [y + 1 for y in (x, 2)]\n") == "  return [(x + 1), (2 + 1)]\n");
-    CHECK(body("    return [y for y in x if y]\n") ==
-          "layers.py:3: TorchScript has not: a list comprehension with a condition or several loops");
+    CHECK(body("    return [y for z in x for y in z if y]\n") ==
+          "layers.py:3: TorchScript has not: a list comprehension with several loops");
+    CHECK(body("    return tuple(y for y in x if y)\n") == "layers.py:3: TorchScript has not: a generator");
     CHECK(body("    return {1, 2}\n") == "layers.py:3: TorchScript has not: a set");
     CHECK(body("    global y\n    return x\n") == "layers.py:3: TorchScript has not: global");
     CHECK(body("    match x:\n      case 1: pass\n    return x\n") ==
@@ -122,4 +123,26 @@ TEST_CASE("What TorchScript has not is named with its line") {
           "layers.py:3: TorchScript has not: a chained comparison with more than a name in its middle");
     CHECK(lowered("class L(nn.Module):\n  @cached\n  def forward(self, x):\n    return x\n") ==
           "layers.py:2: the decorator @cached of `forward` may change what it does");
+}
+
+TEST_CASE("A list comprehension with conditions is a list of lists of one element or none") {
+    CHECK(body("    return [y + 1 for y in x if y > 0 if y < 9]\n") ==
+          "  return hub_flat([([(y + 1)] if ((y > (0))) and ((y < (9))) else [(y + 1) for y in x[0:0]]) for "
+          "y in "
+          "x])\n");
+    CHECK(body("    return [i for i in range(x.dim()) if i != 1]\n") ==
+          "  return hub_flat([([i] if ((i != (1))) else [i for i in range(0)]) for i in range(x.dim())])\n");
+    // What is iterated over is computed once, in Python's order.
+    CHECK(body("    return [a for a, b in zip(x.f(), x.g()) if b]\n") ==
+          "  return [[hub_flat([([a] if (hub_truth(b)) else [a for (a, b) in zip(hub_list_5_0[0:0], "
+          "hub_list_5_1[0:0])]) for (a, b) in zip(hub_list_5_0, hub_list_5_1)]) for hub_list_5_1 in "
+          "[x.g()]][0] for hub_list_5_0 in [x.f()]][0]\n");
+    CHECK(body("    return [y for y in x if y is not None]\n") ==
+          "  return hub_flat([([y] if ((y is not (None))) else []) for y in x])\n");
+    CHECK(body("    z = 1\n    return [[b for b in a] for a in x if a]\n") ==
+          "layers.py:4: a list comprehension within one that has a condition");
+    CHECK(body("    return [x.append(y) for y in x if y]\n") ==
+          "layers.py:3: a list comprehension with a condition that changes lists");
+    CHECK(body("    return [y for i, y in enumerate(x, 1) if y]\n") ==
+          "layers.py:3: a list comprehension with a condition over such a call of enumerate");
 }

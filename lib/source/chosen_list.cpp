@@ -1,0 +1,116 @@
+#include "chosen_list.hpp"
+
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "tokens.hpp"
+
+namespace kernels::source {
+namespace {
+
+using Kind = Expression::Kind;
+
+class ChosenList {
+  public:
+    ChosenList(const Expression& list, const Scope& scope) : m_list(list), m_scope(scope) {}
+
+    std::string print() {
+        for (std::size_t i = 0; i < m_list.parts.size(); ++i)
+            if (i != 2) require_plain(m_list.part(i));
+        const std::string element = print_of(m_list.part(0));
+        const std::string target = print_of(m_list.part(1));
+        const auto [all, none] = loops(m_list.part(2));
+        std::string condition;
+        bool tells_type = false;
+        for (std::size_t i = 3; i < m_list.parts.size(); ++i) {
+            condition +=
+                (condition.empty() ? "(" : " and (") + print_condition(m_list.part(i), m_scope) + ")";
+            for_each_expression(m_list.part(i), [&](const Expression& e) {
+                tells_type = tells_type || e.is(Kind::compare, "is") || e.is(Kind::compare, "is not") ||
+                             (e.kind == Kind::call && e.part(0).is(Kind::name, "isinstance"));
+            });
+        }
+        // A list of nothing that has the type of the elements. Where the condition tells more of an element
+        // than is known without it, it is one of tensors.
+        const std::string empty = tells_type ? "[]" : "[" + element + " for " + target + " in " + none + "]";
+        std::string text = "hub_flat([([" + element + "] if " + condition + " else " + empty + ") for " +
+                           target + " in " + all + "])";
+        for (auto one = m_named.rbegin(); one != m_named.rend(); ++one)
+            text = "[" + text + " for " + one->first + " in [" + one->second + "]][0]";
+        return text;
+    }
+
+  private:
+    std::string print_of(const Expression& e) const { return source::print(e, m_scope); }
+
+    // What is computed for each element is written twice, and a list that changes while a loop goes through
+    // it is not the same in TorchScript.
+    void require_plain(const Expression& part) const {
+        for_each_expression(part, [&](const Expression& e) {
+            static const std::set<std::string> changing = {"append", "extend", "insert",
+                                                           "pop",    "remove", "clear"};
+            if (e.kind == Kind::comprehension)
+                refuse_at(e, "a list comprehension within one that has a condition");
+            if (e.kind == Kind::call && e.part(0).kind == Kind::attribute &&
+                changing.contains(e.part(0).text))
+                refuse_at(e, "a list comprehension with a condition that changes lists");
+        });
+    }
+
+    // A name for what is iterated over, which is computed once.
+    std::string named(const Expression& e) {
+        if (e.kind == Kind::name) return print_of(e);
+        std::string value = print_of(e);
+        if (e.kind == Kind::tuple) {
+            value = "[";
+            for (const auto& part : e.parts)
+                value += (part == e.parts.front() ? "" : ", ") + print_of(*part);
+            value += "]";
+        }
+        // Lists within this one's parts have names of their own.
+        const std::string name =
+            "hub_list_" + std::to_string(m_list.height) + "_" + std::to_string(m_named.size());
+        m_named.emplace_back(name, std::move(value));
+        return name;
+    }
+
+    // The loop, and the same one over nothing.
+    std::pair<std::string, std::string> loops(const Expression& iterated) {
+        const bool calls = iterated.kind == Kind::call && iterated.part(0).kind == Kind::name &&
+                           !m_scope.locals.contains(iterated.part(0).text);
+        const std::string callee = calls ? iterated.part(0).text : "";
+        if (callee == "range") return {print_of(iterated), "range(0)"};
+        if (callee != "zip" && callee != "enumerate") {
+            const std::string name = named(iterated);
+            return {name, name + "[0:0]"};
+        }
+        std::string all;
+        std::string none;
+        for (std::size_t i = 1; i < iterated.parts.size(); ++i) {
+            const Expression& part = iterated.part(i);
+            if (part.kind == Kind::keyword || part.kind == Kind::star || (callee == "enumerate" && i > 1))
+                refuse_at(part, "a list comprehension with a condition over such a call of " + callee);
+            const std::string name = named(part);
+            all += (i == 1 ? "" : ", ") + name;
+            none += (i == 1 ? "" : ", ") + name + "[0:0]";
+        }
+        return {callee + "(" + all + ")", callee + "(" + none + ")"};
+    }
+
+    [[noreturn]] void refuse_at(const Expression& e, const std::string& why) const {
+        refuse(m_scope.function.file(), e.line, why);
+    }
+
+    const Expression& m_list;
+    const Scope& m_scope;
+    std::vector<std::pair<std::string, std::string>> m_named;
+};
+
+}  // namespace
+
+std::string print_chosen_list(const Expression& comprehension, const Scope& scope) {
+    return ChosenList(comprehension, scope).print();
+}
+
+}  // namespace kernels::source
