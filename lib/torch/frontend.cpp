@@ -143,6 +143,7 @@ void compile_method(const Module& owner, const c10::ClassTypePtr& type, const st
         std::make_shared<HubCompilation>(options.op_namespace, options.constants, options.renamed);
     compilation->set_layer(type);
     compilation->set_native(options.native);
+    compilation->set_none(options.none);
     const NoWarnings quiet;
     try {
         refuse_python_kernel(function);

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ struct CompileOptions {
     std::optional<std::vector<c10::TypePtr>> arguments;
     /// The layer is of a C++ model: what it lacks is declared there, and given by no binding.
     bool native = false;
+    /// Attributes that the class does not have and that are None.
+    std::set<std::string> none = {};
 };
 
 /// Compiles a layer's forward as the method `method` of the class; functions of the package that it calls

@@ -96,6 +96,7 @@ struct SelfValue final : ModuleValue {
         const auto& constants = compilation.constants();
         if (const auto given = constants.find(field); given != constants.end())
             return MissingAttribute::given_value(given->second, method, where);
+        if (compilation.is_none(field)) return constant_value(IValue(), method, where);
         if (gives(field) || !hasAttr(where, method, field))
             return std::make_shared<MissingAttribute>(field, compilation);
         return ModuleValue::attr(where, method, compilation.attribute_name(field));
@@ -103,7 +104,7 @@ struct SelfValue final : ModuleValue {
     // The attribute, or something below it.
     bool gives(const std::string& field) const {
         const auto& constants = compilation.constants();
-        if (constants.contains(field)) return true;
+        if (constants.contains(field) || compilation.is_none(field)) return true;
         const auto below = constants.lower_bound(field + ".");
         return below != constants.end() && below->first.starts_with(field + ".");
     }

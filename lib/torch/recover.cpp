@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 
+#include "graph_calls.hpp"
 #include "kernels/core/error.hpp"
 
 namespace kernels::torchscript {
@@ -67,6 +68,21 @@ std::set<Epsilon> epsilons(const Graph& graph) {
     return found;
 }
 
+// Whether operators take an argument of this name, and all that do get None for it.
+bool gets_none(Graph& graph, const std::string& name) {
+    bool found = false;
+    bool all = true;
+    for_each_node(graph.block(), [&](const Node* node) {
+        const auto* schema = node->kind().is_aten() ? node->maybeSchema() : nullptr;
+        const auto place = schema != nullptr ? schema->argumentIndexWithName(name) : std::nullopt;
+        if (!place) return;
+        const auto given = toIValue(node->input(static_cast<std::size_t>(*place)));
+        found = true;
+        all = all && given && given->isNone();
+    });
+    return found && all;
+}
+
 std::string to_text(const project::AttributeValue& value) {
     return std::visit([](const auto& known) { return c10::str(known); }, value);
 }
@@ -87,9 +103,8 @@ Missing missing_attributes(const Module& layer, const std::set<std::string>& rea
             continue;
         const auto known = given.find(name);
         const bool is_epsilon = name.find("eps") != std::string::npos;
-        const auto found = is_epsilon
-                               ? epsilons(*toGraphFunction(layer.get_method("forward").function()).graph())
-                               : std::set<Epsilon>();
+        Graph& graph = *toGraphFunction(layer.get_method("forward").function()).graph();
+        const auto found = is_epsilon ? epsilons(graph) : std::set<Epsilon>();
         if (known != given.end()) {
             const auto* number = std::get_if<double>(&known->second);
             if (number != nullptr && found.size() == 1 &&
@@ -106,6 +121,8 @@ Missing missing_attributes(const Module& layer, const std::set<std::string>& rea
                    ", which this layer does not have and which of its numbers it is cannot be told; give it "
                    "as attributes = { " +
                    name + " = … } in the binding");
+        } else if (gets_none(graph, name)) {
+            missing.none.insert(name);
         }
         // What else is not there may be read where this layer never comes; the compiler says so if not.
     }

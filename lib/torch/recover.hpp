@@ -20,9 +20,11 @@ std::optional<double> recover_epsilon(const torch::jit::Graph& graph);
 struct Missing {
     std::map<std::string, project::AttributeValue> constants;
     std::map<std::string, std::string> renamed;  ///< to attributes that the class has under other names
+    std::set<std::string> none;                  ///< tracing leaves out what is None
 };
 
-/// Finds them among what the hub layer reads: those of `given`, and epsilons in the layer's forward. Throws
+/// Finds them among what the hub layer reads: those of `given`, and in the layer's forward epsilons, and what
+/// its operators take an argument of that name for, and get None (the bias of a norm). Throws
 /// Error(kernelize) for what cannot be found without guessing, and for a given epsilon that is not the
 /// layer's.
 Missing missing_attributes(const torch::jit::Module& layer, const std::set<std::string>& read,

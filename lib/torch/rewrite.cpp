@@ -312,6 +312,7 @@ HubMethod::HubMethod(const Module& owner, const Module& layer, const LayerSource
     auto missing = missing_attributes(layer, hub_layer.attributes, given.attributes);
     CompileOptions options{kernel.op_namespace, std::move(missing.constants), std::move(missing.renamed),
                            argument_types(original, hub_layer.forward, given)};
+    options.none = std::move(missing.none);
     compile_method(owner, m_type, m_name, hub_layer.forward, options);
 }
 

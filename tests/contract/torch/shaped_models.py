@@ -286,6 +286,7 @@ MODELS = {
     "epsilons_traced": (Epsilons, False),
     "final": (lambda: Epsilons(FinalNorm), True),
     "layer_norms": (lambda: Epsilons(lambda eps: nn.LayerNorm(SIZE, eps)), True),
+    "no_bias": (lambda: Epsilons(lambda eps: nn.LayerNorm(SIZE, eps, bias=False)), False),
     "other_name": (lambda: Epsilons(OtherName), True),
     "bare": (Bare, True),
     "two_epsilons": (lambda: nn.Sequential(TwoEpsilons()), False),

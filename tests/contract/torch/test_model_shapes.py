@@ -100,10 +100,12 @@ class ModelShapesTest(harness.WorldTest):
 
     def test_constants_of_classes(self):
         """What is declared Final, or stands in __constants__ as in torch.nn's own norms."""
-        self.make("final", "layer_norms")
+        self.make("final", "layer_norms", "no_bias")
         self.check("final", {"a": "replaced", "b": "replaced"}, 2)
         self.bind('[[bindings]]\nlayer = "LayerNorm"\nclass = "*LayerNorm"\n')
         self.check("layer_norms", {"a": "replaced", "b": "replaced"}, 2)
+        # Tracing leaves out what is None; that it was shows in the code.
+        self.check("no_bias", {"a": "replaced", "b": "replaced"}, 2)
 
     def test_bindings_by_path(self):
         self.make("bare", "containers")

@@ -169,3 +169,20 @@ TEST_CASE("Further parameters of a hub layer are what the binding gives") {
                   Given{{{"y", 3.0}}, {"x", "n"}}) == "");
     CHECK(layer.forward({x, 5}).toTensor().equal(x * 15));
 }
+
+TEST_CASE("An attribute that tracing left out because it is None") {
+    const std::string hub =
+        "import torch\nclass L(torch.nn.Module):\n  def forward(self, x):\n"
+        "    return torch.layer_norm(x, [4], self.weight, self.bias, 0.5)\n";
+    const auto said = [&](const std::string& forward) {
+        auto layer = perhaps_traced("def forward(self, x):\n    return " + forward + "\n");
+        layer.register_attribute("weight", c10::OptionalType::ofTensor(), c10::IValue());
+        return replace(layer, hub);
+    };
+    CHECK(said("torch.layer_norm(x, [4], None, None, 0.25)").empty());
+    const std::string lacks = "the kernel's layer needs the attribute bias";
+    // It may be anything here, or there is another.
+    for (const char* other : {"x + 1", "torch.layer_norm(x, [4], None, x, 0.25)",
+                              "torch.layer_norm(x, [4], None, None, 0.25) + torch.linear(x, x, x)"})
+        CHECK(said(other).find(lacks) != std::string::npos);
+}
