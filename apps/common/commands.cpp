@@ -231,13 +231,15 @@ constexpr std::array commands = {
         "Prints the bytes on disk of each kernel repository, unfinished downloads included, and their "
         "sum.",
         {}},
-    CommandSpec{"cache prune", Group::cache, "[DIR...]", 0, 1000,
-                "remove kernels that no project's lock uses",
-                "Removes every snapshot whose commit is in none of the kernels.lock files of the given "
-                "projects (the current one without an argument), and the files that no other snapshot needs. "
-                "A file that another process is downloading stays. Only kernels are looked at, never the "
-                "models and datasets of the same cache.",
-                prune_options},
+    CommandSpec{
+        "cache prune", Group::cache, "[DIR...]", 0, 1000, "remove kernels that no project's lock uses",
+        "Removes every snapshot whose commit is in none of the kernels.lock files of the given "
+        "projects (the current one without an argument), and the files that no other snapshot needs. "
+        "A file that another process is downloading stays, but a download that needs a snapshot which goes "
+        "ends with status 1 and says so: name the project that it is for too. Only kernels are looked at, "
+        "never the "
+        "models and datasets of the same cache.",
+        prune_options},
     CommandSpec{"cache verify", Group::cache, "[REPO...]", 0, 1000, "check every byte of the cached kernels",
                 "Hashes every file and names the ones whose bytes are not what their name or the file "
                 "listing says, with status 6. It opens no connection unless it repairs.",

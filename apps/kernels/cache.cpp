@@ -267,8 +267,10 @@ int run_cache_verify(const Context& context) {
         std::printf("repaired %s\n", line.c_str());
     for (const auto& path : unchecked)
         std::printf("not checked, as nothing says what it should be: %s\n", path.c_str());
-    std::printf("%s: %s, %s: %s\n", cache.root().c_str(), counted(found.files, "file").c_str(),
-                human_size(found.bytes).c_str(), lines.empty() ? "all right" : "all right now");
+    const std::string outcome = lines.empty()
+                                    ? human_size(found.bytes) + ": all right"
+                                    : std::to_string(lines.size()) + " of them repaired: all right now";
+    std::printf("%s: %s, %s\n", cache.root().c_str(), counted(found.files, "file").c_str(), outcome.c_str());
     return 0;
 }
 

@@ -229,7 +229,9 @@ void LockPlan::write() const {
 }
 
 void warn_of_offline() {
-    log::warning("offline: the Hub was not asked; the newest is what the cache last saw");
+    log::warning(
+        "offline: the Hub was not asked; a version is what the cache's refs name, which follow the last "
+        "download");
 }
 
 void report_lock(const Context& context, const LockPlan& plan, const nlohmann::ordered_json& more) {

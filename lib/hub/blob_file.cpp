@@ -43,6 +43,11 @@ Error disk_error(const fs::path& path, const char* what, int error) {
         return {ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
                 std::move(*hint)};
     }
+    // Its folder was there, as whoever writes has made it.
+    if (error == ENOENT && std::string_view(what) == unwritable) {
+        return {ErrorCode::failed, path.string() + ": its folder was removed meanwhile",
+                removed_meanwhile_hint};
+    }
     const bool is_in_the_way = error == EISDIR || error == ENOTDIR || error == EEXIST || error == ENOTEMPTY;
     return Error(ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
                  error == ENOSPC ? "free some room, or choose another cache, by HF_HUB_CACHE say"
@@ -68,7 +73,7 @@ IncompleteBlob::IncompleteBlob(const FileRequest& file, const fs::path& blob,
     if (m_fd < 0) {
         const int reason = errno;
         release_part(m_path, blob);
-        throw disk_error(m_path, "cannot be written", reason);
+        throw disk_error(m_path, unwritable, reason);
     }
     start_writer();
     // What an earlier run left is hashed once and then continued; whether it is right shows at the end.
@@ -110,7 +115,7 @@ void IncompleteBlob::start_writer() {
 void IncompleteBlob::restart() {
     m_writer.reset();
     if (::ftruncate(m_fd, 0) != 0 || ::lseek(m_fd, 0, SEEK_SET) != 0)
-        throw disk_error(m_path, "cannot be written", errno);
+        throw disk_error(m_path, unwritable, errno);
     m_offset = 0;
     start_writer();
 }
@@ -128,10 +133,12 @@ void IncompleteBlob::begin(const Response& head) {
     }
     const std::string wanted = "bytes " + std::to_string(m_offset) + "-";
     const auto range = head.header("content-range");
-    if (!range || !range->starts_with(wanted)) {
-        throw Error(ErrorCode::network,
-                    name_of(m_file) + ": " + url_origin(head.url) + " sent another part of the file");
-    }
+    if (range ? range->starts_with(wanted) : m_offset == 0) return;
+    // Whole or another part: what is here stands in the way, so that the next question is for the whole file.
+    const bool is_whole = range && range->starts_with("bytes 0-");
+    if (m_offset != 0) restart();
+    if (!is_whole)
+        throw TransferBroken(ErrorCode::network, url_origin(head.url) + " sent another part of it");
 }
 
 void IncompleteBlob::write(std::string_view bytes) {
@@ -159,8 +166,8 @@ void IncompleteBlob::commit() {
     }
     m_sha256 = m_file.entry.lfs_sha256 ? actual : to_hex(m_writer->finish_second());
     m_writer.reset();
-    if (::fsync(m_fd) != 0) throw disk_error(m_path, "cannot be written", errno);
-    if (::rename(m_path.c_str(), m_blob.c_str()) != 0) throw disk_error(m_blob, "cannot be written", errno);
+    if (::fsync(m_fd) != 0) throw disk_error(m_path, unwritable, errno);
+    if (::rename(m_path.c_str(), m_blob.c_str()) != 0) throw disk_error(m_blob, unwritable, errno);
     ::close(m_fd);
     m_fd = -1;
 }

@@ -17,7 +17,13 @@ namespace kernels::hub {
 /// "org/name: path", as messages name a file.
 std::string name_of(const FileRequest& file);
 
-/// What to say when the cache's disk refuses, by errno.
+/// For files that went while they were being used.
+inline constexpr const char* removed_meanwhile_hint =
+    "another process cleans the cache, `kernels cache prune` say: download again when it has ended";
+
+inline constexpr const char* unwritable = "cannot be written";
+
+/// What to say when the cache's disk refuses, by errno. `what`: "cannot be …".
 Error disk_error(const std::filesystem::path& path, const char* what, int error);
 
 /// For the cache's locks, which are compatible with huggingface_hub's (flock on

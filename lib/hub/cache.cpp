@@ -264,7 +264,8 @@ void Cache::drop_partial_python_listing(const RepoId& repo, const Commit& commit
 fs::path Cache::link_snapshot(const RepoId& repo, const Commit& commit, const TreeEntry& entry) const {
     const fs::path file = snapshot_folder(repo, commit) / entry.path;
     const fs::path blob = blob_path(repo, entry.etag());
-    const fs::path target = fs::relative(blob, file.parent_path());
+    // As huggingface_hub has it, by the names: either folder may be a link, or be removed meanwhile.
+    const fs::path target = blob.lexically_relative(file.parent_path());
     std::error_code error;
     if (fs::is_symlink(file, error) && fs::read_symlink(file, error) == target && fs::exists(file, error))
         return file;
@@ -283,7 +284,7 @@ fs::path Cache::link_snapshot(const RepoId& repo, const Commit& commit, const Tr
     if (error) {
         std::error_code ignored;
         fs::remove(temporary, ignored);
-        throw disk_error(file, "cannot be written", error.value());
+        throw disk_error(file, unwritable, error.value());
     }
     return file;
 }

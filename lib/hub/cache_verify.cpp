@@ -116,6 +116,7 @@ VerifiedCache verify(const Cache& cache, std::span<const RepoId> repos, const st
     Plan plan(cache, result);
     for (const auto& repo : repos)
         plan.add(repo);
+    result.files = result.damaged.size();  // what needs no hash to be known for damaged
 
     Verified verified(cache);
     std::mutex mutex;

@@ -50,6 +50,10 @@ std::string checked_endpoint(std::string url, const std::string& origin) {
         throw Error(ErrorCode::usage,
                     origin + ": " + backquoted(printable_url(url)) + " is no http or https URL");
     }
+    if (url.find_first_of("?#") != std::string::npos) {
+        throw Error(ErrorCode::usage, origin + ": " + backquoted(printable_url(url)) +
+                                          " has a query or a fragment, to which no path can be added");
+    }
     return url;
 }
 

@@ -9,6 +9,7 @@
 #include "kernels/build/suggestion.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/parallel.hpp"
+#include "kernels/lock/redirect.hpp"
 
 namespace kernels::lock {
 namespace {
@@ -91,6 +92,31 @@ Choice choose_builds(const LockedKernel& kernel, const hub::Tree& tree, const Do
     return choice;
 }
 
+bool has_moved(const LockedKernel& kernel, const Lock& lock, const hub::Hub& hub) {
+    const auto redirect = redirect_of(kernel.dependency.repo, kernel.commit, hub);
+    if (!redirect) return false;
+    if (lock.find(*redirect) != nullptr) return true;
+    log::warning(name_of(kernel) + ": moved to " + redirect->to_string() +
+                 ", which kernels.lock does not have; run `kernels lock`");
+    return false;
+}
+
+Choice builds_left_behind(const hub::Tree& tree, const std::string& what, const DownloadOptions& options) {
+    if (!options.with_moved) return {};
+    const auto present = variants_of(tree, what);
+    std::set<std::string> wanted;
+    for (const auto& target : options.targets) {
+        const auto selection = build::select(present, target);
+        if (const auto* best = selection.best()) wanted.insert(best->to_string());
+    }
+    Choice choice;
+    for (const auto& variant : present) {
+        if (options.all_variants || wanted.contains(variant.to_string()))
+            choice.builds.push_back({variant, {}, {}});
+    }
+    return choice;
+}
+
 std::vector<Error> missing_builds(const Lock& lock, const std::vector<build::Target>& targets,
                                   bool check_device, const hub::Hub& hub) {
     DownloadOptions options;
@@ -100,7 +126,7 @@ std::vector<Error> missing_builds(const Lock& lock, const std::vector<build::Tar
     std::set<std::pair<RepoId, Commit>> seen;  // a version and a branch may be one commit
     for (const auto& kernel : lock.kernels()) {
         const RepoId& repo = kernel.dependency.repo;
-        if (!seen.emplace(repo, kernel.commit).second) continue;
+        if (!seen.emplace(repo, kernel.commit).second || has_moved(kernel, lock, hub)) continue;
         const auto choice = choose_builds(kernel, hub.tree(repo, kernel.commit), options, hub);
         missing.insert(missing.end(), choice.failures.begin(), choice.failures.end());
         warn_of_unknown_devices(kernel, choice);

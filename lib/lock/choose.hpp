@@ -34,6 +34,14 @@ struct Choice {
 Choice choose_builds(const LockedKernel& kernel, const hub::Tree& tree, const DownloadOptions& options,
                      const hub::Hub& hub);
 
+/// Whether the lock has the kernel that this one sends to, whose builds are then the ones to use. Warns where
+/// only the redirect is there.
+bool has_moved(const LockedKernel& kernel, const Lock& lock, const hub::Hub& hub);
+
+/// Of a kernel that has moved, whose builds are taken from its new place: those that fit by their names come
+/// along, as the Python client knows no redirect and would look for them. There may be none.
+Choice builds_left_behind(const hub::Tree& tree, const std::string& what, const DownloadOptions& options);
+
 /// The same question for a build that is here: its libraries are asked where its metadata is silent. An
 /// Error(no_build) for each of the targets for whose device they hold no code.
 std::vector<Error> without_device_code(const LockedKernel& kernel, const ChosenBuild& chosen,

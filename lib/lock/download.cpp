@@ -5,6 +5,7 @@
 #include <set>
 
 #include "choose.hpp"
+#include "hub/blob_file.hpp"
 #include "kernels/build/device_fit.hpp"
 #include "kernels/build/metadata.hpp"
 #include "kernels/core/digest.hpp"
@@ -30,16 +31,6 @@ struct Plan {
     std::vector<hub::FileRequest> files;
 };
 
-// Whether the lock has the kernel that this one sends to, whose builds are then the ones to use.
-bool has_moved(const LockedKernel& kernel, const Lock& lock, const hub::Hub& hub) {
-    const auto redirect = redirect_of(kernel.dependency.repo, kernel.commit, hub);
-    if (!redirect) return false;
-    if (lock.find(*redirect) != nullptr) return true;
-    log::warning(name_of(kernel) + ": moved to " + redirect->to_string() +
-                 ", which kernels.lock does not have; run `kernels lock`");
-    return false;
-}
-
 Plan plan_for(const LockedKernel& kernel, const Lock& lock, const DownloadOptions& options,
               const hub::Hub& hub) {
     const RepoId& repo = kernel.dependency.repo;
@@ -50,7 +41,8 @@ Plan plan_for(const LockedKernel& kernel, const Lock& lock, const DownloadOption
     const hub::Tree tree = hub.tree(repo, kernel.commit);
     ask_for_status();
     Plan plan{kernel, {}, {}};
-    if (!has_moved(kernel, lock, hub)) plan.choice = choose_builds(kernel, tree, options, hub);
+    plan.choice = has_moved(kernel, lock, hub) ? builds_left_behind(tree, repo.to_string(), options)
+                                               : choose_builds(kernel, tree, options, hub);
     if (!plan.choice.failures.empty()) return plan;  // a kernel is downloaded for all targets or not at all
     for (const auto& chosen : plan.choice.builds) {
         const auto& variant = chosen.variant;
@@ -74,9 +66,8 @@ build::Metadata check_build(const DownloadedBuild& build, const std::atomic<bool
     const auto text = read_file_if_exists(build.folder / "metadata.json");
     const auto is_gone = [](const hub::FetchedFile& file) { return !std::filesystem::exists(file.path); };
     if (std::any_of(build.files.begin(), build.files.end(), is_gone)) {
-        throw Error(
-            ErrorCode::failed, what + ": its files were removed while they were downloaded",
-            "another process cleans the cache, `kernels cache prune` say: download again when it has ended");
+        throw Error(ErrorCode::failed, what + ": its files were removed while they were downloaded",
+                    hub::removed_meanwhile_hint);
     }
     if (!text) throw Error(ErrorCode::verification, what + ": it has no metadata.json");
     auto metadata = build::Metadata::parse(*text, what + "/metadata.json");

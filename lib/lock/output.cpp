@@ -146,7 +146,9 @@ DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOpti
             found.push_back(std::move(*cached));
         return found;
     };
-    auto result = download(lock, options, hub::Hub(settings, hub.http(), staging), monitor);
+    DownloadOptions here = options;
+    here.with_moved = false;  // the Python client does not look for anything here
+    auto result = download(lock, here, hub::Hub(settings, hub.http(), staging), monitor);
 
     std::error_code ignored;
     try {

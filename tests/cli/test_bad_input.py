@@ -236,6 +236,8 @@ class Told(harness.CliTest):
         for url in ("http://", "https:///api", "http://?x", "user:secret@host"):
             result = self.expect_error(2, "is no http or https URL", "versions", "demo/one", "--endpoint", url)
             self.assertNotIn("secret", result.err)
+        for url in ("http://127.0.0.1?x=1", "http://127.0.0.1/hub#x"):
+            self.expect_error(2, "has a query or a fragment", "versions", "demo/one", "--endpoint", url)
 
     def test_the_proxy_that_is_used(self):
         port = unused_port()

@@ -297,8 +297,15 @@ class Verify(CacheTest):
         self.expect_error(4, "3 of 3 damaged files could not be repaired", "cache", "verify", "--repair")
         self.hub.repos = published
         self.expect_error(6, "1 of", "cache", "verify", "demo/two")
-        repaired = self.expect(0, "cache", "verify", "--repair", "--json").json["repaired"]
-        self.assertEqual({entry["file"] for entry in repaired}, {str(library), str(source), str(missing)})
+        total = len([path for path in self.cache.glob("kernels--*/blobs/*") if path.suffix != ".incomplete"]) + 1
+        document = self.expect(0, "cache", "verify", "--repair", "--json").json
+        self.assertEqual(document["files"], total)
+        self.assertEqual({entry["file"] for entry in document["repaired"]}, {str(library), str(source), str(missing)})
+        for blob in self.cache.glob("kernels--*/blobs/*"):
+            blob.unlink()
+        self.expect_error(6, f": {total} of {total} files are damaged", "cache", "verify")
+        out = self.expect(0, "cache", "verify", "--repair").out
+        self.assertIn(f": {total} files, {total} of them repaired: all right now\n", out)
         self.assert_sound()
         self.expect(0, "cache", "verify")
 

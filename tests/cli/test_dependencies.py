@@ -259,6 +259,24 @@ class Moved(Base):
         self.assertEqual(self.expect(0, "versions", "demo/old", *TARGET).out, "Version 1:\n\nmoved to demo/two@v1\n")
         self.assertEqual(self.expect(0, "versions", "demo/old", *TARGET, "--json").json["versions"][0]["moved_to"], "demo/two@v1")
 
+    def test_builds_that_are_left_at_the_old_place_come_along(self):
+        """For the Python client, which follows no redirect; they need not fit, and need not be there."""
+        self.publish_demo()
+        other = "torch213-cxx11-cu128-x86_64-linux"
+        self.redirect("demo/old", "demo/one", "v1", **build(VARIANT, name="old"), **build(other, name="old"))
+        self.redirect("demo/far", "demo/one", "v1", **build(other, name="far"))
+        self.write_project('"demo/old" = 1\n"demo/far" = 1')
+        self.expect(0, "lock", *TARGET)
+        builds = self.expect(0, "download", "--json", *TARGET).json["builds"]
+        self.assertEqual([(build["repo"], build["variant"]) for build in builds], [("demo/old", VARIANT), ("demo/one", VARIANT)])
+        self.hub.requests.clear()
+        self.expect(0, "download", *TARGET)
+        self.assertEqual(self.hub.requests, [])
+        self.expect(0, "download", "-o", self.folder / "image", *TARGET)
+        self.assertEqual(sorted(path.name for path in (self.folder / "image" / "demo").iterdir()), ["one"])
+        builds = self.expect(0, "download", "--all-variants", "--json").json["builds"]
+        self.assertEqual(sorted(build["repo"] for build in builds), ["demo/far", "demo/old", "demo/old", "demo/one", "demo/one"])
+
     def test_the_default_is_main(self):
         self.hub.publish("demo/new", "main", build(VARIANT))
         self.redirect("demo/old", "demo/new")

@@ -30,6 +30,9 @@ struct DownloadOptions {
     bool all_variants = false;
     /// Refuse a build without code for the device that a target names (see build::device_fit).
     bool check_device = true;
+    /// Bring along the fitting builds that a kernel which has moved left at its old place: the Python client
+    /// follows no redirect.
+    bool with_moved = true;
     /// What kernels.sum says, checked before a file is fetched; nullptr for projects without one.
     const SumFile* sums = nullptr;
     BeforeFetch before_fetch;

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "fetch_fixture.hpp"
+#include "hub/blob_file.hpp"
 
 using namespace kernels;
 using namespace kernels::hub;
@@ -77,6 +78,33 @@ TEST_CASE_FIXTURE(Fixture, "a part of an earlier run") {
         });
         run(server);
     }
+    SUBCASE("is replaced by a 206 that has the whole file") {
+        leave_part(content.substr(0, 4000));
+        const FaultServer server([](const std::string&, std::size_t) {
+            return answer("206 x", "Content-Range: bytes 0-6000/6001\r\n", content);
+        });
+        run(server);
+        CHECK(server.heads().size() == 1);
+    }
+    SUBCASE("is dropped when the server sends another part, or one that it does not name") {
+        leave_part(content.substr(0, 4000));
+        std::string range = "Content-Range: bytes 100-6000/6001\r\n";
+        SUBCASE("another") {}
+        SUBCASE("not named") {
+            range.clear();
+        }
+        const FaultServer server([&](const std::string& head, std::size_t) {
+            return has(head, "Range:") ? answer("206 x", range, content.substr(100))
+                                       : answer("200 OK", "", content);
+        });
+        run(server);
+        CHECK(server.heads().size() == 2);
+    }
+    SUBCASE("that nobody asked for by a range is the whole file") {
+        const FaultServer server(
+            [&](const std::string&, std::size_t) { return answer("206 x", "", content); });
+        run(server);
+    }
     SUBCASE("is dropped when it is damaged") {
         leave_part(std::string(4000, '?'));
         const FaultServer server([](const std::string& head, std::size_t) {
@@ -92,6 +120,18 @@ TEST_CASE_FIXTURE(Fixture, "a part of an earlier run") {
         run(server);
     }
     check_right();
+}
+
+TEST_CASE_FIXTURE(Fixture, "a server that sends other parts only is asked a bounded number of times") {
+    const FaultServer server([](const std::string&, std::size_t) {
+        return answer("206 x", "Content-Range: bytes 100-6000/6001\r\n", content.substr(100));
+    });
+    const Error error = failure(server);
+    CHECK(error.code() == ErrorCode::network);
+    CHECK(has(error.what(), "build/v/k.so: "));
+    CHECK(has(error.what(), " sent another part of it"));
+    CHECK(server.heads().size() <= 4);
+    check_nothing_kept();
 }
 
 TEST_CASE_FIXTURE(Fixture, "a server that refuses the part it cut is asked a bounded number of times") {
@@ -179,4 +219,12 @@ TEST_CASE_FIXTURE(Fixture, "a missing file is not found") {
         [](const std::string&, std::size_t) { return answer("404 x", "X-Error-Code: EntryNotFound\r\n"); });
     CHECK(failure(server).code() == ErrorCode::not_found);
     check_nothing_kept();
+}
+
+TEST_CASE("a folder that goes while it is written to is not taken for a cache that cannot be written") {
+    const Error gone = disk_error("/cache/snapshots/x/file", unwritable, ENOENT);
+    CHECK(has(gone.what(), "/cache/snapshots/x/file: its folder was removed meanwhile"));
+    CHECK(has(gone.hint(), "cleans the cache"));
+    CHECK(has(disk_error("/cache", "cannot be made", ENOENT).hint(), "HF_HUB_CACHE"));
+    CHECK(has(disk_error("/cache/x", unwritable, EACCES).hint(), "HF_HUB_CACHE"));
 }
