@@ -40,6 +40,10 @@ int example() {
            "use_kernel_forward_from_hub binds the classes that match a glob");
     expect(is_equal() && count_kernel_calls(model).size() == 1, "the result is the same, by the kernel");
 
+    report = kernelize(model, {.mode = Mode::inference,
+                               .bindings = {use_kernel_forward_from_hub("SiluAndMul", ModulePath{"gate"})}});
+    expect(status(report, "gate") == "replaced" && is_equal(), "or the modules at a path");
+
     report = kernelize(
         model, {.mode = Mode::inference, .bindings = {use_kernel_func_from_hub("relu", "activation")}});
     expect(status(report, "activation") == "replaced" && status(report, "gate") == "not a layer",
