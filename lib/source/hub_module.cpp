@@ -239,11 +239,16 @@ void HubModule::require_told(const Symbol& symbol, const char* what, const std::
 std::vector<std::string> HubModule::layers() const {
     std::vector<std::string> names;
     for (const auto& statement : m_module->body) {
-        if (statement->kind == Kind::class_ &&
-            inherits(*m_package, *m_module, *statement, "torch.nn.Module") &&
-            m_package->lookup(*m_module, statement->text).statement == statement.get()) {
-            names.push_back(statement->text);
+        if (statement->kind != Kind::class_ ||
+            !inherits(*m_package, *m_module, *statement, "torch.nn.Module")) {
+            continue;
         }
+        // What further down may stand for another class is named here, and refused with its reason by
+        // layer().
+        const Symbol known = m_package->lookup(*m_module, statement->text);
+        const bool again = std::find(names.begin(), names.end(), statement->text) != names.end();
+        if (!again && (known.statement == statement.get() || known.kind == Symbol::Kind::undecided))
+            names.push_back(statement->text);
     }
     return names;
 }

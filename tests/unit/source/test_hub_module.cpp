@@ -96,8 +96,16 @@ TEST_CASE("A layer that is not there, by a name that is no name") {
     CHECK_THROWS_WITH_AS(layer_of("if x:\n  class L(nn.Module): pass\n"),
                          "layers.py:2: the layer `L` cannot be told: it depends on a condition at line 1",
                          Error);
+    CHECK_THROWS_WITH_AS(
+        layer_of("class L(nn.Module): pass\nclass L(nn.Module): pass\nif x:\n  from y import L\n"),
+        "layers.py:4: the layer `L` cannot be told: it depends on a condition at line 3", Error);
     const TemporaryFolder folder;
     CHECK_THROWS_AS(HubModule::load(folder.path(), false), Error);
+    write_file(folder / "__init__.py", "");
+    write_file(folder / "layers.py",
+               "import torch.nn as nn\nclass L(nn.Module): pass\nclass L(nn.Module): pass\nif x:\n"
+               "  from .y import L\nclass M(nn.Module): pass\nM = 3\n");
+    CHECK(HubModule::load(folder.path(), false).layers() == std::vector<std::string>{"L"});
 }
 
 TEST_CASE("Other names of layers and functions are followed") {
