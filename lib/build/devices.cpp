@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <regex>
 #include <set>
@@ -139,7 +140,8 @@ std::optional<StatedVersion> cuda_runtime_version(const fs::path& folder) {
 
 FoundDevice cuda_capability() {
     const auto all = capabilities_by_nvml();
-    if (all.size() == 1 && !environment_variable("CUDA_VISIBLE_DEVICES"))
+    // Set to nothing it hides all of them.
+    if (all.size() == 1 && std::getenv("CUDA_VISIBLE_DEVICES") == nullptr)
         return {DeviceAnswer{std::to_string(*all.begin()), "NVML"}, {}};
     if (const auto found = capability_by_driver())
         return {DeviceAnswer{std::to_string(*found), "the CUDA driver"}, {}};

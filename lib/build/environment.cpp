@@ -147,19 +147,27 @@ void report_absent_environments(Environment& out, const Found& found) {
     }
 }
 
+// Kernels for the CPU would be loaded by a torch that computes elsewhere.
+void require_backend(const TorchInstallation& torch, const DetectOptions& options) {
+    if (torch.backend_unknown.empty() || options.backend_is_named || options.for_report) return;
+    throw Error(
+        ErrorCode::usage, text_of(torch) + ": the backend is not known: " + torch.backend_unknown,
+        "name it, with its version, by a target such as cuda=12.8, rocm=6.4, xpu=2025.2, cann=8.3 or cpu")
+        .with_remedies({Remedy::target});
+}
+
 void detect_torch(Environment& out, const Found& found) {
     if (const auto& torch = found.torch) {
         out.torch = torch;
         out.target.torch = Version::parse(torch->version);
         out.target.backend = torch->backend;
         out.facts.push_back({"torch", torch->version, text_of(*torch)});
-        out.facts.push_back({"backend", torch->backend.to_string(),
-                             torch->backend_origin.empty() ? text_of(*torch) : torch->backend_origin});
-        if (torch->backend.kind == BackendKind::cpu && package_in(torch->packages, "torch_npu")) {
-            out.missing.push_back(
-                {"torch_npu is installed, but no CANN toolkit was found by ASCEND_HOME_PATH or "
-                 "below /usr/local/Ascend, so its version, and with it the backend, is not known",
-                 {}});
+        if (torch->backend_unknown.empty()) {
+            out.facts.push_back({"backend", torch->backend.to_string(),
+                                 torch->backend_origin.empty() ? text_of(*torch) : torch->backend_origin});
+        } else {
+            out.facts.push_back({"backend", "not known", text_of(*torch)});
+            out.missing.push_back({"the version of the backend: " + torch->backend_unknown, Remedy::target});
         }
         if (out.target.os == "linux") {
             out.target.cxx11_abi = torch->cxx11_abi;
@@ -244,6 +252,7 @@ Environment detect(const DetectOptions& options) {
     detect_system(environment);
     const auto found = find_torch(options, environment.target.cpu);
     if (options.for_report) report_absent_environments(environment, found);
+    if (found.torch) require_backend(*found.torch, options);
     detect_torch(environment, found);
     if (auto tvm_ffi = find_tvm_ffi(found)) {
         environment.target.tvm_ffi = Version::parse(tvm_ffi->value);

@@ -187,6 +187,19 @@ std::optional<Version> macos_version(const fs::path& system_version_plist) {
     return Version::parse(match[1].str());
 }
 
+std::optional<StatedVersion> rocm_version() {
+    for (const auto& home : {environment_variable("ROCM_PATH"), environment_variable("ROCM_HOME"),
+                             std::optional<std::string>("/opt/rocm")}) {
+        if (!home) continue;
+        const fs::path file = fs::path(*home) / ".info/version";
+        const auto text = read_file_if_exists(file);
+        std::smatch match;
+        if (text && std::regex_search(*text, match, std::regex(R"(^(\d{1,3}\.\d{1,3}))")))
+            return StatedVersion{Version::parse(match[1].str()), file.string()};
+    }
+    return std::nullopt;
+}
+
 std::optional<StatedVersion> cann_version() {
     std::vector<fs::path> homes;
     for (const char* variable : {"ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME"}) {

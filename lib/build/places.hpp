@@ -78,6 +78,9 @@ struct StatedVersion {
 /// The version of the installed Ascend toolkit, from its own files.
 std::optional<StatedVersion> cann_version();
 
+/// The version of the installed ROCm, from its own file.
+std::optional<StatedVersion> rocm_version();
+
 /// The version that a CUDA runtime library gives of itself: one in `folder`, else the system's.
 std::optional<StatedVersion> cuda_runtime_version(const std::filesystem::path& folder = {});
 

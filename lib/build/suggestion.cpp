@@ -49,19 +49,25 @@ DeviceFit fit_on_device(const BuildVariant& variant, const Target& target, const
     return fit_of && names_device(target) ? fit_of(variant, target) : DeviceFit{};
 }
 
+// The first that is known to have code for the device, else the first that may have.
 std::optional<Suggestion> other_version(const Target& target, std::span<const OtherVersion> others) {
+    std::optional<Suggestion> perhaps;
     for (const auto& other : others) {
         const auto selection = select(other.variants, target);
         const auto* best = selection.best();
         if (best == nullptr) continue;
         const auto device = fit_on_device(*best, target, other.device_fit);
         if (device.fit == Fit::no) continue;
-        return Suggestion{Suggestion::Kind::version, other.name, best->to_string(),
-                          other.name + " has " + kind_of_build(*best) + " that fits " +
-                              environment_text(target) + (device.fit == Fit::yes ? device_text(target) : "") +
-                              " (" + best->to_string() + ")"};
+        const bool is_known = device.fit == Fit::yes || !names_device(target) || !other.device_fit;
+        if (!is_known && perhaps) continue;
+        Suggestion suggestion{
+            Suggestion::Kind::version, other.name, best->to_string(),
+            other.name + " has " + kind_of_build(*best) + " that fits " + environment_text(target) +
+                (device.fit == Fit::yes ? device_text(target) : "") + " (" + best->to_string() + ")"};
+        if (is_known) return suggestion;
+        perhaps = std::move(suggestion);
     }
-    return std::nullopt;
+    return perhaps;
 }
 
 // Whether `variant` would be usable after the change. With a known device it has to be the one that would be

@@ -35,7 +35,8 @@ std::optional<Version> version_of(const std::string& text) {
 
 struct Decided {
     Backend backend;
-    std::string origin;  // empty: torch itself says it
+    std::string origin;        // empty: torch itself says it
+    std::string unknown = {};  // why it is not known
 };
 
 std::optional<Backend> versioned(BackendKind kind, const std::string& version) {
@@ -58,6 +59,10 @@ Decided backend_of_python(const std::vector<fs::path>& packages, const VersionFi
     if (const auto npu = package_in(packages, "torch_npu")) {
         if (const auto cann = cann_version())
             return {{BackendKind::cann, cann->version}, *npu + ", CANN by " + cann->origin};
+        return {{BackendKind::cpu, {}},
+                {},
+                "torch_npu is installed, but no CANN toolkit was found by ASCEND_HOME_PATH or below "
+                "/usr/local/Ascend, so its version, and with it the backend, is not known"};
     }
     return {{BackendKind::cpu, {}}, {}};
 }
@@ -66,9 +71,19 @@ Decided backend_of_python(const std::vector<fs::path>& packages, const VersionFi
 Decided backend_of_libtorch(const fs::path& folder, const std::string& version, std::string_view os) {
     if (const auto backend = backend_of_tag(version)) return {*backend, {}};
     for (const char* lib : {"lib", "lib64", "lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu"}) {
-        if (!is_there(folder / lib / "libtorch_cuda.so")) continue;
-        if (const auto cuda = cuda_runtime_version(folder / lib))
-            return {{BackendKind::cuda, cuda->version}, cuda->origin};
+        const auto decided = [&](BackendKind kind, const std::string& library,
+                                 const std::optional<StatedVersion>& stated) -> Decided {
+            if (stated) return {{kind, stated->version}, stated->origin};
+            return {{BackendKind::cpu, {}},
+                    {},
+                    "it has " + (folder / lib / library).string() + ", and nothing tells for which version"};
+        };
+        if (is_there(folder / lib / "libtorch_cuda.so"))
+            return decided(BackendKind::cuda, "libtorch_cuda.so", cuda_runtime_version(folder / lib));
+        if (is_there(folder / lib / "libtorch_hip.so"))
+            return decided(BackendKind::rocm, "libtorch_hip.so", rocm_version());
+        if (is_there(folder / lib / "libtorch_xpu.so"))
+            return decided(BackendKind::xpu, "libtorch_xpu.so", std::nullopt);
     }
     return {{os == "darwin" ? BackendKind::metal : BackendKind::cpu, {}}, {}};
 }
@@ -155,6 +170,7 @@ std::optional<TorchInstallation> read_torch_on(std::string_view os, const fs::pa
     if (!version_of(torch.version)) return std::nullopt;
     torch.backend = decided.backend;
     torch.backend_origin = std::move(decided.origin);
+    torch.backend_unknown = std::move(decided.unknown);
     torch.cxx11_abi = !states_old_abi(folder);
     return torch;
 }

@@ -101,6 +101,21 @@ v3, {new}:
         result = self.expect_error(7, "no build fits", "download", hint="no torch is named or was found; ")
         self.assertIn("--torch PATH|VERSION", result.err)
 
+    def test_a_torch_whose_backend_nothing_tells_gets_no_build_for_the_cpu(self):
+        self.hub.publish("demo/one", "v1", {**build("torch210-cxx11-cpu-x86_64-linux"), **build("torch210-cxx11-xpu20252-x86_64-linux")})
+        self.write_project()
+        self.expect(0, "lock")
+        libtorch = self.folder / "libtorch"
+        (libtorch / "lib").mkdir(parents=True)
+        (libtorch / "lib" / "libtorch_xpu.so").write_bytes(b"")
+        (libtorch / "build-version").write_text("2.10.0\n")
+        result = self.expect_error(2, "the backend is not known: it has ", "download", "--torch", libtorch, hint="xpu=2025.2")
+        self.assertIn("--target SPEC", result.err)
+        out = self.expect(0, "download", "--torch", libtorch, "--target", "xpu=2025.2,cpu=x86_64,os=linux").out
+        self.assertIn("torch210-cxx11-xpu20252-x86_64-linux", out)
+        missing = self.expect(0, "env", "--torch", libtorch, "--json").json["missing"]
+        self.assertTrue(any("libtorch_xpu.so, and nothing tells for which version" in text for text in missing), missing)
+
     def torch_in(self, folder, version):
         torch = folder / "lib/python3.12/site-packages/torch"
         torch.mkdir(parents=True)

@@ -50,6 +50,9 @@ struct TorchInstallation {
     std::vector<std::filesystem::path> packages;
     /// What decided the backend where that is not torch itself: torch_npu and where it is, say.
     std::string backend_origin;
+    /// Why the backend is not known, in a sentence: the libraries of another one than the CPU are there and
+    /// nothing tells its version. `backend` is the CPU then.
+    std::string backend_unknown = {};
 };
 
 /// Something that could not be found, and what that means, in a sentence.
@@ -70,8 +73,8 @@ struct Environment {
 /// packages where its Python has them, in the order of sys.path), a libtorch in $CMAKE_PREFIX_PATH (its own
 /// folder, or its share/cmake, which CMake is given too) or /usr. Without torch the CUDA runtime's own
 /// version counts, else the backend is cpu. Throws Error(usage) when an explicitly named torch is not there,
-/// and Error(failed) when the first that is there is damaged, as its next best would be another one; for a
-/// report that is what is missing.
+/// or it computes on a backend of unknown version and nobody else names one, and Error(failed) when the first
+/// that is there is damaged, as its next best would be another one; for a report that is what is missing.
 Environment detect(const DetectOptions& options);
 
 /// Reads one torch folder, with the packages beside it; nothing when it holds no torch. Throws Error(failed)

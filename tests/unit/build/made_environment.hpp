@@ -21,7 +21,7 @@ class Variables {
     explicit Variables(const fs::path& home) {
         for (const char* name : {"KERNELS_TORCH", "VIRTUAL_ENV", "CONDA_PREFIX", "CMAKE_PREFIX_PATH",
                                  "PYENV_VERSION", "PYTHONPATH", "PYTHONUSERBASE", "PYTHONNOUSERSITE",
-                                 "ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME"}) {
+                                 "ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME", "ROCM_PATH", "ROCM_HOME"}) {
             remove(name);
         }
         set("PATH", "/nonexistent");

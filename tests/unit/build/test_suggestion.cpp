@@ -40,6 +40,24 @@ TEST_CASE("another version whose stable-ABI build fits is named first") {
     CHECK(found[1].text == "torch29-cu128-x86_64-linux would fit with torch 2.9");
 }
 
+TEST_CASE("another version that is known to have code for the device is named before one that may have") {
+    const auto on_device = Target::parse("torch=2.13,cuda=12.8,capability=120");
+    const auto known = [](Fit fit) {
+        return [fit](const BuildVariant&, const Target&) { return DeviceFit{fit, ""}; };
+    };
+    const auto variants = builds({"torch213-cu128-x86_64-linux"});
+    std::vector<OtherVersion> others = {{"v4", variants, known(Fit::no)},
+                                        {"v3", variants, known(Fit::unknown)},
+                                        {"v2", variants, known(Fit::yes)},
+                                        {"v1", variants, known(Fit::yes)}};
+    const auto first = [&] {
+        return suggestions({"torch29-cu126-x86_64-linux"}, on_device, others).at(0).value;
+    };
+    CHECK(first() == "v2");
+    others.resize(2);
+    CHECK(first() == "v3");
+}
+
 TEST_CASE("the nearest torch is suggested, and only where the rest of the build fits") {
     const auto found = suggestions({"torch29-cu128-x86_64-linux", "torch212-cu128-x86_64-linux",
                                     "torch212-cu130-x86_64-linux", "torch213-rocm64-x86_64-linux"},
