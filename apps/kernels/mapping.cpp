@@ -152,6 +152,11 @@ Outcome outcome_for(const std::string& name, const layer::KernelMapping& mapping
     }
     if (outcome.kernel) judge(outcome, mode);
     if (outcome.kernel && outcome.unusable == nullptr) outcome.notes = left_to_kernelize(outcome, mode);
+    const auto* const repo = layer::repo_of(outcome.selection.chosen->repository);
+    if (outcome.kernel && repo != nullptr && local_kernel_folder(*repo)) {
+        outcome.notes.insert(outcome.notes.begin(),
+                             "LOCAL_KERNELS names this folder for it, whatever is locked or downloaded");
+    }
     return outcome;
 }
 

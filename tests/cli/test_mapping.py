@@ -200,6 +200,7 @@ class MappingShow(harness.CliTest):
         self.write_mapping()
         norm = self.layers("--target", TARGET, LOCAL_KERNELS=f"demo/one={self.project / 'kernel'}")["Norm"]
         self.assertEqual(norm["state"], "ready")
+        self.assertTrue(norm["notes"][0].startswith("LOCAL_KERNELS names this folder"), norm)
         norm = self.layers("--target", TARGET, LOCAL_KERNELS=f"demo/one={self.project / 'nowhere'}")["Norm"]
         self.assertEqual(norm["state"], "not-found")
         self.assertIn("there is no such folder", norm["why"])

@@ -35,8 +35,8 @@ enum class DeviceCheck { yes, no };
 /// Whether a resolver with a Hub downloads what the cache lacks.
 enum class Fetch { yes, no };
 
-/// Finds the build of `repository` that fits `target`, in the cache or below its local path; LOCAL_KERNELS
-/// wins over both. The network is not asked.
+/// Finds the build of `repository` that fits `target`, in the cache or below its local path. The folder that
+/// LOCAL_KERNELS names for a repository wins over the cache and a lock. The network is not asked.
 ///
 /// Throws Error(lock_missing) and Error(lock_stale) for what is not locked, Error(not_found) for what was not
 /// downloaded, with the command that does, and Error(no_build) when nothing fits, or when the build that does
