@@ -5,6 +5,8 @@
 #include <optional>
 #include <vector>
 
+#include "none_tests.hpp"
+
 namespace kernels::source {
 namespace {
 
@@ -86,8 +88,7 @@ class Sides {
             const std::string name = print(first, scope);
             return choice(name, "(" + name + " is not (None) and " + print_truth(first, scope) + ")", at);
         }
-        if (is_bool(first))
-            return "(" + print_condition(first, scope) + " " + op + " hub_bool(" + value(at + 1) + "))";
+        if (is_bool(first)) return "(" + print_condition(first, scope) + " " + op + " " + rest_of(at) + ")";
         if (std::all_of(sides.begin() + static_cast<std::ptrdiff_t>(at) + 1, sides.end(),
                         [](const auto* side) { return is_harmless(*side); }))
             return "hub_" + op + "(" + print(first, scope) + ", " + value(at + 1) + ")";
@@ -95,10 +96,21 @@ class Sides {
             const std::string text = print(first, scope);
             return choice("hub_some(" + text + ")", print_truth(first, scope), at);
         }
-        return "(hub_bool(" + print(first, scope) + ") " + op + " hub_bool(" + value(at + 1) + "))";
+        return "(hub_bool(" + print(first, scope) + ") " + op + " " + rest_of(at) + ")";
     }
 
   private:
+    // What is behind a bool.
+    std::string rest_of(std::size_t at) const {
+        NoneTests tests(scope);
+        tests.learn(*sides[at], op == "and");
+        const std::string rest = "hub_bool(" + value(at + 1) + ")";
+        std::string before;
+        for (std::size_t i = at + 1; i < sides.size() && before.empty(); ++i)
+            before = tests.of(*sides[i]);
+        return before.empty() ? rest : "(" + rest + " if " + before + " else False)";
+    }
+
     std::string choice(const std::string& first, const std::string& truth, std::size_t at) const {
         const std::string rest = value(at + 1);
         return "(" + (op == "or" ? first : rest) + " if " + truth + " else " + (op == "or" ? rest : first) +

@@ -1,5 +1,6 @@
 #include "chosen_list.hpp"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 #include <vector>
@@ -27,8 +28,9 @@ class ChosenList {
             condition +=
                 (condition.empty() ? "(" : " and (") + print_condition(m_list.part(i), m_scope) + ")";
             for_each_expression(m_list.part(i), [&](const Expression& e) {
-                tells_type = tells_type || e.is(Kind::compare, "is") || e.is(Kind::compare, "is not") ||
-                             (e.kind == Kind::call && e.part(0).is(Kind::name, "isinstance"));
+                const bool is = e.is(Kind::compare, "is") || e.is(Kind::compare, "is not");
+                const bool instance = e.kind == Kind::call && e.part(0).is(Kind::name, "isinstance");
+                tells_type = tells_type || ((is || instance) && shares_names(e, m_list.part(0)));
             });
         }
         // A list of nothing that has the type of the elements. Where the condition tells more of an element
@@ -43,6 +45,20 @@ class ChosenList {
 
   private:
     std::string print_of(const Expression& e) const { return source::print(e, m_scope); }
+
+    static bool shares_names(const Expression& one, const Expression& other) {
+        const auto names_in = [](const Expression& whole) {
+            std::set<std::string> names;
+            for_each_expression(whole, [&](const Expression& e) {
+                if (e.kind == Kind::name) names.insert(e.text);
+            });
+            return names;
+        };
+        const auto names = names_in(one);
+        const auto others = names_in(other);
+        return std::any_of(names.begin(), names.end(),
+                           [&](const auto& name) { return others.contains(name); });
+    }
 
     // What is computed for each element is written twice, and a list that changes while a loop goes through
     // it is not the same in TorchScript.

@@ -75,20 +75,6 @@ class Printer {
         refuse_at(e, "unexpected expression");
     }
 
-    // TorchScript takes bools, numbers and tensors for conditions.
-    std::string condition(const Expression& e) const {
-        switch (e.kind) {
-            case Kind::boolean:
-                return "(" + condition(e.part(0)) + " " + e.text + " " + condition(e.part(1)) + ")";
-            case Kind::name:
-            case Kind::attribute:
-            case Kind::subscript:
-                return print_truth(e, m_scope);
-            default:
-                return print(e);
-        }
-    }
-
   private:
     [[noreturn]] void refuse_at(const Expression& e, const std::string& why) const {
         refuse(m_scope.function.file(), e.line, why);
@@ -138,6 +124,8 @@ class Printer {
         }
         return text;
     }
+
+    std::string condition(const Expression& e) const { return print_condition(e, m_scope); }
 
     // Behind `not` and `is`, TorchScript's lexer takes the beginning of a name for a word.
     std::string unary(const Expression& e) const {
@@ -375,10 +363,6 @@ std::string print_truth(const Expression& value, const Scope& scope) {
 
 std::string print_message(const Expression& expression, const Scope& scope) {
     return Printer(scope, true).print(expression);
-}
-
-std::string print_condition(const Expression& expression, const Scope& scope) {
-    return Printer(scope).condition(expression);
 }
 
 }  // namespace kernels::source

@@ -49,9 +49,45 @@ TEST_CASE("`or` and `and` as values") {
           "  return (x if (x is not (None) and hub_truth(x)) else self.a)\n");
     CHECK(body("    return self.a or x.size()\n") ==
           "  return (hub_some(self.a) if hub_truth(self.a) else x.size())\n");
-    CHECK(body("    return x is not None and x.a\n") == "  return ((x is not (None)) and hub_bool(x.a))\n");
+    CHECK(body("    return x is not None and y.a\n") == "  return ((x is not (None)) and hub_bool(y.a))\n");
+    CHECK(body("    return x is not None and x.a\n") ==
+          "  return ((x is not (None)) and (hub_bool(x.a) if (x is not (None)) else False))\n");
     CHECK(lowered("class L(nn.Module):\n  def forward(self, x) -> bool:\n    return x.a and x.b\n") ==
           "def f(self, x):\n  return (hub_truth(x.a) and hub_truth(x.b))\n");
+}
+
+TEST_CASE("What stands behind a test for None is compiled only where the test lets it be reached") {
+    const auto condition = [](const std::string& text) {
+        const std::string printed = body("    return 1 if " + text + " else 2\n");
+        const std::string start = "  return (1 if ";
+        const std::string end = " else 2)\n";
+        return printed.starts_with(start)
+                   ? printed.substr(start.size(), printed.size() - start.size() - end.size())
+                   : printed;
+    };
+    CHECK(condition("x is not None and x.dim() == 2") ==
+          "((x is not (None)) and ((True if (x.dim() == (2)) else False) if (x is not (None)) else False))");
+    CHECK(condition("self.b is None or self.b.c") ==
+          "((self.b is (None)) or ((True if hub_truth(self.b.c) else False) if (self.b is not (None)) else "
+          "False))");
+    // In a chain every side behind, and whatever the negation.
+    CHECK(
+        condition("not (x is None or y) and z and x > z") ==
+        "(((not (((x is (None)) or hub_truth(y)))) and hub_truth(z)) and ((True if (x > (z)) else False) if "
+        "((x is not (None)) and (z is not (None))) else False))");
+    // Of a variable libtorch remembers what such a test says.
+    CHECK(condition("x is not None and y is not None") == "((x is not (None)) and (y is not (None)))");
+    CHECK(condition("x is None and x is not None") == "((x is (None)) and (x is not (None)))");
+    CHECK(condition("self.b is not None and self.b.c is not None") ==
+          "((self.b is not (None)) and ((True if (self.b.c is not (None)) else False) if (self.b is not "
+          "(None)) else False))");
+    // What reads something else stays as it is, and so does what a test that did not hold says nothing of.
+    CHECK(condition("x is not None and y > 2") == "((x is not (None)) and (y > (2)))");
+    CHECK(condition("(x is None or y) and x > 2") == "(((x is (None)) or hub_truth(y)) and (x > (2)))");
+    // What is decided here is not lowered at all.
+    CHECK(condition("x or (True or x.a)") == "(hub_truth(x) or True)");
+    CHECK(condition("x and (True and y)") == "(hub_truth(x) and hub_truth(y))");
+    CHECK(condition("x or (False and x.a)") == "hub_truth(x)");
 }
 
 TEST_CASE("Branches for torch.compile and TorchScript are dead") {

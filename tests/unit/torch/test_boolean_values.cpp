@@ -71,6 +71,36 @@ TEST_CASE("A default that may be None") {
     CHECK(layer.get_method("hub_forward")({x, c10::IValue()}).toTensor().equal(x * 0.25));
 }
 
+TEST_CASE("What stands behind a test for None that fails is not compiled") {
+    const std::string none = "    n = getattr(self, 'nothing', None)\n";
+    const auto gives = [&](const std::string& statements) { return body(none + statements, x); };
+    CHECK(gives("    if n is not None and n.dim() != 1:\n      return x * 2\n    return x\n").equal(x));
+    CHECK(gives("    assert n is None or n.shape == x.shape\n    return x\n").equal(x));
+    CHECK(gives("    return x if n is None or n.dtype == x.dtype else x * 2\n").equal(x));
+    CHECK(gives("    return x if not (n is not None and n.dim() > 1) else x * 2\n").equal(x));
+    CHECK(gives("    return x if x is not None and n is not None and n.dim() == x.dim() else x * 2\n")
+              .equal(x * 2));
+    CHECK(gives("    return x if n and n.dim() == 1 else x * 2\n").equal(x * 2));
+    CHECK(gives("    y = n is None or n.dim() > 3\n    return x * int(y)\n").equal(x));
+    CHECK(gives("    y = n is not None and x.dim() == 1 and n.dim() > 3\n    return x * int(y)\n")
+              .equal(x * 0));
+    CHECK(gives("    while n is not None and n.dim() > 3:\n      x = x * 2\n    return x\n").equal(x));
+    // Where it may be None or not, that is found when it runs.
+    const std::string f =
+        "def f(x, n: Optional[Tensor] = None):\n"
+        "  if n is not None and n.dim() == x.dim() and (n.sum() == n.sum()):\n"
+        "    return x * n\n  return x\n";
+    CHECK(with_helper("from torch import Tensor\n" + f, "    return f(x) + f(x, x)\n").equal(x + x * x));
+    const std::string untyped = "def f(x, n=None):\n  return x if n is None or n.dim() > 3 else x * n\n";
+    CHECK(with_helper(untyped, "    return f(x) + f(x, x)\n").equal(x + x * x));
+    // In the conditions of lists, those of whole numbers among them.
+    const std::string lists =
+        "def f(x, y: Optional[int] = None):\n"
+        "  a = [[v for v in [1, 2, 3] if y is None or v > y] for w in [1, 2]]\n"
+        "  return x * len(a[0])\n";
+    CHECK(with_helper(lists, "    return f(x) + f(x, 2)\n").equal(x * 4));
+}
+
 TEST_CASE("Sides of different types are refused by line") {
     const auto said = [](const std::string& expression) {
         return refused({{"layers.py", head + "    return x * (" + expression + ")\n"}});

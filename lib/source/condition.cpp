@@ -1,0 +1,58 @@
+// Conditions, of which only the truth counts.
+#include <utility>
+#include <vector>
+
+#include "expression_printer.hpp"
+#include "none_tests.hpp"
+
+namespace kernels::source {
+namespace {
+
+using Kind = Expression::Kind;
+
+std::string printed(const Expression& e, const Scope& scope, const NoneTests& tests);
+
+// TorchScript takes bools, numbers and tensors for conditions.
+std::string one(const Expression& e, const Scope& scope, const NoneTests& tests) {
+    const bool variable = e.kind == Kind::name || e.kind == Kind::attribute || e.kind == Kind::subscript;
+    std::string text = variable ? print_truth(e, scope) : print(e, scope);
+    // It cannot fail, and libtorch learns a type from it.
+    if (is_none_test(e) && e.part(0).kind == Kind::name) return text;
+    const std::string before = tests.of(e);
+    return before.empty() ? text : "((True if " + text + " else False) if " + before + " else False)";
+}
+
+// `a and b and c` from left to right; what is decided without libtorch's compiler is left out.
+std::string joined(const Expression& e, const Scope& scope, NoneTests tests) {
+    std::vector<const Expression*> sides;
+    const Expression* first = &e;
+    for (; first->is(Kind::boolean, e.text); first = &first->part(0))
+        sides.push_back(&first->part(1));
+    sides.push_back(first);
+    const bool is_and = e.text == "and";
+    std::string text;
+    for (auto side = sides.rbegin(); side != sides.rend(); ++side) {
+        const auto known = known_truth(**side, scope);
+        const bool last = side + 1 == sides.rend();
+        if (known == is_and && !(last && text.empty())) continue;
+        const std::string next = known ? (*known ? "True" : "False") : printed(**side, scope, tests);
+        text = text.empty() ? next : "(" + text + " " + e.text + " " + next + ")";
+        if (known) break;
+        tests.learn(**side, is_and);
+    }
+    return text;
+}
+
+std::string printed(const Expression& e, const Scope& scope, const NoneTests& tests) {
+    if (e.kind == Kind::boolean) return joined(e, scope, tests);
+    if (e.is(Kind::unary, "not")) return "(not (" + printed(e.part(0), scope, tests) + "))";
+    return one(e, scope, tests);
+}
+
+}  // namespace
+
+std::string print_condition(const Expression& expression, const Scope& scope) {
+    return printed(expression, scope, NoneTests(scope));
+}
+
+}  // namespace kernels::source
