@@ -227,7 +227,10 @@ void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments
         const auto own = own_numbers(pair.original);
         not_varied.insert(not_varied.end(), own.begin(), own.end());
     }
-    if (!not_varied.empty()) verdict.notes.push_back("not varied: " + join(not_varied, ", "));
+    // A layer that is called several times is checked with the arguments of each call.
+    const std::string note = not_varied.empty() ? "" : "not varied: " + join(not_varied, ", ");
+    if (!note.empty() && std::find(verdict.notes.begin(), verdict.notes.end(), note) == verdict.notes.end())
+        verdict.notes.push_back(note);
     // Code that rounds to a narrow dtype by name is not exact in a wider one: nothing to compare with.
     const bool narrow = known.dtype && (known.dtype == at::kHalf || known.dtype == at::kBFloat16) &&
                         converts_to(pair.original, *known.dtype);
