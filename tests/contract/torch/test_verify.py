@@ -57,6 +57,12 @@ class VerifyTest(TrialTest):
         self.assertIn("not varied: variance_epsilon", verify["layers"][0]["notes"])
         self.assertIn("; not varied: variance_epsilon\n", self.run_command(*command, status=0).stdout)
 
+    def test_what_is_not_varied_is_said_once(self):
+        command = [KERNELS, "kernelize", self.models / "ranks.pt", "--device", "cpu", "--verify", "--json", "-o", "out.pt",
+                   "--input", "f32[2,32]", "--layer=RMSNorm=test/trial-kernels:RMSNorm"]
+        verify = json.loads(self.run_command(*command, status=0).stdout)["verify"]
+        self.assertEqual(verify["layers"][0]["notes"].count("not varied: variance_epsilon"), 1)
+
     def test_weightless_models_get_floats(self):
         command = [KERNELS, "kernelize", self.models / "weightless.pt", "--device", "cpu", "--verify", "-o", "out.pt",
                    "--layer=ReLU=test/trial-kernels:ReLU"]

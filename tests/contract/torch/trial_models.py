@@ -50,6 +50,17 @@ class Weightless(nn.Module):
         return 2 * self.layer(x)
 
 
+class Ranks(nn.Module):
+    """Calls its layer with tensors of three ranks."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x) + self.layer(x[None])[0] + self.layer(x[None, None])[0, 0]
+
+
 class Heads(nn.Module):
     """The layer gets batch, heads, length and width."""
 
@@ -305,6 +316,7 @@ def main(folder: pathlib.Path, *names: str) -> None:
     torch.jit.freeze(torch.jit.script(Branches(RMSNorm()).eval())).save(folder / "branches-frozen.pt")
     torch.jit.freeze(torch.jit.script(NeverBranches(RMSNorm()).eval())).save(folder / "never-branches-frozen.pt")
     torch.jit.script(Unreached(SecondSoftmax())).save(folder / "second-softmax.pt")
+    torch.jit.script(Ranks(RMSNorm())).save(folder / "ranks.pt")
     torch.jit.script(Weightless()).save(folder / "weightless.pt")
     torch.jit.script(Unreached(NeedsItsModel())).save(folder / "unreachable.pt")
     torch.jit.script(Remembers(RMSNorm())).save(folder / "remembers.pt")
