@@ -1,5 +1,6 @@
 #include "targets.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "kernels/build/selection.hpp"
@@ -9,8 +10,13 @@ namespace kernels::app {
 
 std::vector<build::Target> targets_from(const Context& context, const std::filesystem::path& folder) {
     std::vector<build::Target> targets;
-    for (const auto& spec : context.arguments.values("--target"))
-        targets.push_back(context.named_target(spec, {}, folder));
+    for (const auto& spec : context.arguments.values("--target")) {
+        auto target = context.named_target(spec, {}, folder);
+        const auto is_same = [&](const build::Target& other) {
+            return other.to_string() == target.to_string();
+        };
+        if (std::none_of(targets.begin(), targets.end(), is_same)) targets.push_back(std::move(target));
+    }
     if (targets.empty()) targets.push_back(build::detect(context.detect_options(folder)).target);
     return targets;
 }

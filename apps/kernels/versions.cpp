@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <optional>
 
@@ -10,6 +11,7 @@
 #include "kernels/build/selection.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/parallel.hpp"
+#include "kernels/core/text.hpp"
 #include "kernels/lock/download.hpp"
 #include "kernels/lock/redirect.hpp"
 #include "local_builds.hpp"
@@ -132,12 +134,41 @@ void print_gap(const VersionBuilds& version, const build::Target& target, const 
         std::printf("  %s\n", suggestion.text.c_str());
 }
 
-// Several targets: a row for each version, a column for each target, so that gaps show at a glance; then the
-// reason for each gap.
+// What stands in every target, and what is left of each: "cpu=x86_64,os=linux" and "torch=2.13,cuda=12.8".
+struct Headings {
+    std::vector<std::string> common;
+    std::vector<std::string> columns;
+};
+
+Headings headings_of(const std::vector<build::Target>& targets) {
+    std::vector<std::vector<std::string>> parts;
+    for (const auto& target : targets) {
+        const std::string text = target.to_string();
+        const auto views = split(text, ',');
+        parts.emplace_back(views.begin(), views.end());
+    }
+    Headings out;
+    const auto has = [](const std::vector<std::string>& list, const std::string& part) {
+        return std::find(list.begin(), list.end(), part) != list.end();
+    };
+    std::copy_if(parts.front().begin(), parts.front().end(), std::back_inserter(out.common),
+                 [&](const std::string& part) {
+                     return std::all_of(parts.begin(), parts.end(),
+                                        [&](const auto& of_target) { return has(of_target, part); });
+                 });
+    for (auto& of_target : parts) {
+        std::erase_if(of_target, [&](const std::string& part) { return has(out.common, part); });
+        out.columns.push_back(of_target.empty() ? join(out.common, ",") : join(of_target, ","));
+    }
+    return out;
+}
+
+// Several targets: a row for each version, a column for each target, so that gaps show at a glance; then what
+// the targets share, and the reason for each gap.
 void print_table(const std::vector<VersionBuilds>& versions, const std::vector<build::Target>& targets) {
+    auto [common, columns] = headings_of(targets);
     std::vector<std::vector<std::string>> rows{{"version"}};
-    for (const auto& target : targets)
-        rows.front().push_back(target.to_string());
+    std::move(columns.begin(), columns.end(), std::back_inserter(rows.front()));
     std::vector<std::function<void()>> gaps;
     for (const auto& version : versions) {
         rows.push_back({label(version)});
@@ -155,6 +186,7 @@ void print_table(const std::vector<VersionBuilds>& versions, const std::vector<b
         }
     }
     print_rows(rows);
+    if (!common.empty()) std::printf("each with %s\n", join(common, ",").c_str());
     for (const auto& print : gaps)
         print();
 }

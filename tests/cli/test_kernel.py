@@ -64,11 +64,16 @@ class Kernel(harness.CliTest):
     def test_versions_by_targets(self):
         out = self.expect(0, "versions", "demo/one", *TARGET, "--target", "torch=2.13,cuda=12.9").out.splitlines()
         self.assertEqual([re.split(r"  +", line) for line in out],
-                         [["version", "torch=2.13,cpu,cpu=x86_64,os=linux,cxx11-abi=true", "torch=2.13,cuda=12.9,cpu=x86_64,os=linux,cxx11-abi=true"],
-                          ["v1", VARIANT, CUDA], ["v2", STABLE, "no build"], [""],
+                         [["version", "cpu", "cuda=12.9"], ["v1", VARIANT, CUDA], ["v2", STABLE, "no build"],
+                          ["each with torch=2.13,cpu=x86_64,os=linux,cxx11-abi=true"], [""],
                           ["v2, torch=2.13,cuda=12.9,cpu=x86_64,os=linux,cxx11-abi=true:"],
                           ["", f"{STABLE}: backend (cpu) does not match selected backend (cu129)"],
                           ["", f"v1 has a build that fits torch 2.13 with cuda 12.9 ({CUDA})"]])
+
+        # A target that has nothing of its own is named in full.
+        out = self.expect(0, "versions", "demo/one", "--target", "torch=2.13,cuda=12.9,cpu=x86_64,os=linux", "--target",
+                          "torch=2.13,cuda=12.9,cpu=x86_64,os=linux,capability=90").out.splitlines()
+        self.assertEqual(re.split(r"  +", out[0]), ["version", "torch=2.13,cuda=12.9,cpu=x86_64,os=linux,cxx11-abi=true", "capability=90"])
 
     def test_info_for_targets(self):
         both = [*TARGET, "--target", "torch=2.12,cuda=12.9"]

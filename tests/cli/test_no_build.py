@@ -51,7 +51,10 @@ class NoBuild(harness.CliTest):
         self.hub.publish("demo/one", "v3", {"README.md": b"nothing yet"})
         old, new = (f"torch={torch},cuda=12.8,cpu=x86_64,os=linux,cxx11-abi=true" for torch in ("2.12", "2.13"))
         text = self.expect(0, "versions", "demo/one", "--target", old, "--target", new).out
-        self.assertEqual(text[text.index("\n\n"):], f"""
+        # What all targets say is said once, and a target that is given twice is one.
+        self.assertEqual(text, self.expect(0, "versions", "demo/one", "--target", old, "--target", new, "--target", old).out)
+        self.assertRegex(text, r"^version  torch=2\.12 +torch=2\.13\n")
+        self.assertEqual(text[text.index("each with"):], f"""each with cuda=12.8,cpu=x86_64,os=linux,cxx11-abi=true
 
 v1, {new}:
   torch212-cxx11-cu128-x86_64-linux: Torch version (2.12) does not match environment Torch version (2.13)
