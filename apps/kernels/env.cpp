@@ -90,11 +90,16 @@ int run_env(const Context& context) {
         }
     });
 
+    // A target is for copying: without its backend it would be one for the CPU.
+    const bool has_target = !environment.torch || environment.torch->backend_unknown.empty();
+    const std::string target = has_target ? environment.target.to_string() : "not known";
     if (context.json) {
         nlohmann::ordered_json list = nlohmann::ordered_json::array();
         for (const auto& fact : facts)
             list.push_back({{"name", fact.name}, {"value", fact.value}, {"origin", fact.origin}});
-        print_json({{"target", environment.target.to_string()}, {"facts", list}, {"missing", missing}});
+        print_json({{"target", has_target ? nlohmann::ordered_json(target) : nlohmann::ordered_json()},
+                    {"facts", list},
+                    {"missing", missing}});
         return 0;
     }
     std::size_t name_width = 0;
@@ -107,7 +112,7 @@ int run_env(const Context& context) {
         std::printf("%-*s  %-*s  (%s)\n", static_cast<int>(name_width), fact.name.c_str(),
                     static_cast<int>(value_width), fact.value.c_str(), fact.origin.c_str());
     }
-    std::printf("%-*s  %s\n", static_cast<int>(name_width), "target", environment.target.to_string().c_str());
+    std::printf("%-*s  %s\n", static_cast<int>(name_width), "target", target.c_str());
     for (const auto& line : missing)
         std::printf("missing: %s\n", line.c_str());
     return 0;

@@ -42,11 +42,14 @@ std::optional<build::TorchInstallation> own_torch() {
 
 // This machine with the torch of this process, whichever torch its environment has, unless one is named.
 build::Target this_machine(const build::DetectOptions& options) {
-    const auto found = build::detect(options);
-    if (options.torch) return found.target;
+    if (options.torch) return build::detect(options).target;
     const auto own = own_torch();
+    auto of_any = options;
+    of_any.backend_is_named = options.backend_is_named || own;  // what another one computes on is no matter
+    const auto found = build::detect(of_any);
     build::Target target = found.target;
-    if (own && (!found.torch || found.torch->folder != own->folder)) {
+    if (own &&
+        (!found.torch || found.torch->folder != own->folder || !found.torch->backend_unknown.empty())) {
         auto of_own = options;
         of_own.torch = own->folder.string();
         of_own.torch_origin = "the torch of this process";
@@ -115,7 +118,9 @@ Machine machine_for(const layer::Device& device, const KernelizeOptions& options
         }
         return {*options.target, true};
     }
-    Machine machine{this_machine(options.detect), options.detect.torch.has_value()};
+    auto detect = options.detect;
+    if (device.type() == "cpu") detect.backend_is_named = true;  // each torch has that one
+    Machine machine{this_machine(detect), options.detect.torch.has_value()};
     build::Target& target = machine.target;
     if (device.type() == "cpu") {
         target.backend = build::Backend{};

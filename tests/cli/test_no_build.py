@@ -116,7 +116,9 @@ v3, {new}:
         self.assertIn("--target SPEC", result.err)
         out = self.expect(0, "download", "--torch", libtorch, "--target", "xpu=2025.2,cpu=x86_64,os=linux").out
         self.assertIn("torch210-cxx11-xpu20252-x86_64-linux", out)
-        missing = self.expect(0, "env", "--torch", libtorch, "--json").json["missing"]
+        document = self.expect(0, "env", "--torch", libtorch, "--json").json
+        self.assertIsNone(document["target"])
+        missing = document["missing"]
         self.assertTrue(any("libtorch_xpu.so, and nothing tells for which version" in text for text in missing), missing)
 
     def torch_in(self, folder, version):

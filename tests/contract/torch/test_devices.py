@@ -156,6 +156,16 @@ class DevicesTest(harness.WorldTest):
         done = self.kernelize("scripted.pt", "-o", "k.pt", "--device", "cuda", "--torch", TORCH + "+cu128")
         self.assertIn("-cu128-", done.stdout)
 
+    def test_a_torch_of_unknown_backend_in_the_environment_is_no_matter(self):
+        """The torch of the process decides, and a model on the CPU needs no other backend."""
+        libtorch = self.folder / "libtorch"
+        (libtorch / "lib").mkdir(parents=True)
+        (libtorch / "lib" / "libtorch_xpu.so").write_bytes(b"")
+        (libtorch / "build-version").write_text(f"{TORCH}.0\n")
+        done = self.run_command(KERNELS, "kernelize", "scripted.pt", "-o", "k.pt", "--project", self.project, "--offline",
+                                KERNELS_TORCH=str(libtorch))
+        self.assertIn("replaced", done.stdout)
+
     def test_targets_that_cannot_be(self):
         self.refused("--target", CUDA, "--target", "cpu", status=2, words="a model is made for one target, not for 2")
         self.refused("--target", CUDA, "--device", "cpu", status=2, words="is for cuda")
