@@ -121,7 +121,8 @@ class DescribeTest(harness.WorldTest):
         repos = ["demo/one", "demo/branches", "demo/broken", "demo/unbuilt"]
         for repo, (status, text) in zip(repos, self.theirs([["versions", repo] for repo in repos])):
             with self.subTest(repo):
-                ours = self.ours(["versions", repo, *torch])
+                # With --torch ours says what would help too.
+                ours = self.ours(["versions", repo], KERNELS_TORCH=sys.prefix)
                 self.assertEqual((status, by_version(text)), (0, by_version(ours)))
                 # The Python client's versions does not look at LOCAL_KERNELS; what it loads then is the folder, which ours shows.
                 self.assertEqual(self.ours(["versions", repo, *torch], LOCAL_KERNELS=f"{repo}={local}"),
