@@ -237,8 +237,7 @@ constexpr std::array commands = {
         "projects (the current one without an argument), and the files that no other snapshot needs. "
         "A file that another process is downloading stays, but a download that needs a snapshot which goes "
         "ends with status 1 and says so: name the project that it is for too. Only kernels are looked at, "
-        "never the "
-        "models and datasets of the same cache.",
+        "never the models and datasets of the same cache.",
         prune_options},
     CommandSpec{"cache verify", Group::cache, "[REPO...]", 0, 1000, "check every byte of the cached kernels",
                 "Hashes every file and names the ones whose bytes are not what their name or the file "

@@ -228,17 +228,17 @@ DeviceCode device_code(std::string_view library, const std::string& origin) {
     });
     const char* read_to = library.data();
     for (const auto& section : in_order) {
-        const bool is_code =
-            section.name == ".nv_fatbin" || section.name == "__nv_relfatbin" || section.name == ".hip_fatbin";
-        if (!is_code || section.bytes.empty()) continue;
+        const bool is_cuda = section.name == ".nv_fatbin" || section.name == "__nv_relfatbin";
+        const bool is_hip = section.name == ".hip_fatbin";
+        if ((!is_cuda && !is_hip) || section.bytes.empty()) continue;
         if (std::less<>()(section.bytes.data(), read_to)) {
             found.problems.insert("sections with device code overlap");
             continue;
         }
         read_to = section.bytes.data() + section.bytes.size();
-        if (section.name == ".nv_fatbin" || section.name == "__nv_relfatbin") {
+        if (is_cuda) {
             read_cuda_section(section.bytes, found);
-        } else if (section.name == ".hip_fatbin") {
+        } else {
             read_hip_section(section.bytes, found.hip_units, found.problems);
         }
     }

@@ -43,11 +43,6 @@ Error disk_error(const fs::path& path, const char* what, int error) {
         return {ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
                 std::move(*hint)};
     }
-    // Its folder was there, as whoever writes has made it.
-    if (error == ENOENT && std::string_view(what) == unwritable) {
-        return {ErrorCode::failed, path.string() + ": its folder was removed meanwhile",
-                removed_meanwhile_hint};
-    }
     const bool is_in_the_way = error == EISDIR || error == ENOTDIR || error == EEXIST || error == ENOTEMPTY;
     return Error(ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
                  error == ENOSPC ? "free some room, or choose another cache, by HF_HUB_CACHE say"
@@ -56,6 +51,15 @@ Error disk_error(const fs::path& path, const char* what, int error) {
                        "cache, by HF_HUB_CACHE say"
                      : writable_cache_hint)
         .with_remedies({Remedy::cache});
+}
+
+Error write_error(const fs::path& path, int error) {
+    // Its folder was there, as whoever writes has made it.
+    if (error == ENOENT) {
+        return {ErrorCode::failed, path.string() + ": its folder was removed meanwhile",
+                removed_meanwhile_hint};
+    }
+    return disk_error(path, "cannot be written", error);
 }
 
 FileLockOptions lock_options(const Settings& settings, std::function<void(int)> waiting) {
@@ -73,7 +77,7 @@ IncompleteBlob::IncompleteBlob(const FileRequest& file, const fs::path& blob,
     if (m_fd < 0) {
         const int reason = errno;
         release_part(m_path, blob);
-        throw disk_error(m_path, unwritable, reason);
+        throw write_error(m_path, reason);
     }
     start_writer();
     // What an earlier run left is hashed once and then continued; whether it is right shows at the end.
@@ -114,8 +118,7 @@ void IncompleteBlob::start_writer() {
 
 void IncompleteBlob::restart() {
     m_writer.reset();
-    if (::ftruncate(m_fd, 0) != 0 || ::lseek(m_fd, 0, SEEK_SET) != 0)
-        throw disk_error(m_path, unwritable, errno);
+    if (::ftruncate(m_fd, 0) != 0 || ::lseek(m_fd, 0, SEEK_SET) != 0) throw write_error(m_path, errno);
     m_offset = 0;
     start_writer();
 }
@@ -166,8 +169,8 @@ void IncompleteBlob::commit() {
     }
     m_sha256 = m_file.entry.lfs_sha256 ? actual : to_hex(m_writer->finish_second());
     m_writer.reset();
-    if (::fsync(m_fd) != 0) throw disk_error(m_path, unwritable, errno);
-    if (::rename(m_path.c_str(), m_blob.c_str()) != 0) throw disk_error(m_blob, unwritable, errno);
+    if (::fsync(m_fd) != 0) throw write_error(m_path, errno);
+    if (::rename(m_path.c_str(), m_blob.c_str()) != 0) throw write_error(m_blob, errno);
     ::close(m_fd);
     m_fd = -1;
 }

@@ -21,10 +21,11 @@ std::string name_of(const FileRequest& file);
 inline constexpr const char* removed_meanwhile_hint =
     "another process cleans the cache, `kernels cache prune` say: download again when it has ended";
 
-inline constexpr const char* unwritable = "cannot be written";
-
 /// What to say when the cache's disk refuses, by errno. `what`: "cannot be …".
 Error disk_error(const std::filesystem::path& path, const char* what, int error);
+
+/// The same for a file in a folder that was there.
+Error write_error(const std::filesystem::path& path, int error);
 
 /// For the cache's locks, which are compatible with huggingface_hub's (flock on
 /// `<cache>/.locks/…/<etag>.lock`). `waiting`: see FileLockOptions.

@@ -284,7 +284,7 @@ fs::path Cache::link_snapshot(const RepoId& repo, const Commit& commit, const Tr
     if (error) {
         std::error_code ignored;
         fs::remove(temporary, ignored);
-        throw disk_error(file, unwritable, error.value());
+        throw write_error(file, error.value());
     }
     return file;
 }

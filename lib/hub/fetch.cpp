@@ -181,7 +181,7 @@ FetchedFile Fetch::bring(const FileRequest& file, const std::optional<fs::path>&
     if (blob_is_wrong || !has_size(blob, file.entry) || !is_right(blob)) {
         std::error_code unreadable;
         for (const auto& place : {blob, m_cache.snapshot_folder(file.repo, file.commit) / file.entry.path}) {
-            if (fs::is_directory(place, unreadable)) throw disk_error(place, unwritable, EISDIR);
+            if (fs::is_directory(place, unreadable)) throw write_error(place, EISDIR);
         }
         if (!damaged && fs::exists(blob, unreadable)) damaged = blob;
         const auto find_donors = [&] {

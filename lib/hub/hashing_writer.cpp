@@ -100,7 +100,7 @@ void HashingWriter::store(std::string_view bytes) {
         const auto written = ::write(m_fd, rest.data(), rest.size());
         if (written < 0) {
             if (errno == EINTR) continue;
-            throw disk_error(m_path, unwritable, errno);
+            throw write_error(m_path, errno);
         }
         rest.remove_prefix(static_cast<std::size_t>(written));
     }

@@ -52,7 +52,7 @@ fs::path claim_part(const fs::path& blob) {
     const fs::path own = blob.string() + "." + machine() + std::to_string(::getpid()) + std::string(ending);
     std::error_code error;
     const auto status = fs::symlink_status(shared, error);
-    if (fs::is_directory(status)) throw disk_error(shared, unwritable, EISDIR);
+    if (fs::is_directory(status)) throw write_error(shared, EISDIR);
     fs::path found = shared;
     if (!fs::exists(status)) {
         auto abandoned = abandoned_part(blob);
