@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "rewrite.hpp"
+
 namespace kernels::torchscript {
 namespace {
 
@@ -16,6 +18,7 @@ thread_local CallObserver* current = nullptr;
 
 void tell(Stack& stack) {
     const IValue arguments = pop(stack);
+    const IValue method = pop(stack);
     const IValue who = pop(stack);
     CallObserver* observer = std::exchange(current, nullptr);
     if (observer == nullptr) return;
@@ -24,21 +27,22 @@ void tell(Stack& stack) {
         ~Restore() { current = observer; }
     } const restore{observer};
     const auto& elements = arguments.toTupleRef().elements();
-    (*observer)(who, std::vector<IValue>(elements.begin(), elements.end()));
+    (*observer)(who, method.toStringRef(), std::vector<IValue>(elements.begin(), elements.end()));
 }
 
 void register_once() {
     static const bool done = [] {
-        registerOperator(Operator(std::string(saw) + "(Any who, Any arguments) -> ()", Operation(tell),
-                                  c10::AliasAnalysisKind::CONSERVATIVE));
+        registerOperator(Operator(std::string(saw) + "(Any who, str method, Any arguments) -> ()",
+                                  Operation(tell), c10::AliasAnalysisKind::CONSERVATIVE));
         return true;
     }();
     static_cast<void>(done);
 }
 
-void insert_telling(Graph& graph, Value* who, at::ArrayRef<Value*> values) {
+void insert_telling(Graph& graph, Value* who, const std::string& method, at::ArrayRef<Value*> values) {
+    Value* name = graph.insertConstant(method);
     Node* arguments = graph.insertNode(graph.createTuple(values));
-    graph.insertNode(graph.create(c10::Symbol::fromQualString(saw), {who, arguments->output()}, 0));
+    graph.insertNode(graph.create(c10::Symbol::fromQualString(saw), {who, name, arguments->output()}, 0));
 }
 
 }  // namespace
@@ -46,10 +50,12 @@ void insert_telling(Graph& graph, Value* who, at::ArrayRef<Value*> values) {
 void watch_calls(const std::set<c10::ClassTypePtr>& classes) {
     register_once();
     for (const auto& type : classes) {
-        auto& graph = *toGraphFunction(type->getMethod("forward")).graph();
-        const auto inputs = graph.inputs();
-        const WithInsertPoint at_the_beginning(*graph.nodes().begin());
-        insert_telling(graph, inputs[0], inputs.slice(1));
+        for (Function* method : forwards(type)) {
+            auto& graph = *toGraphFunction(*method).graph();
+            const auto inputs = graph.inputs();
+            const WithInsertPoint at_the_beginning(*graph.nodes().begin());
+            insert_telling(graph, inputs[0], method->name(), inputs.slice(1));
+        }
     }
 }
 
@@ -57,7 +63,7 @@ void watch_values(Node* before, const std::vector<Value*>& values, int64_t numbe
     register_once();
     Graph& graph = *before->owningGraph();
     const WithInsertPoint place(before);
-    insert_telling(graph, graph.insertConstant(number), values);
+    insert_telling(graph, graph.insertConstant(number), "", values);
 }
 
 CallObservation::CallObservation(CallObserver observer) : m_observer(std::move(observer)) {

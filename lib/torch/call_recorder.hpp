@@ -6,15 +6,18 @@
 
 #include <functional>
 #include <set>
+#include <string>
 #include <vector>
 
 namespace kernels::torchscript {
 
 /// Called inside of the model's run, before a module's own code, or at a place in a graph: with the module or
-/// the number of the place, and the arguments.
-using CallObserver = std::function<void(const c10::IValue&, const std::vector<c10::IValue>&)>;
+/// the number of the place, the module's method, and the arguments.
+using CallObserver =
+    std::function<void(const c10::IValue&, const std::string&, const std::vector<c10::IValue>&)>;
 
-/// Makes the forward of these classes tell of each call. Nothing else of the graphs changes.
+/// Makes the forward of these classes, and its repetitions, tell of each call. Nothing else of the graphs
+/// changes.
 void watch_calls(const std::set<c10::ClassTypePtr>& classes);
 
 /// Makes a graph tell of these values, under a number, each time before it comes to the node.

@@ -51,6 +51,27 @@ const Function* function_called(const Node* node) {
     return type ? type->findMethod(node->s(attr::name)) : nullptr;
 }
 
+namespace {
+
+bool collect_called_in(const Block* block, std::set<const Function*>& called) {
+    bool all_known = true;
+    for (const Node* node : block->nodes()) {
+        for (const Block* inner : node->blocks())
+            all_known = collect_called_in(inner, called) && all_known;
+        if (node->kind() != prim::CallFunction && node->kind() != prim::CallMethod) continue;
+        const auto* function = function_called(node);
+        all_known = function != nullptr && collect_called(*function, called) && all_known;
+    }
+    return all_known;
+}
+
+}  // namespace
+
+bool collect_called(const Function& function, std::set<const Function*>& called) {
+    if (!called.insert(&function).second || !function.isGraphFunction()) return true;
+    return collect_called_in(toGraphFunction(function).graph()->block(), called);
+}
+
 Value* call_compiled(Graph& graph, Function& compiled, const std::vector<Value*>& values) {
     const auto& schema = compiled.getSchema();
     return graph.insertFunctionCall(

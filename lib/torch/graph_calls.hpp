@@ -5,6 +5,7 @@
 #include <torch/script.h>
 
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,9 @@ std::vector<torch::jit::Graph*> graphs_of(const torch::jit::Module& module);
 /// The function or method that a node calls; nullptr for a node that calls none, and for a method of an
 /// interface, which may be any.
 const torch::jit::Function* function_called(const torch::jit::Node* node);
+
+/// The function and all that it calls; false when it calls methods of an interface, which may be any.
+bool collect_called(const torch::jit::Function& function, std::set<const torch::jit::Function*>& called);
 
 /// Calls a function that was compiled for values of these types.
 torch::jit::Value* call_compiled(torch::jit::Graph& graph, torch::jit::Function& compiled,

@@ -75,14 +75,6 @@ OpenGraph opened(Graph& hub) {
     return open;
 }
 
-// The pattern's values that the hub layer gives: the elements of a tuple, which is gone in frozen code.
-std::vector<Value*> results_of(Graph& pattern, const TypePtr& offered) {
-    Value* result = find_place(pattern, offered).result;
-    if (result->node()->kind() != prim::TupleConstruct) return {result};
-    const auto elements = result->node()->inputs();
-    return {elements.begin(), elements.end()};
-}
-
 // Gives the hub layer's results, which are to stand for those of the match.
 std::vector<Value*> put_in(Graph& graph, const Match& match, const Graph& pattern, const OpenGraph& hub,
                            const Arguments& arguments, const Module& reference) {
@@ -139,28 +131,9 @@ std::shared_ptr<const MatchedLayer> matched_layer(const Module& reference, const
         const auto place = find_place(graph, hub.graph().outputs().at(0)->type());
         if (place.tuple != nullptr) layer->element = place.index;
     }
-    replace_forward(layer->replaced, layer->replaced, hub_layer, kernel, given);
+    ClassUses uses(layer->replaced);
+    replace_forward(layer->replaced, hub_layer, kernel, given, uses);
     return layer;
-}
-
-bool collect_called(const Function& function, std::set<const Function*>& called);
-
-bool collect_called(const Block* block, std::set<const Function*>& called) {
-    bool all_known = true;
-    for (const Node* node : block->nodes()) {
-        for (const Block* inner : node->blocks())
-            all_known = collect_called(inner, called) && all_known;
-        if (node->kind() != prim::CallFunction && node->kind() != prim::CallMethod) continue;
-        const auto* function = function_called(node);
-        all_known = function != nullptr && collect_called(*function, called) && all_known;
-    }
-    return all_known;
-}
-
-// The function and all that it calls; false when it calls methods of an interface, which may be any.
-bool collect_called(const Function& function, std::set<const Function*>& called) {
-    if (!called.insert(&function).second || !function.isGraphFunction()) return true;
-    return collect_called(toGraphFunction(function).graph()->block(), called);
 }
 
 void number_in(Block* block, std::vector<Value*>& values) {

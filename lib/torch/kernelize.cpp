@@ -8,6 +8,7 @@
 #include <set>
 
 #include "called_operators.hpp"
+#include "class_uses.hpp"
 #include "found_layers.hpp"
 #include "graph_pattern.hpp"
 #include "kernel_choice.hpp"
@@ -110,13 +111,13 @@ struct Outcome {
 };
 
 // Replaces the forward of the layer's class.
-Outcome replace(const FoundLayer& layer, const LoadedKernel& kernel, layer::Mode mode) {
+Outcome replace(const FoundLayer& layer, const LoadedKernel& kernel, layer::Mode mode, ClassUses& uses) {
     try {
         const auto before = operators_called(layer.module.get_method("forward").function());
         for (const auto* method : forwards(layer.module.type()))
             keep_original(layer.module, method->name());
         const bool calls_modules =
-            replace_forward(layer.module, layer.module, kernel.layer, kernel.plan, given_by(layer.binding));
+            replace_forward(layer.module, kernel.layer, kernel.plan, given_by(layer.binding), uses);
         if (!mode.is_training()) return {{}, calls_modules};
         auto reason =
             without_gradients(operators_called(layer.module.get_method("forward").function()), before);
@@ -131,9 +132,9 @@ Outcome replace(const FoundLayer& layer, const LoadedKernel& kernel, layer::Mode
 // Rewrites the classes of the found layers, and tells of each layer.
 class Rewriter {
   public:
-    Rewriter(const std::vector<FoundLayer>& found, const KernelizeOptions& options, KernelChooser& chooser,
-             const Obstacles& obstacles)
-        : m_found(found), m_options(options), m_chooser(chooser), m_obstacles(obstacles) {}
+    Rewriter(const Module& model, const std::vector<FoundLayer>& found, const KernelizeOptions& options,
+             KernelChooser& chooser, const Obstacles& obstacles)
+        : m_uses(model), m_found(found), m_options(options), m_chooser(chooser), m_obstacles(obstacles) {}
 
     KernelizeReport run() {
         KernelizeReport manifest{
@@ -171,10 +172,11 @@ class Rewriter {
         std::string& reason = outcome.reason;
         reason = unfit_for(*choice.kernel, m_options.mode, *choice.mode);
         if (reason.empty() && m_obstacles.mixed.contains(type.get())) reason = m_obstacles.why_mixed;
-        if (reason.empty()) outcome = replace(one, *choice.kernel, m_options.mode);
+        if (reason.empty()) outcome = replace(one, *choice.kernel, m_options.mode, m_uses);
         return outcome;
     }
 
+    ClassUses m_uses;
     const std::vector<FoundLayer>& m_found;
     const KernelizeOptions& m_options;
     KernelChooser& m_chooser;
@@ -256,7 +258,7 @@ KernelizeReport kernelize(Module& model, const KernelizeOptions& options) {
     const auto obstacles = split_by_binding(model, found, chooser);
     find_again(found, model);
     try {
-        auto manifest = Rewriter(found, options, chooser, obstacles).run();
+        auto manifest = Rewriter(model, found, options, chooser, obstacles).run();
         PatternSearch search(model);
         for (const auto& binding : options.bindings)
             if (binding.pattern) replace_by_pattern(search, binding, options, chooser, manifest);

@@ -6,9 +6,9 @@
 
 namespace kernels::torchscript {
 
-std::string code_of(const torch::jit::Module& layer) {
+std::string code_of(const torch::jit::Module& layer, const std::string& method) {
     static const std::regex mangling(R"(\.?___torch_mangle_\d+)");
-    const auto graph = torch::jit::toGraphFunction(layer.get_method("forward").function()).graph();
+    const auto graph = torch::jit::toGraphFunction(layer.get_method(method).function()).graph();
     return std::regex_replace(graph->toString(false), mangling, "");
 }
 

@@ -5,16 +5,18 @@
 #include <torch/csrc/jit/passes/inliner.h>
 
 #include <algorithm>
-#include <functional>
 #include <regex>
 #include <set>
 #include <vector>
 
+#include "class_uses.hpp"
 #include "graph_calls.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
+#include "layer_kind.hpp"
 #include "original_source.hpp"
 #include "recover.hpp"
+#include "same_computation.hpp"
 
 namespace kernels::torchscript {
 namespace {
@@ -80,33 +82,6 @@ std::string unused_name(const c10::ClassType& type) {
     while (type.findMethod(name) != nullptr || type.hasAttribute(name) || type.hasConstant(name))
         name += '_';
     return name;
-}
-
-// What a value is computed by, with names and order left out; nothing when there are branches or loops.
-std::optional<std::string> computation(const Graph& graph, const Value* value) {
-    std::map<const Value*, std::size_t> numbers;
-    std::string text;
-    bool plain = true;
-    const std::function<std::size_t(const Value*)> describe = [&](const Value* one) -> std::size_t {
-        if (const auto known = numbers.find(one); known != numbers.end()) return known->second;
-        const Node* node = one->node();
-        std::string line;
-        if (node->kind() == prim::Param) {
-            line = c10::str("argument ", one->offset());
-        } else if (node->kind() == prim::Constant) {
-            line = c10::str("constant ", toIValue(one).value_or(c10::IValue()));
-        } else {
-            plain = plain && node->blocks().empty() && node->owningBlock() == graph.block();
-            line = c10::str(node->kind().toQualString(), " output ", one->offset());
-            if (node->hasAttribute(attr::name)) line += " " + node->s(attr::name);
-            for (const Value* input : node->inputs())
-                line += c10::str(" %", describe(input));
-        }
-        text += line + "\n";
-        return numbers.emplace(one, numbers.size()).first->second;
-    };
-    describe(value);
-    return plain ? std::optional(text) : std::nullopt;
 }
 
 }  // namespace
@@ -233,6 +208,13 @@ Place find_place(Graph& graph, const TypePtr& offered) {
     return place;
 }
 
+std::vector<Value*> results_of(Graph& graph, const TypePtr& offered) {
+    Value* result = find_place(graph, offered).result;
+    if (result->node()->kind() != prim::TupleConstruct) return {result};
+    const auto elements = result->node()->inputs();
+    return {elements.begin(), elements.end()};
+}
+
 Arguments arguments_for(const Function& original, const Function& hub, const Given& given) {
     const auto& wanted = original.getSchema().arguments();
     const auto& offered = hub.getSchema().arguments();
@@ -328,22 +310,45 @@ Graph& HubMethod::graph() const {
     return *toGraphFunction(m_type->getMethod(m_name)).graph();
 }
 
-bool replace_forward(const Module& model, const Module& layer, const LayerSource& hub_layer,
-                     const KernelLayer& kernel, const Given& given) {
-    const HubMethod hub(model, layer, hub_layer, kernel, given);
-    const auto methods = forwards(layer.type());
-    std::vector<std::pair<Place, Arguments>> places;
-    std::optional<std::string> first;
-    for (Function* method : methods) {
-        Graph& graph = *toGraphFunction(*method).graph();
-        auto arguments = arguments_for(*method, hub.function(), given);
-        places.emplace_back(find_place(graph, hub.graph().outputs().at(0)->type()), std::move(arguments));
-        if (methods.size() == 1) break;
-        const auto own = computation(graph, places.back().first.result);
-        if (method == methods.front()) first = own;
-        if (!own || own != first)
-            refuse("its method " + method->name() + " computes something else than its forward");
+namespace {
+
+// Which of the model's methods come to a method of a layer: "encode and decode".
+std::string called_by(const std::vector<std::string>& callers) {
+    if (callers.empty()) return "none of the model's methods";
+    return "the model's " + join(callers, " and ");
+}
+
+// All of the methods get the same code.
+void require_same_computation(const std::vector<Function*>& methods, const TypePtr& offered,
+                              const Module& one, ClassUses& uses) {
+    std::set<std::string> seen;
+    auto layers = uses.instances(one.type());
+    if (layers.empty()) layers.push_back(one);
+    for (const auto& layer : layers) {
+        if (!seen.insert(numbers_of(layer, [](const at::Tensor&) { return std::string(); })).second) continue;
+        for (const Function* method : methods) {
+            const Function& first = *methods.front();
+            if (method == &first || compute_the_same(layer, first, *method, offered)) continue;
+            refuse("its " + first.name() + ", which " + called_by(uses.callers(first)) +
+                   " calls, cannot be shown to compute the same as its " + method->name() + ", which " +
+                   called_by(uses.callers(*method)) + " calls");
+        }
     }
+}
+
+}  // namespace
+
+bool replace_forward(const Module& layer, const LayerSource& hub_layer, const KernelLayer& kernel,
+                     const Given& given, ClassUses& uses) {
+    const HubMethod hub(layer, layer, hub_layer, kernel, given);
+    const auto methods = forwards(layer.type());
+    const TypePtr offered = hub.graph().outputs().at(0)->type();
+    std::vector<std::pair<Place, Arguments>> places;
+    for (Function* method : methods) {
+        auto arguments = arguments_for(*method, hub.function(), given);
+        places.emplace_back(find_place(*toGraphFunction(*method).graph(), offered), std::move(arguments));
+    }
+    if (methods.size() > 1) require_same_computation(methods, offered, layer, uses);
     // Kept in the bodies of the methods themselves: names, defaults and annotations of their arguments stay
     // what callers know.
     for (std::size_t i = 0; i < methods.size(); ++i)

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "class_uses.hpp"
 #include "frontend.hpp"
 #include "loaded_kernel.hpp"
 
@@ -24,6 +25,9 @@ struct Place {
 /// Throws Error(kernelize) when it cannot be told, or is of another type than the one offered.
 Place find_place(torch::jit::Graph& graph, const c10::TypePtr& offered);
 
+/// The values that a hub layer gives for it: the elements of a tuple, which is gone in frozen code.
+std::vector<torch::jit::Value*> results_of(torch::jit::Graph& graph, const c10::TypePtr& offered);
+
 /// What a hub method gets: for each of its arguments the one of the layer at that place, or a constant.
 using Arguments = std::vector<std::variant<std::size_t, c10::IValue>>;
 
@@ -38,7 +42,7 @@ Arguments arguments_for(const torch::jit::Function& original, const torch::jit::
                         const Given& given);
 
 /// The class's forward, and its repetitions: what is called several times is traced into a method for each
-/// call.
+/// call, also where a scripted method calls it as well.
 std::vector<torch::jit::Function*> forwards(const c10::ClassTypePtr& type);
 
 /// A hub layer compiled as a method of the class of `layer`, for as long as this lives.
@@ -58,10 +62,10 @@ class HubMethod {
     std::string m_name;  ///< one that the class has for nothing else
 };
 
-/// Replaces the forward of `layer`'s class. Throws Error(kernelize) with the reason when that is not
-/// possible; the class is unchanged then. Tells whether the kernel's forward calls modules that the layer
-/// holds.
-bool replace_forward(const torch::jit::Module& model, const torch::jit::Module& layer,
-                     const LayerSource& hub_layer, const KernelLayer& kernel, const Given& given);
+/// Replaces the forward of `layer`'s class, and its repetitions where they are seen to compute the same for
+/// all modules of the class. Throws Error(kernelize) with the reason when that is not possible; the class is
+/// unchanged then. Tells whether the kernel's forward calls modules that the layer holds.
+bool replace_forward(const torch::jit::Module& layer, const LayerSource& hub_layer, const KernelLayer& kernel,
+                     const Given& given, ClassUses& uses);
 
 }  // namespace kernels::torchscript

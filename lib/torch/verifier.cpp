@@ -97,10 +97,10 @@ void scatter_buffers(const Module& one, const Module& other) {
 }
 
 // Layers of the same code, numbers and argument shapes are checked in depth once.
-std::string kind_of(const Module& original, const Module& replaced, const Values& arguments) {
+std::string kind_of(const Pair& pair, const Values& arguments) {
     std::string kind =
-        code_of(original) + code_of(replaced) +
-        numbers_of(original, [](const at::Tensor& tensor) { return c10::str(tensor.sizes()); });
+        code_of(pair.original, pair.method) + code_of(pair.replaced, pair.method) +
+        numbers_of(pair.original, [](const at::Tensor& tensor) { return c10::str(tensor.sizes()); });
     for (const auto& tensor : tensors_in(arguments))
         kind += c10::str(tensor.scalar_type(), tensor.sizes(), tensor.strides());
     return kind;
@@ -246,7 +246,7 @@ void Verifier::layer(Verdict& verdict, Pair& pair, const Values& arguments, cons
                      bool one_rank) {
     const torch::jit::GraphOptimizerEnabledGuard no_optimization(false);
     own_inputs(verdict, pair, arguments, name, false);
-    if (verdict.problem.empty() && m_kinds.insert(kind_of(pair.original, pair.replaced, arguments)).second)
+    if (verdict.problem.empty() && m_kinds.insert(kind_of(pair, arguments)).second)
         cases(verdict, pair, arguments, one_rank ? Of::layer_of_one_rank : Of::layer);
 }
 

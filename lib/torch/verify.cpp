@@ -97,7 +97,8 @@ class Run {
     void whole_model();
     void tell_of_gradients();
     void check_match(int64_t number, Values values, const std::string& name);
-    void check(const Replaced& replaced, const Values& arguments, const std::string& name);
+    void check(const Replaced& replaced, const Values& arguments, const std::string& name,
+               const std::string& method = "forward");
 
     Module& m_original;
     Module& m_kernelized;
@@ -172,10 +173,12 @@ void Run::find_methods() {
     }
 }
 
-void Run::check(const Replaced& replaced, const Values& arguments, const std::string& name) {
+void Run::check(const Replaced& replaced, const Values& arguments, const std::string& name,
+                const std::string& method) {
     auto& verdict = m_found.layers[replaced.verdict];
     if (!verdict.problem.empty() || (m_others && is_reached(replaced))) return;
     Pair pair = replaced.pair();
+    pair.method = method;
     m_verifier.layer(verdict, pair, arguments, name, replaced.one_rank);
 }
 
@@ -198,17 +201,18 @@ void Run::check_match(int64_t number, Values values, const std::string& name) {
 // did.
 std::string Run::observe(const std::string& method, const Values& inputs, const std::string& name) {
     std::exception_ptr failure;
-    const CallObservation observation([&](const c10::IValue& who, const Values& given) {
-        try {
-            const auto arguments = with_tensors(given, exact_copy);
-            if (who.isInt()) return check_match(who.toInt(), arguments, name);
-            const auto [begin, end] = m_modules.equal_range(who.toObject().get());
-            for (auto found = begin; found != end; ++found)
-                check(m_replaced[found->second], arguments, name);
-        } catch (...) {
-            if (!failure) failure = std::current_exception();
-        }
-    });
+    const CallObservation observation(
+        [&](const c10::IValue& who, const std::string& called, const Values& given) {
+            try {
+                const auto arguments = with_tensors(given, exact_copy);
+                if (who.isInt()) return check_match(who.toInt(), arguments, name);
+                const auto [begin, end] = m_modules.equal_range(who.toObject().get());
+                for (auto found = begin; found != end; ++found)
+                    check(m_replaced[found->second], arguments, name, called);
+            } catch (...) {
+                if (!failure) failure = std::current_exception();
+            }
+        });
     at::manual_seed(m_options.seed);
     const KeptState state(m_original);
     const torch::jit::GraphOptimizerEnabledGuard no_optimization(false);  // it runs once

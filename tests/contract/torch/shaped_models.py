@@ -110,6 +110,68 @@ class Methods(nn.Module):
         return self.norm(self.norm.again(x))
 
 
+class Hybrid(Methods):
+    """Traced; what is exported is scripted nevertheless, and so the norm is there twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = Norm()
+        self.list = nn.ModuleList([Norm(1e-3), Norm(1e-4)])
+        self.layer_norm = nn.LayerNorm(SIZE)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for norm in self.list:
+            x = norm(x)
+        return self.layer_norm(self.norm(x) + self.norm(2 * x))
+
+    @torch.jit.export
+    def twice(self, x: torch.Tensor) -> torch.Tensor:
+        for norm in self.list:
+            x = norm(x)
+        return self.layer_norm(self.norm(x))
+
+
+class OddNorm(nn.Module):
+    """Tracing takes one branch, with another epsilon."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(1 + 0.3 * torch.randn(SIZE))
+        self.variance_epsilon = 1e-2
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[0] == 3:
+            return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
+        return self.weight * x
+
+
+class HybridBranches(Methods):
+    def __init__(self):
+        super().__init__()
+        self.norm = OddNorm()
+
+    @torch.jit.export
+    def twice(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(x)
+
+
+class HybridOther(Methods):
+    """The epsilon was another when it was traced."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = Norm(1e-2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.norm.variance_epsilon = 1e-3
+        return self.norm(x)
+
+    @torch.jit.export
+    def twice(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(x)
+
+
+OddNorm.__qualname__ = OddNorm.__name__ = "Norm"
 NormWithMore.__qualname__ = NormWithMore.__name__ = "Norm"
 
 
@@ -280,6 +342,9 @@ MODELS = {
     "twice_traced": (Twice, False),
     "interface": (ByInterface, True),
     "methods": (Methods, True),
+    "hybrid": (Hybrid, False),
+    "hybrid_branches": (HybridBranches, False),
+    "hybrid_other": (HybridOther, False),
     "loop": (Loop, True),
     "keyword": (Keyword, True),
     "epsilons_scripted": (Epsilons, True),

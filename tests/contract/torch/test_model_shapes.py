@@ -92,6 +92,18 @@ class ModelShapesTest(harness.WorldTest):
         self.check("loop", {"norm": "replaced"}, 5)
         self.check("keyword", {"norm": "replaced"}, 1)
 
+    def test_exported_methods_of_traced_models(self):
+        """What they call is scripted, beside what tracing made of it."""
+        self.make("hybrid", "hybrid_branches", "hybrid_other")
+        self.bind('[[bindings]]\nlayer = "LayerNorm"\nclass = "torch.nn.*LayerNorm"\n' + BINDINGS)
+        norms = ("norm", "list.0", "list.1", "layer_norm")
+        self.check("hybrid", dict.fromkeys(norms, "replaced"), 5, "--verify")
+        self.run_both("hybrid", 4, "twice")
+        kept = ("its forward, which the model's twice calls, cannot be shown to compute the same as its forward1, "
+                "which the model's forward calls")
+        self.assertEqual(self.kernelize("hybrid_branches"), {"norm": kept})
+        self.assertEqual(self.kernelize("hybrid_other"), {"norm": kept})
+
     def test_one_class_with_different_attributes(self):
         self.make("epsilons_scripted", "epsilons_traced", "other_name")
         self.check("epsilons_scripted", {"a": "replaced", "b": "replaced"}, 2)

@@ -25,7 +25,8 @@ std::string replace(torch::jit::Module& layer, const std::string& hub, const Giv
     KernelLayer kernel;
     kernel.op_namespace = "aten";
     try {
-        replace_forward(layer, layer, source.layer("L"), kernel, given);
+        ClassUses uses(layer);
+        replace_forward(layer, source.layer("L"), kernel, given, uses);
     } catch (const Error& error) {
         return error.what();
     }

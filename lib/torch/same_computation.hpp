@@ -1,0 +1,13 @@
+// Whether methods of one class, such as what tracing and scripting made of one forward, compute the same.
+#pragma once
+
+#include <torch/script.h>
+
+namespace kernels::torchscript {
+
+/// Of the results that a kernel's layer replaces, one of the type `offered`, with the numbers that this layer
+/// has. False where it cannot be told.
+bool compute_the_same(const torch::jit::Module& layer, const torch::jit::Function& one,
+                      const torch::jit::Function& other, const c10::TypePtr& offered);
+
+}  // namespace kernels::torchscript
