@@ -13,7 +13,7 @@
 namespace kernels::hub_server {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr const char* dates = "2026-01-01T00:00:00.000Z";
 
@@ -70,8 +70,9 @@ bool flag(const httplib::Request& request, const char* name) {
     return lower(request.get_param_value(name)) == "true" || request.get_param_value(name) == "1";
 }
 
-Json entry_json(const Entry& entry) {
-    Json json = {{"type", entry.folder ? "directory" : "file"}, {"oid", entry.oid}, {"size", entry.size}};
+OrderedJson entry_json(const Entry& entry) {
+    OrderedJson json = {
+        {"type", entry.folder ? "directory" : "file"}, {"oid", entry.oid}, {"size", entry.size}};
     if (entry.is_lfs()) {
         json["lfs"] = {{"oid", entry.sha256}, {"size", entry.size}, {"pointerSize", entry.pointer_size}};
     }
@@ -80,9 +81,9 @@ Json entry_json(const Entry& entry) {
 }
 
 // An entry that no client may write where it says.
-std::optional<Json> evil_entry(const std::optional<Fault>& fault) {
+std::optional<OrderedJson> evil_entry(const std::optional<Fault>& fault) {
     if (!fault) return std::nullopt;
-    Json json = {{"type", "file"}, {"oid", std::string(40, '0')}, {"size", 1}};
+    OrderedJson json = {{"type", "file"}, {"oid", std::string(40, '0')}, {"size", 1}};
     switch (fault->kind) {
         case FaultKind::tree_dotdot:
             json["path"] = "build/../../../outside.txt";
@@ -116,14 +117,14 @@ struct Server::Call {
     std::optional<Fault> fault;
     bool authorized = false;
 
-    void json(const Json& document) {
+    void json(const OrderedJson& document) {
         send(request, response, Content::of_text(document.dump()), "application/json; charset=utf-8", fault);
     }
     void error(int status, const std::string& code, const std::string& message) {
         response.status = status;
         if (!code.empty()) response.set_header("X-Error-Code", code);
         response.set_header("X-Error-Message", message);
-        response.set_content(Json{{"error", message}}.dump(), "application/json; charset=utf-8");
+        response.set_content(OrderedJson{{"error", message}}.dump(), "application/json; charset=utf-8");
     }
     void redirect(int status, const std::string& location) {
         response.status = status;
@@ -244,15 +245,17 @@ void Server::answer_api(Call& call) const {
 }
 
 void Server::answer_refs(Call& call, const Repository& repository) const {
-    Json branches = Json::array();
+    OrderedJson branches = OrderedJson::array();
     for (const auto& [name, commit] : repository.branches) {
         branches.push_back({{"name", name}, {"ref", "refs/heads/" + name}, {"targetCommit", commit}});
     }
-    call.json({{"tags", Json::array()}, {"branches", std::move(branches)}, {"converts", Json::array()}});
+    call.json({{"tags", OrderedJson::array()},
+               {"branches", std::move(branches)},
+               {"converts", OrderedJson::array()}});
 }
 
 void Server::answer_revision(Call& call, const Repository& repository, const CommitTree& tree) const {
-    Json siblings = Json::array();
+    OrderedJson siblings = OrderedJson::array();
     for (const auto& [path, entry] : tree.entries) {
         if (!entry.folder) siblings.push_back({{"rfilename", path}});
     }
@@ -261,7 +264,7 @@ void Server::answer_revision(Call& call, const Repository& repository, const Com
                {"author", repository.id.substr(0, repository.id.find('/'))},
                {"sha", tree.commit},
                {"private", repository.is_private},
-               {"gated", repository.gated ? Json("manual") : Json(false)},
+               {"gated", repository.gated ? OrderedJson("manual") : OrderedJson(false)},
                {"disabled", false},
                {"downloads", 0},
                {"likes", 0},
@@ -280,7 +283,7 @@ void Server::answer_tree(Call& call, const CommitTree& tree, const std::string& 
     const std::string prefix = folder.empty() ? "" : folder + "/";
     const bool recursive = flag(call.request, "recursive");
     const std::string cursor = call.request.get_param_value("cursor");
-    Json page = Json::array();
+    OrderedJson page = OrderedJson::array();
     std::string last;
     for (auto item = tree.entries.lower_bound(prefix); item != tree.entries.end(); ++item) {
         const auto& [path, entry] = *item;

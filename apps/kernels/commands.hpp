@@ -43,6 +43,6 @@ int run_complete(int argc, const char* const* argv);
 std::optional<std::filesystem::path> find_torch_program();
 
 /// A lock's entry in `--json` documents: `{"repo", "version" or "revision", "commit"}`.
-nlohmann::ordered_json to_json(const lock::LockedKernel& kernel);
+nlohmann::ordered_json locked_to_json(const lock::LockedKernel& kernel);
 
 }  // namespace kernels::app

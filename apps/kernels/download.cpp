@@ -99,7 +99,7 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
             }
             continue;
         }
-        auto document = to_json(build.kernel);
+        auto document = locked_to_json(build.kernel);
         document["variant"] = build.variant.to_string();
         document["folder"] = build.folder.string();
         auto& files = document["files"] = nlohmann::ordered_json::array();

@@ -101,7 +101,7 @@ nlohmann::ordered_json conflicts_json(const std::vector<lock::Conflict>& conflic
     for (const auto& conflict : conflicts) {
         nlohmann::ordered_json states = nlohmann::ordered_json::array();
         for (const auto& [kernel, path] : conflict.states) {
-            auto state = app::to_json(kernel);
+            auto state = locked_to_json(kernel);
             state.erase("repo");
             for (const auto& dependency : path)
                 state["path"].push_back(dependency.to_string());
@@ -114,7 +114,7 @@ nlohmann::ordered_json conflicts_json(const std::vector<lock::Conflict>& conflic
 
 }  // namespace
 
-nlohmann::ordered_json to_json(const lock::LockedKernel& kernel) {
+nlohmann::ordered_json locked_to_json(const lock::LockedKernel& kernel) {
     const auto& reference = kernel.dependency.reference;
     nlohmann::ordered_json document = {{"repo", kernel.dependency.repo.to_string()}};
     if (const auto* version = reference.version()) {
@@ -238,7 +238,7 @@ void report_lock(const Context& context, const LockPlan& plan, const nlohmann::o
     if (context.json) {
         nlohmann::ordered_json kernels = nlohmann::ordered_json::array();
         for (const auto& kernel : plan.lock.kernels())
-            kernels.push_back(to_json(kernel));
+            kernels.push_back(locked_to_json(kernel));
         nlohmann::ordered_json document = {{"file", plan.file.string()},
                                            {"written", plan.differs},
                                            {"sums_written", plan.sums_differ || plan.drops_sums},

@@ -86,7 +86,7 @@ int run_outdated(const Context& context) {
     bool any_to_do = false;
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const auto& newer : all) {
-        auto document = to_json(newer.locked);
+        auto document = locked_to_json(newer.locked);
         document["newest_commit"] = newer.now.to_string();
         document["newest_version"] =
             newer.version ? nlohmann::ordered_json(*newer.version) : nlohmann::ordered_json(nullptr);

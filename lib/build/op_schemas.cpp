@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view arrow = "->";
 // Some attention kernels have schemas of 1,500 characters.
-constexpr std::size_t longest = 16384;
+constexpr std::size_t longest_schema = 16384;
 
 bool is_text(char c) {
     return (c >= ' ' && c <= '~') || c == '\n' || c == '\t';  // raw string literals hold line ends
@@ -36,10 +36,10 @@ struct Run {
 
 Run run_around(std::string_view bytes, std::size_t at) {
     std::size_t begin = at;
-    while (begin > 0 && is_text(bytes[begin - 1]) && at - begin < longest)
+    while (begin > 0 && is_text(bytes[begin - 1]) && at - begin < longest_schema)
         --begin;
     std::size_t end = at;
-    while (end < bytes.size() && is_text(bytes[end]) && end - at < longest)
+    while (end < bytes.size() && is_text(bytes[end]) && end - at < longest_schema)
         ++end;
     return {bytes.substr(begin, end - begin), begin == 0 || bytes[begin - 1] == '\0',
             end == bytes.size() || bytes[end] == '\0'};

@@ -73,16 +73,16 @@ const lock::Lock* lock_of(const Repository& repository) {
         repository);
 }
 
-// Not std::call_once: a look-up that throws would lock out all later ones where pthread_once cannot be left
-// by an exception, as under ThreadSanitizer.
-struct Slot {
-    std::mutex mutex;
-    std::optional<ResolvedKernel> kernel;  // nothing after a failure, so that the next call tries again
-};
-
 }  // namespace
 
 struct Resolver::State {
+    // Not std::call_once: a look-up that throws would lock out all later ones where pthread_once cannot be
+    // left by an exception, as under ThreadSanitizer.
+    struct Slot {
+        std::mutex mutex;
+        std::optional<ResolvedKernel> kernel;  // nothing after a failure, so that the next call tries again
+    };
+
     build::Target target;
     const hub::Cache& cache;
     const hub::Hub* hub;
@@ -183,11 +183,11 @@ Resolver::Resolver(build::Target target, const hub::Hub& hub, DeviceCheck check,
 Resolver::~Resolver() = default;
 
 ResolvedKernel Resolver::resolve(const Repository& repository) {
-    std::shared_ptr<Slot> slot;
+    std::shared_ptr<State::Slot> slot;
     {
         const std::lock_guard lock(m_state->mutex);
         auto& known = m_state->slots[repository];
-        if (known == nullptr) known = std::make_shared<Slot>();
+        if (known == nullptr) known = std::make_shared<State::Slot>();
         slot = known;
     }
     const std::lock_guard lock(slot->mutex);

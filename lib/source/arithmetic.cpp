@@ -11,7 +11,6 @@
 namespace kernels::source {
 namespace {
 
-using Kind = Expression::Kind;
 __extension__ typedef __int128 Whole;  // holds sums and products of what is within 64 bits
 
 // A number that is known before the layer runs, or none.
@@ -30,7 +29,7 @@ class Arithmetic {
     explicit Arithmetic(const Scope& scope) : m_scope(scope) {}
 
     Known value(const Expression& e) {
-        if (e.kind == Kind::conditional) {
+        if (e.kind == Expr::conditional) {
             if (const auto truth = known_truth(e.part(1), m_scope)) return value(e.part(*truth ? 0 : 2));
         }
         if (m_depth == 0) require_bounded_text(e);
@@ -39,19 +38,19 @@ class Arithmetic {
         for (const auto& part : e.parts)
             parts.push_back(part ? value(*part) : Known());
         switch (e.kind) {
-            case Kind::number:
+            case Expr::number:
                 return number(e.text);
-            case Kind::name:
+            case Expr::name:
                 return constant(e);
-            case Kind::unary:
+            case Expr::unary:
                 return unary(e, parts[0]);
-            case Kind::binary:
+            case Expr::binary:
                 return binary(e, parts[0], parts[1]);
-            case Kind::call:
+            case Expr::call:
                 require_one_type(e, parts);
-                if (e.part(0).is(Kind::name, "str")) require_equal_text(e, parts);
+                if (e.part(0).is(Expr::name, "str")) require_equal_text(e, parts);
                 return {};
-            case Kind::format:
+            case Expr::format:
                 require_equal_text(e, parts);
                 return {};
             default:
@@ -66,13 +65,13 @@ class Arithmetic {
 
     // Python counts characters and TorchScript bytes.
     void require_bounded_text(const Expression& e) const {
-        const bool text = e.kind == Kind::string || e.kind == Kind::format;
+        const bool text = e.kind == Expr::string || e.kind == Expr::format;
         if (text && std::any_of(e.text.begin(), e.text.end(), [](char c) { return (c & 0x80) != 0; }))
             refuse_at(
                 e, "a text with characters beyond ASCII, whose length and parts TorchScript tells otherwise");
         static const std::set<std::string> of_any_length = {"ljust", "rjust",      "center",
                                                             "zfill", "expandtabs", "factorial"};
-        if (e.kind == Kind::call && e.part(0).kind == Kind::attribute &&
+        if (e.kind == Expr::call && e.part(0).kind == Expr::attribute &&
             of_any_length.contains(e.part(0).text))
             refuse_at(e, "a call of " + e.part(0).text + ", whose result has no bound");
     }
@@ -90,7 +89,7 @@ class Arithmetic {
     // max(1, 2.5): Python gives one of them as it is, TorchScript a float.
     void require_one_type(const Expression& e, const std::vector<Known>& parts) const {
         const Expression& callee = e.part(0);
-        if (!(callee.is(Kind::name, "max") || callee.is(Kind::name, "min"))) return;
+        if (!(callee.is(Expr::name, "max") || callee.is(Expr::name, "min"))) return;
         const auto has = [&](Known::Type type) {
             return std::any_of(parts.begin(), parts.end(),
                                [&](const Known& part) { return part.type == type; });
@@ -214,7 +213,7 @@ void require_equal_arithmetic(const Expression& expression, const Scope& scope) 
 }
 
 bool is_harmless_divisor(const Expression& divisor) {
-    return divisor.kind == Kind::number && divisor.text.find_first_of("123456789") != std::string::npos;
+    return divisor.kind == Expr::number && divisor.text.find_first_of("123456789") != std::string::npos;
 }
 
 }  // namespace kernels::source

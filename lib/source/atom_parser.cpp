@@ -9,8 +9,6 @@
 
 namespace kernels::source {
 
-using Kind = Expression::Kind;
-
 namespace {
 constexpr const char* too_large = "a whole number beyond 64 bits";
 }  // namespace
@@ -21,7 +19,7 @@ ExpressionPtr ExpressionParser::atom() {
         case TokenKind::name: {
             if (is_keyword(token.text)) unexpected();
             const bool constant = token.text == "True" || token.text == "False" || token.text == "None";
-            auto made = make(constant ? Kind::constant : Kind::name, token.text);
+            auto made = make(constant ? Expr::constant : Expr::name, token.text);
             ++m_at;
             return made;
         }
@@ -41,7 +39,7 @@ ExpressionPtr ExpressionParser::atom() {
     }
     if (at("(")) return bracketed();
     if (at("[")) {
-        auto list = make(Kind::list, "");
+        auto list = make(Expr::list, "");
         ++m_at;
         while (!at("]")) {
             auto element = star_or_expression();
@@ -58,7 +56,7 @@ ExpressionPtr ExpressionParser::atom() {
     }
     if (at("{")) return braces();
     if (at("...")) {
-        auto made = make(Kind::constant, "...");
+        auto made = make(Expr::constant, "...");
         ++m_at;
         return made;
     }
@@ -83,7 +81,7 @@ ExpressionPtr ExpressionParser::number(const Token& token) const {
         if (base == 0 || failure != std::errc() || end != text.data() + text.size()) {
             refuse(m_file, token.line, backquoted(token.text) + " is no number that TorchScript has");
         }
-        return make(Kind::number, std::to_string(value));
+        return make(Expr::number, std::to_string(value));
     }
     double value = 0;
     const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -96,12 +94,12 @@ ExpressionPtr ExpressionParser::number(const Token& token) const {
         (!is_float && integer.ec != std::errc())) {
         refuse(m_file, token.line, backquoted(token.text) + " is no number that TorchScript has");
     }
-    return make(Kind::number, is_float ? text : std::to_string(whole));
+    return make(Expr::number, is_float ? text : std::to_string(whole));
 }
 
 // Adjacent strings are one.
 ExpressionPtr ExpressionParser::string() {
-    auto made = make(Kind::string, "");
+    auto made = make(Expr::string, "");
     bool bytes = false;
     bool named = false;
     for (; peek().kind == TokenKind::string || peek().kind == TokenKind::format ||
@@ -111,12 +109,12 @@ ExpressionPtr ExpressionParser::string() {
         bytes = bytes || token.kind == TokenKind::bytes;
         named = named || token.named_character;
         if (token.kind == TokenKind::format) {
-            if (made->kind == Kind::string) {
+            if (made->kind == Expr::string) {
                 // What came before was plain text; in a format its braces are doubled.
                 Token plain{TokenKind::format, "", token.line};
                 for (const char c : std::exchange(made->text, ""))
                     plain.text += c == '{' ? "{{" : c == '}' ? "}}" : std::string(1, c);
-                made->kind = Kind::format;
+                made->kind = Expr::format;
                 format(plain, *made);
             }
             format(token, *made);
@@ -136,7 +134,7 @@ void ExpressionParser::format(const Token& token, Expression& out) {
             // The text {} would be a place for a value: it is one then.
             const bool place = body[i] == '}' && out.text.ends_with('{');
             if (place) {
-                auto braces = make(Kind::string, "{}");
+                auto braces = make(Expr::string, "{}");
                 braces->line = token.line;
                 add(out, std::move(braces));
             }
@@ -187,7 +185,7 @@ void ExpressionParser::format(const Token& token, Expression& out) {
         if (plain) {
             add(out, std::move(part));
         } else {
-            auto formatted = make(Kind::formatted, "");
+            auto formatted = make(Expr::formatted, "");
             formatted->line = token.line;
             add(*formatted, std::move(part));
             add(out, std::move(formatted));
@@ -197,7 +195,7 @@ void ExpressionParser::format(const Token& token, Expression& out) {
 }
 
 ExpressionPtr ExpressionParser::bracketed() {
-    auto tuple = make(Kind::tuple, "");
+    auto tuple = make(Expr::tuple, "");
     ++m_at;
     bool comma = false;
     while (!at(")")) {
@@ -205,7 +203,7 @@ ExpressionPtr ExpressionParser::bracketed() {
         if (tuple->parts.empty() && (at("for") || at("async"))) {
             auto made = comprehension(std::move(element), "a generator");
             expect(")");
-            made->kind = Kind::unsupported;
+            made->kind = Expr::unsupported;
             made->text = "a generator";
             made->parts.clear();
             return made;
@@ -215,14 +213,14 @@ ExpressionPtr ExpressionParser::bracketed() {
         if (!accept(",") && !at(")")) unexpected();
     }
     ++m_at;
-    if (tuple->parts.size() == 1 && !comma && tuple->part(0).kind != Kind::star)
+    if (tuple->parts.size() == 1 && !comma && tuple->part(0).kind != Expr::star)
         return std::move(tuple->parts[0]);
     return tuple;
 }
 
 // A dictionary; sets and comprehensions are none that TorchScript has.
 ExpressionPtr ExpressionParser::braces() {
-    auto made = make(Kind::dictionary, "");
+    auto made = make(Expr::dictionary, "");
     ++m_at;
     std::string what;
     while (!at("}")) {
@@ -239,7 +237,7 @@ ExpressionPtr ExpressionParser::braces() {
             }
         }
         if (at("for") || at("async")) {
-            comprehension(make(Kind::name, "_"), "");
+            comprehension(make(Expr::name, "_"), "");
             what = "a set or dictionary comprehension";
         }
         if (!accept(",") && !at("}")) unexpected();
@@ -252,7 +250,7 @@ ExpressionPtr ExpressionParser::braces() {
 }
 
 ExpressionPtr ExpressionParser::comprehension(ExpressionPtr element, const std::string& what) {
-    auto made = make(Kind::comprehension, "");
+    auto made = make(Expr::comprehension, "");
     made->line = element->line;
     add(*made, std::move(element));
     bool plain = true;

@@ -10,22 +10,20 @@
 namespace kernels::source {
 namespace {
 
-using Kind = Expression::Kind;
-
 // What may be computed although Python does not, or twice: it changes nothing and cannot fail.
 bool is_harmless(const Expression& e) {
     switch (e.kind) {
-        case Kind::name:
-        case Kind::number:
-        case Kind::string:
-        case Kind::constant:
+        case Expr::name:
+        case Expr::number:
+        case Expr::string:
+        case Expr::constant:
             return true;
-        case Kind::attribute:
+        case Expr::attribute:
             return !dotted(e).empty();
-        case Kind::unary:
-            return e.part(0).kind == Kind::number;
-        case Kind::tuple:
-        case Kind::list:
+        case Expr::unary:
+            return e.part(0).kind == Expr::number;
+        case Expr::tuple:
+        case Expr::list:
             return std::all_of(e.parts.begin(), e.parts.end(),
                                [](const auto& part) { return is_harmless(*part); });
         default:
@@ -36,15 +34,15 @@ bool is_harmless(const Expression& e) {
 // The truth of what is written out.
 std::optional<bool> written_truth(const Expression& e, const Scope& scope) {
     switch (e.kind) {
-        case Kind::number:
+        case Expr::number:
             return std::strtod(e.text.c_str(), nullptr) != 0;
-        case Kind::string:
+        case Expr::string:
             return !e.text.empty();
-        case Kind::tuple:
-        case Kind::list:
-        case Kind::dictionary:
+        case Expr::tuple:
+        case Expr::list:
+        case Expr::dictionary:
             if (std::any_of(e.parts.begin(), e.parts.end(),
-                            [](const auto& part) { return part->kind == Kind::star; }))
+                            [](const auto& part) { return part->kind == Expr::star; }))
                 return std::nullopt;
             return !e.parts.empty();
         default:
@@ -54,16 +52,16 @@ std::optional<bool> written_truth(const Expression& e, const Scope& scope) {
 
 // Python makes a bool of it, whatever its parts are.
 bool is_bool(const Expression& e) {
-    if (e.kind == Kind::compare)
+    if (e.kind == Expr::compare)
         return e.text == "is" || e.text == "is not" || e.text == "in" || e.text == "not in";
-    if (e.kind == Kind::call && e.part(0).kind == Kind::name)
+    if (e.kind == Expr::call && e.part(0).kind == Expr::name)
         return e.part(0).text == "isinstance" || e.part(0).text == "hasattr" || e.part(0).text == "bool";
-    return e.is(Kind::unary, "not") || e.is(Kind::constant, "True") || e.is(Kind::constant, "False");
+    return e.is(Expr::unary, "not") || e.is(Expr::constant, "True") || e.is(Expr::constant, "False");
 }
 
 // `a or b or c` from left to right.
 void collect(const Expression& e, const std::string& op, std::vector<const Expression*>& sides) {
-    if (e.is(Kind::boolean, op)) {
+    if (e.is(Expr::boolean, op)) {
         collect(e.part(0), op, sides);
         collect(e.part(1), op, sides);
     } else {
@@ -84,7 +82,7 @@ class Sides {
             if (is_harmless(first)) return value(at + 1);
         }
         // Only of a variable TorchScript remembers that it is not None.
-        if (first.kind == Kind::name) {
+        if (first.kind == Expr::name) {
             const std::string name = print(first, scope);
             return choice(name, "(" + name + " is not (None) and " + print_truth(first, scope) + ")", at);
         }

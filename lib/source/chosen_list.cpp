@@ -10,8 +10,6 @@
 namespace kernels::source {
 namespace {
 
-using Kind = Expression::Kind;
-
 class ChosenList {
   public:
     ChosenList(const Expression& list, const Scope& scope) : m_list(list), m_scope(scope) {}
@@ -28,8 +26,8 @@ class ChosenList {
             condition +=
                 (condition.empty() ? "(" : " and (") + print_condition(m_list.part(i), m_scope) + ")";
             for_each_expression(m_list.part(i), [&](const Expression& e) {
-                const bool is = e.is(Kind::compare, "is") || e.is(Kind::compare, "is not");
-                const bool instance = e.kind == Kind::call && e.part(0).is(Kind::name, "isinstance");
+                const bool is = e.is(Expr::compare, "is") || e.is(Expr::compare, "is not");
+                const bool instance = e.kind == Expr::call && e.part(0).is(Expr::name, "isinstance");
                 tells_type = tells_type || ((is || instance) && shares_names(e, m_list.part(0)));
             });
         }
@@ -50,7 +48,7 @@ class ChosenList {
         const auto names_in = [](const Expression& whole) {
             std::set<std::string> names;
             for_each_expression(whole, [&](const Expression& e) {
-                if (e.kind == Kind::name) names.insert(e.text);
+                if (e.kind == Expr::name) names.insert(e.text);
             });
             return names;
         };
@@ -66,9 +64,9 @@ class ChosenList {
         for_each_expression(part, [&](const Expression& e) {
             static const std::set<std::string> changing = {"append", "extend", "insert",
                                                            "pop",    "remove", "clear"};
-            if (e.kind == Kind::comprehension)
+            if (e.kind == Expr::comprehension)
                 refuse_at(e, "a list comprehension within one that has a condition");
-            if (e.kind == Kind::call && e.part(0).kind == Kind::attribute &&
+            if (e.kind == Expr::call && e.part(0).kind == Expr::attribute &&
                 changing.contains(e.part(0).text))
                 refuse_at(e, "a list comprehension with a condition that changes lists");
         });
@@ -76,9 +74,9 @@ class ChosenList {
 
     // A name for what is iterated over, which is computed once.
     std::string named(const Expression& e) {
-        if (e.kind == Kind::name) return print_of(e);
+        if (e.kind == Expr::name) return print_of(e);
         std::string value = print_of(e);
-        if (e.kind == Kind::tuple) {
+        if (e.kind == Expr::tuple) {
             value = "[";
             for (const auto& part : e.parts)
                 value += (part == e.parts.front() ? "" : ", ") + print_of(*part);
@@ -93,7 +91,7 @@ class ChosenList {
 
     // The loop, and the same one over nothing.
     std::pair<std::string, std::string> loops(const Expression& iterated) {
-        const bool calls = iterated.kind == Kind::call && iterated.part(0).kind == Kind::name &&
+        const bool calls = iterated.kind == Expr::call && iterated.part(0).kind == Expr::name &&
                            !m_scope.locals.contains(iterated.part(0).text);
         const std::string callee = calls ? iterated.part(0).text : "";
         if (callee == "range") return {print_of(iterated), "range(0)"};
@@ -105,7 +103,7 @@ class ChosenList {
         std::string none;
         for (std::size_t i = 1; i < iterated.parts.size(); ++i) {
             const Expression& part = iterated.part(i);
-            if (part.kind == Kind::keyword || part.kind == Kind::star || (callee == "enumerate" && i > 1))
+            if (part.kind == Expr::keyword || part.kind == Expr::star || (callee == "enumerate" && i > 1))
                 refuse_at(part, "a list comprehension with a condition over such a call of " + callee);
             const std::string name = named(part);
             all += (i == 1 ? "" : ", ") + name;

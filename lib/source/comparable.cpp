@@ -5,45 +5,43 @@
 namespace kernels::source {
 namespace {
 
-using Kind = Expression::Kind;
-
 enum class What { other, number, text, dtype, device, list, tuple, shape };
 
 bool is_call_of(const Expression& e, const char* name, std::size_t arguments, const Scope& scope) {
-    return e.kind == Kind::call && e.part(0).is(Kind::name, name) && e.parts.size() == arguments + 1 &&
+    return e.kind == Expr::call && e.part(0).is(Expr::name, name) && e.parts.size() == arguments + 1 &&
            !scope.locals.contains(name);
 }
 
 What kind_of(const Expression& e, const Scope& scope, int depth = 0) {
     constexpr int deepest = 10;
     switch (e.kind) {
-        case Kind::number:
+        case Expr::number:
             return What::number;
-        case Kind::string:
-        case Kind::format:
+        case Expr::string:
+        case Expr::format:
             return What::text;
-        case Kind::list:
-        case Kind::comprehension:
+        case Expr::list:
+        case Expr::comprehension:
             return What::list;
-        case Kind::tuple:
+        case Expr::tuple:
             return What::tuple;
-        case Kind::attribute:
+        case Expr::attribute:
             if (e.text == "shape") return What::shape;
             if (scope.path(e).starts_with("torch.")) return What::other;
             return e.text == "dtype" ? What::dtype : e.text == "device" ? What::device : What::other;
-        case Kind::call:
+        case Expr::call:
             if (is_call_of(e, "list", 1, scope)) return What::list;
             if (is_call_of(e, "tuple", 1, scope)) return What::tuple;
-            return e.part(0).kind == Kind::attribute && e.parts.size() == 1 &&
+            return e.part(0).kind == Expr::attribute && e.parts.size() == 1 &&
                            (e.part(0).text == "size" || e.part(0).text == "stride")
                        ? What::shape
                        : What::other;
-        case Kind::subscript: {
+        case Expr::subscript: {
             const What whole = kind_of(e.part(0), scope, depth + 1);
             const bool keeps = whole == What::shape || whole == What::list || whole == What::tuple;
-            return keeps && e.part(1).kind == Kind::slice ? whole : What::other;
+            return keeps && e.part(1).kind == Expr::slice ? whole : What::other;
         }
-        case Kind::name: {
+        case Expr::name: {
             const auto once = scope.once.find(e.text);
             return once == scope.once.end() || depth > deepest ? What::other
                                                                : kind_of(*once->second, scope, depth + 1);

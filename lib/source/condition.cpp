@@ -8,16 +8,14 @@
 namespace kernels::source {
 namespace {
 
-using Kind = Expression::Kind;
-
 std::string printed(const Expression& e, const Scope& scope, const NoneTests& tests);
 
 // TorchScript takes bools, numbers and tensors for conditions.
 std::string one(const Expression& e, const Scope& scope, const NoneTests& tests) {
-    const bool variable = e.kind == Kind::name || e.kind == Kind::attribute || e.kind == Kind::subscript;
+    const bool variable = e.kind == Expr::name || e.kind == Expr::attribute || e.kind == Expr::subscript;
     std::string text = variable ? print_truth(e, scope) : print(e, scope);
     // It cannot fail, and libtorch learns a type from it.
-    if (is_none_test(e) && e.part(0).kind == Kind::name) return text;
+    if (is_none_test(e) && e.part(0).kind == Expr::name) return text;
     const std::string before = tests.of(e);
     return before.empty() ? text : "((True if " + text + " else False) if " + before + " else False)";
 }
@@ -26,7 +24,7 @@ std::string one(const Expression& e, const Scope& scope, const NoneTests& tests)
 std::string joined(const Expression& e, const Scope& scope, NoneTests tests) {
     std::vector<const Expression*> sides;
     const Expression* first = &e;
-    for (; first->is(Kind::boolean, e.text); first = &first->part(0))
+    for (; first->is(Expr::boolean, e.text); first = &first->part(0))
         sides.push_back(&first->part(1));
     sides.push_back(first);
     const bool is_and = e.text == "and";
@@ -44,8 +42,8 @@ std::string joined(const Expression& e, const Scope& scope, NoneTests tests) {
 }
 
 std::string printed(const Expression& e, const Scope& scope, const NoneTests& tests) {
-    if (e.kind == Kind::boolean) return joined(e, scope, tests);
-    if (e.is(Kind::unary, "not")) return "(not (" + printed(e.part(0), scope, tests) + "))";
+    if (e.kind == Expr::boolean) return joined(e, scope, tests);
+    if (e.is(Expr::unary, "not")) return "(not (" + printed(e.part(0), scope, tests) + "))";
     return one(e, scope, tests);
 }
 

@@ -3,22 +3,19 @@
 
 #include "finished_class.hpp"
 #include "kernels/core/text.hpp"
+#include "tokens.hpp"
 
 namespace kernels::source {
 namespace {
 
-constexpr int deepest = 12;  // each level may ask twice for the next
-
-std::string at_line(int line) {
-    return " at line " + std::to_string(line);
-}
+constexpr int deepest_constant = 12;  // each level may ask twice for the next
 
 Truth known(bool value) {
     return {value ? Truth::Kind::yes : Truth::Kind::no, {}};
 }
 
 Symbol resolve(const Package& package, const Module& module, const Expression& expression, int depth) {
-    if (depth > deepest) return {};
+    if (depth > deepest_constant) return {};
     Symbol found;
     if (expression.kind == Expression::Kind::name) {
         found = package.lookup(module, expression.text);
@@ -34,7 +31,7 @@ Symbol resolve(const Package& package, const Module& module, const Expression& e
 Truth truth(const Package& package, const Module& module, const Expression& value, int depth) {
     using Value = Expression::Kind;
     const Truth unknown{Truth::Kind::unknown, "its value" + at_line(value.line) + " is no constant"};
-    if (depth > deepest) return unknown;
+    if (depth > deepest_constant) return unknown;
     switch (value.kind) {
         case Value::constant:
             return known(value.text == "True" || value.text == "...");

@@ -8,8 +8,6 @@
 
 namespace kernels::source {
 
-using Expr = Expression::Kind;
-
 namespace {
 
 // `@name` and `@name(…)` alike.

@@ -8,8 +8,6 @@
 
 namespace kernels::source {
 
-using Kind = Expression::Kind;
-
 ExpressionParser::Depth::Depth(ExpressionParser& owner) : parser(owner) {
     if (++parser.m_depth > deepest)
         refuse(parser.m_file, parser.peek().line, "the expression is nested too deeply");
@@ -66,7 +64,7 @@ void ExpressionParser::unexpected() const {
     }
 }
 
-ExpressionPtr ExpressionParser::make(Kind kind, std::string text) const {
+ExpressionPtr ExpressionParser::make(Expr kind, std::string text) const {
     auto made = std::make_unique<Expression>();
     made->kind = kind;
     made->line = peek().line;
@@ -82,7 +80,7 @@ void ExpressionParser::add(Expression& parent, ExpressionPtr part) const {
     parent.parts.push_back(std::move(part));
 }
 
-ExpressionPtr ExpressionParser::join(Kind kind, std::string text, ExpressionPtr left, ExpressionPtr right) {
+ExpressionPtr ExpressionParser::join(Expr kind, std::string text, ExpressionPtr left, ExpressionPtr right) {
     auto made = make(kind, std::move(text));
     made->line = left->line;
     add(*made, std::move(left));
@@ -102,7 +100,7 @@ bool ExpressionParser::ends_expressions() const {
 ExpressionPtr ExpressionParser::several(ExpressionPtr (ExpressionParser::*one)()) {
     auto first = (this->*one)();
     if (!at(",")) return first;
-    auto tuple = make(Kind::tuple, "");
+    auto tuple = make(Expr::tuple, "");
     tuple->line = first->line;
     add(*tuple, std::move(first));
     while (accept(",") && !ends_expressions())
@@ -119,14 +117,14 @@ ExpressionPtr ExpressionParser::targets() {
 }
 
 ExpressionPtr ExpressionParser::target() {
-    auto star = make(Kind::star, "");
+    auto star = make(Expr::star, "");
     if (!accept("*")) return primary();
     add(*star, primary());
     return star;
 }
 
 ExpressionPtr ExpressionParser::star_or_expression() {
-    auto star = make(Kind::star, "");
+    auto star = make(Expr::star, "");
     if (!accept("*")) return expression();
     add(*star, expression());
     return star;
@@ -153,7 +151,7 @@ ExpressionPtr ExpressionParser::expression() {
         return made;
     }
     if (!at("if")) return value;
-    auto made = make(Kind::conditional, "");
+    auto made = make(Expr::conditional, "");
     made->line = value->line;
     ++m_at;
     add(*made, std::move(value));
@@ -180,21 +178,21 @@ ExpressionPtr ExpressionParser::lambda() {
 ExpressionPtr ExpressionParser::boolean_or() {
     auto left = boolean_and();
     while (accept("or"))
-        left = join(Kind::boolean, "or", std::move(left), boolean_and());
+        left = join(Expr::boolean, "or", std::move(left), boolean_and());
     return left;
 }
 
 ExpressionPtr ExpressionParser::boolean_and() {
     auto left = boolean_not();
     while (accept("and"))
-        left = join(Kind::boolean, "and", std::move(left), boolean_not());
+        left = join(Expr::boolean, "and", std::move(left), boolean_not());
     return left;
 }
 
 ExpressionPtr ExpressionParser::boolean_not() {
     if (!at("not")) return comparison();
     const Depth depth(*this);
-    auto made = make(Kind::unary, "not");
+    auto made = make(Expr::unary, "not");
     ++m_at;
     add(*made, boolean_not());
     return made;
@@ -221,12 +219,12 @@ ExpressionPtr ExpressionParser::comparison() {
     for (auto op = comparison_operator(); !op.empty(); op = comparison_operator()) {
         auto right = binary(0);
         const bool simple =
-            right->kind == Kind::name || right->kind == Kind::number || right->kind == Kind::constant;
+            right->kind == Expr::name || right->kind == Expr::number || right->kind == Expr::constant;
         auto again =
             simple ? clone(*right) : unsupported("a chained comparison with more than a name in its middle");
-        auto compared = join(Kind::compare, op, std::move(left), std::move(right));
+        auto compared = join(Expr::compare, op, std::move(left), std::move(right));
         chain =
-            chain ? join(Kind::boolean, "and", std::move(chain), std::move(compared)) : std::move(compared);
+            chain ? join(Expr::boolean, "and", std::move(chain), std::move(compared)) : std::move(compared);
         left = std::move(again);
     }
     return chain ? std::move(chain) : std::move(left);
@@ -244,14 +242,14 @@ ExpressionPtr ExpressionParser::binary(int level) {
         });
         if (found == known.end()) return left;
         ++m_at;
-        left = join(Kind::binary, std::string(*found), std::move(left), binary(level + 1));
+        left = join(Expr::binary, std::string(*found), std::move(left), binary(level + 1));
     }
 }
 
 ExpressionPtr ExpressionParser::unary() {
     if (at("-") || at("+") || at("~")) {
         const Depth depth(*this);
-        auto made = make(Kind::unary, peek().text);
+        auto made = make(Expr::unary, peek().text);
         ++m_at;
         add(*made, unary());
         return made;
@@ -265,7 +263,7 @@ ExpressionPtr ExpressionParser::unary() {
     auto base = primary();
     if (!accept("**")) return base;
     const Depth depth(*this);
-    return join(Kind::binary, "**", std::move(base), unary());
+    return join(Expr::binary, "**", std::move(base), unary());
 }
 
 ExpressionPtr ExpressionParser::primary() {
@@ -275,17 +273,17 @@ ExpressionPtr ExpressionParser::primary() {
         const int line = value->line;
         ExpressionPtr made;
         if (accept(".")) {
-            made = make(Kind::attribute, "");
+            made = make(Expr::attribute, "");
             add(*made, std::move(value));
             if (peek().kind != TokenKind::name) unexpected();
             made->text = peek().text;
             ++m_at;
         } else if (accept("(")) {
-            made = make(Kind::call, "");
+            made = make(Expr::call, "");
             add(*made, std::move(value));
             arguments(*made);
         } else if (accept("[")) {
-            made = make(Kind::subscript, "");
+            made = make(Expr::subscript, "");
             add(*made, std::move(value));
             add(*made, index());
             expect("]");
@@ -300,12 +298,12 @@ ExpressionPtr ExpressionParser::primary() {
 void ExpressionParser::arguments(Expression& call) {
     while (!at(")")) {
         if (peek().kind == TokenKind::name && is(peek(1), "=") && !is_keyword(peek().text)) {
-            auto keyword = make(Kind::keyword, peek().text);
+            auto keyword = make(Expr::keyword, peek().text);
             m_at += 2;
             add(*keyword, expression());
             add(call, std::move(keyword));
         } else if (at("**")) {
-            auto star = make(Kind::double_star, "");
+            auto star = make(Expr::double_star, "");
             ++m_at;
             add(*star, expression());
             add(call, std::move(star));
@@ -313,7 +311,7 @@ void ExpressionParser::arguments(Expression& call) {
             auto argument = star_or_expression();
             if (at("for") || at("async")) {
                 argument = comprehension(std::move(argument), "a generator");
-                if (argument->kind == Kind::comprehension) argument->text = "a generator";
+                if (argument->kind == Expr::comprehension) argument->text = "a generator";
             }
             add(call, std::move(argument));
         }
@@ -325,7 +323,7 @@ void ExpressionParser::arguments(Expression& call) {
 ExpressionPtr ExpressionParser::index() {
     auto first = index_item();
     if (!at(",")) return first;
-    auto tuple = make(Kind::tuple, "");
+    auto tuple = make(Expr::tuple, "");
     add(*tuple, std::move(first));
     while (accept(",") && !at("]"))
         add(*tuple, index_item());
@@ -333,7 +331,7 @@ ExpressionPtr ExpressionParser::index() {
 }
 
 ExpressionPtr ExpressionParser::index_item() {
-    auto slice = make(Kind::slice, "");
+    auto slice = make(Expr::slice, "");
     auto first = at(":") ? nullptr : star_or_expression();
     if (!at(":")) return first;
     add(*slice, std::move(first));

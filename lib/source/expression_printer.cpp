@@ -14,8 +14,6 @@
 namespace kernels::source {
 namespace {
 
-using Kind = Expression::Kind;
-
 constexpr std::size_t longest_list = 200'000;  // characters of a comprehension that is written out
 
 class Printer {
@@ -24,52 +22,52 @@ class Printer {
 
     std::string print(const Expression& e) const {
         switch (e.kind) {
-            case Kind::name:
+            case Expr::name:
                 return name(e);
-            case Kind::number:
+            case Expr::number:
                 return e.text;
-            case Kind::constant:
+            case Expr::constant:
                 return e.text;
-            case Kind::string:
+            case Expr::string:
                 return quoted(e.text);
-            case Kind::format:
+            case Expr::format:
                 return format(e);
-            case Kind::formatted:
+            case Expr::formatted:
                 if (!m_message) refuse_at(e, "a format in an f-string, which TorchScript has not");
                 return print(e.part(0));
-            case Kind::attribute:
+            case Expr::attribute:
                 return attribute(e);
-            case Kind::subscript:
+            case Expr::subscript:
                 return base(e.part(0)) + "[" + index(e.part(1)) + "]";
-            case Kind::call:
+            case Expr::call:
                 return call(e);
-            case Kind::unary:
+            case Expr::unary:
                 return unary(e);
-            case Kind::binary:
+            case Expr::binary:
                 return binary(e);
-            case Kind::compare:
+            case Expr::compare:
                 return compare(e);
-            case Kind::boolean:
+            case Expr::boolean:
                 return print_boolean_value(e, m_scope);
-            case Kind::conditional:
+            case Expr::conditional:
                 return conditional(e);
-            case Kind::tuple:
+            case Expr::tuple:
                 return sequence(e, "(", ")");
-            case Kind::list:
+            case Expr::list:
                 return sequence(e, "[", "]");
-            case Kind::dictionary:
+            case Expr::dictionary:
                 return dictionary(e);
-            case Kind::comprehension:
+            case Expr::comprehension:
                 if (!e.text.empty()) refuse_at(e, "TorchScript has not: " + e.text);
                 return comprehension(e);
-            case Kind::unsupported:
+            case Expr::unsupported:
                 refuse_at(e, "TorchScript has not: " + e.text);
-            case Kind::star:
+            case Expr::star:
                 refuse_at(e, "* in this place");
-            case Kind::double_star:
+            case Expr::double_star:
                 refuse_at(e, "** of a dictionary");
-            case Kind::slice:
-            case Kind::keyword:
+            case Expr::slice:
+            case Expr::keyword:
                 break;
         }
         refuse_at(e, "unexpected expression");
@@ -94,13 +92,13 @@ class Printer {
 
     // What an attribute, an index or a call hangs on.
     std::string base(const Expression& e) const {
-        const bool plain = e.kind == Kind::name || e.kind == Kind::attribute || e.kind == Kind::subscript ||
-                           e.kind == Kind::call;
+        const bool plain = e.kind == Expr::name || e.kind == Expr::attribute || e.kind == Expr::subscript ||
+                           e.kind == Expr::call;
         return plain ? print(e) : "(" + print(e) + ")";
     }
 
     std::string attribute(const Expression& e) const {
-        if (!m_scope.context.empty() && e.part(0).is(Kind::name, m_scope.context)) {
+        if (!m_scope.context.empty() && e.part(0).is(Expr::name, m_scope.context)) {
             if (!m_scope.context_values.contains(e.text)) {
                 refuse_at(e, "the forward of an autograd function needs " + m_scope.context + "." + e.text);
             }
@@ -110,13 +108,13 @@ class Printer {
     }
 
     std::string index(const Expression& e) const {
-        if (e.kind == Kind::tuple) {
+        if (e.kind == Expr::tuple) {
             std::string text;
             for (const auto& part : e.parts)
                 text += (text.empty() ? "" : ", ") + index(*part);
             return text;
         }
-        if (e.kind != Kind::slice) return print(e);
+        if (e.kind != Expr::slice) return print(e);
         std::string text;
         for (std::size_t i = 0; i < e.parts.size(); ++i) {
             if (i == 2 && !e.parts[i]) break;
@@ -138,7 +136,7 @@ class Printer {
     std::string binary(const Expression& e) const {
         const std::string left = print(e.part(0));
         const std::string right = print(e.part(1));
-        const bool of_text = e.part(0).kind == Kind::string || e.part(0).kind == Kind::format;
+        const bool of_text = e.part(0).kind == Expr::string || e.part(0).kind == Expr::format;
         if (e.text == "%" && of_text) require_plain_format(e.part(0));
         const bool divides = e.text == "//" || (e.text == "%" && !of_text);
         if (divides && !is_harmless_divisor(e.part(1)))
@@ -171,10 +169,10 @@ class Printer {
     // TorchScript looks into.
     static bool is_choice(const Expression& e) {
         const Expression& among = e.part(1);
-        return (e.text == "in" || e.text == "not in") && e.part(0).kind == Kind::name &&
-               (among.kind == Kind::list || among.kind == Kind::tuple) && !among.parts.empty() &&
+        return (e.text == "in" || e.text == "not in") && e.part(0).kind == Expr::name &&
+               (among.kind == Expr::list || among.kind == Expr::tuple) && !among.parts.empty() &&
                std::all_of(among.parts.begin(), among.parts.end(), [](const auto& part) {
-                   return part->kind == Kind::string || part->is(Kind::constant, "None");
+                   return part->kind == Expr::string || part->is(Expr::constant, "None");
                });
     }
 
@@ -183,7 +181,7 @@ class Printer {
         bool none = false;
         std::string equal;
         for (const auto& part : e.part(1).parts) {
-            if (part->kind == Kind::constant) {
+            if (part->kind == Expr::constant) {
                 none = true;
             } else {
                 const std::string one = "(" + name + " == " + print(*part) + ")";
@@ -213,11 +211,11 @@ class Printer {
     std::string comprehension(const Expression& e) const {
         if (e.parts.size() > 3) return print_chosen_list(e, m_scope);
         const Expression& iterated = e.part(2);
-        const bool listed = iterated.kind == Kind::tuple || iterated.kind == Kind::list;
-        const bool plain = listed && e.part(1).kind == Kind::name &&
+        const bool listed = iterated.kind == Expr::tuple || iterated.kind == Expr::list;
+        const bool plain = listed && e.part(1).kind == Expr::name &&
                            std::all_of(iterated.parts.begin(), iterated.parts.end(), [](const auto& part) {
-                               return part->kind == Kind::name || part->kind == Kind::number ||
-                                      part->kind == Kind::constant || part->kind == Kind::string;
+                               return part->kind == Expr::name || part->kind == Expr::number ||
+                                      part->kind == Expr::constant || part->kind == Expr::string;
                            });
         if (!plain || iterated.parts.empty())
             return "[" + print(e.part(0)) + " for " + print(e.part(1)) + " in " + print(iterated) + "]";
@@ -232,7 +230,7 @@ class Printer {
     }
 
     static void put_in_place(Expression& of, const std::string& name, const Expression& value) {
-        if (of.is(Kind::name, name)) {
+        if (of.is(Expr::name, name)) {
             of = std::move(*clone(value));
             return;
         }
@@ -250,16 +248,16 @@ class Printer {
 
     static bool has_star(const std::vector<ExpressionPtr>& parts, std::size_t first) {
         return std::any_of(parts.begin() + static_cast<std::ptrdiff_t>(first), parts.end(),
-                           [](const auto& part) { return part->kind == Kind::star; });
+                           [](const auto& part) { return part->kind == Expr::star; });
     }
 
     // `a, *b, c` joins what may be lists, whose length TorchScript does not know.
     std::string joined(const std::vector<ExpressionPtr>& parts, std::size_t first) const {
         std::string text = "hub_join(";
         for (std::size_t i = first; i < parts.size(); ++i) {
-            if (parts[i]->kind == Kind::keyword || parts[i]->kind == Kind::double_star) break;
+            if (parts[i]->kind == Expr::keyword || parts[i]->kind == Expr::double_star) break;
             text += i == first ? "" : ", ";
-            text += parts[i]->kind == Kind::star ? print(parts[i]->part(0)) : "(" + print(*parts[i]) + ",)";
+            text += parts[i]->kind == Expr::star ? print(parts[i]->part(0)) : "(" + print(*parts[i]) + ",)";
         }
         return text + ")";
     }
@@ -269,22 +267,22 @@ class Printer {
         std::string text = open;
         for (const auto& part : e.parts)
             text += (part == e.parts.front() ? "" : ", ") + print(*part);
-        if (e.kind == Kind::tuple && e.parts.size() == 1) text += ",";
+        if (e.kind == Expr::tuple && e.parts.size() == 1) text += ",";
         return text + close;
     }
 
     std::string call(const Expression& e) const {
         const Expression& callee = e.part(0);
-        if (callee.kind == Kind::attribute && !m_scope.keywords.empty() &&
-            callee.part(0).is(Kind::name, m_scope.keywords)) {
+        if (callee.kind == Expr::attribute && !m_scope.keywords.empty() &&
+            callee.part(0).is(Expr::name, m_scope.keywords)) {
             return keyword_access(e, callee);
         }
-        if (callee.is(Kind::name, "isinstance") && e.parts.size() == 3) return is_instance(e);
-        const bool divides = callee.is(Kind::name, "divmod") && e.parts.size() == 3 &&
+        if (callee.is(Expr::name, "isinstance") && e.parts.size() == 3) return is_instance(e);
+        const bool divides = callee.is(Expr::name, "divmod") && e.parts.size() == 3 &&
                              !m_scope.locals.contains("divmod") && !is_harmless_divisor(e.part(2));
-        const bool rounds = callee.is(Kind::name, "round") && !m_scope.locals.contains("round");
+        const bool rounds = callee.is(Expr::name, "round") && !m_scope.locals.contains("round");
         std::string text = (divides ? "hub_divmod" : rounds ? "hub_round" : base(callee)) + "(";
-        if (callee.is(Kind::name, "bool") && e.parts.size() == 2 && e.part(1).kind == Kind::boolean)
+        if (callee.is(Expr::name, "bool") && e.parts.size() == 2 && e.part(1).kind == Expr::boolean)
             return text + condition(e.part(1)) + ")";
         if (is_attention_choice(e)) return text + print(e.part(1)) + ")";
         if (takes_generator(e)) return text + comprehension(e.part(1)) + ")";
@@ -297,12 +295,12 @@ class Printer {
         if (as_shape) append(joined(e.parts, 1));
         for (std::size_t i = 1; i < e.parts.size(); ++i) {
             const Expression& argument = e.part(i);
-            if (argument.kind == Kind::keyword) {
+            if (argument.kind == Expr::keyword) {
                 append(argument.text + "=" + print(argument.part(0)));
-            } else if (argument.kind == Kind::double_star) {
-                if (!argument.part(0).is(Kind::name, m_scope.keywords) || m_scope.keywords.empty())
+            } else if (argument.kind == Expr::double_star) {
+                if (!argument.part(0).is(Expr::name, m_scope.keywords) || m_scope.keywords.empty())
                     refuse_at(argument, "** of a dictionary");
-            } else if (argument.kind == Kind::star) {
+            } else if (argument.kind == Expr::star) {
                 if (!as_shape) append("*" + base(argument.part(0)));
             } else if (!as_shape) {
                 append(print(argument));
@@ -314,7 +312,7 @@ class Printer {
     // ALL_ATTENTION_FUNCTIONS.get_interface(name, default): which functions have names is known, so that the
     // default, a function of the model's own source, is never taken.
     bool is_attention_choice(const Expression& e) const {
-        return e.parts.size() == 3 && e.part(2).kind != Kind::keyword &&
+        return e.parts.size() == 3 && e.part(2).kind != Expr::keyword &&
                m_scope.path(e.part(0)).ends_with(".ALL_ATTENTION_FUNCTIONS.get_interface");
     }
 
@@ -328,7 +326,7 @@ class Printer {
             whole = whole || name == "int";
             text += (text.empty() ? "" : ", ") + name;
         };
-        if (types.kind != Kind::tuple) {
+        if (types.kind != Expr::tuple) {
             append(types);
             if (!whole) return "isinstance(" + print(e.part(1)) + ", " + text + ")";
         } else {
@@ -357,7 +355,7 @@ std::string print(const Expression& expression, const Scope& scope) {
 }
 
 std::string print_truth(const Expression& value, const Scope& scope) {
-    const bool dtype = value.kind == Kind::name && is_dtype_parameter(value.text, scope);
+    const bool dtype = value.kind == Expr::name && is_dtype_parameter(value.text, scope);
     return (dtype ? "hub_dtype_truth(" : "hub_truth(") + print(value, scope) + ")";
 }
 

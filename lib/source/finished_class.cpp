@@ -3,22 +3,19 @@
 #include <algorithm>
 #include <set>
 
+#include "tokens.hpp"
+
 namespace kernels::source {
 namespace {
 
-using Kind = Statement::Kind;
 using Members = std::map<std::string, ClassMember>;
 
-constexpr std::size_t deepest = 20;
+constexpr std::size_t longest_descent = 20;
 constexpr int most_bases = 200;  // visits: a class that is reached on two ways counts twice
 constexpr const char* too_many_bases = "has too many base classes";
 
 bool is_nn_module(const std::string& path) {
     return path == "Module" || path.ends_with(".Module");
-}
-
-std::string at_line(int line) {
-    return " at line " + std::to_string(line);
 }
 
 // Reads the statements that define names: those of a class body.
@@ -107,40 +104,40 @@ class Body {
     }
 
     void read(const Statement& statement, const std::string& condition) {
-        if (statement.kind != Kind::class_) expressions(statement);
+        if (statement.kind != Stmt::class_) expressions(statement);
         const std::string here = "it is bound in a block" + at_line(statement.line);
         ClassMember member;
         member.line = statement.line;
         switch (statement.kind) {
-            case Kind::function:
+            case Stmt::function:
                 member.function = &statement;
                 define(statement.text, std::move(member), condition);
                 break;
-            case Kind::class_:
+            case Stmt::class_:
                 define(statement.text, std::move(member), condition);
                 break;
-            case Kind::import:
-            case Kind::from_import:
+            case Stmt::import:
+            case Stmt::from_import:
                 member.undecided = "it is imported" + at_line(statement.line);
                 for (const auto& alias : statement.names)
                     define(alias.as.empty() ? alias.name.substr(0, alias.name.find('.')) : alias.as, member,
                            condition);
                 break;
-            case Kind::assign:
+            case Stmt::assign:
                 for (std::size_t i = 0; i + 1 < statement.values.size(); ++i)
                     target(statement.value(i), statement.values.back().get(), statement, condition);
                 break;
-            case Kind::annotate:
+            case Stmt::annotate:
                 if (statement.values.size() == 3)
                     target(statement.value(0), &statement.value(2), statement, condition);
                 break;
-            case Kind::augment:
+            case Stmt::augment:
                 target(statement.value(0), nullptr, statement, condition);
                 break;
-            case Kind::delete_:
+            case Stmt::delete_:
                 if (!statement.values.empty()) remove(statement.value(0), statement, condition);
                 break;
-            case Kind::if_: {
+            case Stmt::if_: {
                 const Truth test = truth(m_package, m_module, statement.value(0));
                 const std::string why = "it depends on a condition" + at_line(statement.line);
                 const std::string inner = test.kind == Truth::Kind::unknown ? why : condition;
@@ -148,19 +145,19 @@ class Body {
                 if (test.kind != Truth::Kind::yes) block(statement.otherwise, inner);
                 break;
             }
-            case Kind::for_:
+            case Stmt::for_:
                 target(statement.value(0), nullptr, statement, here);
                 [[fallthrough]];
-            case Kind::while_:
-            case Kind::try_:
-            case Kind::with:
+            case Stmt::while_:
+            case Stmt::try_:
+            case Stmt::with:
                 // The reader of statements keeps no names of `with … as`.
-                if (statement.kind == Kind::with && !statement.text.empty()) doubt(statement);
+                if (statement.kind == Stmt::with && !statement.text.empty()) doubt(statement);
                 block(statement.body, here);
                 block(statement.otherwise, here);
                 block(statement.handlers, here);
                 break;
-            case Kind::unsupported:
+            case Stmt::unsupported:
                 doubt(statement);
                 break;
             default:
@@ -190,7 +187,7 @@ std::vector<Ancestor> ancestors(const Package& package, const Ancestor& of, std:
         tell("has the base class " + of.statement->text + ", which is among its own base classes");
         return {of};
     }
-    if (--budget < 0 || below.size() > deepest) {
+    if (--budget < 0 || below.size() > longest_descent) {
         budget = 0;
         tell(too_many_bases);
         return {of};
@@ -273,11 +270,11 @@ Members attributes_set(const Package& package, const std::vector<const Module*>&
         // The bodies of functions run later, if at all.
         const auto walk = [&](const auto& self, const Block& block) -> void {
             for (const auto& statement : block) {
-                if (statement->kind == Kind::function || statement->kind == Kind::class_) continue;
+                if (statement->kind == Stmt::function || statement->kind == Stmt::class_) continue;
                 const auto& values = statement->values;
-                const bool assigns = statement->kind == Kind::assign ||
-                                     (statement->kind == Kind::annotate && values.size() == 3);
-                const std::size_t targets = statement->kind == Kind::assign ? values.size() - 1 : 1;
+                const bool assigns = statement->kind == Stmt::assign ||
+                                     (statement->kind == Stmt::annotate && values.size() == 3);
+                const std::size_t targets = statement->kind == Stmt::assign ? values.size() - 1 : 1;
                 for (std::size_t i = 0; assigns && i < targets; ++i) {
                     const bool plain_target = values[i]->kind == Expression::Kind::attribute;
                     for_each_expression(*values[i], [&](const Expression& one) {
@@ -285,12 +282,12 @@ Members attributes_set(const Package& package, const std::vector<const Module*>&
                             set(one.text, *statement, plain_target ? values.back().get() : nullptr);
                     });
                 }
-                if (statement->kind == Kind::augment || statement->kind == Kind::delete_) {
+                if (statement->kind == Stmt::augment || statement->kind == Stmt::delete_) {
                     for_each_expression(*values.front(), [&](const Expression& one) {
                         if (owned(one)) set(one.text, *statement, nullptr);
                     });
                 }
-                if (statement->kind == Kind::expression && values.front()->kind == Expression::Kind::call) {
+                if (statement->kind == Stmt::expression && values.front()->kind == Expression::Kind::call) {
                     const Expression& call = *values.front();
                     const std::string callee = dotted(call.part(0));
                     if ((callee == "setattr" || callee == "delattr") && call.parts.size() >= 3 &&

@@ -9,9 +9,6 @@
 namespace kernels::source {
 namespace {
 
-using Kind = Statement::Kind;
-using Expr = Expression::Kind;
-
 constexpr std::size_t largest_function = 20000;  // expressions and statements
 
 void collect_targets(const Expression& target, std::set<std::string>& names) {
@@ -43,8 +40,8 @@ std::map<std::string, const Expression*> assigned_once(const Statement& definiti
             if (!values.emplace(name, nullptr).second) several.insert(name);
     });
     for_each_statement(definition.body, [&](const Statement& statement) {
-        const bool plain = statement.kind == Kind::assign && statement.values.size() == 2;
-        const bool annotated = statement.kind == Kind::annotate && statement.values.size() == 3;
+        const bool plain = statement.kind == Stmt::assign && statement.values.size() == 2;
+        const bool annotated = statement.kind == Stmt::annotate && statement.values.size() == 3;
         if ((plain || annotated) && statement.value(0).kind == Expr::name)
             values[statement.value(0).text] = statement.values.back().get();
     });
@@ -85,7 +82,7 @@ Scope scope_of(const FunctionSource& function) {
         if (!scope.context.empty()) collect_context_values(target, scope.context, scope.context_values);
     });
     for_each_statement(definition.body, [&](const Statement& statement) {
-        if (statement.kind != Kind::import && statement.kind != Kind::from_import) return;
+        if (statement.kind != Stmt::import && statement.kind != Stmt::from_import) return;
         for (std::size_t i = 0; i < statement.names.size(); ++i) {
             const auto& alias = statement.names[i];
             const std::string name = alias.as.empty() ? alias.name.substr(0, alias.name.find('.')) : alias.as;
@@ -105,14 +102,14 @@ bool assigns(const FunctionSource& function, const std::string& name) {
 bool replaces_none(const FunctionSource& function, const std::string& name) {
     const auto& body = function.definition->body;
     return std::any_of(body.begin(), body.end(), [&](const auto& statement) {
-        if (statement->kind == Kind::assign && statement->values.size() == 2 &&
+        if (statement->kind == Stmt::assign && statement->values.size() == 2 &&
             statement->value(0).is(Expr::name, name)) {
             const Expression* value = &statement->value(1);
             while (value->is(Expr::boolean, "or"))
                 value = &value->part(0);
             return value->is(Expr::name, name) && value != &statement->value(1);
         }
-        if (statement->kind != Kind::if_) return false;
+        if (statement->kind != Stmt::if_) return false;
         const Expression& test = statement->value(0);
         return test.is(Expr::compare, "is") && test.part(0).is(Expr::name, name) &&
                test.part(1).is(Expr::constant, "None");

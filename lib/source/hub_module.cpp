@@ -11,11 +11,10 @@ namespace kernels::source {
 namespace {
 
 namespace fs = std::filesystem;
-using Kind = Statement::Kind;
 
 const Statement* method(const Statement& of, const std::string& name) {
     for (const auto& statement : of.body) {
-        if (statement->kind == Kind::function && statement->text == name) return statement.get();
+        if (statement->kind == Stmt::function && statement->text == name) return statement.get();
     }
     return nullptr;
 }
@@ -108,7 +107,7 @@ std::vector<FunctionSource> functions_named_in(const FunctionSource& function) {
     };
     std::map<std::string, Symbol> local;
     for_each_statement(function.definition->body, [&](const Statement& statement) {
-        if (statement.kind != Kind::from_import) return;
+        if (statement.kind != Stmt::from_import) return;
         for (std::size_t i = 0; i < statement.names.size(); ++i)
             local[statement.names[i].as] = function.package->imported(*function.module, statement, i);
     });
@@ -239,7 +238,7 @@ void HubModule::require_told(const Symbol& symbol, const char* what, const std::
 std::vector<std::string> HubModule::layers() const {
     std::vector<std::string> names;
     for (const auto& statement : m_module->body) {
-        if (statement->kind != Kind::class_ ||
+        if (statement->kind != Stmt::class_ ||
             !inherits(*m_package, *m_module, *statement, "torch.nn.Module")) {
             continue;
         }

@@ -5,8 +5,6 @@
 
 namespace kernels::source {
 
-using Kind = Expression::Kind;
-
 bool is_torchscript_name(const std::string& name) {
     static const std::set<std::string> names = {
         "print",   "tuple",   "float",      "int",      "complex",  "bool",      "str",
@@ -23,13 +21,13 @@ bool takes_shape(const Expression& callee) {
     static const std::set<std::string> names = {"reshape",   "view",      "expand",   "permute", "repeat",
                                                 "new_empty", "new_zeros", "new_ones", "empty",   "zeros",
                                                 "ones",      "rand",      "randn",    "tile"};
-    return (callee.kind == Kind::attribute || callee.kind == Kind::name) && names.contains(callee.text);
+    return (callee.kind == Expr::attribute || callee.kind == Expr::name) && names.contains(callee.text);
 }
 
 bool takes_generator(const Expression& e) {
     static const std::set<std::string> names = {"any", "all", "sum", "max", "min", "sorted", "list"};
-    return e.parts.size() == 2 && e.part(1).kind == Kind::comprehension && !e.part(1).text.empty() &&
-           e.part(0).kind == Kind::name && names.contains(e.part(0).text);
+    return e.parts.size() == 2 && e.part(1).kind == Expr::comprehension && !e.part(1).text.empty() &&
+           e.part(0).kind == Expr::name && names.contains(e.part(0).text);
 }
 
 bool is_dtype_parameter(const std::string& name, const Scope& scope) {

@@ -17,9 +17,6 @@
 namespace kernels::source {
 namespace {
 
-using Kind = Statement::Kind;
-using Expr = Expression::Kind;
-
 class Lowering {
   public:
     Lowering(const FunctionSource& function, const Declared& declared)
@@ -90,7 +87,7 @@ class Lowering {
     // An f-string that an exception says.
     bool is_message(const Statement& s) const {
         return s.values.back()->kind == Expr::format && s.value(0).kind == Expr::name &&
-               (s.kind == Kind::annotate || s.values.size() == 2) && only_raised(s.value(0).text, m_function);
+               (s.kind == Stmt::annotate || s.values.size() == 2) && only_raised(s.value(0).text, m_function);
     }
     // What people read; that nothing is computed with its text.
     std::string print_message(const Expression& expression) const {
@@ -160,35 +157,35 @@ class Lowering {
 
     void statement(const Statement& s) {
         switch (s.kind) {
-            case Kind::pass:
-            case Kind::import:
-            case Kind::from_import:
+            case Stmt::pass:
+            case Stmt::import:
+            case Stmt::from_import:
                 return;
-            case Kind::delete_:
+            case Stmt::delete_:
                 return forget(s);
-            case Kind::break_:
+            case Stmt::break_:
                 return write(s.line, "break");
-            case Kind::continue_:
+            case Stmt::continue_:
                 return write(s.line, "continue");
-            case Kind::return_:
+            case Stmt::return_:
                 return leave(s);
-            case Kind::raise:
+            case Stmt::raise:
                 if (s.values.empty()) refuse_at(s.line, "raise without an exception");
                 return write(s.line, "raise " + print_message(s.value(0)));
-            case Kind::assert_:
+            case Stmt::assert_:
                 return write(s.line, "assert " + print_condition(s.value(0)) +
                                          (s.values.size() > 1 ? ", " + print_message(s.value(1)) : ""));
-            case Kind::expression:
+            case Stmt::expression:
                 return expression(s);
-            case Kind::assign:
+            case Stmt::assign:
                 return assign(s);
-            case Kind::annotate:
+            case Stmt::annotate:
                 return annotate(s);
-            case Kind::augment:
+            case Stmt::augment:
                 return augment(s);
-            case Kind::if_:
+            case Stmt::if_:
                 return conditional(s);
-            case Kind::while_:
+            case Stmt::while_:
                 if (!s.otherwise.empty()) refuse_at(s.line, "while … else");
                 write(s.line, "while " + print_condition(s.value(0)) + ":");
                 block(s.body, s.line);
@@ -196,19 +193,19 @@ class Lowering {
                 if (s.value(0).is(Expr::constant, "True") && !has_break(s.body))
                     write(s.line, "raise AssertionError(\"the end of an endless loop\")");
                 return;
-            case Kind::for_:
+            case Stmt::for_:
                 if (!s.otherwise.empty()) refuse_at(s.line, "for … else");
                 write(s.line, "for " + print(s.value(0)) + " in " + print(s.value(1)) + ":");
                 return block(s.body, s.line);
-            case Kind::with:
+            case Stmt::with:
                 return with(s);
-            case Kind::try_:
+            case Stmt::try_:
                 refuse_at(s.line, "TorchScript has not: try");
-            case Kind::function:
+            case Stmt::function:
                 refuse_at(s.line, "TorchScript has not: a function within a function");
-            case Kind::class_:
+            case Stmt::class_:
                 refuse_at(s.line, "TorchScript has not: a class within a function");
-            case Kind::unsupported:
+            case Stmt::unsupported:
                 refuse_at(s.line, "TorchScript has not: " + s.text);
         }
     }
@@ -355,7 +352,7 @@ class Lowering {
         for (const auto& one : s.body)
             statement(*one);
         m_grad_before.pop_back();
-        if (s.body.empty() || s.body.back()->kind != Kind::return_)
+        if (s.body.empty() || s.body.back()->kind != Stmt::return_)
             write(s.line, "hub_torch.set_grad_enabled(" + before + ")");
     }
 

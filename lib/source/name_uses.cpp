@@ -4,12 +4,7 @@
 #include "tokens.hpp"
 
 namespace kernels::source {
-namespace {
-
-using Kind = Statement::Kind;
-using Expr = Expression::Kind;
-
-}  // namespace
+namespace {}  // namespace
 
 bool is_read_from(int line, const Expression& target, const FunctionSource& function) {
     bool is_read = false;
@@ -31,10 +26,10 @@ bool only_raised(const std::string& name, const FunctionSource& function) {
     bool grows = false;
     for_each_statement(body, [&](const Statement& one) {
         const bool names_it = !one.values.empty() && one.value(0).is(Expr::name, name);
-        if (one.kind == Kind::raise && !one.values.empty()) count_raised(one.value(0));
-        if (one.kind == Kind::assert_ && one.values.size() > 1) count_raised(one.value(1));
-        if ((one.kind == Kind::assign || one.kind == Kind::annotate) && names_it) --others;
-        grows = grows || (one.kind == Kind::augment && names_it);
+        if (one.kind == Stmt::raise && !one.values.empty()) count_raised(one.value(0));
+        if (one.kind == Stmt::assert_ && one.values.size() > 1) count_raised(one.value(1));
+        if ((one.kind == Stmt::assign || one.kind == Stmt::annotate) && names_it) --others;
+        grows = grows || (one.kind == Stmt::augment && names_it);
     });
     return !grows && raised > 0 && others == raised;
 }
@@ -75,9 +70,9 @@ bool is_for_people(const Expression& value, const Scope& scope) {
 
 void require_no_jump(const Block& block, const std::string& path, const FunctionSource& function) {
     for (const auto& inner : block) {
-        if (inner->kind == Kind::break_ || inner->kind == Kind::continue_)
+        if (inner->kind == Stmt::break_ || inner->kind == Stmt::continue_)
             refuse(function.file(), inner->line, "the block of " + path + " is left before its end");
-        if (inner->kind == Kind::for_ || inner->kind == Kind::while_) continue;
+        if (inner->kind == Stmt::for_ || inner->kind == Stmt::while_) continue;
         require_no_jump(inner->body, path, function);
         require_no_jump(inner->otherwise, path, function);
     }

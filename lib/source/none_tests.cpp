@@ -4,11 +4,9 @@
 
 namespace kernels::source {
 
-using Kind = Expression::Kind;
-
 void NoneTests::learn(const Expression& test, bool outcome) {
-    if (test.is(Kind::unary, "not")) return learn(test.part(0), !outcome);
-    if (test.kind == Kind::boolean) {
+    if (test.is(Expr::unary, "not")) return learn(test.part(0), !outcome);
+    if (test.kind == Expr::boolean) {
         if ((test.text == "and") != outcome) return;
         learn(test.part(0), outcome);
         return learn(test.part(1), outcome);
@@ -38,8 +36,8 @@ std::string NoneTests::of(const Expression& expression) const {
 }
 
 bool is_none_test(const Expression& e) {
-    return (e.is(Kind::compare, "is") || e.is(Kind::compare, "is not")) &&
-           e.part(1).is(Kind::constant, "None") && !dotted(e.part(0)).empty();
+    return (e.is(Expr::compare, "is") || e.is(Expr::compare, "is not")) &&
+           e.part(1).is(Expr::constant, "None") && !dotted(e.part(0)).empty();
 }
 
 }  // namespace kernels::source

@@ -12,11 +12,9 @@ namespace kernels::source {
 namespace {
 
 namespace fs = std::filesystem;
-using Kind = Statement::Kind;
 
 constexpr int longest_chain = 30;  // of imports that lead to one another
 constexpr std::size_t most_modules = 1000;
-constexpr std::uintmax_t largest_file = 4u << 20;
 
 // Binds the names of a block of the module.
 class Binder {
@@ -45,7 +43,7 @@ class Binder {
                       const std::string& condition) {
         if (target.kind == Expression::Kind::name) {
             // `f = f` changes nothing.
-            if (statement.kind != Kind::augment && value.is(Expression::Kind::name, target.text)) return;
+            if (statement.kind != Stmt::augment && value.is(Expression::Kind::name, target.text)) return;
             set(target.text, {&statement, 0, &value, condition});
         } else if (target.kind == Expression::Kind::attribute) {
             constexpr std::size_t most_attributes = 1000;
@@ -63,12 +61,12 @@ class Binder {
 
     void bind(const Statement& statement, const std::string& condition) {
         switch (statement.kind) {
-            case Kind::function:
-            case Kind::class_:
+            case Stmt::function:
+            case Stmt::class_:
                 set(statement.text, {&statement, 0, nullptr, condition});
                 break;
-            case Kind::import:
-            case Kind::from_import:
+            case Stmt::import:
+            case Stmt::from_import:
                 if (!statement.names.empty() && statement.names[0].name == "*")
                     m_module.star_imports.push_back(&statement);
                 for (std::size_t i = 0; i < statement.names.size(); ++i) {
@@ -78,19 +76,19 @@ class Binder {
                     set(name, {&statement, i, nullptr, condition});
                 }
                 break;
-            case Kind::assign:
+            case Stmt::assign:
                 for (std::size_t i = 0; i + 1 < statement.values.size(); ++i)
                     bind_targets(statement.value(i), statement, *statement.values.back(), condition);
                 break;
-            case Kind::annotate:
+            case Stmt::annotate:
                 if (statement.values.size() == 3)
                     bind_targets(statement.value(0), statement, statement.value(2), condition);
                 break;
-            case Kind::augment:
+            case Stmt::augment:
                 bind_targets(statement.value(0), statement, statement.value(1),
                              "it is changed while the module is imported");
                 break;
-            case Kind::if_: {
+            case Stmt::if_: {
                 const std::string test = dotted(statement.value(0));
                 if (test == "TYPE_CHECKING" || test == "typing.TYPE_CHECKING") {
                     block(statement.otherwise, condition);
@@ -101,12 +99,12 @@ class Binder {
                 block(statement.otherwise, why);
                 break;
             }
-            case Kind::try_:
+            case Stmt::try_:
                 try_(statement, condition);
                 break;
-            case Kind::for_:
-            case Kind::while_:
-            case Kind::with:
+            case Stmt::for_:
+            case Stmt::while_:
+            case Stmt::with:
                 block(statement.body, "it is bound in a block at line " + std::to_string(statement.line));
                 break;
             default:
@@ -122,8 +120,8 @@ class Binder {
         std::string unsure = condition;
         for (const auto* inner : {&statement.body, &statement.otherwise}) {
             for (const auto& one : *inner) {
-                const bool imports = one->kind == Kind::import || one->kind == Kind::from_import;
-                const bool defines = one->kind == Kind::function || one->kind == Kind::class_;
+                const bool imports = one->kind == Stmt::import || one->kind == Stmt::from_import;
+                const bool defines = one->kind == Stmt::function || one->kind == Stmt::class_;
                 const bool certain = imports || (defines && !handlers.bindings.contains(one->text));
                 bind(*one, certain ? condition : unsure);
                 if (imports && unsure.empty() && may_be_absent(*one)) {
@@ -147,7 +145,7 @@ class Binder {
         const auto absent = [](const std::string& name) {
             return !name.starts_with('.') && !there.contains(name.substr(0, name.find('.')));
         };
-        if (import.kind == Kind::from_import) return absent(import.text);
+        if (import.kind == Stmt::from_import) return absent(import.text);
         return std::any_of(import.names.begin(), import.names.end(),
                            [&](const auto& alias) { return absent(alias.name); });
     }
@@ -188,10 +186,10 @@ std::string function_around(const Block& block, int line) {
         if (statement->line > line || end_of(*statement) < line) continue;
         for (const auto* inner : {&statement->body, &statement->otherwise, &statement->handlers}) {
             const std::string name = function_around(*inner, line);
-            const bool named = statement->kind == Kind::function || statement->kind == Kind::class_;
+            const bool named = statement->kind == Stmt::function || statement->kind == Stmt::class_;
             if (!name.empty()) return named ? statement->text + "." + name : name;
         }
-        return statement->kind == Kind::function ? statement->text : "";
+        return statement->kind == Stmt::function ? statement->text : "";
     }
     return {};
 }
@@ -275,14 +273,14 @@ Symbol Package::lookup(const Module& module, const std::string& name, int depth)
     made.statement = binding.statement;
     made.line = binding.statement->line;
     switch (binding.statement->kind) {
-        case Kind::function:
+        case Stmt::function:
             made.kind = Symbol::Kind::function;
             return made;
-        case Kind::class_:
+        case Stmt::class_:
             made.kind = Symbol::Kind::class_;
             return made;
-        case Kind::import:
-        case Kind::from_import:
+        case Stmt::import:
+        case Stmt::from_import:
             return imported(module, *binding.statement, binding.alias, depth + 1);
         default:
             break;
@@ -323,7 +321,7 @@ std::string Package::set_from_outside(const Module& module, const std::string& n
 
 Symbol Package::imported(const Module& module, const Statement& import, std::size_t alias, int depth) const {
     const auto& [name, as] = import.names[alias];
-    if (import.kind == Kind::import) {
+    if (import.kind == Stmt::import) {
         return symbol(Symbol::Kind::external, as.empty() ? name.substr(0, name.find('.')) : name,
                       import.line);
     }

@@ -3,8 +3,6 @@
 
 namespace kernels::source {
 
-using Kind = Expression::Kind;
-
 std::string Scope::path(const Expression& expression) const {
     const std::string whole = dotted(expression);
     if (whole.empty()) return {};
@@ -23,12 +21,12 @@ std::string context_variable(const std::string& name) {
 }
 
 std::optional<bool> known_truth(const Expression& condition, const Scope& scope) {
-    if (condition.kind == Kind::constant) return condition.text == "True";
-    if (condition.is(Kind::unary, "not")) {
+    if (condition.kind == Expr::constant) return condition.text == "True";
+    if (condition.is(Expr::unary, "not")) {
         const auto inner = known_truth(condition.part(0), scope);
         return inner ? std::optional(!*inner) : std::nullopt;
     }
-    if (condition.kind == Kind::boolean) {
+    if (condition.kind == Expr::boolean) {
         const bool decides = condition.text == "or";
         const auto left = known_truth(condition.part(0), scope);
         if (left == decides) return decides;
@@ -36,17 +34,17 @@ std::optional<bool> known_truth(const Expression& condition, const Scope& scope)
         if (left && right == decides) return decides;
         return left && right ? std::optional(!decides) : std::nullopt;
     }
-    if (condition.kind == Kind::call && condition.parts.size() == 1) {
+    if (condition.kind == Expr::call && condition.parts.size() == 1) {
         static const std::set<std::string> never = {
             "torch.compiler.is_compiling", "torch._dynamo.is_compiling", "torch.jit.is_scripting",
             "torch.jit.is_tracing", "torch.compiler.is_dynamo_compiling"};
         if (never.contains(scope.path(condition.part(0)))) return false;
     }
-    if (condition.kind == Kind::name && scope.flags.contains(condition.text))
+    if (condition.kind == Expr::name && scope.flags.contains(condition.text))
         return scope.flags.at(condition.text);
-    if (condition.kind == Kind::name && !scope.locals.contains(condition.text)) {
+    if (condition.kind == Expr::name && !scope.locals.contains(condition.text)) {
         const Symbol symbol = scope.function.package->lookup(*scope.function.module, condition.text);
-        if (symbol.kind == Symbol::Kind::value && symbol.value->kind == Kind::constant &&
+        if (symbol.kind == Symbol::Kind::value && symbol.value->kind == Expr::constant &&
             symbol.value->text != "...")
             return symbol.value->text == "True";
     }

@@ -5,10 +5,8 @@
 namespace kernels::source {
 namespace {
 
-using Kind = Statement::Kind;
-
 constexpr std::size_t deepest_blocks = 40;
-constexpr std::size_t longest_chain = 120;  // of elifs: each stands in the otherwise of the one in front
+constexpr std::size_t most_elifs = 120;  // of elifs: each stands in the otherwise of the one in front
 
 class StatementParser : public ExpressionParser {
   public:
@@ -28,7 +26,7 @@ class StatementParser : public ExpressionParser {
     }
 
   private:
-    static StatementPtr make(Kind kind, int line, std::string text = {}) {
+    static StatementPtr make(Stmt kind, int line, std::string text = {}) {
         auto made = std::make_unique<Statement>();
         made->kind = kind;
         made->line = line;
@@ -65,7 +63,7 @@ class StatementParser : public ExpressionParser {
             ++m_at;
             Block inner;
             statement(inner);
-            into.push_back(make(Kind::unsupported, line, "async"));
+            into.push_back(make(Stmt::unsupported, line, "async"));
         } else if (at("def")) {
             into.push_back(function(std::move(decorators)));
         } else if (at("class")) {
@@ -73,9 +71,9 @@ class StatementParser : public ExpressionParser {
         } else if (!decorators.empty()) {
             unexpected();
         } else if (at("if") || at("while")) {
-            into.push_back(conditional(at("if") ? Kind::if_ : Kind::while_));
+            into.push_back(conditional(at("if") ? Stmt::if_ : Stmt::while_));
         } else if (at("for")) {
-            auto made = make(Kind::for_, line);
+            auto made = make(Stmt::for_, line);
             ++m_at;
             made->values.push_back(targets());
             expect("in");
@@ -88,7 +86,7 @@ class StatementParser : public ExpressionParser {
         } else if (at("try")) {
             into.push_back(try_());
         } else if (is_match()) {
-            into.push_back(make(Kind::unsupported, line, "match"));
+            into.push_back(make(Stmt::unsupported, line, "match"));
             skip_compound();
         } else {
             simple_statements(into);
@@ -115,13 +113,13 @@ class StatementParser : public ExpressionParser {
         } while (depth > 0 && peek().kind != TokenKind::end);
     }
 
-    StatementPtr conditional(Kind kind) {
+    StatementPtr conditional(Stmt kind) {
         auto made = make(kind, peek().line);
         ++m_at;
         made->values.push_back(expression());
         made->body = block();
-        if (kind == Kind::if_ && at("elif")) {
-            if (++m_elifs > longest_chain) refuse(file(), peek().line, "the blocks are nested too deeply");
+        if (kind == Stmt::if_ && at("elif")) {
+            if (++m_elifs > most_elifs) refuse(file(), peek().line, "the blocks are nested too deeply");
             made->otherwise.push_back(conditional(kind));
             --m_elifs;
         } else if (accept("else")) {
@@ -131,7 +129,7 @@ class StatementParser : public ExpressionParser {
     }
 
     StatementPtr with() {
-        auto made = make(Kind::with, peek().line);
+        auto made = make(Stmt::with, peek().line);
         ++m_at;
         const bool brackets = at("(") && names_in_brackets();
         if (brackets) ++m_at;
@@ -162,7 +160,7 @@ class StatementParser : public ExpressionParser {
     }
 
     StatementPtr try_() {
-        auto made = make(Kind::try_, peek().line);
+        auto made = make(Stmt::try_, peek().line);
         ++m_at;
         made->body = block();
         while (at("except") || at("finally")) {
@@ -185,7 +183,7 @@ class StatementParser : public ExpressionParser {
     }
 
     StatementPtr function(std::vector<ExpressionPtr> decorators) {
-        auto made = make(Kind::function, peek().line);
+        auto made = make(Stmt::function, peek().line);
         ++m_at;
         made->text = expect_name();
         made->decorators = std::move(decorators);
@@ -234,7 +232,7 @@ class StatementParser : public ExpressionParser {
     }
 
     StatementPtr class_(std::vector<ExpressionPtr> decorators) {
-        auto made = make(Kind::class_, peek().line);
+        auto made = make(Stmt::class_, peek().line);
         ++m_at;
         made->text = expect_name();
         made->decorators = std::move(decorators);
@@ -272,29 +270,29 @@ class StatementParser : public ExpressionParser {
 
     StatementPtr simple_statement() {
         const int line = peek().line;
-        static const std::vector<std::pair<std::string_view, Kind>> words = {
-            {"pass", Kind::pass},      {"break", Kind::break_},  {"continue", Kind::continue_},
-            {"return", Kind::return_}, {"raise", Kind::raise},   {"assert", Kind::assert_},
-            {"del", Kind::delete_},    {"import", Kind::import}, {"from", Kind::from_import}};
+        static const std::vector<std::pair<std::string_view, Stmt>> words = {
+            {"pass", Stmt::pass},      {"break", Stmt::break_},  {"continue", Stmt::continue_},
+            {"return", Stmt::return_}, {"raise", Stmt::raise},   {"assert", Stmt::assert_},
+            {"del", Stmt::delete_},    {"import", Stmt::import}, {"from", Stmt::from_import}};
         for (const auto& [word, kind] : words) {
             if (!accept(word)) continue;
             auto made = make(kind, line);
             switch (kind) {
-                case Kind::import:
+                case Stmt::import:
                     import(*made);
                     break;
-                case Kind::from_import:
+                case Stmt::from_import:
                     from_import(*made);
                     break;
-                case Kind::assert_:
+                case Stmt::assert_:
                     made->values.push_back(expression());
                     if (accept(",")) made->values.push_back(expression());
                     break;
-                case Kind::return_:
-                case Kind::raise:
-                case Kind::delete_:
+                case Stmt::return_:
+                case Stmt::raise:
+                case Stmt::delete_:
                     if (!ends()) made->values.push_back(expressions());
-                    if (kind == Kind::raise && accept("from")) expression();
+                    if (kind == Stmt::raise && accept("from")) expression();
                     break;
                 default:
                     break;
@@ -302,7 +300,7 @@ class StatementParser : public ExpressionParser {
             return made;
         }
         if (at("global") || at("nonlocal")) {
-            auto made = make(Kind::unsupported, line, peek().text);
+            auto made = make(Stmt::unsupported, line, peek().text);
             while (!ends())
                 ++m_at;
             return made;
@@ -311,10 +309,10 @@ class StatementParser : public ExpressionParser {
     }
 
     StatementPtr assignment(int line) {
-        auto made = make(Kind::expression, line);
+        auto made = make(Stmt::expression, line);
         made->values.push_back(expressions());
         if (accept(":")) {
-            made->kind = Kind::annotate;
+            made->kind = Stmt::annotate;
             made->values.push_back(expression());
             if (accept("=")) made->values.push_back(expressions());
             return made;
@@ -323,14 +321,14 @@ class StatementParser : public ExpressionParser {
         if (token.kind == TokenKind::op && token.text.size() > 1 && token.text.back() == '=' &&
             token.text != "==" && token.text != "!=" && token.text != "<=" && token.text != ">=" &&
             token.text != ":=") {
-            made->kind = Kind::augment;
+            made->kind = Stmt::augment;
             made->text = token.text;
             ++m_at;
             made->values.push_back(expressions());
             return made;
         }
         while (accept("=")) {
-            made->kind = Kind::assign;
+            made->kind = Stmt::assign;
             made->values.push_back(expressions());
         }
         return made;

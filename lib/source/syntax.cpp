@@ -2,8 +2,6 @@
 
 namespace kernels::source {
 
-using Kind = Expression::Kind;
-
 ExpressionPtr clone(const Expression& expression) {
     auto made = std::make_unique<Expression>();
     made->kind = expression.kind;
@@ -16,8 +14,8 @@ ExpressionPtr clone(const Expression& expression) {
 }
 
 std::string dotted(const Expression& expression) {
-    if (expression.kind == Kind::name) return expression.text;
-    if (expression.kind != Kind::attribute) return {};
+    if (expression.kind == Expr::name) return expression.text;
+    if (expression.kind != Expr::attribute) return {};
     const std::string base = dotted(expression.part(0));
     return base.empty() ? base : base + "." + expression.text;
 }

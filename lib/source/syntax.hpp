@@ -110,6 +110,9 @@ struct Statement {
     const Expression& value(std::size_t index) const { return *values[index]; }
 };
 
+using Expr = Expression::Kind;
+using Stmt = Statement::Kind;
+
 /// Reads a file. Throws Error(kernelize) with file and line for what is no Python.
 Block parse(std::string_view text, const std::string& file);
 

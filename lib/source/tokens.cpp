@@ -11,7 +11,6 @@ namespace kernels::source {
 namespace {
 
 // What reads this source recurses over it. No real layer comes near these.
-constexpr std::size_t largest_file = 4u << 20;
 constexpr std::size_t deepest_brackets = 100;
 constexpr std::size_t deepest_indentation = 50;
 
@@ -302,6 +301,10 @@ class Tokenizer {
 };
 
 }  // namespace
+
+std::string at_line(int line) {
+    return " at line " + std::to_string(line);
+}
 
 void refuse(const std::string& file, int line, const std::string& why) {
     constexpr std::size_t longest = 500;

@@ -7,6 +7,8 @@
 
 namespace kernels::source {
 
+constexpr std::size_t largest_file = 4U << 20U;  ///< in bytes; no kernel's Python is near it
+
 enum class TokenKind { name, number, string, format, bytes, op, newline, indent, dedent, end };
 
 struct Token {
@@ -15,6 +17,9 @@ struct Token {
     int line = 0;
     bool named_character = false;  ///< a string with \N{…}, which is not expanded
 };
+
+/// " at line N", for messages.
+std::string at_line(int line);
 
 /// Throws Error(kernelize) "file:line: why", cut where it is longer than anybody reads.
 [[noreturn]] void refuse(const std::string& file, int line, const std::string& why);

@@ -8,8 +8,6 @@
 namespace kernels::source {
 namespace {
 
-using Kind = Statement::Kind;
-using Expr = Expression::Kind;
 using Sizes = std::map<std::string, std::size_t>;
 
 std::size_t parts_of(const Expression& e, const Sizes& sizes) {
@@ -61,16 +59,16 @@ void set(const Expression& target, std::size_t size, Sizes& sizes) {
 void require_small_tuples(const FunctionSource& function) {
     Sizes sizes;
     for_each_statement(function.definition->body, [&](const Statement& statement) {
-        const bool assigns = statement.kind == Kind::assign || statement.kind == Kind::augment ||
-                             (statement.kind == Kind::annotate && statement.values.size() == 3);
-        const bool returns = statement.kind == Kind::return_ && !statement.values.empty();
+        const bool assigns = statement.kind == Stmt::assign || statement.kind == Stmt::augment ||
+                             (statement.kind == Stmt::annotate && statement.values.size() == 3);
+        const bool returns = statement.kind == Stmt::return_ && !statement.values.empty();
         if (!assigns && !returns) return;
         const std::size_t size = parts_of(*statement.values.back(), sizes);
         if (size > most_parts) {
             refuse(function.file(), statement.line,
                    "a tuple of tuples with more than " + std::to_string(most_parts) + " parts");
         }
-        const std::size_t targets = statement.kind == Kind::assign ? statement.values.size() - 1 : 1;
+        const std::size_t targets = statement.kind == Stmt::assign ? statement.values.size() - 1 : 1;
         for (std::size_t i = 0; assigns && i < targets; ++i)
             set(statement.value(i), size, sizes);
     });

@@ -8,8 +8,6 @@
 namespace kernels::source {
 namespace {
 
-using Kind = Expression::Kind;
-
 // The last part of the name of a type, where it is imported or not.
 std::string base_name(const Package& package, const Module& module, const Expression& annotation) {
     std::string path = external_path(package, module, annotation);
@@ -25,7 +23,7 @@ std::string optional_of(const std::string& inner) {
 }
 
 bool is_none(const Expression& annotation) {
-    return annotation.is(Kind::constant, "None");
+    return annotation.is(Expr::constant, "None");
 }
 
 }  // namespace
@@ -33,24 +31,24 @@ bool is_none(const Expression& annotation) {
 std::string type_name(const Package& package, const Module& module, const Expression& annotation) {
     const auto type_of = [&](const Expression& inner) { return type_name(package, module, inner); };
     switch (annotation.kind) {
-        case Kind::string: {
+        case Expr::string: {
             // Annotations may be quoted.
             if (annotation.text.size() > 200) return {};
             try {
                 const auto body = parse(annotation.text, module.file);
                 const bool plain = body.size() == 1 && body[0]->kind == Statement::Kind::expression;
-                return plain && body[0]->value(0).kind != Kind::string ? type_of(body[0]->value(0)) : "";
+                return plain && body[0]->value(0).kind != Expr::string ? type_of(body[0]->value(0)) : "";
             } catch (const std::exception&) {
                 return {};
             }
         }
-        case Kind::binary: {
+        case Expr::binary: {
             if (annotation.text != "|") return {};
             if (is_none(annotation.part(1))) return optional_of(type_of(annotation.part(0)));
             return is_none(annotation.part(0)) ? optional_of(type_of(annotation.part(1))) : "";
         }
-        case Kind::name:
-        case Kind::attribute: {
+        case Expr::name:
+        case Expr::attribute: {
             static const std::map<std::string, std::string> known = {
                 {"Tensor", "Tensor"},     {"nn.Parameter", "Tensor"}, {"nn.parameter.Parameter", "Tensor"},
                 {"Parameter", "Tensor"},  {"BoolTensor", "Tensor"},   {"LongTensor", "Tensor"},
@@ -61,11 +59,11 @@ std::string type_name(const Package& package, const Module& module, const Expres
             const auto found = known.find(base_name(package, module, annotation));
             return found == known.end() ? "" : found->second;
         }
-        case Kind::subscript: {
+        case Expr::subscript: {
             const std::string outer = base_name(package, module, annotation.part(0));
             const Expression& index = annotation.part(1);
             std::vector<const Expression*> arguments;
-            if (index.kind == Kind::tuple) {
+            if (index.kind == Expr::tuple) {
                 for (const auto& part : index.parts)
                     arguments.push_back(part.get());
             } else {

@@ -9,9 +9,6 @@
 namespace kernels::source {
 namespace {
 
-using Kind = Statement::Kind;
-using Expr = Expression::Kind;
-
 constexpr std::size_t most_unrolled = 5000;  // statements
 
 bool is_ascii(const std::string& name) {
@@ -57,7 +54,7 @@ class Unrolled {
                            std::to_string(most_unrolled) + " statements");
             }
             const std::size_t inner =
-                statement->kind == Kind::for_ ? copies * copies_of(statement->value(1), m_scope) : copies;
+                statement->kind == Stmt::for_ ? copies * copies_of(statement->value(1), m_scope) : copies;
             block(statement->body, inner);
             block(statement->otherwise, copies);
             block(statement->handlers, copies);
@@ -82,7 +79,7 @@ void require_ascii_names(const FunctionSource& function) {
 
 void require_no_growing_lists(const FunctionSource& function) {
     for_each_statement(function.definition->body, [&](const Statement& loop) {
-        if (loop.kind != Kind::for_) return;
+        if (loop.kind != Stmt::for_) return;
         const Expression* iterated = &loop.value(1);
         if (iterated->kind == Expr::call && iterated->part(0).is(Expr::name, "enumerate") &&
             iterated->parts.size() > 1)
@@ -102,7 +99,7 @@ void require_no_growing_lists(const FunctionSource& function) {
 void require_bounded_loops(const FunctionSource& function, const Scope& scope) {
     bool loops = false;
     for_each_statement(function.definition->body,
-                       [&](const Statement& one) { loops = loops || one.kind == Kind::for_; });
+                       [&](const Statement& one) { loops = loops || one.kind == Stmt::for_; });
     if (loops) Unrolled(scope).block(function.definition->body, 1);
 }
 
@@ -122,8 +119,8 @@ void require_settled_names(const Expression& value, const FunctionSource& owner)
 
 bool has_break(const Block& body) {
     return std::any_of(body.begin(), body.end(), [](const auto& statement) {
-        if (statement->kind == Kind::break_) return true;
-        if (statement->kind == Kind::for_ || statement->kind == Kind::while_) return false;
+        if (statement->kind == Stmt::break_) return true;
+        if (statement->kind == Stmt::for_ || statement->kind == Stmt::while_) return false;
         return has_break(statement->body) || has_break(statement->otherwise) ||
                has_break(statement->handlers);
     });

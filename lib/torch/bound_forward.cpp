@@ -3,11 +3,14 @@
 #include <regex>
 
 #include "frontend.hpp"
+#include "graph_calls.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
 
 namespace kernels::native {
 namespace {
+
+using torchscript::refuse;
 
 using torch::jit::Module;
 
@@ -68,10 +71,6 @@ bool take_over(const Module& object, const torch::nn::Module& module, const Exte
             same = same && take(object, key, value);
     }
     return same;
-}
-
-[[noreturn]] void refuse(const std::string& why) {
-    throw Error(ErrorCode::kernelize, why);
 }
 
 void check_count(std::size_t offered, std::size_t wanted) {

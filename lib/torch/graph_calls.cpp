@@ -16,8 +16,12 @@ std::string place(const SourceRange& where) {
     return unknown_place;
 }
 
+void refuse(const std::string& why) {
+    throw Error(ErrorCode::kernelize, why);
+}
+
 void refuse(const SourceRange& where, const std::string& why) {
-    throw Error(ErrorCode::kernelize, place(where) + ": " + why);
+    refuse(place(where) + ": " + why);
 }
 
 void for_each_node(torch::jit::Block* block, const std::function<void(Node*)>& visit) {

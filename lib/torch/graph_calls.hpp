@@ -17,6 +17,9 @@ constexpr const char* unknown_place = "the kernel's source";
 /// "file:line" of the source.
 std::string place(const torch::jit::SourceRange& where);
 
+/// Throws Error(kernelize).
+[[noreturn]] void refuse(const std::string& why);
+
 /// Throws Error(kernelize) "file:line: why".
 [[noreturn]] void refuse(const torch::jit::SourceRange& where, const std::string& why);
 

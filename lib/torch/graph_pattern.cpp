@@ -21,10 +21,6 @@ namespace {
 
 using namespace torch::jit;
 
-[[noreturn]] void refuse(const std::string& why) {
-    throw Error(ErrorCode::kernelize, why);
-}
-
 // Saving and loading chooses operators anew by what is printed: the model went through it as well.
 Module saved_and_loaded(const Module& module) {
     std::stringstream archive;

@@ -105,13 +105,13 @@ std::string reason_of(const Error& error, const LoadedKernel& kernel) {
 }
 
 // What became of a class.
-struct Outcome {
+struct ClassOutcome {
     std::string reason;  ///< why it is kept; empty when it is rewritten
     bool calls_modules = false;
 };
 
 // Replaces the forward of the layer's class.
-Outcome replace(const FoundLayer& layer, const LoadedKernel& kernel, layer::Mode mode, ClassUses& uses) {
+ClassOutcome replace(const FoundLayer& layer, const LoadedKernel& kernel, layer::Mode mode, ClassUses& uses) {
     try {
         const auto before = operators_called(layer.module.get_method("forward").function());
         for (const auto* method : forwards(layer.module.type()))
@@ -162,13 +162,13 @@ class Rewriter {
 
   private:
     // Each class is looked at once.
-    Outcome outcome_of(const FoundLayer& one, const KernelChoice& choice) {
+    ClassOutcome outcome_of(const FoundLayer& one, const KernelChoice& choice) {
         const auto type = one.module.type();
         if (m_obstacles.ambiguous.contains(one.path))
             return {"the same module is bound in different ways in different places"};
         auto [known, is_new] = m_outcomes.try_emplace(type.get());
         if (!is_new) return known->second;
-        Outcome& outcome = known->second;
+        ClassOutcome& outcome = known->second;
         std::string& reason = outcome.reason;
         reason = unfit_for(*choice.kernel, m_options.mode, *choice.mode);
         if (reason.empty() && m_obstacles.mixed.contains(type.get())) reason = m_obstacles.why_mixed;
@@ -181,7 +181,7 @@ class Rewriter {
     const KernelizeOptions& m_options;
     KernelChooser& m_chooser;
     const Obstacles& m_obstacles;
-    std::map<const c10::ClassType*, Outcome> m_outcomes;
+    std::map<const c10::ClassType*, ClassOutcome> m_outcomes;
 };
 
 // Replaces what has the form of the binding's reference layers.

@@ -135,7 +135,7 @@ struct AutogradValue final : SugaredValue {
 
 // What makes more of a record than its fields: "has an __init__ of its own"; else empty.
 std::string unlike_its_fields(const source::Statement& definition) {
-    using Expr = source::Expression::Kind;
+    using source::Expr;
     const auto says = [](const source::Expression& call, const char* keyword) {
         return call.kind == Expr::call &&
                std::any_of(call.parts.begin() + 1, call.parts.end(),

@@ -13,9 +13,9 @@
 namespace kernels::torchscript {
 namespace {
 
+using source::Expr;
 using source::Expression;
 using source::FunctionSource;
-using Kind = Expression::Kind;
 
 // A function that hands its argument on to one that hands it on, …
 constexpr int longest_way = 6;
@@ -35,8 +35,8 @@ class Uses {
     c10::TypePtr found_in(const FunctionSource& function, const std::string& name, int depth) {
         c10::TypePtr found;
         source::for_each_expression(function.definition->body, [&](const Expression& expression) {
-            if (!found && expression.kind == Kind::call) found = by_call(function, name, expression, depth);
-            if (!found && expression.kind == Kind::compare) found = by_comparison(name, expression);
+            if (!found && expression.kind == Expr::call) found = by_call(function, name, expression, depth);
+            if (!found && expression.kind == Expr::compare) found = by_comparison(name, expression);
         });
         if (!found) found = by_unpacking(function, name, depth);
         return found;
@@ -46,9 +46,9 @@ class Uses {
                          int depth) {
         for (std::size_t i = 1; i < call.parts.size(); ++i) {
             const auto& argument = call.part(i);
-            if (argument.kind == Kind::star) return nullptr;  // from here on positions are not known
-            const bool by_keyword = argument.kind == Kind::keyword;
-            if (!(by_keyword ? argument.part(0) : argument).is(Kind::name, name)) continue;
+            if (argument.kind == Expr::star) return nullptr;  // from here on positions are not known
+            const bool by_keyword = argument.kind == Expr::keyword;
+            if (!(by_keyword ? argument.part(0) : argument).is(Expr::name, name)) continue;
             if (auto type = wanted(function, call.part(0), i - 1, by_keyword ? argument.text : "", depth))
                 return type;
         }
@@ -59,7 +59,7 @@ class Uses {
     c10::TypePtr wanted(const FunctionSource& function, const Expression& callee, std::size_t position,
                         const std::string& name, int depth) {
         const auto& package = *function.package;
-        if (callee.kind == Kind::attribute) {
+        if (callee.kind == Expr::attribute) {
             const auto owner = source::resolve(package, *function.module, callee.part(0));
             if (owner.kind == source::Symbol::Kind::ops) return wanted_by_op(callee.text, position, name);
             if (callee.text == "apply" && owner.kind == source::Symbol::Kind::class_) {
@@ -114,15 +114,15 @@ class Uses {
     }
 
     static bool is_text(const Expression& value) {
-        if (value.kind != Kind::tuple && value.kind != Kind::list) return value.kind == Kind::string;
+        if (value.kind != Expr::tuple && value.kind != Expr::list) return value.kind == Expr::string;
         return std::any_of(value.parts.begin(), value.parts.end(),
-                           [](const auto& part) { return part->kind == Kind::string; });
+                           [](const auto& part) { return part->kind == Expr::string; });
     }
 
     // x == "silu", x in (None, "silu")
     static c10::TypePtr by_comparison(const std::string& name, const Expression& compare) {
-        const bool left = compare.part(0).is(Kind::name, name) && is_text(compare.part(1));
-        const bool right = compare.part(1).is(Kind::name, name) && compare.part(0).kind == Kind::string &&
+        const bool left = compare.part(0).is(Expr::name, name) && is_text(compare.part(1));
+        const bool right = compare.part(1).is(Expr::name, name) && compare.part(0).kind == Expr::string &&
                            (compare.text == "==" || compare.text == "!=");
         return left || right ? c10::StringType::get() : nullptr;
     }
@@ -134,10 +134,10 @@ class Uses {
             if (found || statement.kind != source::Statement::Kind::assign || statement.values.size() != 2)
                 return;
             const auto& target = statement.value(0);
-            if (target.kind != Kind::tuple || !statement.value(1).is(Kind::name, name)) return;
+            if (target.kind != Expr::tuple || !statement.value(1).is(Expr::name, name)) return;
             std::vector<c10::TypePtr> elements;
             for (const auto& part : target.parts) {
-                if (part->kind != Kind::name) return;
+                if (part->kind != Expr::name) return;
                 const auto type = depth < longest_way ? of(function, part->text, depth + 1) : nullptr;
                 elements.push_back(type ? type : c10::TensorType::get());
             }
@@ -155,26 +155,26 @@ class Uses {
 c10::TypePtr type_by_use(const HubCompilation& compilation, const source::FunctionSource& function,
                          const source::Parameter& parameter) {
     // What is put in its place may be of another type, unless it is there for None.
-    const bool none = parameter.value && parameter.value->is(Kind::constant, "None");
+    const bool none = parameter.value && parameter.value->is(Expr::constant, "None");
     if (!none && source::assigns(function, parameter.name)) return nullptr;
     return Uses(compilation).of(function, parameter.name, 0);
 }
 
 c10::TypePtr type_of_literal(const source::Expression& value) {
     switch (value.kind) {
-        case Kind::number:
+        case Expr::number:
             if (value.text.find_first_of("jJ") != std::string::npos) return nullptr;
             if (value.text.find_first_of(".eE") == std::string::npos) return c10::IntType::get();
             return c10::FloatType::get();
-        case Kind::string:
+        case Expr::string:
             return c10::StringType::get();
-        case Kind::constant:
+        case Expr::constant:
             if (value.text == "True" || value.text == "False") return c10::BoolType::get();
             return nullptr;
-        case Kind::unary:
-            return value.text == "-" && value.part(0).kind == Kind::number ? type_of_literal(value.part(0))
+        case Expr::unary:
+            return value.text == "-" && value.part(0).kind == Expr::number ? type_of_literal(value.part(0))
                                                                            : nullptr;
-        case Kind::tuple: {
+        case Expr::tuple: {
             std::vector<c10::TypePtr> elements;
             for (const auto& part : value.parts) {
                 elements.push_back(type_of_literal(*part));

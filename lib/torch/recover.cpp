@@ -13,10 +13,6 @@ namespace {
 
 using namespace torch::jit;
 
-[[noreturn]] void refuse(const std::string& why) {
-    throw Error(ErrorCode::kernelize, why);
-}
-
 // Where a norm takes its epsilon from: a constant, or an attribute of the layer.
 struct Epsilon {
     std::optional<double> constant;

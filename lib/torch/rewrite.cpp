@@ -23,10 +23,6 @@ namespace {
 
 using namespace torch::jit;
 
-[[noreturn]] void refuse(const std::string& why) {
-    throw Error(ErrorCode::kernelize, why);
-}
-
 // All values that `value` is computed from.
 std::set<const Value*> ancestors(const Value* value) {
     std::set<const Value*> found;

@@ -2,11 +2,13 @@
 
 #include <utility>
 
+#include "checking.hpp"
 #include "kernels/build/target.hpp"
 #include "kernels/core/error.hpp"
 
 using namespace kernels;
 using namespace kernels::build;
+using kernels::testing::has;
 
 namespace {
 
@@ -19,10 +21,6 @@ std::string refusal(const std::string& text, const Target& base = {}) {
         return std::string(error.what()) + " | " + error.hint();
     }
     return "accepted";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
 }
 
 }  // namespace
@@ -63,12 +61,12 @@ TEST_CASE("a torch made for another backend is refused, not taken for the target
     CHECK(refusal("torch=2.13.0+cu128") ==
           "target `torch=2.13.0+cu128`: torch 2.13.0+cu128 is made for cuda 12.8, the target is cpu | add "
           "cuda=12.8");
-    CHECK(contains(refusal("torch=2.13.0+cu128,cuda=12.9"),
-                   "made for cuda 12.8, the target is cuda 12.9 | "
-                   "give torch=2.13 or cuda=12.8"));
-    CHECK(contains(refusal("torch=2.13.0+cpu,cuda=12.8"), "made for cpu, the target is cuda 12.8"));
-    CHECK(contains(refusal("torch=2.13.0+rocm6.4,rocm=6.3"), "made for rocm 6.4"));
-    CHECK(contains(refusal("torch=2.13,cuda=12.8+cpu"), "not `12.8+cpu`"));
+    CHECK(has(refusal("torch=2.13.0+cu128,cuda=12.9"),
+              "made for cuda 12.8, the target is cuda 12.9 | "
+              "give torch=2.13 or cuda=12.8"));
+    CHECK(has(refusal("torch=2.13.0+cpu,cuda=12.8"), "made for cpu, the target is cuda 12.8"));
+    CHECK(has(refusal("torch=2.13.0+rocm6.4,rocm=6.3"), "made for rocm 6.4"));
+    CHECK(has(refusal("torch=2.13,cuda=12.8+cpu"), "not `12.8+cpu`"));
 }
 
 TEST_CASE("metal and macos mean a Mac with an Apple CPU, unless said otherwise") {
@@ -78,7 +76,7 @@ TEST_CASE("metal and macos mean a Mac with an Apple CPU, unless said otherwise")
     CHECK(mac.macos == Version{26, 0});
     CHECK_FALSE(mac.cxx11_abi.has_value());
     CHECK(Target::parse("metal,cpu=x86_64").cpu == "x86_64");
-    CHECK(contains(refusal("metal,os=linux"), "metal does not exist on linux"));
+    CHECK(has(refusal("metal,os=linux"), "metal does not exist on linux"));
 }
 
 TEST_CASE("what is not given comes from the base, but never its backend or device") {
@@ -110,70 +108,69 @@ TEST_CASE("a target comes back from its own text") {
 
 TEST_CASE("a misspelled key is refused with the list of keys") {
     const auto text = refusal("troch=2.13");
-    CHECK(contains(text, "there is no key `troch`"));
-    CHECK(contains(text, "did you mean `torch`?"));
-    CHECK(contains(text, "capability"));
-    CHECK(contains(refusal("gpu=4"), "there is no key `gpu`"));
+    CHECK(has(text, "there is no key `troch`"));
+    CHECK(has(text, "did you mean `torch`?"));
+    CHECK(has(text, "capability"));
+    CHECK(has(refusal("gpu=4"), "there is no key `gpu`"));
 }
 
 TEST_CASE("impossible pairs are refused with the list of what exists") {
     const auto text = refusal("cuda=12.8,os=darwin");
-    CHECK(contains(text, "cuda does not exist on darwin"));
-    CHECK(contains(text, "metal on darwin"));
-    CHECK(contains(refusal("cann=8.3,os=windows"), "cann does not exist on windows"));
-    CHECK(contains(refusal("cpu,capability=90"), "capability goes with cuda only"));
-    CHECK(contains(refusal("cuda=12.8,arch=gfx942"), "arch goes with rocm only"));
-    CHECK(contains(refusal("cpu,os=linux,macos=26"), "macos goes with os=darwin only"));
-    CHECK(contains(refusal("os=windows,cxx11-abi=true"), "cxx11-abi goes with os=linux only"));
+    CHECK(has(text, "cuda does not exist on darwin"));
+    CHECK(has(text, "metal on darwin"));
+    CHECK(has(refusal("cann=8.3,os=windows"), "cann does not exist on windows"));
+    CHECK(has(refusal("cpu,capability=90"), "capability goes with cuda only"));
+    CHECK(has(refusal("cuda=12.8,arch=gfx942"), "arch goes with rocm only"));
+    CHECK(has(refusal("cpu,os=linux,macos=26"), "macos goes with os=darwin only"));
+    CHECK(has(refusal("os=windows,cxx11-abi=true"), "cxx11-abi goes with os=linux only"));
 }
 
 TEST_CASE("bad values are refused and named") {
-    CHECK(contains(refusal(""), "it is empty"));
-    CHECK(contains(refusal("cuda"), "cuda needs a version"));
-    CHECK(contains(refusal("cuda="), "cuda needs a version"));
-    CHECK(contains(refusal("torch=new"), "`new`"));
-    CHECK(contains(refusal("torch=2..1"), "`2..1`"));
-    CHECK(contains(refusal("torch=2.1.x"), "`2.1.x`"));
-    CHECK(contains(refusal("cuda=99999999999.1"), "cuda"));
-    CHECK(contains(refusal("cuda=12.8,rocm=6.4"), "more than one backend"));
-    CHECK(contains(refusal("torch=2.1,torch=2.2"), "given twice"));
-    CHECK(contains(refusal("cpu=sparc"), "x86_64, aarch64"));
-    CHECK(contains(refusal("os=beos"), "linux, darwin, windows"));
-    CHECK(contains(refusal("cuda=12.8,capability=hopper"), "capability"));
+    CHECK(has(refusal(""), "it is empty"));
+    CHECK(has(refusal("cuda"), "cuda needs a version"));
+    CHECK(has(refusal("cuda="), "cuda needs a version"));
+    CHECK(has(refusal("torch=new"), "`new`"));
+    CHECK(has(refusal("torch=2..1"), "`2..1`"));
+    CHECK(has(refusal("torch=2.1.x"), "`2.1.x`"));
+    CHECK(has(refusal("cuda=99999999999.1"), "cuda"));
+    CHECK(has(refusal("cuda=12.8,rocm=6.4"), "more than one backend"));
+    CHECK(has(refusal("torch=2.1,torch=2.2"), "given twice"));
+    CHECK(has(refusal("cpu=sparc"), "x86_64, aarch64"));
+    CHECK(has(refusal("os=beos"), "linux, darwin, windows"));
+    CHECK(has(refusal("cuda=12.8,capability=hopper"), "capability"));
     for (const char* value : {"1.0.0", "10.", "9.00", "9.0.", "1000"}) {
         CAPTURE(value);
-        CHECK(contains(refusal(std::string("cuda=12.8,capability=") + value),
-                       std::string("not `") + value + "`"));
+        CHECK(has(refusal(std::string("cuda=12.8,capability=") + value), std::string("not `") + value + "`"));
     }
-    CHECK(contains(refusal("cuda=12.8,capability=10"), "there is no capability `10`"));
+    CHECK(has(refusal("cuda=12.8,capability=10"), "there is no capability `10`"));
     // Of generations that are complete what there is is known; of others nobody knows what will be.
-    CHECK(contains(refusal("cuda=12.8,capability=99"), "no capability `99` | of its generation there is 90"));
-    CHECK(contains(refusal("cuda=12.8,capability=71"), "there is 70, 72, 75"));
-    CHECK(contains(refusal("cuda=12.8,capability=4.5"), "no generation 4"));
+    CHECK(has(refusal("cuda=12.8,capability=99"), "no capability `99` | of its generation there is 90"));
+    CHECK(has(refusal("cuda=12.8,capability=71"), "there is 70, 72, 75"));
+    CHECK(has(refusal("cuda=12.8,capability=4.5"), "no generation 4"));
     CHECK(Target::parse("cuda=12.8,capability=88").capability == 88);
     CHECK(Target::parse("cuda=12.8,capability=109").capability == 109);
     // The driver compiles a kernel's PTX for a device that is newer than the toolkit.
     CHECK(Target::parse("cuda=11.0,capability=120").capability == 120);
-    CHECK(contains(refusal("cuda=12.8,capability=12"), "there is no capability `12`"));
-    CHECK(contains(refusal("cuda=12"), "cuda=12.8, say"));
-    CHECK(contains(refusal("torch=2,cpu"), "torch=2.13, say"));
-    CHECK(contains(refusal("rocm=6.4,arch=gfxZZZ"), "`gfxZZZ`"));
-    CHECK(contains(refusal("metal=3"), "metal takes no value"));
-    CHECK(contains(refusal("torch=2.1,,cpu"), "there is nothing between two commas"));
-    CHECK(contains(refusal("torch=2.1,"), "keys: torch, cuda"));
-    CHECK(contains(refusal("=2.1"), "a key is missing before ="));
-    CHECK(contains(refusal("cuda=12.8,capability=900"), "there is no capability `900`"));
+    CHECK(has(refusal("cuda=12.8,capability=12"), "there is no capability `12`"));
+    CHECK(has(refusal("cuda=12"), "cuda=12.8, say"));
+    CHECK(has(refusal("torch=2,cpu"), "torch=2.13, say"));
+    CHECK(has(refusal("rocm=6.4,arch=gfxZZZ"), "`gfxZZZ`"));
+    CHECK(has(refusal("metal=3"), "metal takes no value"));
+    CHECK(has(refusal("torch=2.1,,cpu"), "there is nothing between two commas"));
+    CHECK(has(refusal("torch=2.1,"), "keys: torch, cuda"));
+    CHECK(has(refusal("=2.1"), "a key is missing before ="));
+    CHECK(has(refusal("cuda=12.8,capability=900"), "there is no capability `900`"));
     for (const char* example : {"rocm=6.4", "xpu=2025.2", "cann=8.3"}) {
         const std::string key(example, std::string_view(example).find('='));
         CAPTURE(key);
-        CHECK(contains(refusal(key), example));
-        CHECK(contains(refusal(key + "=6"), key + " needs a minor version: " + example));
-        CHECK(contains(refusal(key + "=new"), std::string(example).substr(key.size() + 1)));
+        CHECK(has(refusal(key), example));
+        CHECK(has(refusal(key + "=6"), key + " needs a minor version: " + example));
+        CHECK(has(refusal(key + "=new"), std::string(example).substr(key.size() + 1)));
     }
     CHECK(Target::parse("metal,macos=26").macos == Version{26, 0});
-    CHECK(contains(refusal("cpu,cuda=12.8"), "one of cuda=12.8, rocm=6.4"));
-    CHECK(contains(refusal("rocm=6.4,capability=90"), "arch=gfx942"));
-    CHECK(contains(refusal("cuda=12.8,arch=gfx942"), "capability=90"));
+    CHECK(has(refusal("cpu,cuda=12.8"), "one of cuda=12.8, rocm=6.4"));
+    CHECK(has(refusal("rocm=6.4,capability=90"), "arch=gfx942"));
+    CHECK(has(refusal("cuda=12.8,arch=gfx942"), "capability=90"));
 }
 
 TEST_CASE("metal means the same cpu with and without os=darwin") {
@@ -219,10 +216,10 @@ TEST_CASE("what is behind the + of a torch is a backend or a commit") {
          {"torch=2.13+xyz,cuda=12.8", "torch=2.13+,cuda=12.8", "torch=2.13.0+cu12,cuda=12.8",
           "torch=2.13+rocm6,rocm=6.4", "torch=2.13+cpu+x,cpu"}) {
         CAPTURE(text);
-        CHECK(contains(refusal(text), "what is behind the + names no backend | leave it out: torch=2.13"));
+        CHECK(has(refusal(text), "what is behind the + names no backend | leave it out: torch=2.13"));
     }
-    CHECK(contains(refusal("torch=2.13+xpu,cuda=12.8"),
-                   "made for xpu, the target is cuda 12.8 | give torch=2.13"));
+    CHECK(
+        has(refusal("torch=2.13+xpu,cuda=12.8"), "made for xpu, the target is cuda 12.8 | give torch=2.13"));
     CHECK(Target::parse("torch=2.13+xpu,xpu=2025.2").torch == Version{2, 13});
     CHECK(Target::parse("torch=2.13.0a0+git1234abc,cuda=12.8").torch == Version{2, 13});
     CHECK(Target::parse("torch=2.9.0a0+145a3a7bda.nv25.10,cuda=13.0").torch == Version{2, 9});
@@ -232,7 +229,7 @@ TEST_CASE("what is behind the + of a torch is a backend or a commit") {
 TEST_CASE("the feature flags of an arch are flags") {
     for (const char* arch : {"gfx942:foo", "gfx942:", "gfx942:xnack", "gfx942:xnack+:", "gfx9420000"}) {
         CAPTURE(arch);
-        CHECK(contains(refusal(std::string("rocm=6.4,arch=") + arch), "not `" + std::string(arch) + "`"));
+        CHECK(has(refusal(std::string("rocm=6.4,arch=") + arch), "not `" + std::string(arch) + "`"));
     }
     CHECK(Target::parse("rocm=6.4,arch=gfx90a:sramecc+:xnack-").gpu_arch == "gfx90a:sramecc+:xnack-");
 }
@@ -243,7 +240,7 @@ TEST_CASE("the names that others have for the keys") {
           std::pair{"gpu", "`cuda` or `rocm`?"}, std::pair{"GPU=4", "`cuda` or `rocm`?"},
           std::pair{"sm=90", "`capability`?"}}) {
         CAPTURE(word);
-        CHECK(contains(refusal(word), std::string("did you mean ") + meant + " keys: torch, cuda"));
+        CHECK(has(refusal(word), std::string("did you mean ") + meant + " keys: torch, cuda"));
     }
 }
 

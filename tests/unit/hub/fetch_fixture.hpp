@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <string>
 
+#include "checking.hpp"
 #include "fault_server.hpp"
 #include "kernels/core/digest.hpp"
 #include "kernels/core/error.hpp"
@@ -18,6 +19,7 @@ namespace kernels::hub::testing {
 
 using kernels::testing::answer;
 using kernels::testing::FaultServer;
+using kernels::testing::has;
 using kernels::testing::TemporaryFolder;
 namespace fs = std::filesystem;
 
@@ -34,7 +36,7 @@ inline TreeEntry entry_of(const std::string& path, const std::string& bytes, boo
 }
 
 // One file of a repository, and what the cache holds of it.
-struct Fixture {
+struct FetchFixture {
     TemporaryFolder folder;
     Cache cache{folder.path()};
     FileRequest file{repo, commit, entry_of("build/v/k.so", content, true)};
@@ -50,13 +52,7 @@ struct Fixture {
         return fetch({&file, 1}, settings, *http, cache, monitor);
     }
     Error failure(const FaultServer& server, Monitor* monitor = nullptr) {
-        try {
-            run(server, monitor);
-        } catch (const Error& error) {
-            return error;
-        }
-        FAIL("no error");
-        return {ErrorCode::failed, ""};
+        return kernels::testing::error_of([&] { run(server, monitor); });
     }
     void leave_part(const std::string& bytes) const {
         fs::create_directories(part.parent_path());
@@ -74,10 +70,6 @@ struct Fixture {
         CHECK_FALSE(fs::exists(part));
     }
 };
-
-inline bool has(const std::string& text, const std::string& word) {
-    return text.find(word) != std::string::npos;
-}
 
 inline std::string whole(const std::string&, std::size_t) {
     return answer("200 OK", "", content);

@@ -17,7 +17,7 @@ using namespace kernels;
 using namespace kernels::hub;
 using namespace kernels::hub::testing;
 
-TEST_CASE_FIXTURE(Fixture, "a file gets its name, a relative link, and is not asked for again") {
+TEST_CASE_FIXTURE(FetchFixture, "a file gets its name, a relative link, and is not asked for again") {
     const FaultServer server(whole);
     SUBCASE("large") {}
     SUBCASE("small") {
@@ -35,7 +35,7 @@ TEST_CASE_FIXTURE(Fixture, "a file gets its name, a relative link, and is not as
         has(server.heads()[0], "GET /kernels/org/name/resolve/" + commit.to_string() + "/build/v/k.so HTTP"));
 }
 
-TEST_CASE_FIXTURE(Fixture, "what others wrote is hashed once, and fetched again when it is wrong") {
+TEST_CASE_FIXTURE(FetchFixture, "what others wrote is hashed once, and fetched again when it is wrong") {
     const FaultServer server(whole);
     const auto link = [&] { cache.link_snapshot(repo, commit, file.entry); };
     fs::create_directories(blob.parent_path());
@@ -84,7 +84,7 @@ TEST_CASE_FIXTURE(Fixture, "what others wrote is hashed once, and fetched again 
     check_right();
 }
 
-TEST_CASE_FIXTURE(Fixture, "wrong bytes in the cache are no network error offline") {
+TEST_CASE_FIXTURE(FetchFixture, "wrong bytes in the cache are no network error offline") {
     const FaultServer server(whole);
     fs::create_directories(blob.parent_path());
     write_file(blob, std::string(content.size(), 'x'));
@@ -95,7 +95,7 @@ TEST_CASE_FIXTURE(Fixture, "wrong bytes in the cache are no network error offlin
     CHECK(server.heads().empty());
 }
 
-TEST_CASE_FIXTURE(Fixture, "the SHA-256 of what streamed is known, whatever names the blob") {
+TEST_CASE_FIXTURE(FetchFixture, "the SHA-256 of what streamed is known, whatever names the blob") {
     const std::string sha256 = hash_bytes(HashAlgorithm::sha256, content);
     FileRequest twin{repo, commit, entry_of("build/w/k.py", content, false)};
     SUBCASE("by SHA-256") {
@@ -117,7 +117,7 @@ TEST_CASE_FIXTURE(Fixture, "the SHA-256 of what streamed is known, whatever name
         CHECK(fetched.sha256 == sha256);
 }
 
-TEST_CASE_FIXTURE(Fixture, "equal bytes in another repository's folder are taken, when they are right") {
+TEST_CASE_FIXTURE(FetchFixture, "equal bytes in another repository's folder are taken, when they are right") {
     const RepoId other = RepoId::parse("org/other");
     const fs::path copy = cache.blob_path(other, file.entry.etag());
     fs::create_directories(copy.parent_path());
@@ -134,7 +134,7 @@ TEST_CASE_FIXTURE(Fixture, "equal bytes in another repository's folder are taken
     check_right();
 }
 
-TEST_CASE_FIXTURE(Fixture, "a part is a file of this cache, and nothing else is written to") {
+TEST_CASE_FIXTURE(FetchFixture, "a part is a file of this cache, and nothing else is written to") {
     const FaultServer server(whole);
     const fs::path victim = folder / "victim";
     const std::vector<std::function<void()>> traps{
@@ -154,7 +154,7 @@ TEST_CASE_FIXTURE(Fixture, "a part is a file of this cache, and nothing else is 
     }
 }
 
-TEST_CASE_FIXTURE(Fixture, "after one wait in vain no file is waited for") {
+TEST_CASE_FIXTURE(FetchFixture, "after one wait in vain no file is waited for") {
     const FaultServer server(whole);
     std::vector<FileRequest> files;
     std::vector<int> locks;
@@ -182,13 +182,13 @@ TEST_CASE_FIXTURE(Fixture, "after one wait in vain no file is waited for") {
         ::close(lock);
 }
 
-TEST_CASE_FIXTURE(Fixture, "an empty file") {
+TEST_CASE_FIXTURE(FetchFixture, "an empty file") {
     file.entry = entry_of("empty", "", false);
     const FaultServer server([](const std::string&, std::size_t) { return answer("200 OK"); });
     CHECK(fs::file_size(run(server).front().path) == 0);
 }
 
-TEST_CASE_FIXTURE(Fixture, "equal blobs are fetched once") {
+TEST_CASE_FIXTURE(FetchFixture, "equal blobs are fetched once") {
     const FaultServer server(whole);
     FileRequest twin = file;
     twin.entry.path = "build/w/k.so";
@@ -200,7 +200,7 @@ TEST_CASE_FIXTURE(Fixture, "equal blobs are fetched once") {
     CHECK(server.heads().size() == 1);
 }
 
-TEST_CASE_FIXTURE(Fixture, "each file has its own outcome, and equal files one failure") {
+TEST_CASE_FIXTURE(FetchFixture, "each file has its own outcome, and equal files one failure") {
     const std::vector<FileRequest> files{
         {repo, commit, entry_of("bad", "b", false)}, file, {repo, commit, entry_of("bad-twin", "b", false)}};
     const FaultServer server([](const std::string& head, std::size_t) {
@@ -216,7 +216,7 @@ TEST_CASE_FIXTURE(Fixture, "each file has its own outcome, and equal files one f
     CHECK(server.heads().size() == 4);
 }
 
-TEST_CASE_FIXTURE(Fixture, "waiting for a lock is told with the holder's pid, and ends") {
+TEST_CASE_FIXTURE(FetchFixture, "waiting for a lock is told with the holder's pid, and ends") {
     struct Listener final : Monitor {
         std::atomic<int> pid{-1};
         void planned(std::size_t, std::uint64_t) override {}

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "checking.hpp"
 #include "environment_variable.hpp"
 #include "fault_server.hpp"
 #include "kernels/core/text.hpp"
@@ -13,7 +14,9 @@
 using namespace kernels;
 using namespace kernels::hub;
 using kernels::testing::answer;
+using kernels::testing::error_of;
 using kernels::testing::FaultServer;
+using kernels::testing::has;
 
 namespace {
 
@@ -31,21 +34,6 @@ Response get(const Settings& settings, const std::string& path) {
     Request request;
     request.url = settings.endpoint + path;
     return make_http_client(settings)->send(request);
-}
-
-bool has(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
-
-template <typename Function>
-Error error_of(Function function) {
-    try {
-        function();
-    } catch (const Error& error) {
-        return error;
-    }
-    FAIL("no error");
-    return {ErrorCode::failed, ""};
 }
 
 }  // namespace
@@ -142,7 +130,7 @@ TEST_CASE("offline no request leaves, whoever asks") {
 
 TEST_CASE("a proxy is asked in place of the host, but for the hosts of NO_PROXY") {
     const FaultServer server([](const std::string&, std::size_t) { return answer("200 OK", "", "x"); });
-    using Variable = testing::EnvironmentVariable;
+    using Variable = kernels::testing::EnvironmentVariable;
     Settings elsewhere = settings_for("http://hub.invalid");
     elsewhere.retries = 0;
     elsewhere.connect_timeout = std::chrono::seconds(2);

@@ -3,6 +3,8 @@
 #include <functional>
 #include <thread>
 
+#include "checking.hpp"
+#include "fetch_fixture.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/hub/fetch.hpp"
 #include "kernels/hub/hub.hpp"
@@ -10,12 +12,13 @@
 
 using namespace kernels;
 using namespace kernels::hub;
+using kernels::hub::testing::repo;
+using kernels::testing::error_of;
 using kernels::testing::TemporaryFolder;
 namespace fs = std::filesystem;
 
 namespace {
 
-const RepoId repo = RepoId::parse("org/name");
 const std::string hex_a(40, 'a');
 const std::string hex_b(40, 'b');
 const Commit commit_a = Commit::parse(hex_a);
@@ -34,26 +37,15 @@ class FakeClient final : public HttpClient {
     }
 };
 
-struct Fixture {
+struct HubFixture {
     TemporaryFolder folder;
     Settings settings;
     FakeClient http;
     Cache cache{folder.path()};
     Hub hub{settings, http, cache};
 
-    Fixture() { settings.endpoint = "http://hub.test"; }
+    HubFixture() { settings.endpoint = "http://hub.test"; }
 };
-
-template <typename Function>
-Error error_of(Function function) {
-    try {
-        function();
-    } catch (const Error& error) {
-        return error;
-    }
-    FAIL("no error");
-    return {ErrorCode::failed, ""};
-}
 
 std::string file_json(const std::string& path, const std::string& type = "file") {
     return R"({"type":")" + type + R"(","path":")" + path + R"(","size":1,"oid":")" + hex_a + R"("})";
@@ -61,7 +53,7 @@ std::string file_json(const std::string& path, const std::string& type = "file")
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Fixture, "versions are the branches vN, and an unknown one lists them") {
+TEST_CASE_FIXTURE(HubFixture, "versions are the branches vN, and an unknown one lists them") {
     http.answer = [](const std::string&) {
         const auto branch = [](const std::string& name, const std::string& hex) {
             return R"({"name":")" + name + R"(","ref":"refs/heads/)" + name + R"(","targetCommit":")" + hex +
@@ -83,7 +75,7 @@ TEST_CASE_FIXTURE(Fixture, "versions are the branches vN, and an unknown one lis
     CHECK(error.hint() == "versions: 1, 12");
 }
 
-TEST_CASE_FIXTURE(Fixture, "a publisher is asked about once, and again after no answer") {
+TEST_CASE_FIXTURE(HubFixture, "a publisher is asked about once, and again after no answer") {
     http.answer = [&](const std::string&) {
         return http.urls.size() == 1 ? Response{500, {}, "", ""}
                                      : Response{200, {}, R"({"trustedKernelPublisher":true})", ""};
@@ -96,7 +88,7 @@ TEST_CASE_FIXTURE(Fixture, "a publisher is asked about once, and again after no 
     CHECK(http.urls.size() == 3);
 }
 
-TEST_CASE_FIXTURE(Fixture, "a tree comes page by page and is asked for once") {
+TEST_CASE_FIXTURE(HubFixture, "a tree comes page by page and is asked for once") {
     http.answer = [](const std::string& url) {
         if (url.ends_with("&cursor=2")) return Response{200, {}, "[" + file_json("b") + "]", ""};
         return Response{
@@ -110,7 +102,7 @@ TEST_CASE_FIXTURE(Fixture, "a tree comes page by page and is asked for once") {
     CHECK_FALSE(fs::exists(cache.repo_folder(repo) / "trees"));
 }
 
-TEST_CASE_FIXTURE(Fixture, "a next page on another host is refused and nothing is remembered") {
+TEST_CASE_FIXTURE(HubFixture, "a next page on another host is refused and nothing is remembered") {
     http.answer = [](const std::string&) {
         return Response{200, {{"link", "<http://evil.test/x>; rel=\"next\""}}, "[]", ""};
     };
@@ -119,7 +111,7 @@ TEST_CASE_FIXTURE(Fixture, "a next page on another host is refused and nothing i
     CHECK_FALSE(cache.read_listing(repo, commit_a));
 }
 
-TEST_CASE_FIXTURE(Fixture, "pages that lead back to one that was read are refused at once") {
+TEST_CASE_FIXTURE(HubFixture, "pages that lead back to one that was read are refused at once") {
     std::size_t length = 1;
     SUBCASE("to itself") {}
     SUBCASE("in a circle") {
@@ -164,7 +156,6 @@ TEST_CASE("a list of files that cannot all be there is refused, across pages too
 TEST_CASE("a ref of several parts is a file in folders below refs") {
     const TemporaryFolder folder;
     const Cache cache(folder.path());
-    const auto repo = RepoId::parse("a/k");
     const auto commit = Commit::parse(std::string(40, 'a'));
     cache.write_ref(repo, Revision("pr/1"), commit);
     CHECK(cache.read_ref(repo, Revision("pr/1")) == commit);
@@ -188,7 +179,7 @@ TEST_CASE("tree entries that could leave their folder are refused") {
     CHECK(code("{") == ErrorCode::network);
 }
 
-TEST_CASE_FIXTURE(Fixture, "malformed answers are the hub's fault") {
+TEST_CASE_FIXTURE(HubFixture, "malformed answers are the hub's fault") {
     for (const std::string body : {"", "{", "[]", R"({"branches":[{"name":1}]})"}) {
         CAPTURE(body);
         http.answer = [&](const std::string&) { return Response{200, {}, body, ""}; };
@@ -203,7 +194,7 @@ TEST_CASE_FIXTURE(Fixture, "malformed answers are the hub's fault") {
     }
 }
 
-TEST_CASE_FIXTURE(Fixture, "what to do about a refusal") {
+TEST_CASE_FIXTURE(HubFixture, "what to do about a refusal") {
     const auto of = [](int status, const std::string& code, bool token, const std::string& message = {},
                        const std::string& url = "http://h/") {
         Settings asked;
@@ -241,7 +232,7 @@ TEST_CASE_FIXTURE(Fixture, "what to do about a refusal") {
     }
 }
 
-TEST_CASE_FIXTURE(Fixture, "offline nothing is asked") {
+TEST_CASE_FIXTURE(HubFixture, "offline nothing is asked") {
     settings.offline = true;
     const TreeEntry entry{"f", 1, hex_a, std::nullopt};
     const FileRequest file{repo, commit_a, entry};
@@ -270,7 +261,7 @@ TEST_CASE_FIXTURE(Fixture, "offline nothing is asked") {
     CHECK(http.urls.empty());
 }
 
-TEST_CASE_FIXTURE(Fixture, "a cache of models-- alone answers offline") {
+TEST_CASE_FIXTURE(HubFixture, "a cache of models-- alone answers offline") {
     const fs::path older = folder / "models--org--name";
     const std::string text = "hello";
     Hasher hasher = git_blob_hasher(text.size());
@@ -311,7 +302,7 @@ TEST_CASE_FIXTURE(Fixture, "a cache of models-- alone answers offline") {
     CHECK(error_of([&] { fetch({&file, 1}, settings, http, cache); }).code() == ErrorCode::verification);
 }
 
-TEST_CASE_FIXTURE(Fixture, "refs are written without a newline, and models-- is read but not written") {
+TEST_CASE_FIXTURE(HubFixture, "refs are written without a newline, and models-- is read but not written") {
     cache.write_ref(repo, KernelVersion{1}, commit_a);
     CHECK(read_file(folder / "kernels--org--name/refs/v1") == hex_a);
     fs::create_directories(folder / "models--org--name/refs");
@@ -322,7 +313,7 @@ TEST_CASE_FIXTURE(Fixture, "refs are written without a newline, and models-- is 
     CHECK(cache.read_ref(repo, KernelVersion{2}) == commit_a);
 }
 
-TEST_CASE_FIXTURE(Fixture, "one file linked by many threads at once") {
+TEST_CASE_FIXTURE(HubFixture, "one file linked by many threads at once") {
     const TreeEntry entry{"build/f", 4, hex_a, std::nullopt};
     fs::create_directories(cache.blob_path(repo, hex_a).parent_path());
     write_file(cache.blob_path(repo, hex_a), "blob");
@@ -348,7 +339,8 @@ TEST_CASE_FIXTURE(Fixture, "one file linked by many threads at once") {
     CHECK(std::distance(begin(links), end(links)) == 1);
 }
 
-TEST_CASE_FIXTURE(Fixture, "Python's listing goes when the snapshot lacks a file of it, and stays when not") {
+TEST_CASE_FIXTURE(HubFixture,
+                  "Python's listing goes when the snapshot lacks a file of it, and stays when not") {
     const fs::path listing = cache.repo_folder(repo) / "trees" / (hex_a + ".json");
     fs::create_directories(listing.parent_path());
     write_file(listing, R"({"files":{"a":{"size":1,"blob_id":")" + hex_a + R"("}}})");

@@ -8,7 +8,7 @@ using namespace kernels;
 using namespace kernels::hub;
 using namespace kernels::hub::testing;
 
-TEST_CASE_FIXTURE(Fixture, "wrong bytes never get the name") {
+TEST_CASE_FIXTURE(FetchFixture, "wrong bytes never get the name") {
     std::string wrong = content;
     SUBCASE("flipped byte") {
         wrong[1234] ^= 1;
@@ -24,7 +24,7 @@ TEST_CASE_FIXTURE(Fixture, "wrong bytes never get the name") {
     check_nothing_kept();
 }
 
-TEST_CASE_FIXTURE(Fixture, "an answer of another commit is refused, one of this commit is taken") {
+TEST_CASE_FIXTURE(FetchFixture, "an answer of another commit is refused, one of this commit is taken") {
     std::string answered(40, 'b');
     const FaultServer server([&](const std::string&, std::size_t) {
         return answer("200 OK", "X-Repo-Commit: " + answered + "\r\n", content);
@@ -36,7 +36,7 @@ TEST_CASE_FIXTURE(Fixture, "an answer of another commit is refused, one of this 
     check_right();
 }
 
-TEST_CASE_FIXTURE(Fixture, "a body that breaks off is continued where it broke") {
+TEST_CASE_FIXTURE(FetchFixture, "a body that breaks off is continued where it broke") {
     const FaultServer server([](const std::string& head, std::size_t number) {
         if (number == 0) return answer("200 OK", "", content.substr(0, 1000), content.size());
         if (!has(head, "Range: bytes=1000-\r\n")) return answer("400 x");
@@ -47,7 +47,8 @@ TEST_CASE_FIXTURE(Fixture, "a body that breaks off is continued where it broke")
     CHECK(server.heads().size() == 2);
 }
 
-TEST_CASE_FIXTURE(Fixture, "a body that always ends early is an error, and what came is kept to resume") {
+TEST_CASE_FIXTURE(FetchFixture,
+                  "a body that always ends early is an error, and what came is kept to resume") {
     const FaultServer server([](const std::string& head, std::size_t) {
         return has(head, "Range:") ? answer("503 x") : answer("200 OK", "", content.substr(0, 1000));
     });
@@ -56,7 +57,7 @@ TEST_CASE_FIXTURE(Fixture, "a body that always ends early is an error, and what 
     CHECK(read_file(part) == content.substr(0, 1000));
 }
 
-TEST_CASE_FIXTURE(Fixture, "a part of an earlier run") {
+TEST_CASE_FIXTURE(FetchFixture, "a part of an earlier run") {
     SUBCASE("is continued") {
         leave_part(content.substr(0, 4000));
         const FaultServer server([](const std::string&, std::size_t) {
@@ -122,7 +123,7 @@ TEST_CASE_FIXTURE(Fixture, "a part of an earlier run") {
     check_right();
 }
 
-TEST_CASE_FIXTURE(Fixture, "a server that sends other parts only is asked a bounded number of times") {
+TEST_CASE_FIXTURE(FetchFixture, "a server that sends other parts only is asked a bounded number of times") {
     const FaultServer server([](const std::string&, std::size_t) {
         return answer("206 x", "Content-Range: bytes 100-6000/6001\r\n", content.substr(100));
     });
@@ -134,7 +135,7 @@ TEST_CASE_FIXTURE(Fixture, "a server that sends other parts only is asked a boun
     check_nothing_kept();
 }
 
-TEST_CASE_FIXTURE(Fixture, "a server that refuses the part it cut is asked a bounded number of times") {
+TEST_CASE_FIXTURE(FetchFixture, "a server that refuses the part it cut is asked a bounded number of times") {
     const FaultServer server([](const std::string& head, std::size_t) {
         return has(head, "Range:") ? answer("416 x")
                                    : answer("200 OK", "", content.substr(0, 1000), content.size());
@@ -147,7 +148,7 @@ TEST_CASE_FIXTURE(Fixture, "a server that refuses the part it cut is asked a bou
     CHECK_FALSE(fs::exists(blob));
 }
 
-TEST_CASE_FIXTURE(Fixture, "broken bodies are asked for with growing pauses, and not for ever") {
+TEST_CASE_FIXTURE(FetchFixture, "broken bodies are asked for with growing pauses, and not for ever") {
     std::size_t step = 1;
     const FaultServer server([&](const std::string& head, std::size_t) {
         const auto range = head.find("Range: bytes=");
@@ -186,7 +187,7 @@ TEST_CASE_FIXTURE(Fixture, "broken bodies are asked for with growing pauses, and
     CHECK(server.heads().size() == requests);
 }
 
-TEST_CASE_FIXTURE(Fixture, "a host that is down costs the retries of one file, however many there are") {
+TEST_CASE_FIXTURE(FetchFixture, "a host that is down costs the retries of one file, however many there are") {
     std::vector<FileRequest> files;
     for (int i = 0; i < 12; ++i)
         files.push_back({repo, commit, entry_of("f" + std::to_string(i), std::to_string(i), i % 2 == 0)});
@@ -214,7 +215,7 @@ TEST_CASE_FIXTURE(Fixture, "a host that is down costs the retries of one file, h
     }
 }
 
-TEST_CASE_FIXTURE(Fixture, "a missing file is not found") {
+TEST_CASE_FIXTURE(FetchFixture, "a missing file is not found") {
     const FaultServer server(
         [](const std::string&, std::size_t) { return answer("404 x", "X-Error-Code: EntryNotFound\r\n"); });
     CHECK(failure(server).code() == ErrorCode::not_found);

@@ -5,6 +5,7 @@
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/layer/mapping.hpp"
+#include "layer_repository.hpp"
 #include "temporary_folder.hpp"
 
 using namespace kernels;
@@ -13,12 +14,9 @@ using layer::Device;
 using layer::KernelMapping;
 using layer::Mode;
 using layer::ModeRepositories;
+using layer::testing::repository;
 
 namespace {
-
-layer::LayerRepository repository(const std::string& name) {
-    return {"a/k", name, KernelVersion{1}};
-}
 
 // "L cuda[75..90] training=X, …", a line an entry.
 std::string text(const KernelMapping& mapping) {

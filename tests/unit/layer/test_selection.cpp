@@ -5,6 +5,7 @@
 
 #include "kernels/core/error.hpp"
 #include "kernels/layer/selection.hpp"
+#include "layer_repository.hpp"
 
 using namespace kernels;
 using layer::CUDAProperties;
@@ -13,12 +14,9 @@ using layer::KernelizeFallback;
 using layer::KernelMapping;
 using layer::Mode;
 using layer::NoKernel;
+using layer::testing::repository;
 
 namespace {
-
-layer::LayerRepository repository(const std::string& name) {
-    return {"a/k", name, KernelVersion{1}};
-}
 
 // The chosen layer's name and the mode that it is registered for, or the reason.
 std::string chosen(const KernelMapping& mapping, const Device& device, std::optional<int> capability,
