@@ -75,7 +75,7 @@ class LockTree {
                             ? nlohmann::ordered_json{{"repo", node.dependency.repo.to_string()},
                                                      {"reference", node.dependency.reference.to_string()},
                                                      {"commit", nullptr}}
-                            : app::to_json(lock::LockedKernel{node.dependency, commit->second, {}});
+                            : locked_to_json(lock::LockedKernel{node.dependency, commit->second, {}});
         if (!node.why.empty()) document["why"] = node.why;
         const auto& needs = needs_of(node.dependency);
         if (!m_shown.insert(node.dependency).second && !needs.empty()) {
