@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <ctime>
 #include <mutex>
+#include <set>
 
 #include "commands.hpp"
 #include "common/progress.hpp"
@@ -232,10 +233,13 @@ int run_cache_verify(const Context& context) {
     const auto found = hub::verify(cache, chosen(context, cache), settings.cancel);
     std::vector<std::string> lines;
     Json list = Json::array();
-    for (const auto& damaged : found.damaged) {
-        lines.push_back(to_line(damaged));
-        list.push_back(to_json(damaged));
-    }
+    const auto tell = [&](const hub::VerifiedCache& verified) {
+        for (const auto& damaged : verified.damaged) {
+            lines.push_back(to_line(damaged));
+            list.push_back(to_json(damaged));
+        }
+    };
+    tell(found);
     if (!found.damaged.empty() && (!repairs || dry_run)) {
         throw Error(ErrorCode::verification,
                     cache.root().string() + ": " + std::to_string(found.damaged.size()) + " of " +
@@ -251,6 +255,15 @@ int run_cache_verify(const Context& context) {
                     "run it once online", std::move(lines));
     }
     if (!found.damaged.empty()) repair_all(context, found);
+    // Which file should be where was not known without its list.
+    std::set<RepoId> listed_anew;
+    for (const auto& damaged : found.damaged) {
+        if (damaged.listing_of) listed_anew.insert(damaged.repo);
+    }
+    const auto again =
+        hub::verify(cache, std::vector(listed_anew.begin(), listed_anew.end()), settings.cancel);
+    tell(again);
+    if (!again.damaged.empty()) repair_all(context, again);
     std::vector<std::string> unchecked;
     for (const auto& path : found.unchecked)
         unchecked.push_back(path.string());

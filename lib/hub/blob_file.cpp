@@ -72,6 +72,7 @@ IncompleteBlob::IncompleteBlob(const FileRequest& file, const fs::path& blob,
     : m_file(file), m_blob(blob), m_progress(std::move(progress)) {
     std::error_code error;
     fs::create_directories(blob.parent_path(), error);
+    if (error) throw disk_error(blob.parent_path(), "cannot be made", error.value());
     m_path = claim_part(blob);
     m_fd = open_part(m_path);
     if (m_fd < 0) {

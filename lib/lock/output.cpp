@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <system_error>
 
+#include "kernels/build/build_variant.hpp"
+#include "kernels/core/digest.hpp"
 #include "kernels/core/file_lock.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
@@ -124,6 +127,40 @@ void require_one_state_each(const std::vector<DownloadedBuild>& builds) {
     }
 }
 
+// Whether the commit that `tree` lists has this build, by its metadata.
+bool is_of(const hub::Tree& tree, const std::string& variant, const fs::path& build) {
+    const auto* entry = tree.find("build/" + variant + "/metadata.json");
+    const auto text = entry == nullptr ? std::nullopt : read_file_if_exists(build / "metadata.json");
+    if (!text) return false;
+    Hasher hasher = entry->hasher();
+    hasher.update(*text);
+    return to_hex(hasher.finish()) == entry->etag();
+}
+
+// Who loads a kernel from the folder chooses among all builds that are in it.
+void warn_of_other_states(const fs::path& folder, const DownloadResult& result, const hub::Cache& staging) {
+    std::set<fs::path> placed;
+    for (const auto& build : result.builds)
+        placed.insert(build.folder);
+    std::set<fs::path> told;
+    for (const auto& build : result.builds) {
+        const auto& [dependency, commit, hashes] = build.kernel;
+        const auto tree = staging.read_listing(dependency.repo, commit);
+        if (!tree) continue;
+        std::error_code error;
+        for (const auto& other :
+             fs::directory_iterator(repo_folder(folder, dependency.repo) / "build", error)) {
+            const std::string name = other.path().filename().string();
+            if (placed.contains(other.path()) || !build::BuildVariant::try_parse(name)) continue;
+            if (is_of(*tree, name, other.path()) || !told.insert(other.path()).second) continue;
+            log::warning(other.path().string() + ": " + dependency.repo.to_string() +
+                         " has no such build in the state that is locked (" + commit.brief() +
+                         "), and it may be loaded in place of one that is: remove it, or download into an "
+                         "empty folder");
+        }
+    }
+}
+
 DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOptions& options,
                     const hub::Hub& hub, hub::Monitor* monitor) {
     const FileLock held(folder / lock_name, lock_options(folder, hub.settings()));
@@ -140,8 +177,9 @@ DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOpti
     hub::Settings settings = hub.settings();
     settings.cache = staging.root();
     settings.donors = [&](const hub::FileRequest& file) {
-        std::vector<fs::path> found{repo_folder(folder, file.repo) / file.entry.path,
-                                    shared.blob_path(file.repo, file.entry.etag())};
+        std::vector<fs::path> found{repo_folder(folder, file.repo) / file.entry.path};
+        for (const auto& repo : shared.repositories())  // listed anew: others fill the cache meanwhile
+            found.push_back(shared.blob_path(repo, file.entry.etag()));
         if (auto cached = shared.find_file(file.repo, file.commit, file.entry.path))
             found.push_back(std::move(*cached));
         return found;
@@ -164,6 +202,7 @@ DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOpti
     }
     for (auto& build : result.builds)
         place_build(folder, build, uses, staging);
+    warn_of_other_states(folder, result, staging);
     // What is staged lets the next run resume; a build that cannot be used will not be asked for again.
     if (!result.is_partial) fs::remove_all(staging.root(), ignored);
     return result;

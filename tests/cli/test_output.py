@@ -85,6 +85,33 @@ class Output(harness.CliTest):
         self.assertFalse((self.out / "demo/two/build" / VARIANT / "left-over").exists())
         self.assertEqual(len((self.out / "demo/two/build" / VARIANT / "_two.abi3.so").read_bytes()), 77)
 
+    def test_a_build_of_another_state_is_told_of(self):
+        """Who loads the kernel from the folder chooses among all builds in it."""
+        more = "torch212-cxx11-cpu-x86_64-linux"
+        self.hub.publish("demo/two", "v1", {**build(VARIANT, name="two"), **build(more, name="two")})
+        self.expect(0, "lock", "--upgrade")
+        self.expect(0, "download", "-o", self.out, "--all-variants")
+        self.assertNotIn("warning", self.expect(0, "download", "-o", self.out, *TARGET).err)  # another build of the same state
+        files = build(VARIANT, name="two", size=77)
+        for state in (files, {**files, **build(more, name="two", version=5)}):  # without it, and with another one of that name
+            self.hub.publish("demo/two", "v1", state)
+            self.expect(0, "lock", "--upgrade")
+            left = self.out / "demo/two/build" / more
+            result = self.expect(0, "download", "-o", self.out, *TARGET)
+            self.assertIn(f"warning: {left}: demo/two has no such build in the state that is locked", result.err)
+            self.assertTrue(left.exists())
+
+    def test_equal_bytes_of_another_repository_in_the_cache_are_not_fetched(self):
+        same = build(VARIANT)[f"build/{VARIANT}/_demo.abi3.so"]
+        self.hub.publish("demo/copy", "v1", {**build(VARIANT, name="copy"), f"build/{VARIANT}/_copy.abi3.so": same})
+        self.expect(0, "download", *TARGET)
+        self.write_project('"demo/copy" = 1')
+        self.expect(0, "lock")
+        self.hub.requests.clear()
+        self.expect(0, "download", "-o", self.out, *TARGET)
+        self.assertEqual((self.out / "demo/copy/build" / VARIANT / "_copy.abi3.so").read_bytes(), same)
+        self.assertEqual([path for path in self.hub.requests if path.startswith("/cdn/")], [])
+
     def test_a_failure_leaves_the_old_build(self):
         self.expect(0, "download", "-o", self.out, *TARGET)
         before = self.tree()

@@ -118,6 +118,19 @@ class WrongListing(harness.CliTest):
 
         self.hub.answer = answer
 
+    def test_a_repair_looks_again_at_what_a_damaged_listing_hid(self):
+        self.expect(0, "lock")
+        self.expect(0, "download", *TARGET)
+        self.damage()
+        snapshot = next((self.cache / "kernels--demo--one" / "snapshots").iterdir()) / "build" / VARIANT
+        (snapshot / "__init__.py").unlink()
+        (snapshot / "__init__.py").symlink_to((snapshot / "layers.py").readlink())
+        result = self.expect(0, "cache", "verify", "--repair")
+        self.assertIn("2 of them repaired: all right now", result.out)
+        self.assertIn("it is linked to the bytes of another file", result.out)
+        self.expect(0, "cache", "verify")
+        self.assertEqual((snapshot / "__init__.py").read_bytes(), build(VARIANT)[f"build/{VARIANT}/__init__.py"])
+
     def test_the_hub_lists_nothing_once(self):
         self.lie_once()
         self.expect(0, "lock")
