@@ -93,7 +93,9 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
             const auto bytes = transferred(build);
             std::printf("%s %s %s %s\n", build.kernel.dependency.to_string().c_str(),
                         build.kernel.commit.brief().c_str(), build.variant.to_string().c_str(),
-                        bytes == 0 ? "complete" : ("downloaded " + human_size(bytes)).c_str());
+                        ((bytes == 0 ? "complete" : "downloaded " + human_size(bytes)) +
+                         (build.was_left_behind ? " (moved: for Python, which does not follow it)" : ""))
+                            .c_str());
             for (const auto& remark : build.remarks) {
                 if (!remark.is_warning) std::printf("  %s\n", printable(remark.text).c_str());
             }
@@ -101,6 +103,7 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
         }
         auto document = locked_to_json(build.kernel);
         document["variant"] = build.variant.to_string();
+        if (build.was_left_behind) document["moved"] = true;
         document["folder"] = build.folder.string();
         auto& files = document["files"] = nlohmann::ordered_json::array();
         for (const auto& file : build.files) {

@@ -96,11 +96,11 @@ class LockTree {
     }
 
     std::vector<Needed> needs_of(const RepoId& repo, const Commit& commit) const {
-        if (const auto redirect = lock::redirect_of(repo, commit, m_hub)) return {{*redirect, "moved"}};
-        const auto depends = lock::kernel_depends(repo, commit, m_hub);
+        const auto found = lock::needs_of(repo, commit, m_hub);
         const auto builds = m_hub.tree(repo, commit).folders("build").size();
         std::vector<Needed> needs;
-        for (const auto& [dependency, variants] : depends) {
+        if (found.moved_to) needs.push_back({*found.moved_to, "moved"});
+        for (const auto& [dependency, variants] : found.depends) {
             needs.push_back(
                 {dependency, variants.size() == builds ? "" : "needed by " + join(variants, ", ")});
         }

@@ -12,14 +12,9 @@
 namespace kernels::lock {
 namespace {
 
-std::vector<Dependency> needs_of(const LockedKernel& kernel, const hub::Hub& hub) try {
-    const RepoId& repo = kernel.dependency.repo;
-    renew_useless_listing(repo, kernel.commit, hub);
-    if (const auto redirect = redirect_of(repo, kernel.commit, hub)) return {*redirect};
-    std::vector<Dependency> needs;
-    for (const auto& [needed, variants] : kernel_depends(repo, kernel.commit, hub))
-        needs.push_back(needed);
-    return needs;
+std::vector<Dependency> all_needs_of(const LockedKernel& kernel, const hub::Hub& hub) try {
+    renew_useless_listing(kernel.dependency.repo, kernel.commit, hub);
+    return needs_of(kernel.dependency.repo, kernel.commit, hub).all();
 } catch (const Error& error) {
     throw explained(error, kernel, hub);
 }
@@ -69,7 +64,7 @@ std::vector<std::string> uncovered(const Lock& lock, const std::vector<Dependenc
             }
             require_trusted(dependency.repo, trust, hub);
         }
-        for (const auto& needed : needs_of(*kernel, hub)) {
+        for (const auto& needed : all_needs_of(*kernel, hub)) {
             if (paths.emplace(needed, path + " -> " + needed.to_string()).second) open.push_back(needed);
         }
     }

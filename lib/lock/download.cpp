@@ -27,6 +27,7 @@ std::string folder_of(const build::BuildVariant& variant) {
 
 struct Plan {
     LockedKernel kernel;
+    bool has_moved = false;  // what is chosen was left behind, for the Python client only
     Choice choice;
     std::vector<hub::FileRequest> files;
 };
@@ -40,9 +41,9 @@ Plan plan_for(const LockedKernel& kernel, const Lock& lock, const DownloadOption
     ask_for_status();  // where there is no listing yet, for that one
     const hub::Tree tree = hub.tree(repo, kernel.commit);
     ask_for_status();
-    Plan plan{kernel, {}, {}};
-    plan.choice = has_moved(kernel, lock, hub) ? builds_left_behind(tree, repo.to_string(), options)
-                                               : choose_builds(kernel, tree, options, hub);
+    Plan plan{kernel, has_moved(kernel, lock, hub), {}, {}};
+    plan.choice = plan.has_moved ? builds_left_behind(tree, repo.to_string(), options)
+                                 : choose_builds(kernel, tree, options, hub);
     if (!plan.choice.failures.empty()) return plan;  // a kernel is downloaded for all targets or not at all
     for (const auto& chosen : plan.choice.builds) {
         const auto& variant = chosen.variant;
@@ -87,13 +88,13 @@ build::Metadata check_build(const DownloadedBuild& build, const std::atomic<bool
 
 // The builds, or in `failures` why they cannot be used.
 std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::FetchedFile> files,
-                                         const DownloadOptions& options, const hub::Hub& hub,
-                                         std::vector<Error>& failures) {
+                                         const Lock& lock, const DownloadOptions& options,
+                                         const hub::Hub& hub, std::vector<Error>& failures) {
     std::vector<DownloadedBuild> builds;
     const hub::Cache& cache = hub.cache();
     const RepoId& repo = plan.kernel.dependency.repo;
     for (const auto& chosen : plan.choice.builds) {
-        DownloadedBuild build{plan.kernel, chosen.variant, {}, {}, {}};
+        DownloadedBuild build{plan.kernel, chosen.variant, {}, {}, {}, plan.has_moved};
         const std::string prefix = folder_of(chosen.variant) + "/";
         for (const auto& file : files) {
             if (!file.request.entry.path.starts_with(prefix)) continue;
@@ -113,6 +114,11 @@ std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::
             auto unfit =
                 without_device_code(plan.kernel, chosen, metadata, build.folder, options.before_fetch, hub);
             std::move(unfit.begin(), unfit.end(), std::back_inserter(failures));
+        }
+        for (const auto& needed : metadata.kernel_depends) {
+            if (lock.find(needed.repo) != nullptr) continue;
+            log::warning(build.describe() + " needs " + needed.to_string() +
+                         ", which kernels.lock does not have; run `kernels lock`");
         }
         build.remarks = build::remarks(metadata);
         builds.push_back(std::move(build));
@@ -218,13 +224,19 @@ DownloadResult download_once(const std::vector<LockedKernel>& kernels, const Loc
                 throw Error(*next->error);
             }
             std::vector<Error> failures;
-            auto builds = finish_plan(plan, files, options, hub, failures);
+            auto builds = finish_plan(plan, files, lock, options, hub, failures);
             for (auto& failure : failures)
                 result.failures.emplace_back(plan.kernel, std::move(failure));
             std::move(builds.begin(), builds.end(), std::back_inserter(result.builds));
         } catch (const Error& error) {
             if (error.code() == ErrorCode::interrupted) throw;
-            result.failures.emplace_back(plan.kernel, explained(error, plan.kernel, hub));
+            const Error why = explained(error, plan.kernel, hub);
+            if (plan.has_moved) {
+                log::warning(name_of(plan.kernel) +
+                             ": it has moved, and what it left behind is left out: " + why.what());
+            } else {
+                result.failures.emplace_back(plan.kernel, why);
+            }
         }
         next = end;
     }

@@ -26,7 +26,7 @@ constexpr std::size_t longest_path = 100;
 
 struct Node {
     Commit commit;
-    std::vector<Dependency> depends;
+    Needs needs;
 };
 
 std::string path_text(const std::vector<Dependency>& path) {
@@ -50,10 +50,8 @@ class Resolver {
             std::vector<Dependency> path;
             refuse_cycles(dependency, path);
         }
-        std::vector<LockedKernel> kernels;
-        for (const auto& [dependency, node] : m_nodes)
-            kernels.push_back({dependency, node.commit, {}});
-        return {Lock(std::move(kernels)), conflicts()};
+        const Lock lock(in_order());
+        return {lock, conflicts(lock)};
     }
 
   private:
@@ -69,7 +67,7 @@ class Resolver {
             m_nodes.insert_or_assign(wave[i], std::move(nodes[i]));
         std::vector<Dependency> next;
         for (const auto& dependency : wave) {
-            for (const auto& needed : m_nodes.at(dependency).depends) {
+            for (const auto& needed : m_nodes.at(dependency).needs.all()) {
                 if (m_paths.contains(needed)) continue;
                 auto path = m_paths.at(dependency);
                 path.push_back(needed);
@@ -137,21 +135,15 @@ class Resolver {
     }
 
     Node look_at(const Dependency& dependency, const Commit& commit) const {
-        Node node{commit, {}};
         renew_useless_listing(dependency.repo, commit, m_hub);
-        if (const auto redirect = redirect_of(dependency.repo, commit, m_hub)) {
-            // Its own builds are no longer the ones to use; the lock gets the entry of the new place too.
-            log::warning(dependency.to_string() + ": moved to " + redirect->to_string());
-            node.depends.push_back(*redirect);
-            return node;
-        }
-        if (m_hub.tree(dependency.repo, commit).below("build").empty()) {
+        Node node{commit, needs_of(dependency.repo, commit, m_hub)};
+        if (node.needs.moved_to) {
+            log::warning(dependency.to_string() + ": moved to " + node.needs.moved_to->to_string());
+        } else if (m_hub.tree(dependency.repo, commit).below("build").empty()) {
             throw Error(ErrorCode::not_found, dependency.to_string() + ": there are no builds in it",
                         "name a version or revision that has some: `kernels versions " +
                             dependency.repo.to_string() + "` lists what there is");
         }
-        for (const auto& [needed, variants] : kernel_depends(dependency.repo, commit, m_hub))
-            node.depends.push_back(needed);
         return node;
     }
 
@@ -163,28 +155,54 @@ class Resolver {
             path.pop_back();
             return;
         }
-        for (const auto& needed : m_nodes.at(dependency).depends)
+        for (const auto& needed : m_nodes.at(dependency).needs.all())
             refuse_cycles(needed, path);
         path.pop_back();
         m_acyclic.insert(dependency);
     }
 
+    // What the Python client would lock.
+    std::set<Dependency> without_redirects() const {
+        std::set<Dependency> reached;
+        std::vector<Dependency> open = m_options.dependencies;
+        while (!open.empty()) {
+            const Dependency one = open.back();
+            open.pop_back();
+            if (!reached.insert(one).second) continue;
+            for (const auto& [needed, variants] : m_nodes.at(one).needs.depends)
+                open.push_back(needed);
+        }
+        return reached;
+    }
+
+    // Of each repository what redirects added comes last.
+    std::vector<LockedKernel> in_order() const {
+        const auto first = without_redirects();
+        std::vector<LockedKernel> kernels;
+        for (const bool is_added : {false, true}) {
+            for (const auto& [dependency, node] : m_nodes) {
+                if (first.contains(dependency) != is_added) kernels.push_back({dependency, node.commit, {}});
+            }
+        }
+        return kernels;
+    }
+
     // Kernels of a tree may need different states of one repository. As for the Python client that is no
     // error: each kernel is loaded with the state that it names, and the lock has all of them. Only a project
     // that names one itself may get another than it thinks.
-    std::vector<Conflict> conflicts() const {
+    std::vector<Conflict> conflicts(const Lock& lock) const {
         std::vector<Conflict> found;
-        for (auto begin = m_nodes.begin(); begin != m_nodes.end();) {
-            const RepoId& repo = begin->first.repo;
-            const auto end =
-                std::find_if(begin, m_nodes.end(), [&](const auto& node) { return node.first.repo != repo; });
-            const bool differ = std::any_of(
-                begin, end, [&](const auto& node) { return node.second.commit != begin->second.commit; });
+        const auto& kernels = lock.kernels();
+        for (auto begin = kernels.begin(); begin != kernels.end();) {
+            const RepoId& repo = begin->dependency.repo;
+            const auto end = std::find_if(begin, kernels.end(),
+                                          [&](const auto& kernel) { return kernel.dependency.repo != repo; });
+            const bool differ =
+                std::any_of(begin, end, [&](const auto& kernel) { return kernel.commit != begin->commit; });
             if (differ) {
                 Conflict conflict{repo, {}};
-                for (auto node = begin; node != end; ++node)
-                    conflict.states.push_back(
-                        {{node->first, node->second.commit, {}}, m_paths.at(node->first)});
+                for (auto kernel = begin; kernel != end; ++kernel)
+                    conflict.states.push_back({*kernel, m_paths.at(kernel->dependency)});
                 warn_of(conflict);
                 found.push_back(std::move(conflict));
             }
@@ -251,6 +269,26 @@ KernelDepends kernel_depends(const RepoId& repo, const Commit& commit, const hub
             depends[needed].push_back(variant);
     }
     return depends;
+}
+
+std::vector<Dependency> Needs::all() const {
+    std::vector<Dependency> needed;
+    for (const auto& [dependency, variants] : depends)
+        needed.push_back(dependency);
+    if (moved_to && !depends.contains(*moved_to)) needed.push_back(*moved_to);
+    return needed;
+}
+
+Needs needs_of(const RepoId& repo, const Commit& commit, const hub::Hub& hub) {
+    Needs needs{{}, redirect_of(repo, commit, hub)};
+    try {
+        needs.depends = kernel_depends(repo, commit, hub);
+    } catch (const Error& error) {
+        const bool is_flaw = error.code() == ErrorCode::verification || error.code() == ErrorCode::not_found;
+        if (!needs.moved_to || !is_flaw) throw;
+        log::warning(std::string(error.what()) + "; what was left there is not looked at");
+    }
+    return needs;
 }
 
 Resolution resolve(const ResolveOptions& options, const hub::Hub& hub) {

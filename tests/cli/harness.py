@@ -83,6 +83,12 @@ class CliTest(unittest.TestCase):
     def write_project(self, dependencies='"demo/one" = 1', more=""):
         (self.project / "kernels.toml").write_text(f"{more}\n[dependencies]\n{dependencies}\n")
 
+    def lock(self):
+        return json.loads((self.project / "kernels.lock").read_text())
+
+    def locked(self):
+        return [(e["dependency"]["repo-id"], e["dependency"].get("version", e["dependency"].get("revision"))) for e in self.lock()]
+
     def publish_demo(self):
         """demo/one with two versions for two backends, and demo/two, which needs it."""
         self.hub.publish("demo/one", "v1", {**build(VARIANT), **build("torch213-cxx11-cu128-x86_64-linux")})

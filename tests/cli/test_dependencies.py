@@ -1,4 +1,4 @@
-"""add, remove, tree; kernels that have moved, conflicts, circles."""
+"""add, remove, tree; conflicts, circles."""
 
 import json
 import os
@@ -9,15 +9,7 @@ from harness import TARGET, VARIANT
 from loopback_hub import build
 
 
-class Base(harness.CliTest):
-    def lock(self):
-        return json.loads((self.project / "kernels.lock").read_text())
-
-    def locked(self):
-        return [(e["dependency"]["repo-id"], e["dependency"].get("version", e["dependency"].get("revision"))) for e in self.lock()]
-
-
-class AddAndRemove(Base):
+class AddAndRemove(harness.CliTest):
     def test_add_takes_the_newest_version_and_keeps_the_file(self):
         self.publish_demo()
         self.hub.publish("demo/one", "v2", build(VARIANT, version=2))
@@ -181,7 +173,7 @@ class AddAndRemove(Base):
                 (self.project / "kernels.lock").unlink()
 
 
-class Tree(Base):
+class Tree(harness.CliTest):
     def test_shows_who_needs_what(self):
         cuda = "torch213-cxx11-cu128-x86_64-linux"
         self.publish_demo()
@@ -221,7 +213,7 @@ class Tree(Base):
         self.assertEqual(self.expect(0, "tree").out.splitlines(), [first, f"└── {second}", f"    └── {first} (as above)"])
 
 
-class Builds(Base):
+class Builds(harness.CliTest):
     def test_a_kernel_without_builds_cannot_be_locked(self):
         self.hub.publish("demo/none", "v1", {"README.md": b"soon"})
         self.hub.publish("demo/needs", "v1", build(VARIANT, depends=[("demo/none", 1)]))
@@ -236,94 +228,7 @@ class Builds(Base):
             self.expect(7, "download", *arguments)
 
 
-class Moved(Base):
-    def redirect(self, repo, destination, revision=None, **files):
-        text = f'kind = "redirect"\ndestination = "{destination}"\n' + (f'revision = "{revision}"\n' if revision else "")
-        self.hub.publish(repo, "v1", {"kernel-status.toml": text.encode(), **files})
-
-    def test_a_redirect_is_followed_with_a_warning(self):
-        self.publish_demo()
-        self.redirect("demo/old", "demo/two", "v1")
-        self.write_project('"demo/old" = 1')
-        result = self.expect(0, "lock")
-        self.assertIn("demo/old@v1: moved to demo/two@v1", result.err)
-        self.assertEqual(self.locked(), [("demo/old", 1), ("demo/one", 1), ("demo/two", 1)])
-        builds = self.expect(0, "download", "--json", *TARGET).json["builds"]
-        self.assertEqual([build["repo"] for build in builds], ["demo/one", "demo/two"])
-        self.hub.requests.clear()
-        self.expect(0, "download", "--offline", *TARGET)
-        self.assertIn("(moved)", self.expect(0, "tree").out)
-        result = self.expect(0, "info", "demo/old", "--json")
-        self.assertIn("warning: demo/old@v1: moved to demo/two@v1", result.err)
-        self.assertEqual((result.json["repo_id"], result.json["name"]), ("demo/two", "two"))
-        self.assertEqual(self.expect(0, "versions", "demo/old", *TARGET).out, "Version 1:\n\nmoved to demo/two@v1\n")
-        self.assertEqual(self.expect(0, "versions", "demo/old", *TARGET, "--json").json["versions"][0]["moved_to"], "demo/two@v1")
-
-    def test_builds_that_are_left_at_the_old_place_come_along(self):
-        """For the Python client, which follows no redirect; they need not fit, and need not be there."""
-        self.publish_demo()
-        other = "torch213-cxx11-cu128-x86_64-linux"
-        self.redirect("demo/old", "demo/one", "v1", **build(VARIANT, name="old"), **build(other, name="old"))
-        self.redirect("demo/far", "demo/one", "v1", **build(other, name="far"))
-        self.write_project('"demo/old" = 1\n"demo/far" = 1')
-        self.expect(0, "lock", *TARGET)
-        builds = self.expect(0, "download", "--json", *TARGET).json["builds"]
-        self.assertEqual([(build["repo"], build["variant"]) for build in builds], [("demo/old", VARIANT), ("demo/one", VARIANT)])
-        self.hub.requests.clear()
-        self.expect(0, "download", *TARGET)
-        self.assertEqual(self.hub.requests, [])
-        self.expect(0, "download", "-o", self.folder / "image", *TARGET)
-        self.assertEqual(sorted(path.name for path in (self.folder / "image" / "demo").iterdir()), ["one"])
-        builds = self.expect(0, "download", "--all-variants", "--json").json["builds"]
-        self.assertEqual(sorted(build["repo"] for build in builds), ["demo/far", "demo/old", "demo/old", "demo/one", "demo/one"])
-
-    def test_the_default_is_main(self):
-        self.hub.publish("demo/new", "main", build(VARIANT))
-        self.redirect("demo/old", "demo/new")
-        self.write_project('"demo/old" = 1')
-        self.expect(0, "lock")
-        self.assertEqual(self.locked(), [("demo/new", "main"), ("demo/old", 1)])
-
-    def test_loops_and_untrusted_destinations(self):
-        self.redirect("demo/a", "demo/b", "v1")
-        self.redirect("demo/b", "demo/a", "v1")
-        self.write_project('"demo/a" = 1')
-        self.expect_error(1, "lead back to each other: demo/a@v1 -> demo/b@v1 -> demo/a@v1", "lock")
-        self.hub.publish("someone/kernel", "main", build(VARIANT), trusted=False)
-        self.redirect("demo/c", "someone/kernel")
-        self.write_project('"demo/c" = 1')
-        result = self.expect_error(6, "someone is not a trusted kernel publisher", "lock")
-        self.assertIn("needed by demo/c@v1 -> someone/kernel@main", result.err)
-        self.assertFalse((self.project / "kernels.lock").exists())
-
-    def test_what_only_shows_a_kernel_goes_on_where_one_version_has_an_unknown_status(self):
-        self.hub.publish("demo/odd", "v1", {**build(VARIANT, name="odd"), "kernel-status.toml": b'kind = "archived"'})
-        self.hub.publish("demo/odd", "v2", build(VARIANT, name="odd", version=2))
-        for arguments in (["versions", "demo/odd", *TARGET], ["info", "demo/odd", "--version", "1"]):
-            result = self.expect(0, *arguments)
-            self.assertIn("its kind is `archived`", result.err)
-            self.assertIn("Version 2" if arguments[0] == "versions" else "Name: odd", result.out)
-
-    def test_an_unknown_status_is_an_error(self):
-        for text, why in (('kind = "gone"', "its kind is `gone`"), ("x = 1", "it has no kind"), ('kind = "redirect"', "no destination"),
-                          ('kind = "redirect"\ndestination = "../x"', "../x"), ("kind = [", "not TOML")):
-            with self.subTest(text):
-                self.hub.publish("demo/a", "v1", {"kernel-status.toml": text.encode(), **build(VARIANT)})
-                self.write_project('"demo/a" = 1')
-                self.expect_error(6, why, "lock")
-
-    def test_a_lock_that_does_not_know_the_new_place(self):
-        self.publish_demo()
-        self.redirect("demo/old", "demo/one", "v1", **build(VARIANT, name="old"))
-        commit = self.hub.commit_of("demo/old", "v1")
-        self.write_project('"demo/old" = 1')
-        entry = {"dependency": {"repo-id": "demo/old", "version": 1}, "lock": {"commit": commit}}
-        (self.project / "kernels.lock").write_text(json.dumps([entry], indent=2))
-        result = self.expect(0, "download", *TARGET)  # as the Python client does
-        self.assertIn("which kernels.lock does not have; run `kernels lock`", result.err)
-
-
-class Conflicts(Base):
+class Conflicts(harness.CliTest):
     def test_each_path_is_named_and_a_layer_gets_what_is_said(self):
         self.publish_demo()
         self.hub.publish("demo/one", "v2", build(VARIANT, version=2))
@@ -344,7 +249,7 @@ class Conflicts(Base):
         self.assertNotIn("conflicts", self.expect(0, "lock", "--json").json)
 
 
-class Circles(Base):
+class Circles(harness.CliTest):
     def test_the_path_is_named(self):
         self.hub.publish("demo/a", "v1", build(VARIANT, name="aa", depends=[("demo/b", 1)]))
         self.hub.publish("demo/b", "v1", build(VARIANT, name="bb", depends=[("demo/a", 1)]))
@@ -355,7 +260,7 @@ class Circles(Base):
         self.expect_error(4, "needed by demo/c@v1 -> demo/none@v1", "lock")
 
 
-class Locked(Base):
+class Locked(harness.CliTest):
     """download --locked agrees with lock --check, and asks for nothing that the cache holds."""
 
     def setUp(self):

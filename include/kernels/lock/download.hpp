@@ -31,7 +31,7 @@ struct DownloadOptions {
     /// Refuse a build without code for the device that a target names (see build::device_fit).
     bool check_device = true;
     /// Bring along the fitting builds that a kernel which has moved left at its old place: the Python client
-    /// follows no redirect.
+    /// follows no redirect. What is wrong with one of them is a warning, unless it is not what `sums` says.
     bool with_moved = true;
     /// What kernels.sum says, checked before a file is fetched; nullptr for projects without one.
     const SumFile* sums = nullptr;
@@ -44,6 +44,7 @@ struct DownloadedBuild {
     std::filesystem::path folder;
     std::vector<hub::FetchedFile> files;
     std::vector<build::Remark> remarks;  ///< for the caller to tell: download() only gives them
+    bool was_left_behind = false;        ///< its kernel has moved (see DownloadOptions::with_moved)
 
     /// "org/name@0123456789ab: torch-cpu", as messages name it.
     std::string describe() const;

@@ -19,6 +19,19 @@ using KernelDepends = std::map<Dependency, std::vector<std::string>>;
 /// Throws Error(not_found) for a build without metadata.json.
 KernelDepends kernel_depends(const RepoId& repo, const Commit& commit, const hub::Hub& hub);
 
+/// What a commit leads to.
+struct Needs {
+    /// What its builds need; of a kernel that has moved, what the builds that it left behind need, as far as
+    /// their metadata tells: the Python client loads those.
+    KernelDepends depends;
+    std::optional<Dependency> moved_to;
+
+    std::vector<Dependency> all() const;
+};
+
+/// Throws as kernel_depends and redirect_of do.
+Needs needs_of(const RepoId& repo, const Commit& commit, const hub::Hub& hub);
+
 /// Whether the cache holds all that says what a kernel needs, so that the Hub need not be asked.
 bool knows_needs(const hub::Cache& cache, const LockedKernel& kernel);
 
@@ -50,9 +63,10 @@ struct Resolution {
 
 /// Resolves every dependency, and the `kernel-depends` of all build variants of every kernel, to commits.
 /// Kernels are looked at in parallel, as many as hub::Settings::jobs says; the publisher of each is checked
-/// before anything of it is fetched. A kernel that has moved (see redirect.hpp) is locked with a warning, and
-/// so is the kernel that it sends to. Different states of one repository are all locked, as the Python client
-/// does; a warning names the path to each.
+/// before anything of it is fetched. A kernel that has moved (see redirect.hpp) is locked with a warning, as
+/// the Python client locks it, and so is the kernel that it sends to: behind what the Python client locks of
+/// the same repository, as that client takes the first entry of one. Different states of one repository are
+/// all locked, as the Python client does; a warning names the path to each.
 ///
 /// Throws Error(verification) for publishers that are not trusted, Error(not_found) for what does not exist
 /// (with the path of dependencies that led there), Error(failed) for cycles of dependencies or redirects and

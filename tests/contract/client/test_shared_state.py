@@ -179,6 +179,25 @@ class SharedStateTest(harness.WorldTest):
         self.assertEqual(ours.returncode, 0, err)
         self.assertIn("downloaded", out)
 
+    def test_python_finds_a_kernel_that_has_moved_and_what_it_needs(self):
+        """It follows no kernel-status.toml: what it locks is in our lock too, and loads offline after our download."""
+        status = b'kind = "redirect"\ndestination = "demo/top"\nrevision = "v1"\n'
+        self.publish("demo/old", "v1", {**build("old", depends=[{"repo-id": "demo/leaf", "version": 1}]), "kernel-status.toml": status})
+        self.hub = self.start_hub(self.data)
+        self.write_project('"demo/old" = 1\n"demo/leaf" = 1\n')
+        ours, theirs = (json.loads(lock) for lock in self.both_locks())
+        self.assertEqual([entry for entry in ours if entry["dependency"]["repo-id"] in ("demo/old", "demo/leaf")][-1], theirs[-1])
+        self.assertEqual([entry for entry in theirs if entry not in ours], [])
+        self.assertEqual([entry["dependency"]["repo-id"] for entry in ours if entry not in theirs], ["demo/leaf", "demo/middle", "demo/top"])
+        (self.project / "kernels.lock").write_text(json.dumps(ours, indent=2))
+        self.ours("download", self.project)
+        self.hub.stop()
+        load = ("import json, kernels, pathlib, sys\nlock = pathlib.Path(sys.argv[1])\n"
+                "print(json.dumps([kernels.load_kernel('demo/old', lockfile=lock).name, kernels.get_kernel('demo/old', version=1).name,\n"
+                "                  kernels.load_kernel('demo/leaf', lockfile=lock).name]))")
+        loaded = self.run_python(load, self.project / "kernels.lock", HF_HUB_OFFLINE="1")
+        self.assertEqual(loaded, ["old", "old", "leaf"])
+
     def test_scan_after_everything_that_writes(self):
         self.write_project('"demo/top" = 1\n')
         for command in (["lock"], ["download"], ["cache", "verify"], ["lock", "--upgrade"], ["cache", "prune"]):
