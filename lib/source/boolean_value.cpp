@@ -59,16 +59,6 @@ bool is_bool(const Expression& e) {
     return e.is(Expr::unary, "not") || e.is(Expr::constant, "True") || e.is(Expr::constant, "False");
 }
 
-// `a or b or c` from left to right.
-void collect(const Expression& e, const std::string& op, std::vector<const Expression*>& sides) {
-    if (e.is(Expr::boolean, op)) {
-        collect(e.part(0), op, sides);
-        collect(e.part(1), op, sides);
-    } else {
-        sides.push_back(&e);
-    }
-}
-
 class Sides {
   public:
     Sides(std::vector<const Expression*> all, std::string by, const Scope& in)
@@ -103,10 +93,9 @@ class Sides {
         NoneTests tests(scope);
         tests.learn(*sides[at], op == "and");
         const std::string rest = "hub_bool(" + value(at + 1) + ")";
-        std::string before;
-        for (std::size_t i = at + 1; i < sides.size() && before.empty(); ++i)
-            before = tests.of(*sides[i]);
-        return before.empty() ? rest : "(" + rest + " if " + before + " else False)";
+        for (std::size_t i = at + 1; i < sides.size(); ++i)
+            if (tests.tests(*sides[i])) return tests.behind(*sides[i], rest);
+        return rest;
     }
 
     std::string choice(const std::string& first, const std::string& truth, std::size_t at) const {
@@ -123,9 +112,7 @@ class Sides {
 }  // namespace
 
 std::string print_boolean_value(const Expression& expression, const Scope& scope) {
-    std::vector<const Expression*> sides;
-    collect(expression, expression.text, sides);
-    return Sides(std::move(sides), expression.text, scope).value(0);
+    return Sides(sides_of(expression), expression.text, scope).value(0);
 }
 
 }  // namespace kernels::source

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "iterated.hpp"
 #include "tokens.hpp"
 
 namespace kernels::source {
@@ -22,15 +23,17 @@ class ChosenList {
         const auto [all, none] = loops(m_list.part(2));
         std::string condition;
         bool tells_type = false;
+        ExpressionPtr all_of;
         for (std::size_t i = 3; i < m_list.parts.size(); ++i) {
-            condition +=
-                (condition.empty() ? "(" : " and (") + print_condition(m_list.part(i), m_scope) + ")";
+            auto one = clone(m_list.part(i));
+            all_of = all_of == nullptr ? std::move(one) : both(std::move(all_of), std::move(one));
             for_each_expression(m_list.part(i), [&](const Expression& e) {
                 const bool is = e.is(Expr::compare, "is") || e.is(Expr::compare, "is not");
                 const bool instance = e.kind == Expr::call && e.part(0).is(Expr::name, "isinstance");
                 tells_type = tells_type || ((is || instance) && shares_names(e, m_list.part(0)));
             });
         }
+        condition = "(" + print_condition(*all_of, m_scope) + ")";
         // A list of nothing that has the type of the elements. Where the condition tells more of an element
         // than is known without it, it is one of tensors.
         const std::string empty = tells_type ? "[]" : "[" + element + " for " + target + " in " + none + "]";
@@ -42,6 +45,17 @@ class ChosenList {
     }
 
   private:
+    static ExpressionPtr both(ExpressionPtr first, ExpressionPtr second) {
+        auto made = std::make_unique<Expression>();
+        made->kind = Expr::boolean;
+        made->line = first->line;
+        made->text = "and";
+        made->height = std::max(first->height, second->height) + 1;
+        made->parts.push_back(std::move(first));
+        made->parts.push_back(std::move(second));
+        return made;
+    }
+
     std::string print_of(const Expression& e) const { return source::print(e, m_scope); }
 
     static bool shares_names(const Expression& one, const Expression& other) {
@@ -75,7 +89,8 @@ class ChosenList {
     // A name for what is iterated over, which is computed once.
     std::string named(const Expression& e) {
         if (e.kind == Expr::name) return print_of(e);
-        std::string value = print_of(e);
+        std::string value = print_iterated(e, m_scope);
+        if (e.kind == Expr::comprehension) value = "hub_same(" + value + ")";
         if (e.kind == Expr::tuple) {
             value = "[";
             for (const auto& part : e.parts)

@@ -16,22 +16,17 @@ std::string one(const Expression& e, const Scope& scope, const NoneTests& tests)
     std::string text = variable ? print_truth(e, scope) : print(e, scope);
     // It cannot fail, and libtorch learns a type from it.
     if (is_none_test(e) && e.part(0).kind == Expr::name) return text;
-    const std::string before = tests.of(e);
-    return before.empty() ? text : "((True if " + text + " else False) if " + before + " else False)";
+    return tests.tests(e) ? tests.behind(e, "(True if " + text + " else False)") : text;
 }
 
 // `a and b and c` from left to right; what is decided without libtorch's compiler is left out.
 std::string joined(const Expression& e, const Scope& scope, NoneTests tests) {
-    std::vector<const Expression*> sides;
-    const Expression* first = &e;
-    for (; first->is(Expr::boolean, e.text); first = &first->part(0))
-        sides.push_back(&first->part(1));
-    sides.push_back(first);
+    const auto sides = sides_of(e);
     const bool is_and = e.text == "and";
     std::string text;
-    for (auto side = sides.rbegin(); side != sides.rend(); ++side) {
+    for (auto side = sides.begin(); side != sides.end(); ++side) {
         const auto known = known_truth(**side, scope);
-        const bool last = side + 1 == sides.rend();
+        const bool last = side + 1 == sides.end();
         if (known == is_and && !(last && text.empty())) continue;
         const std::string next = known ? (*known ? "True" : "False") : printed(**side, scope, tests);
         text = text.empty() ? next : "(" + text + " " + e.text + " " + next + ")";

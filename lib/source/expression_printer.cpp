@@ -7,8 +7,10 @@
 #include "boolean_value.hpp"
 #include "chosen_list.hpp"
 #include "comparable.hpp"
+#include "iterated.hpp"
 #include "kernels/core/text.hpp"
 #include "known_names.hpp"
+#include "tensor_method.hpp"
 #include "tokens.hpp"
 
 namespace kernels::source {
@@ -114,6 +116,11 @@ class Printer {
                 text += (text.empty() ? "" : ", ") + index(*part);
             return text;
         }
+        if (e.kind == Expr::list && std::any_of(e.parts.begin(), e.parts.end(), [](const auto& part) {
+                return part->kind == Expr::list || part->kind == Expr::tuple ||
+                       part->kind == Expr::comprehension || part->kind == Expr::slice;
+            }))
+            refuse_at(e, "a list of lists as an index, which Python takes for several indices");
         if (e.kind != Expr::slice) return print(e);
         std::string text;
         for (std::size_t i = 0; i < e.parts.size(); ++i) {
@@ -218,7 +225,8 @@ class Printer {
                                       part->kind == Expr::constant || part->kind == Expr::string;
                            });
         if (!plain || iterated.parts.empty())
-            return "[" + print(e.part(0)) + " for " + print(e.part(1)) + " in " + print(iterated) + "]";
+            return "[" + print(e.part(0)) + " for " + print(e.part(1)) + " in " +
+                   print_iterated(iterated, m_scope) + "]";
         std::string text = "[";
         for (const auto& part : iterated.parts) {
             auto element = clone(e.part(0));
@@ -257,7 +265,8 @@ class Printer {
         for (std::size_t i = first; i < parts.size(); ++i) {
             if (parts[i]->kind == Expr::keyword || parts[i]->kind == Expr::double_star) break;
             text += i == first ? "" : ", ";
-            text += parts[i]->kind == Expr::star ? print(parts[i]->part(0)) : "(" + print(*parts[i]) + ",)";
+            text += parts[i]->kind == Expr::star ? print_iterated(parts[i]->part(0), m_scope)
+                                                 : "(" + print(*parts[i]) + ",)";
         }
         return text + ")";
     }
@@ -265,8 +274,12 @@ class Printer {
     std::string sequence(const Expression& e, const char* open, const char* close) const {
         if (has_star(e.parts, 0)) return joined(e.parts, 0);
         std::string text = open;
-        for (const auto& part : e.parts)
-            text += (part == e.parts.front() ? "" : ", ") + print(*part);
+        for (const auto& part : e.parts) {
+            // libtorch's parser takes `[[… for …]]` for `[… for …]`.
+            const bool nested = e.kind == Expr::list && part->kind == Expr::comprehension;
+            text += (part == e.parts.front() ? "" : ", ") +
+                    (nested ? "hub_same(" + print(*part) + ")" : print(*part));
+        }
         if (e.kind == Expr::tuple && e.parts.size() == 1) text += ",";
         return text + close;
     }
@@ -278,6 +291,8 @@ class Printer {
             return keyword_access(e, callee);
         }
         if (callee.is(Expr::name, "isinstance") && e.parts.size() == 3) return is_instance(e);
+        if (is_reversed(e, m_scope)) refuse_at(e, "reversed() of which more is made than a loop or a list");
+        if (const std::string text = print_tensor_method(e, m_scope); !text.empty()) return text;
         const bool divides = callee.is(Expr::name, "divmod") && e.parts.size() == 3 &&
                              !m_scope.locals.contains("divmod") && !is_harmless_divisor(e.part(2));
         const bool rounds = callee.is(Expr::name, "round") && !m_scope.locals.contains("round");
@@ -303,7 +318,7 @@ class Printer {
             } else if (argument.kind == Expr::star) {
                 if (!as_shape) append("*" + base(argument.part(0)));
             } else if (!as_shape) {
-                append(print(argument));
+                append(goes_through(callee, m_scope) ? print_iterated(argument, m_scope) : print(argument));
             }
         }
         return text + ")";

@@ -7,8 +7,10 @@
 #include "decorators.hpp"
 #include "expression_printer.hpp"
 #include "function_scope.hpp"
+#include "iterated.hpp"
 #include "kernels/core/text.hpp"
 #include "line_writer.hpp"
+#include "loop_variable.hpp"
 #include "name_uses.hpp"
 #include "tokens.hpp"
 #include "tuple_sizes.hpp"
@@ -25,9 +27,7 @@ class Lowering {
     LoweredFunction run(const std::string& name, const std::vector<ParameterPlan>& parameters) {
         require_harmless_decorators(m_function, m_scope);
         require_small_tuples(m_function);
-        require_ascii_names(m_function);
-        require_no_growing_lists(m_function);
-        require_bounded_loops(m_function, m_scope);
+        require_like_python(m_function, m_scope);
         const int line = m_function.line();
         std::string head = "def " + name + "(";
         bool first = true;
@@ -195,8 +195,7 @@ class Lowering {
                 return;
             case Stmt::for_:
                 if (!s.otherwise.empty()) refuse_at(s.line, "for … else");
-                write(s.line, "for " + print(s.value(0)) + " in " + print(s.value(1)) + ":");
-                return block(s.body, s.line);
+                return loop(s);
             case Stmt::with:
                 return with(s);
             case Stmt::try_:
@@ -208,6 +207,15 @@ class Lowering {
             case Stmt::unsupported:
                 refuse_at(s.line, "TorchScript has not: " + s.text);
         }
+    }
+
+    void loop(const Statement& s) {
+        const auto around = around_loop(s, m_function);
+        if (!around.before.empty()) write(s.line - 1, around.before);
+        require_equal_arithmetic(s.value(1), m_scope);
+        write(s.line, "for " + print(s.value(0)) + " in " + print_iterated(s.value(1), m_scope) + ":");
+        block(s.body, s.line);
+        if (!around.behind.empty()) write(s.line, around.behind);
     }
 
     void expression(const Statement& s) {

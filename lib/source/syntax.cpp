@@ -13,6 +13,20 @@ ExpressionPtr clone(const Expression& expression) {
     return made;
 }
 
+std::vector<const Expression*> sides_of(const Expression& boolean) {
+    std::vector<const Expression*> sides{&boolean};
+    for (std::size_t at = 0; at < sides.size();) {
+        const Expression& one = *sides[at];
+        if (!one.is(Expression::Kind::boolean, boolean.text)) {
+            ++at;
+            continue;
+        }
+        sides[at] = &one.part(1);
+        sides.insert(sides.begin() + static_cast<std::ptrdiff_t>(at), &one.part(0));
+    }
+    return sides;
+}
+
 std::string dotted(const Expression& expression) {
     if (expression.kind == Expr::name) return expression.text;
     if (expression.kind != Expr::attribute) return {};

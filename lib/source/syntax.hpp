@@ -50,6 +50,9 @@ struct Expression {
 
 ExpressionPtr clone(const Expression& expression);
 
+/// The sides of `a and b and c` or `a or b or c`, from left to right.
+std::vector<const Expression*> sides_of(const Expression& boolean);
+
 /// "a.b.c" of names and attributes; empty for anything else.
 std::string dotted(const Expression& expression);
 

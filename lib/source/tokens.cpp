@@ -254,6 +254,7 @@ class Tokenizer {
                 (c == '+' || c == '-') && !hex && (m_text[end - 1] == 'e' || m_text[end - 1] == 'E');
             if (!starts_name(c) && !is_digit(c) && c != '.' && !(end > m_at && sign)) break;
             ++end;
+            if (!hex && (c == 'j' || c == 'J')) break;  // `5j.imag`
         }
         add(TokenKind::number, std::string(m_text.substr(m_at, end - m_at)));
         m_at = end;

@@ -66,8 +66,6 @@ class Unrolled {
     std::size_t m_total = 0;
 };
 
-}  // namespace
-
 void require_ascii_names(const FunctionSource& function) {
     for (const auto& parameter : function.definition->parameters)
         require_ascii(parameter.name, function, parameter.line);
@@ -81,10 +79,20 @@ void require_no_growing_lists(const FunctionSource& function) {
     for_each_statement(function.definition->body, [&](const Statement& loop) {
         if (loop.kind != Stmt::for_) return;
         const Expression* iterated = &loop.value(1);
-        if (iterated->kind == Expr::call && iterated->part(0).is(Expr::name, "enumerate") &&
-            iterated->parts.size() > 1)
+        bool reversed = false;
+        while (
+            iterated->kind == Expr::call && iterated->parts.size() > 1 &&
+            (iterated->part(0).is(Expr::name, "enumerate") || iterated->part(0).is(Expr::name, "reversed"))) {
+            reversed = reversed || iterated->part(0).text == "reversed";
             iterated = &iterated->part(1);
+        }
         if (iterated->kind != Expr::name) return;
+        // A reversed list is a copy in TorchScript.
+        for_each_target(loop.body, [&](const Expression& target) {
+            if (reversed && target.kind == Expr::subscript && target.part(0).is(Expr::name, iterated->text))
+                refuse(function.file(), target.line,
+                       "the list " + backquoted(iterated->text) + " changes while a loop goes through it");
+        });
         for_each_expression(loop.body, [&](const Expression& e) {
             static const std::set<std::string> changing = {"append", "extend", "insert",
                                                            "pop",    "remove", "clear"};
@@ -101,6 +109,14 @@ void require_bounded_loops(const FunctionSource& function, const Scope& scope) {
     for_each_statement(function.definition->body,
                        [&](const Statement& one) { loops = loops || one.kind == Stmt::for_; });
     if (loops) Unrolled(scope).block(function.definition->body, 1);
+}
+
+}  // namespace
+
+void require_like_python(const FunctionSource& function, const Scope& scope) {
+    require_ascii_names(function);
+    require_no_growing_lists(function);
+    require_bounded_loops(function, scope);
 }
 
 void require_settled_names(const Expression& value, const FunctionSource& owner) {

@@ -6,14 +6,10 @@
 
 namespace kernels::source {
 
-/// TorchScript's names are ASCII.
-void require_ascii_names(const FunctionSource& function);
-
-/// A loop over a list goes on in Python while its body appends to the list.
-void require_no_growing_lists(const FunctionSource& function);
-
-/// TorchScript writes loops over tuples out, loops within loops too: that must stay small.
-void require_bounded_loops(const FunctionSource& function, const Scope& scope);
+/// Of a function as a whole: TorchScript's names are ASCII; a loop over a list goes on in Python while its
+/// body appends to the list; TorchScript writes loops over tuples out, loops within loops too, which must
+/// stay small.
+void require_like_python(const FunctionSource& function, const Scope& scope);
 
 /// The names of a default or constant had their values when it was computed, and not later ones.
 void require_settled_names(const Expression& value, const FunctionSource& owner);

@@ -1,4 +1,4 @@
-#include "torch_names.hpp"
+#include "functional_values.hpp"
 
 namespace kernels::torchscript {
 
@@ -48,21 +48,34 @@ def log_softmax(input: Tensor, dim: int, _stacklevel: int = 3, dtype: Optional[i
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12):
     return input / torch.norm(input, p, [dim], True).clamp_min(eps).expand_as(input)
 
-def embedding(input: Tensor, weight: Tensor):
-    return torch.embedding(weight, input)
+def embedding(input: Tensor, weight: Tensor, padding_idx: Optional[int] = None, max_norm: Optional[float] = None,
+              norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False):
+    assert max_norm is None, "max_norm of embedding, which changes the weights"
+    without_gradient = -1
+    if padding_idx is not None:
+        assert padding_idx < weight.size(0) and padding_idx >= -weight.size(0), "padding_idx of embedding"
+        without_gradient = padding_idx if padding_idx >= 0 else weight.size(0) + padding_idx
+    return torch.embedding(weight, input, without_gradient, scale_grad_by_freq, sparse)
 
 def relu6(input: Tensor, inplace: bool = False):
     if inplace:
         return torch.relu6_(input)
     return torch.relu6(input)
 
-def cross_entropy(input: Tensor, target: Tensor, weight: Optional[Tensor] = None, size_average: Optional[bool] = None,
-                  ignore_index: int = -100, reduce: Optional[bool] = None, reduction: str = "mean",
-                  label_smoothing: float = 0.0):
-    assert size_average is None and reduce is None, "size_average and reduce of cross_entropy"
-    assert reduction == "none" or reduction == "mean" or reduction == "sum", "no reduction of cross_entropy"
-    how = 0 if reduction == "none" else 1 if reduction == "mean" else 2
-    return torch.cross_entropy_loss(input, target, weight, how, ignore_index, label_smoothing)
+def hub_tensor_of_float(data: float, dtype: Optional[int] = None, device: Optional[Device] = None):
+    if dtype is None:
+        return torch.tensor(data, device=device)
+    return torch.scalar_tensor(data, dtype=dtype, device=device)
+
+def hub_tensor_of_floats(data: List[float], dtype: Optional[int] = None, device: Optional[Device] = None):
+    if dtype is None or len(data) == 0:
+        return torch.tensor(data, dtype=dtype, device=device)
+    return torch.stack([torch.scalar_tensor(one, dtype=dtype, device=device) for one in data])
+
+def hub_tensor_of_rows(data: List[List[float]], dtype: Optional[int] = None, device: Optional[Device] = None):
+    if dtype is None or len(data) == 0:
+        return torch.tensor(data, dtype=dtype, device=device)
+    return torch.stack([hub_tensor_of_floats(row, dtype, device) for row in data])
 
 def hub_sizes_of_number(input: Tensor, number: int) -> List[int]:
     return [number for _ in range(input.dim() - 2)]

@@ -5,6 +5,7 @@
 #include <torch/csrc/jit/passes/constant_propagation.h>
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
 
+#include "functional_values.hpp"
 #include "graph_calls.hpp"
 #include "hub_resolver.hpp"
 #include "kernels/core/error.hpp"
@@ -146,11 +147,22 @@ std::optional<bool> HubCompilation::constant_result(Function& compiled) {
     return result ? std::optional(result->toBool()) : std::nullopt;
 }
 
+// Of what they call each other nothing is left: layers live longer than they do.
+void HubCompilation::define_functional(const char* text) {
+    m_functional->define(std::nullopt, text, nativeResolver(), nullptr);
+    for (auto* function : m_functional->get_functions())
+        inline_functions(*toGraphFunction(*function).graph());
+}
+
 Function* HubCompilation::functional(const std::string& name) {
     if (!m_functional) {
         m_functional = std::make_shared<CompilationUnit>();
-        m_functional->define(std::nullopt, functional_source(), nativeResolver(), nullptr);
+        define_functional(functional_source());
     }
+    if (auto* known = m_functional->find_function(c10::QualifiedName(name))) return known;
+    constexpr const char* of_the_rest = "nll_loss";
+    if (m_functional->find_function(c10::QualifiedName(of_the_rest)) == nullptr)
+        define_functional(pooling_and_loss_source());
     return m_functional->find_function(c10::QualifiedName(name));
 }
 
@@ -164,7 +176,8 @@ Function& HubCompilation::flattening(const c10::TypePtr& list) {
     };
     const std::string type = spell(list);
     const std::string name = "hub_flat_" + type;
-    if (auto* known = functional(name)) return *known;
+    functional("silu");
+    if (auto* known = m_functional->find_function(c10::QualifiedName(name))) return *known;
     const std::string text =
         "def " + name + "(parts: List[" + type + "]) -> " + type + ":\n    whole: " + type +
         " = []\n    for part in parts:\n        whole.extend(part)\n" + "    return whole\n";

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "functional_values.hpp"
 #include "graph_calls.hpp"
 #include "module_values.hpp"
 #include "package_values.hpp"
@@ -156,6 +157,21 @@ Value* joined(const std::vector<Value*>& values, Graph& graph, const SourceRange
     return list;
 }
 
+// hub_reversed(x): what Python goes through backwards.
+Value* reversed(const std::vector<Value*>& values, Graph& graph, const SourceRange& where) {
+    Value* value = values.at(0);
+    if (value->type()->kind() == c10::TypeKind::TupleType) {
+        const auto elements = createTupleUnpack(value).vec();
+        return graph.insertNode(graph.createTuple(std::vector<Value*>(elements.rbegin(), elements.rend())))
+            ->output();
+    }
+    if (value->type()->kind() == c10::TypeKind::ListType)
+        return graph.insert(aten::slice, {value, IValue(), IValue(), -1}, {}, where);
+    if (value->type()->isSubtypeOf(*c10::TensorType::get()))
+        return graph.insert(aten::flip, {value, std::vector<int64_t>{0}}, {}, where);
+    refuse(where, "reversed of a " + value->type()->repr_str());
+}
+
 using Compute = Value* (*)(const std::vector<Value*>& given, Graph& graph, const SourceRange& where);
 
 // What the lowered source calls where TorchScript has no words for it, by what becomes of the arguments.
@@ -176,6 +192,9 @@ const std::map<std::string, Compute>& computed() {
         {"hub_bool",
          [](const auto& given, auto&, const auto& where) { return only_bool(given.at(0), where); }},
         {"hub_join", joined},
+        // a value as it is, where its form would be taken for another
+        {"hub_same", [](const auto& given, auto&, const auto&) { return given.at(0); }},
+        {"hub_reversed", reversed},
     };
     return all;
 }
@@ -282,6 +301,7 @@ struct HubResolver final : Resolver {
         static const std::set<std::string> dividers = {"hub_floordiv", "hub_remainder", "hub_divmod",
                                                        "hub_floordiv_", "hub_remainder_"};
         if (dividers.contains(name)) return std::make_shared<Divider>(name, *compilation);
+        if (name == "hub_torch_tensor") return tensor_value(*compilation);
         if (name == "hub_torch") return std::make_shared<BuiltinModule>("aten");
         const auto local = imports.find(name);
         const Symbol symbol =

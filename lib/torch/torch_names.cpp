@@ -10,6 +10,7 @@
 #include <set>
 
 #include "attention_functions.hpp"
+#include "functional_values.hpp"
 #include "graph_calls.hpp"
 #include "hub_compilation.hpp"
 #include "kernels/core/error.hpp"
@@ -19,19 +20,6 @@ namespace kernels::torchscript {
 namespace {
 
 using namespace torch::jit;
-
-void adapt(const c10::FunctionSchema& schema, std::vector<NamedValue>& given, std::vector<NamedValue>& named,
-           Graph& graph, const SourceRange& where) {
-    const auto& wanted = schema.arguments();
-    for (std::size_t i = 0; i < given.size() && i < wanted.size(); ++i)
-        given[i] = NamedValue(where, adapted(given[i].value(graph), wanted[i].type(), where));
-    for (auto& value : named) {
-        for (const auto& argument : wanted) {
-            if (argument.name() == value.name())
-                value = NamedValue(where, value.name(), adapted(value.value(graph), argument.type(), where));
-        }
-    }
-}
 
 // An op of a kernel. Python converts what it is given; TorchScript does not.
 struct OpValue final : SugaredValue {
@@ -50,56 +38,6 @@ struct OpValue final : SugaredValue {
         return BuiltinFunction(symbol, std::nullopt).call(where, method, given, named, n_binders);
     }
     Symbol symbol;
-};
-
-// A function of functional_source().
-struct FunctionalValue final : SugaredValue {
-    explicit FunctionalValue(Function* compiled) : function(compiled) {}
-    std::string kind() const override { return "torch.nn.functional." + function->name(); }
-    std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
-                                       at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue> kwargs,
-                                       size_t n_binders) override {
-        std::vector<NamedValue> given(args.begin(), args.end());
-        std::vector<NamedValue> named(kwargs.begin(), kwargs.end());
-        adapt(function->getSchema(), given, named, *method.graph(), where);
-        return FunctionValue(function).call(where, method, given, named, n_binders);
-    }
-    Function* function;
-};
-
-// torch.nn.functional.interpolate takes one number for all dimensions too.
-struct Interpolation final : SugaredValue {
-    explicit Interpolation(HubCompilation& in) : compilation(in) {}
-    std::string kind() const override { return "torch.nn.functional.interpolate"; }
-    std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
-                                       at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue> kwargs,
-                                       size_t n_binders) override {
-        std::vector<NamedValue> given(args.begin(), args.end());
-        std::vector<NamedValue> named(kwargs.begin(), kwargs.end());
-        Value* input = given.empty() ? nullptr : given.front().value(*method.graph());
-        for (const auto& one : named)
-            if (one.name() == "input") input = one.value(*method.graph());
-        if (input == nullptr) refuse(where, "interpolate of nothing");
-        const auto list_of = [&](const NamedValue& number, const char* maker) {
-            Value* value = number.value(*method.graph());
-            if (!value->type()->isSubtypeOf(*c10::NumberType::get())) return value;
-            return FunctionalValue(compilation.functional(maker))
-                .call(where, method, {NamedValue(where, input), NamedValue(where, value)}, {}, 1)
-                ->asValue(where, method);
-        };
-        const char* sizes = "hub_sizes_of_number";
-        const char* scales = "hub_scales_of_number";
-        if (given.size() > 1) given[1] = NamedValue(where, list_of(given[1], sizes));
-        if (given.size() > 2) given[2] = NamedValue(where, list_of(given[2], scales));
-        for (auto& one : named) {
-            const bool is_size = one.name() == "size";
-            if (is_size || one.name() == "scale_factor")
-                one = NamedValue(where, one.name(), list_of(one, is_size ? sizes : scales));
-        }
-        return FunctionalValue(compilation.functional("interpolate"))
-            .call(where, method, given, named, n_binders);
-    }
-    HubCompilation& compilation;
 };
 
 struct OpNamespace final : SugaredValue {
@@ -191,12 +129,6 @@ struct AlwaysFalse final : SugaredValue {
     }
 };
 
-std::shared_ptr<SugaredValue> operator_value(const std::string& name) {
-    const auto symbol = Symbol::fromQualString("aten::" + name);
-    if (getAllOperatorsFor(symbol).empty() && getAllBuiltinFunctionsFor(symbol).empty()) return nullptr;
-    return std::make_shared<BuiltinFunction>(symbol, std::nullopt);
-}
-
 // A function of math: it makes numbers of tensors.
 struct MathValue final : SugaredValue {
     explicit MathValue(std::shared_ptr<SugaredValue> of_numbers) : function(std::move(of_numbers)) {}
@@ -246,33 +178,6 @@ struct DtypeLimitsMaker final : SugaredValue {
     HubCompilation& compilation;
 };
 
-// Functions of torch.nn.functional that have the name and the arguments of an operator.
-bool is_operator_of_functional(const std::string& name) {
-    static const std::set<std::string> names = {"linear",
-                                                "conv1d",
-                                                "conv2d",
-                                                "conv3d",
-                                                "pad",
-                                                "scaled_dot_product_attention",
-                                                "rms_norm",
-                                                "layer_norm",
-                                                "group_norm",
-                                                "gelu",
-                                                "softplus",
-                                                "one_hot",
-                                                "glu",
-                                                "sigmoid",
-                                                "tanh",
-                                                "bilinear",
-                                                "cosine_similarity",
-                                                "logsigmoid",
-                                                "pixel_shuffle",
-                                                "pixel_unshuffle",
-                                                "prelu",
-                                                "avg_pool1d"};
-    return names.contains(name);
-}
-
 }  // namespace
 
 // What a variable holds, as long as the compiler keeps variables: up to where branches or loops decide it.
@@ -302,6 +207,12 @@ std::shared_ptr<SugaredValue> op_namespace_value(const std::string& name) {
     return std::make_shared<OpNamespace>(name);
 }
 
+std::shared_ptr<SugaredValue> operator_value(const std::string& name) {
+    const auto symbol = Symbol::fromQualString("aten::" + name);
+    if (getAllOperatorsFor(symbol).empty() && getAllBuiltinFunctionsFor(symbol).empty()) return nullptr;
+    return std::make_shared<BuiltinFunction>(symbol, std::nullopt);
+}
+
 std::shared_ptr<SugaredValue> constant_value(const IValue& value, GraphFunction& method,
                                              const SourceRange& where) {
     return std::make_shared<SimpleValue>(method.graph()->insertConstant(value, where));
@@ -317,6 +228,19 @@ Value* adapted(Value* value, const c10::TypePtr& wanted, const SourceRange& wher
         return graph.insert(aten::Float, {value}, {}, where);
     }
     return unwrapped(value, wanted, where);
+}
+
+void adapt(const c10::FunctionSchema& schema, std::vector<NamedValue>& given, std::vector<NamedValue>& named,
+           Graph& graph, const SourceRange& where) {
+    const auto& wanted = schema.arguments();
+    for (std::size_t i = 0; i < given.size() && i < wanted.size(); ++i)
+        given[i] = NamedValue(where, adapted(given[i].value(graph), wanted[i].type(), where));
+    for (auto& value : named) {
+        for (const auto& argument : wanted) {
+            if (argument.name() == value.name())
+                value = NamedValue(where, value.name(), adapted(value.value(graph), argument.type(), where));
+        }
+    }
 }
 
 Value* unwrapped(Value* value, const c10::TypePtr& wanted, const SourceRange& where) {
@@ -345,14 +269,11 @@ std::shared_ptr<SugaredValue> external_value(const std::string& path, HubCompila
         if (const auto known = constants_of_torch().find(name); known != constants_of_torch().end())
             return std::make_shared<SimpleValue>(
                 method.graph()->insertConstant(known->second, where)->setDebugName(dtype_name));
+        if (name == "tensor") return tensor_value(compilation);
         if (auto op = operator_value(name)) return op;
     }
     if (owner == "torch.nn.functional") {
-        if (name == "interpolate") return std::make_shared<Interpolation>(compilation);
-        if (auto* function = compilation.functional(name)) return std::make_shared<FunctionalValue>(function);
-        if (is_operator_of_functional(name)) {
-            if (auto op = operator_value(name == "logsigmoid" ? "log_sigmoid" : name)) return op;
-        }
+        if (auto function = functional_value(name, compilation)) return function;
         refuse(where, "torch.nn.functional." + name + " is none of the functions that can be compiled");
     }
     if (owner == "torch.linalg" || owner == "torch.special" || owner == "torch.fft") {

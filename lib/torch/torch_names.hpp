@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace kernels::torchscript {
 
@@ -24,6 +25,11 @@ std::shared_ptr<torch::jit::SugaredValue> op_namespace_value(const std::string& 
 torch::jit::Value* adapted(torch::jit::Value* value, const c10::TypePtr& wanted,
                            const torch::jit::SourceRange& where);
 
+/// The same for all arguments of a call.
+void adapt(const c10::FunctionSchema& schema, std::vector<torch::jit::NamedValue>& given,
+           std::vector<torch::jit::NamedValue>& named, torch::jit::Graph& graph,
+           const torch::jit::SourceRange& where);
+
 /// The same for a function of the package, which gets what it is given: an int stays one.
 torch::jit::Value* unwrapped(torch::jit::Value* value, const c10::TypePtr& wanted,
                              const torch::jit::SourceRange& where);
@@ -36,7 +42,7 @@ std::shared_ptr<torch::jit::SugaredValue> constant_value(const c10::IValue& valu
 /// as it is taken of a tensor or named here.
 bool is_dtype(const torch::jit::Value* value);
 
-/// TorchScript source of functions of torch.nn.functional that are written in Python.
-const char* functional_source();
+/// torch.NAME; nullptr when there is no such operator.
+std::shared_ptr<torch::jit::SugaredValue> operator_value(const std::string& name);
 
 }  // namespace kernels::torchscript

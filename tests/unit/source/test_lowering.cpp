@@ -73,8 +73,8 @@ TEST_CASE("What stands behind a test for None is compiled only where the test le
     // In a chain every side behind, and whatever the negation.
     CHECK(
         condition("not (x is None or y) and z and x > z") ==
-        "(((not (((x is (None)) or hub_truth(y)))) and hub_truth(z)) and ((True if (x > (z)) else False) if "
-        "((x is not (None)) and (z is not (None))) else False))");
+        "(((not (((x is (None)) or hub_truth(y)))) and hub_truth(z)) and (((True if (x > (z)) else False) if "
+        "(z is not (None)) else False) if (x is not (None)) else False))");
     // Of a variable libtorch remembers what such a test says.
     CHECK(condition("x is not None and y is not None") == "((x is not (None)) and (y is not (None)))");
     CHECK(condition("x is None and x is not None") == "((x is (None)) and (x is not (None)))");
@@ -163,7 +163,7 @@ TEST_CASE("What TorchScript has not is named with its line") {
 
 TEST_CASE("A list comprehension with conditions is a list of lists of one element or none") {
     CHECK(body("    return [y + 1 for y in x if y > 0 if y < 9]\n") ==
-          "  return hub_flat([([(y + 1)] if ((y > (0))) and ((y < (9))) else [(y + 1) for y in x[0:0]]) for "
+          "  return hub_flat([([(y + 1)] if (((y > (0)) and (y < (9)))) else [(y + 1) for y in x[0:0]]) for "
           "y in "
           "x])\n");
     CHECK(body("    return [i for i in range(x.dim()) if i != 1]\n") ==

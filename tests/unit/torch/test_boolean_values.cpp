@@ -101,6 +101,25 @@ TEST_CASE("What stands behind a test for None that fails is not compiled") {
     CHECK(with_helper(lists, "    return f(x) + f(x, 2)\n").equal(x * 4));
 }
 
+TEST_CASE("Nor is what stands behind a test for a type or an attribute that fails") {
+    const auto taken = [](const std::string& condition) {
+        return body("    nothing = None\n    return x * 2 if " + condition + " else x\n", x).equal(x * 2);
+    };
+    CHECK_FALSE(taken("hasattr(self, 'gamma') and self.gamma.dim() == 1"));
+    CHECK_FALSE(taken("hasattr(self, 'gamma') and self.gamma is not None and self.gamma.dim() == 1"));
+    CHECK(taken("not hasattr(self, 'gamma') or self.gamma.dim() == 1"));
+    CHECK(taken("hasattr(self, 'weight') and self.weight.dim() == 1"));
+    CHECK_FALSE(taken("isinstance(nothing, torch.Tensor) and nothing.dim() == 1"));
+    CHECK(taken("isinstance(self.weight, torch.Tensor) and self.weight.dim() == 1"));
+    CHECK(body("    y = hasattr(self, 'gamma') and self.gamma > 2\n    return x if y else x * 2\n", x)
+              .equal(x * 2));
+    // One filter of a list behind another.
+    CHECK(body("    n = len([t for t in [self.weight, None] if t is not None if t.dim() == 1])\n"
+               "    return x * n\n",
+               x)
+              .equal(x));
+}
+
 TEST_CASE("Sides of different types are refused by line") {
     const auto said = [](const std::string& expression) {
         return refused({{"layers.py", head + "    return x * (" + expression + ")\n"}});
