@@ -2,6 +2,7 @@
 
 #include <torch/csrc/jit/ir/constants.h>
 
+#include <algorithm>
 #include <set>
 #include <vector>
 
@@ -76,8 +77,10 @@ struct TensorMaker final : SugaredValue {
         const auto by_libtorch = [&] {
             return BuiltinFunction(aten::tensor, std::nullopt).call(where, method, args, kwargs, n_binders);
         };
-        if (args.size() != 1) return by_libtorch();
-        Value* data = args[0].value(graph);
+        const auto named = std::find_if(kwargs.begin(), kwargs.end(),
+                                        [](const NamedValue& one) { return one.name() == "data"; });
+        if (args.size() + (named != kwargs.end() ? 1 : 0) != 1) return by_libtorch();
+        Value* data = (args.empty() ? *named : args[0]).value(graph);
         if (data->type()->isSubtypeOf(*c10::TensorType::get()))
             refuse(where, "torch.tensor or .new_tensor of a tensor; .clone() and .to() make one of it");
         bool exact = true;

@@ -81,6 +81,7 @@ TEST_CASE("Numbers become tensors without a detour by float32") {
     const auto tenth = torch::tensor({0.1}, at::kDouble);
     CHECK(given("torch.tensor([0.1], dtype=x.dtype)", wide).equal(tenth));
     CHECK(given("torch.tensor(0.1, dtype=torch.float64)", x).equal(tenth[0]));
+    CHECK(given("torch.tensor(data=[0.1], dtype=torch.float64)", x).equal(tenth));
     CHECK(given("torch.tensor([[0.1], [0.1]], dtype=torch.float64)", x).equal(tenth.expand({2, 1})));
     CHECK(given("torch.tensor([16777217.0], dtype=torch.int64)", x).item<std::int64_t>() == 16777217);
     CHECK(given("torch.tensor([0.1])", x).equal(torch::tensor({0.1F})));
