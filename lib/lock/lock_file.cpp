@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <nlohmann/json.hpp>
 
 #include "core/json_text.hpp"
@@ -125,16 +124,22 @@ LockedKernel parse_legacy_entry(const EntryReader& entry) {
 
 Lock::Lock(std::vector<LockedKernel> kernels) : m_kernels(std::move(kernels)) {
     // By the repository's whole name, as the Python client: `a-b/k` stands before `a/k`.
-    std::stable_sort(m_kernels.begin(), m_kernels.end(), [](const LockedKernel& a, const LockedKernel& b) {
-        return a.dependency.repo.to_string() < b.dependency.repo.to_string();
+    std::sort(m_kernels.begin(), m_kernels.end(), [](const LockedKernel& a, const LockedKernel& b) {
+        const std::string name_a = a.dependency.repo.to_string();
+        const std::string name_b = b.dependency.repo.to_string();
+        return name_a != name_b ? name_a < name_b : a.dependency.reference < b.dependency.reference;
     });
-    std::map<Dependency, Commit> locked;
-    std::erase_if(m_kernels, [&](const LockedKernel& kernel) {
-        const auto [known, is_new] = locked.emplace(kernel.dependency, kernel.commit);
-        if (known->second == kernel.commit) return !is_new;
-        throw Error(ErrorCode::failed, kernel.dependency.to_string() + ": locked to two commits, " +
-                                           known->second.to_string() + " and " + kernel.commit.to_string());
-    });
+    for (std::size_t i = 1; i < m_kernels.size(); ++i) {
+        if (m_kernels[i - 1].dependency == m_kernels[i].dependency &&
+            m_kernels[i - 1].commit != m_kernels[i].commit) {
+            throw Error(ErrorCode::failed, m_kernels[i].dependency.to_string() + ": locked to two commits, " +
+                                               m_kernels[i - 1].commit.to_string() + " and " +
+                                               m_kernels[i].commit.to_string());
+        }
+    }
+    m_kernels.erase(std::unique(m_kernels.begin(), m_kernels.end(),
+                                [](const auto& a, const auto& b) { return a.dependency == b.dependency; }),
+                    m_kernels.end());
 }
 
 Lock Lock::parse(std::string_view text, const std::string& origin) {

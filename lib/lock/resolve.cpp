@@ -50,7 +50,10 @@ class Resolver {
             std::vector<Dependency> path;
             refuse_cycles(dependency, path);
         }
-        const Lock lock(in_order());
+        std::vector<LockedKernel> kernels;
+        for (const auto& [dependency, node] : m_nodes)
+            kernels.push_back({dependency, node.commit, {}});
+        const Lock lock(std::move(kernels));
         return {lock, conflicts(lock)};
     }
 
@@ -161,32 +164,6 @@ class Resolver {
         m_acyclic.insert(dependency);
     }
 
-    // What the Python client would lock.
-    std::set<Dependency> without_redirects() const {
-        std::set<Dependency> reached;
-        std::vector<Dependency> open = m_options.dependencies;
-        while (!open.empty()) {
-            const Dependency one = open.back();
-            open.pop_back();
-            if (!reached.insert(one).second) continue;
-            for (const auto& [needed, variants] : m_nodes.at(one).needs.depends)
-                open.push_back(needed);
-        }
-        return reached;
-    }
-
-    // Of each repository what redirects added comes last.
-    std::vector<LockedKernel> in_order() const {
-        const auto first = without_redirects();
-        std::vector<LockedKernel> kernels;
-        for (const bool is_added : {false, true}) {
-            for (const auto& [dependency, node] : m_nodes) {
-                if (first.contains(dependency) != is_added) kernels.push_back({dependency, node.commit, {}});
-            }
-        }
-        return kernels;
-    }
-
     // Kernels of a tree may need different states of one repository. As for the Python client that is no
     // error: each kernel is loaded with the state that it names, and the lock has all of them. Only a project
     // that names one itself may get another than it thinks.
@@ -222,9 +199,8 @@ class Resolver {
         }
         log::warning(conflict.repo.to_string() +
                      ": different states of it are needed, and each is locked: " + join(states, ", ") +
-                     (is_hidden ? "; a layer without a version gets " +
-                                      conflict.states.front().kernel.dependency.reference.describe() +
-                                      ", as in Python"
+                     (is_hidden ? "; who names no version in a layer or in Python's load_kernel gets " +
+                                      conflict.states.front().kernel.dependency.reference.describe()
                                 : ""));
     }
 

@@ -110,16 +110,16 @@ class Moved(harness.CliTest):
         self.assertEqual([line[4:].split("@")[0] for line in tree[1:3]], ["demo/new", "demo/two"])
         self.assertTrue(tree[1].endswith(" (moved)"), tree)
 
-    def test_what_a_redirect_adds_stands_behind_what_the_project_names(self):
-        """Who names no version gets the first entry of a repository."""
+    def test_a_redirect_to_another_version_of_what_the_project_names(self):
+        """Python's load_kernel takes the lowest version that a lock has."""
         self.hub.publish("demo/new", "v1", build(VARIANT, name="new"))
         self.hub.publish("demo/new", "v3", build(VARIANT, name="new", version=3))
         self.redirect("demo/old", "demo/new", "v1", **build(VARIANT, name="old"))
         self.write_project('"demo/old" = 1\n"demo/new" = 3')
         result = self.expect(0, "lock")
-        self.assertEqual(self.locked(), [("demo/new", 3), ("demo/new", 1), ("demo/old", 1)])
+        self.assertEqual(self.locked(), [("demo/new", 1), ("demo/new", 3), ("demo/old", 1)])
         self.assertIn("different states of it are needed", result.err)
-        self.assertNotIn("a layer without a version gets", result.err)
+        self.assertIn("who names no version in a layer or in Python's load_kernel gets version 1", result.err)
         before = (self.project / "kernels.lock").read_bytes()
         self.expect(0, "lock", "--check")
         self.expect(0, "lock", "--upgrade")

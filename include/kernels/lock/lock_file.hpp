@@ -24,8 +24,7 @@ struct LockedKernel {
     friend bool operator==(const LockedKernel&, const LockedKernel&) = default;
 };
 
-/// A lock file's content, sorted by repository; entries of one repository in the order in which they are
-/// given, as the first counts for who names no version. Each dependency once.
+/// A lock file's content, sorted by repository, then version, then revision; each dependency once.
 class Lock {
   public:
     Lock() = default;

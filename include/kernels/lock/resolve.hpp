@@ -64,8 +64,7 @@ struct Resolution {
 /// Resolves every dependency, and the `kernel-depends` of all build variants of every kernel, to commits.
 /// Kernels are looked at in parallel, as many as hub::Settings::jobs says; the publisher of each is checked
 /// before anything of it is fetched. A kernel that has moved (see redirect.hpp) is locked with a warning, as
-/// the Python client locks it, and so is the kernel that it sends to: behind what the Python client locks of
-/// the same repository, as that client takes the first entry of one. Different states of one repository are
+/// the Python client locks it, and so is the kernel that it sends to. Different states of one repository are
 /// all locked, as the Python client does; a warning names the path to each.
 ///
 /// Throws Error(verification) for publishers that are not trusted, Error(not_found) for what does not exist
