@@ -265,7 +265,13 @@ int run_cache_verify(const Context& context) {
     tell(again);
     if (!again.damaged.empty()) repair_all(context, again);
     std::vector<std::string> unchecked;
-    for (const auto& path : found.unchecked)
+    for (const auto& path : found.unchecked) {
+        const bool is_again = std::any_of(listed_anew.begin(), listed_anew.end(), [&](const RepoId& repo) {
+            return path.string().starts_with(cache.repo_folder(repo).string() + "/");
+        });
+        if (!is_again) unchecked.push_back(path.string());
+    }
+    for (const auto& path : again.unchecked)
         unchecked.push_back(path.string());
     if (context.json) {
         print_json({{"cache", cache.root().string()},

@@ -79,11 +79,12 @@ void require_legacy_hashes(const lock::Lock& before, const lock::Lock& after, co
 }
 
 // With --target (or --torch): every locked kernel has a build for each of them, before anything is written.
-void require_builds(const lock::Lock& lock, const Context& context, const std::filesystem::path& folder,
+void require_builds(const lock::Lock& lock, const Context& context, const project::Project& project,
                     const hub::Hub& hub) {
     if (!names_targets(context)) return;
-    const auto failures = lock::missing_builds(lock, targets_from(context, folder),
-                                               !context.arguments.has("--no-device-check"), hub);
+    const auto failures = lock::missing_builds(lock, targets_from(context, project.folder),
+                                               !context.arguments.has("--no-device-check"),
+                                               project.require_dependencies(), hub);
     if (failures.size() == 1) throw Error(failures.front());
     if (failures.empty()) return;
     std::vector<std::string> details;
@@ -178,7 +179,7 @@ void fill(LockPlan& plan, const Context& context, const project::Project& projec
             plan.sums_of_both = sums.to_text();
         }
     }
-    require_builds(plan.lock, context, project.folder, hub);
+    require_builds(plan.lock, context, project, hub);
 }
 
 // Whether the Hub lists other files than the cache for a locked commit.

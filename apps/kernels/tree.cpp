@@ -101,6 +101,7 @@ class LockTree {
         std::vector<Needed> needs;
         if (found.moved_to) needs.push_back({*found.moved_to, "moved"});
         for (const auto& [dependency, variants] : found.depends) {
+            if (dependency == found.moved_to) continue;
             needs.push_back(
                 {dependency, variants.size() == builds ? "" : "needed by " + join(variants, ", ")});
         }

@@ -118,14 +118,22 @@ Choice builds_left_behind(const hub::Tree& tree, const std::string& what, const 
 }
 
 std::vector<Error> missing_builds(const Lock& lock, const std::vector<build::Target>& targets,
-                                  bool check_device, const hub::Hub& hub) {
+                                  bool check_device, const std::vector<Dependency>& direct,
+                                  const hub::Hub& hub) {
     DownloadOptions options;
     options.targets = targets;
     options.check_device = check_device;
+    options.direct = direct;
+    const auto& kernels = lock.kernels();
+    const bool any_moved = std::any_of(kernels.begin(), kernels.end(), [&](const auto& kernel) {
+        return redirect_of(kernel.dependency.repo, kernel.commit, hub).has_value();
+    });
+    const auto needed = any_moved ? needed_natively(lock, options, hub) : std::set<Dependency>{};
     std::vector<Error> missing;
     std::set<std::pair<RepoId, Commit>> seen;  // a version and a branch may be one commit
-    for (const auto& kernel : lock.kernels()) {
+    for (const auto& kernel : kernels) {
         const RepoId& repo = kernel.dependency.repo;
+        if (any_moved && !needed.contains(kernel.dependency)) continue;
         if (!seen.emplace(repo, kernel.commit).second || has_moved(kernel, lock, hub)) continue;
         const auto choice = choose_builds(kernel, hub.tree(repo, kernel.commit), options, hub);
         missing.insert(missing.end(), choice.failures.begin(), choice.failures.end());

@@ -1,6 +1,7 @@
 // Which builds of a locked kernel a download takes.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,10 @@ Choice choose_builds(const LockedKernel& kernel, const hub::Tree& tree, const Do
 /// Whether the lock has the kernel that this one sends to, whose builds are then the ones to use. Warns where
 /// only the redirect is there.
 bool has_moved(const LockedKernel& kernel, const Lock& lock, const hub::Hub& hub);
+
+/// The kernels of a lock that the project needs when redirects are followed; what is not among them is there
+/// for the Python client, as the builds that a kernel left behind need it. All, where metadata does not tell.
+std::set<Dependency> needed_natively(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub);
 
 /// Of a kernel that has moved, whose builds are taken from its new place: those that fit by their names come
 /// along, as the Python client knows no redirect and would look for them. There may be none.

@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <set>
 
+#include "choose.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/lock/failures.hpp"
@@ -12,9 +14,9 @@
 namespace kernels::lock {
 namespace {
 
-std::vector<Dependency> all_needs_of(const LockedKernel& kernel, const hub::Hub& hub) try {
+Needs needs_of_locked(const LockedKernel& kernel, const hub::Hub& hub) try {
     renew_useless_listing(kernel.dependency.repo, kernel.commit, hub);
-    return needs_of(kernel.dependency.repo, kernel.commit, hub).all();
+    return needs_of(kernel.dependency.repo, kernel.commit, hub);
 } catch (const Error& error) {
     throw explained(error, kernel, hub);
 }
@@ -41,6 +43,7 @@ std::vector<std::string> uncovered(const Lock& lock, const std::vector<Dependenc
     bool all_known = true;
     std::map<Dependency, std::string> paths;  // how each was reached
     std::deque<Dependency> open;
+    std::vector<Dependency> left_behind;  // what only builds of kernels that have moved need
     for (const auto& dependency : dependencies) {
         if (paths.emplace(dependency, dependency.to_string()).second) open.push_back(dependency);
     }
@@ -64,17 +67,72 @@ std::vector<std::string> uncovered(const Lock& lock, const std::vector<Dependenc
             }
             require_trusted(dependency.repo, trust, hub);
         }
-        for (const auto& needed : all_needs_of(*kernel, hub)) {
+        const Needs needs = needs_of_locked(*kernel, hub);
+        for (const auto& needed : needs.natively()) {
             if (paths.emplace(needed, path + " -> " + needed.to_string()).second) open.push_back(needed);
         }
+        const auto more = needs.all();
+        left_behind.insert(left_behind.end(), more.begin(), more.end());
     }
     // What a kernel needs that is not locked is not known either.
     if (!all_known || !lines.empty()) return lines;
+    // Locked or not: it may be that it cannot be (see resolve).
+    while (!left_behind.empty()) {
+        const Dependency dependency = left_behind.back();
+        left_behind.pop_back();
+        const auto* kernel = lock.find(dependency);
+        if (kernel == nullptr || !paths.emplace(dependency, "").second) continue;
+        if (!knows_needs(hub.cache(), *kernel)) {
+            if (hub.settings().offline) return lines;
+            require_trusted(dependency.repo, trust, hub);
+        }
+        const auto more = needs_of_locked(*kernel, hub).all();
+        left_behind.insert(left_behind.end(), more.begin(), more.end());
+    }
     for (const auto& kernel : lock.kernels()) {
         if (!paths.contains(kernel.dependency))
             lines.push_back(kernel.dependency.to_string() + " is locked, and nothing needs it");
     }
     return lines;
+}
+
+std::set<Dependency> needed_natively(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub) {
+    std::map<Dependency, std::vector<Dependency>> needs;
+    std::set<Dependency> needed_by_others;
+    std::set<Dependency> everything;
+    for (const auto& kernel : lock.kernels())
+        everything.insert(kernel.dependency);
+    for (const auto& kernel : lock.kernels()) {
+        const RepoId& repo = kernel.dependency.repo;
+        try {
+            for (const auto& name : hub.tree(repo, kernel.commit).folders("build"))
+                ask_for_file(repo, kernel.commit, "build/" + name + "/metadata.json", options.before_fetch,
+                             hub);
+            const Needs found = needs_of(repo, kernel.commit, hub);
+            const bool follows = !found.moved_to || lock.find(*found.moved_to) != nullptr;
+            for (const auto& needed : found.all())
+                needed_by_others.insert(needed);
+            Needs used = found;
+            if (!follows) used.moved_to.reset();
+            needs[kernel.dependency] = used.natively();
+        } catch (const Error& error) {
+            if (error.code() == ErrorCode::interrupted) throw;
+            return everything;  // what it needs is not known
+        }
+    }
+    std::vector<Dependency> open = options.direct;
+    for (const auto& one : everything) {
+        if (options.direct.empty() && !needed_by_others.contains(one)) open.push_back(one);
+    }
+    std::set<Dependency> needed;
+    while (!open.empty()) {
+        const Dependency one = open.back();
+        open.pop_back();
+        if (!needed.insert(one).second) continue;
+        const auto& more = needs[one];
+        open.insert(open.end(), more.begin(), more.end());
+    }
+    return needed;
 }
 
 }  // namespace kernels::lock

@@ -28,6 +28,7 @@ std::string folder_of(const build::BuildVariant& variant) {
 struct Plan {
     LockedKernel kernel;
     bool has_moved = false;  // what is chosen was left behind, for the Python client only
+    bool is_spare = false;   // for that or for what it needs: see mark_spares
     Choice choice;
     std::vector<hub::FileRequest> files;
 };
@@ -41,7 +42,7 @@ Plan plan_for(const LockedKernel& kernel, const Lock& lock, const DownloadOption
     ask_for_status();  // where there is no listing yet, for that one
     const hub::Tree tree = hub.tree(repo, kernel.commit);
     ask_for_status();
-    Plan plan{kernel, has_moved(kernel, lock, hub), {}, {}};
+    Plan plan{kernel, has_moved(kernel, lock, hub), false, {}, {}};
     plan.choice = plan.has_moved ? builds_left_behind(tree, repo.to_string(), options)
                                  : choose_builds(kernel, tree, options, hub);
     if (!plan.choice.failures.empty()) return plan;  // a kernel is downloaded for all targets or not at all
@@ -109,14 +110,23 @@ std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::
             }
             build.files.push_back(file);
         }
-        const auto metadata = check_build(build, hub.settings().cancel);
+        build::Metadata metadata;
+        try {
+            metadata = check_build(build, hub.settings().cancel);
+        } catch (const Error& error) {
+            if (!plan.is_spare || error.code() != ErrorCode::verification) throw;
+            log::warning(build.describe() +
+                         ": its kernel has moved, and the build is left out: " + error.what());
+            continue;
+        }
         if (options.check_device) {
             auto unfit =
                 without_device_code(plan.kernel, chosen, metadata, build.folder, options.before_fetch, hub);
             std::move(unfit.begin(), unfit.end(), std::back_inserter(failures));
         }
         for (const auto& needed : metadata.kernel_depends) {
-            if (lock.find(needed.repo) != nullptr) continue;
+            // Of what Python only would need, `kernels lock` has said why it is not there.
+            if (plan.is_spare || lock.find(needed.repo) != nullptr) continue;
             log::warning(build.describe() + " needs " + needed.to_string() +
                          ", which kernels.lock does not have; run `kernels lock`");
         }
@@ -188,6 +198,25 @@ void require_legacy_hash(const LockedKernel& kernel, const build::BuildVariant& 
 
 namespace {
 
+// Finds what only builds left behind need. It is taken where it fits; where it does not, nobody is hindered.
+void mark_spares(std::vector<Plan>& plans, const Lock& lock, const DownloadOptions& options,
+                 const hub::Hub& hub) {
+    const auto any = [&](const auto& is) { return std::any_of(plans.begin(), plans.end(), is); };
+    if (!any([](const Plan& plan) { return plan.has_moved; })) return;
+    for (auto& plan : plans)
+        plan.is_spare = plan.has_moved;
+    if (options.with_moved && !any([](const Plan& plan) { return !plan.choice.failures.empty(); })) return;
+    const auto needed = needed_natively(lock, options, hub);
+    for (auto& plan : plans) {
+        if (needed.contains(plan.kernel.dependency)) continue;
+        plan.is_spare = true;
+        if (!options.with_moved || !plan.choice.failures.empty()) {
+            plan.choice = {};
+            plan.files.clear();
+        }
+    }
+}
+
 DownloadResult download_once(const std::vector<LockedKernel>& kernels, const Lock& lock,
                              const DownloadOptions& options, const hub::Hub& hub, hub::Monitor* monitor) {
     DownloadResult result;
@@ -197,14 +226,19 @@ DownloadResult download_once(const std::vector<LockedKernel>& kernels, const Loc
     for (std::size_t i = 0; i < kernels.size(); ++i) {
         try {
             auto made = pending[i].get();
-            for (const auto& failure : made.choice.failures)
-                result.failures.emplace_back(kernels[i], failure);
-            if (made.choice.failures.empty()) plans.push_back(std::move(made));
+            plans.push_back(std::move(made));
         } catch (const Error& error) {
             if (error.code() == ErrorCode::interrupted) throw;
             result.failures.emplace_back(kernels[i], explained(error, kernels[i], hub));
         }
     }
+
+    mark_spares(plans, lock, options, hub);
+    std::erase_if(plans, [&](const Plan& plan) {
+        for (const auto& failure : plan.choice.failures)
+            result.failures.emplace_back(plan.kernel, failure);
+        return !plan.choice.failures.empty();
+    });
 
     std::vector<hub::FileRequest> all;
     for (const auto& plan : plans)
@@ -230,13 +264,7 @@ DownloadResult download_once(const std::vector<LockedKernel>& kernels, const Loc
             std::move(builds.begin(), builds.end(), std::back_inserter(result.builds));
         } catch (const Error& error) {
             if (error.code() == ErrorCode::interrupted) throw;
-            const Error why = explained(error, plan.kernel, hub);
-            if (plan.has_moved) {
-                log::warning(name_of(plan.kernel) +
-                             ": it has moved, and what it left behind is left out: " + why.what());
-            } else {
-                result.failures.emplace_back(plan.kernel, why);
-            }
+            result.failures.emplace_back(plan.kernel, explained(error, plan.kernel, hub));
         }
         next = end;
     }

@@ -1,6 +1,7 @@
 #include "kernels/lock/resolve.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
@@ -29,6 +30,11 @@ struct Node {
     Needs needs;
 };
 
+// Of what somebody published, and not of the network or of this machine.
+bool is_flaw(const Error& error) {
+    return error.code() == ErrorCode::verification || error.code() == ErrorCode::not_found;
+}
+
 std::string path_text(const std::vector<Dependency>& path) {
     std::vector<std::string> names;
     for (const auto& dependency : path)
@@ -45,11 +51,17 @@ class Resolver {
         for (const auto& dependency : wave)
             m_paths.emplace(dependency, std::vector{dependency});
         while (!wave.empty())
-            wave = resolve_wave(wave);
+            wave = resolve_wave(wave, &Needs::natively);
         for (const auto& dependency : m_options.dependencies) {
             std::vector<Dependency> path;
             refuse_cycles(dependency, path);
         }
+        std::vector<Dependency> moved;
+        for (const auto& [dependency, node] : m_nodes) {
+            if (node.needs.moved_to) moved.push_back(dependency);
+        }
+        for (const auto& dependency : moved)
+            add_left_behind(dependency);
         std::vector<LockedKernel> kernels;
         for (const auto& [dependency, node] : m_nodes)
             kernels.push_back({dependency, node.commit, {}});
@@ -60,7 +72,8 @@ class Resolver {
   private:
     // Looks at all kernels of a wave at the same time; gives what they depend on and is not known yet.
     // Nothing of any of them is fetched before the publishers of all are known to be trusted.
-    std::vector<Dependency> resolve_wave(const std::vector<Dependency>& wave) {
+    using Edges = std::vector<Dependency> (Needs::*)() const;
+    std::vector<Dependency> resolve_wave(const std::vector<Dependency>& wave, Edges edges) {
         at_once(wave, [this](const Dependency& dependency) {
             require_trusted(dependency.repo, m_options.trust, m_hub);
             return 0;
@@ -68,9 +81,13 @@ class Resolver {
         auto nodes = at_once(wave, [this](const Dependency& dependency) { return look_at(dependency); });
         for (std::size_t i = 0; i < wave.size(); ++i)
             m_nodes.insert_or_assign(wave[i], std::move(nodes[i]));
+        return new_needs(wave, edges);
+    }
+
+    std::vector<Dependency> new_needs(const std::vector<Dependency>& wave, Edges edges) {
         std::vector<Dependency> next;
         for (const auto& dependency : wave) {
-            for (const auto& needed : m_nodes.at(dependency).needs.all()) {
+            for (const auto& needed : (m_nodes.at(dependency).needs.*edges)()) {
                 if (m_paths.contains(needed)) continue;
                 auto path = m_paths.at(dependency);
                 path.push_back(needed);
@@ -80,6 +97,25 @@ class Resolver {
             }
         }
         return next;
+    }
+
+    // What the Python client locks for a kernel that has moved. Nothing here needs it, so what is wrong with
+    // it is told and no more.
+    void add_left_behind(const Dependency& moved) {
+        const auto nodes = m_nodes;
+        const auto paths = m_paths;
+        try {
+            auto wave = new_needs({moved}, &Needs::all);
+            while (!wave.empty())
+                wave = resolve_wave(wave, &Needs::all);
+        } catch (const Error& error) {
+            if (!is_flaw(error)) throw;
+            m_nodes = nodes;
+            m_paths = paths;
+            log::warning(moved.to_string() +
+                         ": it has moved, and what the builds that it left behind need is not locked: " +
+                         error.what());
+        }
     }
 
     // Made-up trees may be endless, real ones are small.
@@ -158,7 +194,7 @@ class Resolver {
             path.pop_back();
             return;
         }
-        for (const auto& needed : m_nodes.at(dependency).needs.all())
+        for (const auto& needed : m_nodes.at(dependency).needs.natively())
             refuse_cycles(needed, path);
         path.pop_back();
         m_acyclic.insert(dependency);
@@ -199,8 +235,9 @@ class Resolver {
         }
         log::warning(conflict.repo.to_string() +
                      ": different states of it are needed, and each is locked: " + join(states, ", ") +
-                     (is_hidden ? "; who names no version in a layer or in Python's load_kernel gets " +
-                                      conflict.states.front().kernel.dependency.reference.describe()
+                     (is_hidden ? "; a layer that names no version gets " +
+                                      conflict.states.front().kernel.dependency.reference.describe() +
+                                      ", and so does Python's load_kernel, which can name none"
                                 : ""));
     }
 
@@ -218,7 +255,11 @@ void renew_useless_listing(const RepoId& repo, const Commit& commit, const hub::
     if (tree.folders("build").empty() && tree.find(status_file) == nullptr) hub.renew_tree(repo, commit);
 }
 
-KernelDepends kernel_depends(const RepoId& repo, const Commit& commit, const hub::Hub& hub) {
+namespace {
+
+// `flawed` is told why a build's metadata cannot be had or read; it may throw that.
+KernelDepends depends_of(const RepoId& repo, const Commit& commit, const hub::Hub& hub,
+                         const std::function<void(const Error&)>& flawed) {
     const hub::Tree tree = hub.tree(repo, commit);
     std::vector<hub::FileRequest> wanted;
     for (const auto& name : tree.folders("build")) {
@@ -229,22 +270,38 @@ KernelDepends kernel_depends(const RepoId& repo, const Commit& commit, const hub
         const std::string path = "build/" + name + "/metadata.json";
         const auto* entry = tree.find(path);
         if (entry == nullptr) {
-            throw Error(ErrorCode::not_found,
-                        repo.to_string() + "@" + commit.to_string() + ": there is no " + path,
-                        "the build is older than kernels 0.11 or broken; use a newer version of the kernel");
+            flawed(Error(
+                ErrorCode::not_found, repo.to_string() + "@" + commit.to_string() + ": there is no " + path,
+                "the build is older than kernels 0.11 or broken; use a newer version of the kernel"));
+            continue;
         }
         hub::require_small(repo, *entry);
         wanted.push_back({repo, commit, *entry});
     }
     KernelDepends depends;
     for (const auto& file : hub::fetch(wanted, hub.settings(), hub.http(), hub.cache())) {
-        const auto metadata =
-            build::Metadata::parse(read_file(file.path), repo.to_string() + ": " + file.request.entry.path);
-        const std::string variant(split(file.request.entry.path, '/')[1]);
-        for (const auto& needed : metadata.kernel_depends)
-            depends[needed].push_back(variant);
+        try {
+            const auto metadata = build::Metadata::parse(read_file(file.path),
+                                                         repo.to_string() + ": " + file.request.entry.path);
+            const std::string variant(split(file.request.entry.path, '/')[1]);
+            for (const auto& needed : metadata.kernel_depends)
+                depends[needed].push_back(variant);
+        } catch (const Error& error) {
+            if (!is_flaw(error)) throw;
+            flawed(error);
+        }
     }
     return depends;
+}
+
+}  // namespace
+
+KernelDepends kernel_depends(const RepoId& repo, const Commit& commit, const hub::Hub& hub) {
+    return depends_of(repo, commit, hub, [](const Error& error) { throw Error(error); });
+}
+
+std::vector<Dependency> Needs::natively() const {
+    return moved_to ? std::vector{*moved_to} : all();
 }
 
 std::vector<Dependency> Needs::all() const {
@@ -257,13 +314,10 @@ std::vector<Dependency> Needs::all() const {
 
 Needs needs_of(const RepoId& repo, const Commit& commit, const hub::Hub& hub) {
     Needs needs{{}, redirect_of(repo, commit, hub)};
-    try {
-        needs.depends = kernel_depends(repo, commit, hub);
-    } catch (const Error& error) {
-        const bool is_flaw = error.code() == ErrorCode::verification || error.code() == ErrorCode::not_found;
-        if (!needs.moved_to || !is_flaw) throw;
-        log::warning(std::string(error.what()) + "; what was left there is not looked at");
-    }
+    needs.depends = depends_of(repo, commit, hub, [&](const Error& error) {
+        if (!needs.moved_to) throw Error(error);
+        log::warning(std::string(error.what()) + "; it has moved, so that build is not looked at");
+    });
     return needs;
 }
 

@@ -237,8 +237,8 @@ class Conflicts(harness.CliTest):
         self.write_project('"demo/three" = 1\n"demo/one" = 2', layer)
         err = self.expect(0, "lock").err
         self.assertIn("warning: demo/one: different states of it are needed, and each is locked: version 1 (needed by "
-                      "demo/three@v1 -> demo/two@v1 -> demo/one@v1), version 2 (needed by the project); who names no version in "
-                      "a layer or in Python's load_kernel gets version 1\n", err)
+                      "demo/three@v1 -> demo/two@v1 -> demo/one@v1), version 2 (needed by the project); a layer that names no "
+                      "version gets version 1, and so does Python's load_kernel, which can name none\n", err)
         self.assertIn(self.hub.commit_of("demo/one", "v1"), self.expect(0, "mapping", "show", "--json").out)
         [conflict] = self.expect(0, "lock", "--json").json["conflicts"]
         self.assertEqual(conflict, {"repo": "demo/one", "states": [

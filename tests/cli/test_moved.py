@@ -119,7 +119,7 @@ class Moved(harness.CliTest):
         result = self.expect(0, "lock")
         self.assertEqual(self.locked(), [("demo/new", 1), ("demo/new", 3), ("demo/old", 1)])
         self.assertIn("different states of it are needed", result.err)
-        self.assertIn("who names no version in a layer or in Python's load_kernel gets version 1", result.err)
+        self.assertIn("a layer that names no version gets version 1, and so does Python's load_kernel", result.err)
         before = (self.project / "kernels.lock").read_bytes()
         self.expect(0, "lock", "--check")
         self.expect(0, "lock", "--upgrade")
@@ -143,17 +143,71 @@ class Moved(harness.CliTest):
                 self.assertEqual(flaw != "wrong digest", said in locked.err, locked.err)
                 for arguments in ([], ["--locked"], ["--offline"]):
                     result = self.expect(0, "download", "--json", *arguments, *TARGET)
-                    self.assertIn("it has moved, and what it left behind is left out", result.err)
+                    self.assertIn("its kernel has moved, and the build is left out", result.err)
                     self.assertEqual([build["repo"] for build in result.json["builds"]], ["demo/one"])
-        # Bytes that do not arrive whole are neither taken nor an obstacle; those of the new place would be.
+        # One build may be wrong and the others right.
+        other = build("torch212-cxx11-cpu-x86_64-linux", name="old", depends=[("demo/two", 1)])
+        self.redirect("demo/old", "demo/one", "v1", **{**right, path: b"{"}, **other)
+        self.expect(0, "lock", "--upgrade")
+        self.assertEqual(self.locked(), [("demo/old", 1), ("demo/one", 1), ("demo/two", 1)])
+        builds = self.expect(0, "download", "--all-variants", "--json").json["builds"]
+        self.assertIn(("demo/old", "torch212-cxx11-cpu-x86_64-linux"), [(build["repo"], build["variant"]) for build in builds])
+        # What the Hub or this machine does wrong is no flaw of the build.
         right = build(VARIANT, name="old", size=50)
         self.redirect("demo/old", "demo/one", "v1", **right)
         self.expect(0, "lock", "--upgrade")
         self.hub.corrupt.add(hashlib.sha256(right[library]).hexdigest())
-        result = self.expect(0, "download", "--json", *TARGET)
-        self.assertIn("do not match their hash", result.err)
-        self.assertEqual([build["repo"] for build in result.json["builds"]], ["demo/one"])
+        self.expect_error(6, "do not match their hash", "download", *TARGET)
         self.expect(0, "cache", "verify")
+
+    def test_what_only_the_builds_left_behind_need_hinders_nobody(self):
+        """Kernels move when their old builds are outdated, and with them what those needed."""
+        self.publish_demo()
+        old = "torch29-cxx11-cpu-x86_64-linux"
+        self.hub.publish("demo/leaf", "v1", build(old, name="leaf"))
+        self.redirect("demo/old", "demo/one", "v1", **build(old, name="old", depends=[("demo/leaf", 1)]))
+        self.write_project('"demo/old" = 1')
+        self.expect(0, "lock", *TARGET)
+        self.assertEqual(self.locked(), [("demo/leaf", 1), ("demo/old", 1), ("demo/one", 1)])
+        self.expect(0, "lock", "--check", *TARGET)
+        self.assertEqual([build["repo"] for build in self.expect(0, "download", "--locked", "--json", *TARGET).json["builds"]], ["demo/one"])
+        self.expect(0, "download", "-o", self.folder / "image", *TARGET)
+        self.expect(0, "download", "-o", self.folder / "image", "--offline", *TARGET)
+        self.expect(0, "download", "-o", self.folder / "all", "--all-variants")
+        self.assertEqual(sorted(path.name for path in (self.folder / "all" / "demo").iterdir()), ["one"])
+        # Where the project names it, it has to fit.
+        self.write_project('"demo/old" = 1\n"demo/leaf" = 1')
+        self.expect(0, "lock")
+        self.expect_error(7, "demo/leaf@", "download", *TARGET)
+        self.expect_error(7, "demo/leaf@", "lock", "--check", *TARGET)
+
+    def test_needs_of_builds_left_behind_that_cannot_be_locked(self):
+        self.publish_demo()
+        self.hub.publish("someone/kernel", "v1", build(VARIANT, name="kernel"), trusted=False)
+        for needed, why in (("demo/missing", "demo/missing"), ("someone/kernel", "someone is not a trusted kernel publisher")):
+            with self.subTest(needed):
+                self.redirect("demo/old", "demo/one", "v1", **build(VARIANT, name="old", depends=[(needed, 1)]))
+                self.write_project('"demo/old" = 1')
+                (self.project / "kernels.lock").unlink(missing_ok=True)
+                self.hub.requests.clear()
+                result = self.expect(0, "lock")
+                self.assertIn("what the builds that it left behind need is not locked: ", result.err)
+                self.assertIn(why, result.err)
+                self.assertEqual(self.locked(), [("demo/old", 1), ("demo/one", 1)])
+                self.assertEqual([path for path in self.hub.requests if "/someone/kernel" in path], [])
+                self.expect(0, "lock", "--check")
+                self.assertNotIn("which kernels.lock does not have", self.expect(0, "download", "--locked", *TARGET).err)
+
+    def test_a_circle_that_no_client_walks(self):
+        """core -> core2 needs util -> util2, and util's old build needs core: who follows redirects ends at util2."""
+        self.hub.publish("demo/util2", "v1", build(VARIANT, name="util2"))
+        self.redirect("demo/util", "demo/util2", "v1", **build(VARIANT, name="util", depends=[("demo/core", 1)]))
+        self.hub.publish("demo/core2", "v1", build(VARIANT, name="core2", depends=[("demo/util", 1)]))
+        self.redirect("demo/core", "demo/core2", "v1", **build(VARIANT, name="core"))
+        self.write_project('"demo/core" = 1')
+        self.expect(0, "lock")
+        self.assertEqual(self.locked(), [("demo/core", 1), ("demo/core2", 1), ("demo/util", 1), ("demo/util2", 1)])
+        self.expect(0, "download", "--locked", *TARGET)
 
     def test_sums_hold_for_what_was_left_behind_too(self):
         self.publish_demo()

@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -51,6 +52,21 @@ class Output(harness.CliTest):
                 path.write_bytes(b"changed")
         self.expect(0, "download", "--offline", "-o", self.out, *TARGET)
         self.assertEqual(self.tree(), self.expected())
+        self.assertEqual(self.hub.requests, [])
+
+    def test_offline_the_metadata_in_the_cache_tells_which_build_fits_a_device(self):
+        variant = "torch213-cxx11-cu128-x86_64-linux"
+        files = build(variant)
+        document = json.loads(files[f"build/{variant}/metadata.json"])
+        document["backend"]["archs"] = ["8.0"]
+        self.hub.publish("demo/one", "v1", {**files, f"build/{variant}/metadata.json": json.dumps(document).encode()})
+        target = ["--target", "torch=2.13,cuda=12.8,capability=8.0,cpu=x86_64,os=linux"]
+        self.write_project('"demo/one" = 1')
+        self.expect(0, "lock", "--upgrade")
+        self.expect(0, "download", *target)
+        self.hub.requests.clear()
+        for _ in range(2):
+            self.expect(0, "download", "--offline", "-o", self.out, *target)
         self.assertEqual(self.hub.requests, [])
 
     def test_two_states_of_one_kernel_have_no_room(self):

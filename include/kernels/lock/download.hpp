@@ -31,8 +31,11 @@ struct DownloadOptions {
     /// Refuse a build without code for the device that a target names (see build::device_fit).
     bool check_device = true;
     /// Bring along the fitting builds that a kernel which has moved left at its old place: the Python client
-    /// follows no redirect. What is wrong with one of them is a warning, unless it is not what `sums` says.
+    /// follows no redirect, and what those need. Where one of them does not fit, or was published wrongly,
+    /// that is no failure.
     bool with_moved = true;
+    /// What the project itself names. Empty where that is not known: what no other kernel needs.
+    std::vector<Dependency> direct;
     /// What kernels.sum says, checked before a file is fetched; nullptr for projects without one.
     const SumFile* sums = nullptr;
     BeforeFetch before_fetch;
@@ -68,10 +71,11 @@ DownloadResult download(const Lock& lock, const DownloadOptions& options, const 
 
 /// For every locked kernel and target without a build that fits (or without code for the target's device, as
 /// its metadata says, or its libraries where they are in the cache): the error that download() would give.
-/// Nothing but listings and metadata is fetched. Where neither tells of a device that a target names, a
-/// warning says so.
+/// `direct` is as in DownloadOptions. Nothing but listings and metadata is fetched. Where neither tells of a
+/// device that a target names, a warning says so.
 std::vector<Error> missing_builds(const Lock& lock, const std::vector<build::Target>& targets,
-                                  bool check_device, const hub::Hub& hub);
+                                  bool check_device, const std::vector<Dependency>& direct,
+                                  const hub::Hub& hub);
 
 /// Asks the builds of a commit how they fit a device, without downloading them: their metadata, which is
 /// fetched, and their libraries as far as the cache has them. A build without metadata states nothing. `hub`

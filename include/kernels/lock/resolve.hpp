@@ -26,6 +26,8 @@ struct Needs {
     KernelDepends depends;
     std::optional<Dependency> moved_to;
 
+    /// What is needed by who follows redirects: `depends`, or of a kernel that has moved the new place alone.
+    std::vector<Dependency> natively() const;
     std::vector<Dependency> all() const;
 };
 
@@ -63,9 +65,10 @@ struct Resolution {
 
 /// Resolves every dependency, and the `kernel-depends` of all build variants of every kernel, to commits.
 /// Kernels are looked at in parallel, as many as hub::Settings::jobs says; the publisher of each is checked
-/// before anything of it is fetched. A kernel that has moved (see redirect.hpp) is locked with a warning, as
-/// the Python client locks it, and so is the kernel that it sends to. Different states of one repository are
-/// all locked, as the Python client does; a warning names the path to each.
+/// before anything of it is fetched. A kernel that has moved (see redirect.hpp) is locked with a warning, and
+/// so is the kernel that it sends to, and what the builds that it left behind need, as the Python client
+/// locks that; where it cannot be locked, a warning says why. Different states of one repository are all
+/// locked, as the Python client does; a warning names the path to each.
 ///
 /// Throws Error(verification) for publishers that are not trusted, Error(not_found) for what does not exist
 /// (with the path of dependencies that led there), Error(failed) for cycles of dependencies or redirects and

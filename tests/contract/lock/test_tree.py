@@ -76,7 +76,7 @@ class TreeTest(harness.WorldTest):
         self.kernel("demo/a", depends=[("demo/leaf", 1)])
         said, lock = self.both([("demo/a", 1), ("demo/leaf", 2)])
         self.assertEqual(lock, [("demo/a", 1), ("demo/leaf", 1), ("demo/leaf", 2)])
-        self.assertIn("version 2 (needed by the project); who names no version in a layer or in Python's load_kernel gets version 1\n", said)
+        self.assertIn("version 2 (needed by the project); a layer that names no version gets version 1, and so does Python's load_kernel, which can name none\n", said)
         self.assertEqual(self.run_python(LOCKED, self.lock), 1)
 
     def test_no_conflict_is_none(self):
