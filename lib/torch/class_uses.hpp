@@ -1,24 +1,37 @@
-// Where a model has modules of a class, and which of its own methods come to theirs.
+// Where a model has modules of a class, which of its own methods come to theirs, and what writes their
+// attributes.
 #pragma once
 
 #include <torch/script.h>
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace kernels::torchscript {
 
-/// Looks at the model once, when first asked.
+/// Knows the writes that the model had when this was made; looks at the rest once, when first asked.
 class ClassUses {
   public:
-    explicit ClassUses(torch::jit::Module model) : m_model(std::move(model)) {}
+    explicit ClassUses(torch::jit::Module model);
     const std::vector<torch::jit::Module>& instances(const c10::ClassTypePtr& type);
     /// The model's methods from which calls come to this one, of a class of its modules.
     std::vector<std::string> callers(const torch::jit::Function& method);
+    /// An attribute of the layer, or of an object in it, that code of the model writes, as text: "its eps is
+    /// written by the model's set_eps". Attributes are told apart by class only.
+    std::optional<std::string> written_in(const torch::jit::Module& layer) const;
 
   private:
+    struct Write {
+        std::string attribute;
+        const torch::jit::Function* by;
+    };
+    void collect_writes(const torch::jit::Function& function);
+    std::string writer(const torch::jit::Function& function, const c10::ClassType& layer) const;
+
     torch::jit::Module m_model;
+    std::map<std::string, Write> m_writes;  // the first of each class, by qualified names
     std::map<const c10::ClassType*, std::vector<torch::jit::Module>> m_instances;
     std::map<std::string, std::vector<std::string>> m_callers;  // by qualified names, which copies keep
 };

@@ -314,6 +314,16 @@ std::string called_by(const std::vector<std::string>& callers) {
     return "the model's " + join(callers, " and ");
 }
 
+// Kernels read attributes at each call; a traced method has the values written in that they had.
+void require_kept_values(const std::vector<Function*>& methods, const Module& layer, const ClassUses& uses) {
+    const bool traced = std::any_of(methods.begin(), methods.end(), [](Function* method) {
+        return may_be_traced(*toGraphFunction(*method).graph());
+    });
+    if (!traced && methods.size() == 1) return;
+    if (const auto written = uses.written_in(layer))
+        refuse(*written + ", and its code, which may be traced, may have another value written in");
+}
+
 // All of the methods get the same code.
 void require_same_computation(const std::vector<Function*>& methods, const TypePtr& offered,
                               const Module& one, ClassUses& uses) {
@@ -344,6 +354,7 @@ bool replace_forward(const Module& layer, const LayerSource& hub_layer, const Ke
         auto arguments = arguments_for(*method, hub.function(), given);
         places.emplace_back(find_place(*toGraphFunction(*method).graph(), offered), std::move(arguments));
     }
+    require_kept_values(methods, layer, uses);
     if (methods.size() > 1) require_same_computation(methods, offered, layer, uses);
     // Kept in the bodies of the methods themselves: names, defaults and annotations of their arguments stay
     // what callers know.

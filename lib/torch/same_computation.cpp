@@ -22,16 +22,19 @@ namespace {
 
 using namespace torch::jit;
 
-// The attributes of itself that a module changes.
-std::set<std::string> attributes_written(const ClassType& type) {
-    std::set<std::string> written;
-    for (const Function* method : type.methods()) {
-        if (!method->isGraphFunction()) continue;
-        for_each_node(toGraphFunction(*method).graph()->block(), [&](const Node* node) {
-            if (node->kind() == prim::SetAttr) written.insert(node->s(attr::name));
-        });
-    }
-    return written;
+// Whether a node does anything but give its results, or holds others that may. Whether what is compared
+// reads its effects, and in which order, is not looked at.
+bool has_effects(const Node& node) {
+    if (!node.blocks().empty() || node.hasAttribute(attr::Subgraph) || node.kind() == prim::SetAttr ||
+        node.hasSideEffects())
+        return true;
+    const auto* schema = node.maybeSchema();
+    return schema != nullptr && schema->is_mutable();
+}
+
+bool has_effects(const Graph& graph) {
+    const auto nodes = graph.nodes();
+    return std::any_of(nodes.begin(), nodes.end(), [](const Node* node) { return has_effects(*node); });
 }
 
 // The method without calls, with the layer's numbers in the place of its attributes: tracing has written
@@ -39,9 +42,8 @@ std::set<std::string> attributes_written(const ClassType& type) {
 std::shared_ptr<Graph> with_numbers(const Function& method, const Module& layer) {
     auto graph = toGraphFunction(method).graph()->copy();
     Inline(*graph);
-    const auto written = attributes_written(*layer.type());
     for_each_node(graph->block(), [&](Node* node) {
-        if (node->kind() != prim::GetAttr || written.contains(node->s(attr::name))) return;
+        if (node->kind() != prim::GetAttr) return;
         const auto path = attribute_name(node->output(), graph->inputs().at(0));
         if (!path) return;
         const IValue value = attribute_at(layer, *path);
@@ -56,11 +58,10 @@ std::shared_ptr<Graph> with_numbers(const Function& method, const Module& layer)
     return graph;
 }
 
-// What a value is computed by, with names and order left out; nothing when there are branches or loops.
-std::optional<std::string> computation(const Graph& graph, const Value* value) {
+// What a value is computed by, with names and order left out.
+std::string computation(const Value* value) {
     std::map<const Value*, std::size_t> numbers;
     std::string text;
-    bool plain = true;
     const std::function<std::size_t(const Value*)> describe = [&](const Value* one) -> std::size_t {
         if (const auto known = numbers.find(one); known != numbers.end()) return known->second;
         const Node* node = one->node();
@@ -70,7 +71,6 @@ std::optional<std::string> computation(const Graph& graph, const Value* value) {
         } else if (node->kind() == prim::Constant) {
             line = c10::str("constant ", toIValue(one).value_or(c10::IValue()));
         } else {
-            plain = plain && node->blocks().empty() && node->owningBlock() == graph.block();
             line = c10::str(node->kind().toQualString(), " output ", one->offset());
             if (node->hasAttribute(attr::name)) line += " " + node->s(attr::name);
             for (const Value* input : node->inputs())
@@ -80,7 +80,7 @@ std::optional<std::string> computation(const Graph& graph, const Value* value) {
         return numbers.emplace(one, numbers.size()).first->second;
     };
     describe(value);
-    return plain ? std::optional(text) : std::nullopt;
+    return text;
 }
 
 // Whether what the match has for an attribute is that attribute, or another name of the same tensor.
@@ -118,8 +118,9 @@ bool compute_the_same(const Module& layer, const Function& one, const Function& 
                       const TypePtr& offered) {
     const auto first = with_numbers(one, layer);
     const auto second = with_numbers(other, layer);
-    const auto text = computation(*first, find_place(*first, offered).result);
-    if (text && text == computation(*second, find_place(*second, offered).result)) return true;
+    if (has_effects(*first) || has_effects(*second)) return false;
+    if (computation(find_place(*first, offered).result) == computation(find_place(*second, offered).result))
+        return true;
     // What differs by the way it was made differs in one direction: a number for a tensor's dtype.
     return has_form(layer, *first, *second, offered) || has_form(layer, *second, *first, offered);
 }

@@ -6,7 +6,8 @@
 namespace kernels::torchscript {
 
 /// Of the results that a kernel's layer replaces, one of the type `offered`, with the numbers that this layer
-/// has. False where it cannot be told.
+/// has: nothing in the model may write them. False where it cannot be told, and where a method does more than
+/// compute.
 bool compute_the_same(const torch::jit::Module& layer, const torch::jit::Function& one,
                       const torch::jit::Function& other, const c10::TypePtr& offered);
 

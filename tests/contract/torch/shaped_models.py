@@ -171,6 +171,69 @@ class HybridOther(Methods):
         return self.norm(x)
 
 
+class GrowingNorm(Norm):
+    """Changes its result in its place where tracing does not come, beside what computes it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
+        if x.shape[0] == 100:
+            y.mul_(2.0)
+        return y
+
+
+class HybridGrowing(HybridBranches):
+    def __init__(self):
+        super().__init__()
+        self.norm = GrowingNorm()
+
+
+class HybridWrites(Methods):
+    """Writes a number that tracing has written into the other method."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = Norm()
+
+    @torch.jit.export
+    def twice(self, x: torch.Tensor) -> torch.Tensor:
+        self.norm.variance_epsilon = 0.5
+        return self.norm(x)
+
+
+class Setter(Twice):
+    """The same, and nothing else comes to the norm."""
+
+    @torch.jit.export
+    def set_epsilon(self, epsilon: float) -> None:
+        self.norm.variance_epsilon = epsilon
+
+
+class ListNorm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(1 + 0.3 * torch.randn(SIZE))
+        self.epsilons = [1e-2]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.epsilons[0]))
+
+
+class ListSetter(nn.Module):
+    """The number is in a list, of a layer within another module."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = Block(ListNorm())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.block(x)
+
+    @torch.jit.export
+    def set_epsilon(self, epsilon: float) -> None:
+        self.block.norm.epsilons[0] = epsilon
+
+
+GrowingNorm.__qualname__ = GrowingNorm.__name__ = ListNorm.__qualname__ = ListNorm.__name__ = "Norm"
 OddNorm.__qualname__ = OddNorm.__name__ = "Norm"
 NormWithMore.__qualname__ = NormWithMore.__name__ = "Norm"
 
@@ -345,6 +408,11 @@ MODELS = {
     "hybrid": (Hybrid, False),
     "hybrid_branches": (HybridBranches, False),
     "hybrid_other": (HybridOther, False),
+    "hybrid_growing": (HybridGrowing, False),
+    "hybrid_writes": (HybridWrites, False),
+    "setter": (Setter, False),
+    "setter_scripted": (Setter, True),
+    "list_setter": (ListSetter, False),
     "loop": (Loop, True),
     "keyword": (Keyword, True),
     "epsilons_scripted": (Epsilons, True),

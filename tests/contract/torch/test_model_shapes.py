@@ -94,7 +94,7 @@ class ModelShapesTest(harness.WorldTest):
 
     def test_exported_methods_of_traced_models(self):
         """What they call is scripted, beside what tracing made of it."""
-        self.make("hybrid", "hybrid_branches", "hybrid_other")
+        self.make("hybrid", "hybrid_branches", "hybrid_other", "hybrid_growing")
         self.bind('[[bindings]]\nlayer = "LayerNorm"\nclass = "torch.nn.*LayerNorm"\n' + BINDINGS)
         norms = ("norm", "list.0", "list.1", "layer_norm")
         self.check("hybrid", dict.fromkeys(norms, "replaced"), 5, "--verify")
@@ -103,6 +103,17 @@ class ModelShapesTest(harness.WorldTest):
                 "which the model's forward calls")
         self.assertEqual(self.kernelize("hybrid_branches"), {"norm": kept})
         self.assertEqual(self.kernelize("hybrid_other"), {"norm": kept})
+        self.assertEqual(self.kernelize("hybrid_growing"), {"norm": kept})
+
+    def test_attributes_that_the_model_writes(self):
+        """The traced code keeps the number that it had, and a kernel would read the new one."""
+        self.make("hybrid_writes", "setter", "setter_scripted", "list_setter")
+        kept = "its {} is written by the model's {}, and its code, which may be traced, may have another value written in"
+        self.assertEqual(self.kernelize("hybrid_writes"), {"norm": kept.format("variance_epsilon", "twice")})
+        self.assertEqual(self.kernelize("setter"), {"norm": kept.format("variance_epsilon", "set_epsilon")})
+        self.assertEqual(self.kernelize("list_setter"), {"block.norm": kept.format("epsilons", "set_epsilon")})
+        # Scripted code reads it anew, as the kernel does.
+        self.check("setter_scripted", {"norm": "replaced"}, 2)
 
     def test_one_class_with_different_attributes(self):
         self.make("epsilons_scripted", "epsilons_traced", "other_name")

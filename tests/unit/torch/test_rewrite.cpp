@@ -187,3 +187,40 @@ TEST_CASE("An attribute that tracing left out because it is None") {
                               "torch.layer_norm(x, [4], None, None, 0.25) + torch.linear(x, x, x)"})
         CHECK(said(other).find(lacks) != std::string::npos);
 }
+
+TEST_CASE("A traced layer stays as it is where something writes what tracing may have written in") {
+    const std::string forward = "def forward(self, x):\n    return x + 0.5\n";
+    const std::string hub = hub_layer("self, x: torch.Tensor", "x + self.n");
+    for (const char* body : {"self.n = y", "if y > 0:\n        self.n = y", "self.all.append(y)"}) {
+        CAPTURE(std::string(body));
+        for (const bool traced : {true, false}) {
+            auto layer = traced ? perhaps_traced(forward) : scripted(forward);
+            layer.register_attribute("n", c10::FloatType::get(), 0.5);
+            layer.register_attribute("all", c10::ListType::ofFloats(), c10::List<double>());
+            layer.define(std::string("def change(self, y: float):\n    ") + body + "\n");
+            const auto reason = replace(layer, hub);
+            CAPTURE(reason);
+            CHECK(reason.empty() != traced);
+            if (traced)
+                CHECK(reason.find(" is written by the model's change, and its code") != std::string::npos);
+        }
+    }
+}
+
+TEST_CASE("Methods of a layer are not the same where one does more than compute") {
+    const std::string step = "    y = x * 2\n";
+    const std::string end = "    return y\n";
+    const auto reason_for = [&](const std::string& effect) {
+        auto layer = scripted("def forward(self, x):\n" + step + effect + end);
+        layer.define("def forward1(self, x):\n" + step + end);
+        return replace(layer, hundredfold);
+    };
+    CHECK(reason_for("").empty());
+    for (const char* effect :
+         {"    y.add_(1)\n", "    x.add_(1)\n", "    if x.size(0) > 5:\n        y.mul_(2)\n",
+          "    print(x)\n", "    assert x.size(0) > 5\n",
+          "    for i in range(x.size(0)):\n        y.add_(i)\n", "    torch.manual_seed(1)\n"}) {
+        CAPTURE(std::string(effect));
+        CHECK(reason_for(effect).find("cannot be shown to compute the same") != std::string::npos);
+    }
+}
