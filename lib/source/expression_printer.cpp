@@ -148,6 +148,12 @@ class Printer {
         const bool divides = e.text == "//" || (e.text == "%" && !of_text);
         if (divides && !is_harmless_divisor(e.part(1)))
             return (e.text == "%" ? "hub_remainder(" : "hub_floordiv(") + left + ", " + right + ")";
+        if (const std::string function = number_operator(e.text); !function.empty())
+            return function + "(" + left + ", " + right + ")";
+        for (const std::string& side : {left, right}) {
+            if (side == "True" || side == "False")
+                refuse_at(e, side + " to compute with, of which TorchScript makes a whole number");
+        }
         return "(" + left + " " + e.text + " " + right + ")";
     }
 
@@ -295,8 +301,14 @@ class Printer {
         if (const std::string text = print_tensor_method(e, m_scope); !text.empty()) return text;
         const bool divides = callee.is(Expr::name, "divmod") && e.parts.size() == 3 &&
                              !m_scope.locals.contains("divmod") && !is_harmless_divisor(e.part(2));
-        const bool rounds = callee.is(Expr::name, "round") && !m_scope.locals.contains("round");
-        std::string text = (divides ? "hub_divmod" : rounds ? "hub_round" : base(callee)) + "(";
+        const bool own = callee.kind == Expr::name && !m_scope.locals.contains(callee.text);
+        const bool rounds = own && callee.text == "round";
+        const bool powers = own && base(callee) == "pow";
+        std::string text = (divides  ? "hub_divmod"
+                            : rounds ? "hub_round"
+                            : powers ? "hub_pow"
+                                     : base(callee)) +
+                           "(";
         if (callee.is(Expr::name, "bool") && e.parts.size() == 2 && e.part(1).kind == Expr::boolean)
             return text + condition(e.part(1)) + ")";
         if (is_attention_choice(e)) return text + print(e.part(1)) + ")";

@@ -17,6 +17,13 @@ bool is_torchscript_name(const std::string& name) {
     return names.contains(name);
 }
 
+std::string number_operator(const std::string& op) {
+    if (op == "**") return "hub_pow";
+    if (op == "&") return "hub_bitand";
+    if (op == "|") return "hub_bitor";
+    return op == "^" ? "hub_bitxor" : "";
+}
+
 bool takes_shape(const Expression& callee) {
     static const std::set<std::string> names = {"reshape",   "view",      "expand",   "permute", "repeat",
                                                 "new_empty", "new_zeros", "new_ones", "empty",   "zeros",

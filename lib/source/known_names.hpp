@@ -10,6 +10,10 @@ namespace kernels::source {
 /// Names that TorchScript takes for its own before it asks what the source means by them.
 bool is_torchscript_name(const std::string& name);
 
+/// What the lowered source calls for an operator of whose numbers TorchScript makes others than Python; empty
+/// for any other operator.
+std::string number_operator(const std::string& op);
+
 /// Functions whose arguments are one shape, given as such or number by number.
 bool takes_shape(const Expression& callee);
 

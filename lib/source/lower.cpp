@@ -9,6 +9,7 @@
 #include "function_scope.hpp"
 #include "iterated.hpp"
 #include "kernels/core/text.hpp"
+#include "known_names.hpp"
 #include "line_writer.hpp"
 #include "loop_variable.hpp"
 #include "name_uses.hpp"
@@ -240,6 +241,12 @@ class Lowering {
             const std::string name = print(target);
             const char* how = s.text == "//=" ? "hub_floordiv_(" : "hub_remainder_(";
             return write(s.line, name + " = " + how + name + ", " + print(s.value(1)) + ")");
+        }
+        if (const std::string how = number_operator(s.text.substr(0, s.text.size() - 1)); !how.empty()) {
+            if (target.kind == Expr::name) {
+                const std::string name = print(target);
+                return write(s.line, name + " = " + how + "_(" + name + ", " + print(s.value(1)) + ")");
+            }
         }
         const bool harmless = s.text == "%=" && is_harmless_divisor(s.value(1));
         if ((divides && !harmless) || s.text == "@=") refuse_at(s.line, "TorchScript has not: " + s.text);

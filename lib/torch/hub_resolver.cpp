@@ -10,6 +10,7 @@
 #include "functional_values.hpp"
 #include "graph_calls.hpp"
 #include "module_values.hpp"
+#include "number_operators.hpp"
 #include "package_values.hpp"
 #include "torch_names.hpp"
 
@@ -301,6 +302,7 @@ struct HubResolver final : Resolver {
         static const std::set<std::string> dividers = {"hub_floordiv", "hub_remainder", "hub_divmod",
                                                        "hub_floordiv_", "hub_remainder_"};
         if (dividers.contains(name)) return std::make_shared<Divider>(name, *compilation);
+        if (auto op = number_operator(name)) return op;
         if (name == "hub_torch_tensor") return tensor_value(*compilation);
         if (name == "hub_torch") return std::make_shared<BuiltinModule>("aten");
         const auto local = imports.find(name);

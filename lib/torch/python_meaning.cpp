@@ -148,6 +148,44 @@ void refuse_mixed_numbers(const Node* node) {
     }
 }
 
+// The compiler made a whole number of a bool that meets a tensor, at the place of the op.
+void refuse_bools_with_tensors(const Node* node) {
+    static const std::set<std::string> harmless = {
+        "eq", "ne", "lt", "le", "gt", "ge", "fill_", "masked_fill", "masked_fill_", "full_like", "new_full"};
+    for (const Use& use : node->output()->uses()) {
+        const Node* op = use.user;
+        if (op->outputs().size() != 1 || !op->output()->type()->isSubtypeOf(*c10::TensorType::get()) ||
+            op->maybeSchema() == nullptr || harmless.contains(op->kind().toUnqualString()))
+            continue;
+        if (op->schema().arguments().at(use.offset).type()->kind() != c10::TypeKind::NumberType) continue;
+        const auto dtype =
+            op->kind() == aten::full ? op->schema().argumentIndexWithName("dtype") : std::nullopt;
+        if (dtype && op->input(static_cast<std::size_t>(*dtype))->type()->kind() != c10::TypeKind::NoneType)
+            continue;
+        if (op->sourceRange() == node->sourceRange())
+            refuse(node->sourceRange(), "a bool meets a tensor in " +
+                                            std::string(op->kind().toUnqualString()) +
+                                            ", and TorchScript makes a whole number of it");
+    }
+}
+
+// x[[True, False]]: the compiler makes whole numbers of them, which choose other rows.
+void refuse_index_of_bools(const Node* node) {
+    const auto list = node->input(0)->type()->cast<c10::ListType>();
+    const auto dtype = toIValue(node->input(1));
+    if (!list || list->getElementType()->kind() != c10::TypeKind::BoolType || !dtype || !dtype->isInt())
+        return;
+    for (const Use& use : node->output()->uses()) {
+        if (use.user->kind() != prim::ListConstruct) continue;
+        for (const Use& of_list : use.user->output()->uses()) {
+            const auto kind = of_list.user->kind();
+            if (kind == aten::index || kind == aten::index_put_ || kind == aten::index_put)
+                refuse(known_place({node, of_list.user}),
+                       "a list of bools as an index, which TorchScript takes for whole numbers");
+        }
+    }
+}
+
 void require(const torch::jit::Block& block) {
     for (const Node* node : block.nodes()) {
         for (const torch::jit::Block* inner : node->blocks())
@@ -155,6 +193,9 @@ void require(const torch::jit::Block& block) {
         const auto kind = node->kind();
         if (is_implicit(node)) refuse_numbers_of_tensors(node);
         if (makes_text(node)) refuse_other_text(node);
+        if (kind == aten::Int && node->input(0)->type()->kind() == c10::TypeKind::BoolType)
+            refuse_bools_with_tensors(node);
+        if (kind == aten::tensor) refuse_index_of_bools(node);
         if (kind == aten::eq || kind == aten::ne) refuse_device_of_text(node);
         if (kind == prim::max || kind == prim::min) refuse_mixed_numbers(node);
         if (kind == aten::Bool && (may_be_dtype(node->input(0)) || is_dtype_zero(node->input(0))))

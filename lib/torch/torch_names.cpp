@@ -15,6 +15,7 @@
 #include "hub_compilation.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
+#include "number_operators.hpp"
 
 namespace kernels::torchscript {
 namespace {
@@ -270,6 +271,7 @@ std::shared_ptr<SugaredValue> external_value(const std::string& path, HubCompila
             return std::make_shared<SimpleValue>(
                 method.graph()->insertConstant(known->second, where)->setDebugName(dtype_name));
         if (name == "tensor") return tensor_value(compilation);
+        if (auto op = operator_without_bools(name)) return op;
         if (auto op = operator_value(name)) return op;
     }
     if (owner == "torch.nn.functional") {
