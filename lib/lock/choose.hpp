@@ -40,7 +40,8 @@ Choice choose_builds(const LockedKernel& kernel, const hub::Tree& tree, const Do
 bool has_moved(const LockedKernel& kernel, const Lock& lock, const hub::Hub& hub);
 
 /// The kernels of a lock that the project needs when redirects are followed; what is not among them is there
-/// for the Python client, as the builds that a kernel left behind need it. All, where metadata does not tell.
+/// for the Python client alone, as the builds that a kernel left behind need it. All, where the metadata or
+/// DownloadOptions::direct do not tell.
 std::set<Dependency> needed_natively(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub);
 
 /// Of a kernel that has moved, whose builds are taken from its new place: those that fit by their names come

@@ -119,7 +119,7 @@ std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::
                          ": its kernel has moved, and the build is left out: " + error.what());
             continue;
         }
-        if (options.check_device) {
+        if (options.check_device && !plan.is_spare) {
             auto unfit =
                 without_device_code(plan.kernel, chosen, metadata, build.folder, options.before_fetch, hub);
             std::move(unfit.begin(), unfit.end(), std::back_inserter(failures));

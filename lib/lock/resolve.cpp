@@ -74,14 +74,18 @@ class Resolver {
     // Nothing of any of them is fetched before the publishers of all are known to be trusted.
     using Edges = std::vector<Dependency> (Needs::*)() const;
     std::vector<Dependency> resolve_wave(const std::vector<Dependency>& wave, Edges edges) {
-        at_once(wave, [this](const Dependency& dependency) {
-            require_trusted(dependency.repo, m_options.trust, m_hub);
-            return 0;
-        });
+        require_all_trusted(wave);
         auto nodes = at_once(wave, [this](const Dependency& dependency) { return look_at(dependency); });
         for (std::size_t i = 0; i < wave.size(); ++i)
             m_nodes.insert_or_assign(wave[i], std::move(nodes[i]));
         return new_needs(wave, edges);
+    }
+
+    void require_all_trusted(const std::vector<Dependency>& wave) {
+        at_once(wave, [this](const Dependency& dependency) {
+            require_trusted(dependency.repo, m_options.trust, m_hub);
+            return 0;
+        });
     }
 
     std::vector<Dependency> new_needs(const std::vector<Dependency>& wave, Edges edges) {
@@ -104,12 +108,23 @@ class Resolver {
     void add_left_behind(const Dependency& moved) {
         const auto nodes = m_nodes;
         const auto paths = m_paths;
+        std::vector<Dependency> wave;
+        bool asks_for_trust = false;
         try {
-            auto wave = new_needs({moved}, &Needs::all);
-            while (!wave.empty())
+            wave = new_needs({moved}, &Needs::all);
+            while (!wave.empty()) {
+                asks_for_trust = true;
+                require_all_trusted(wave);
+                asks_for_trust = false;
                 wave = resolve_wave(wave, &Needs::all);
+            }
         } catch (const Error& error) {
-            if (!is_flaw(error)) throw;
+            // What was locked once stays locked, and wrong bytes say nothing about what was published.
+            const bool was_locked = std::any_of(wave.begin(), wave.end(), [&](const Dependency& one) {
+                return m_options.keep.find(one) != nullptr;
+            });
+            const bool is_untrusted = asks_for_trust && error.code() == ErrorCode::verification;
+            if (was_locked || (error.code() != ErrorCode::not_found && !is_untrusted)) throw;
             m_nodes = nodes;
             m_paths = paths;
             log::warning(moved.to_string() +

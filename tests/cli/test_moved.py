@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import shutil
 
 import harness
 from harness import TARGET, VARIANT
@@ -180,6 +181,48 @@ class Moved(harness.CliTest):
         self.expect(0, "lock")
         self.expect_error(7, "demo/leaf@", "download", *TARGET)
         self.expect_error(7, "demo/leaf@", "lock", "--check", *TARGET)
+
+    def test_what_is_locked_for_another_reason_is_never_left_out(self):
+        self.publish_demo()
+        self.hub.publish("demo/plain", "v1", build(VARIANT, name="plain"))
+        self.redirect("demo/old", "demo/plain", "v1", **build(VARIANT, name="old", depends=[("demo/two", 1)]))
+        self.write_project('"demo/old" = 1\n"demo/two" = 1')
+        self.expect(0, "lock")
+        image = self.folder / "image"
+        # The lock alone does not say what the project names; an older lock has what the project names no more.
+        alone = self.folder / "alone"
+        alone.mkdir()
+        for name in ("kernels.lock", "kernels.sum"):
+            (alone / name).write_bytes((self.project / name).read_bytes())
+        self.expect(0, "download", alone, "-o", image, *TARGET)
+        self.assertEqual(sorted(path.name for path in (image / "demo").iterdir()), ["one", "plain", "two"])
+        self.hub.publish("demo/more", "v1", build("torch29-cxx11-cpu-x86_64-linux", name="more"))
+        self.write_project('"demo/old" = 1\n"demo/more" = 1')
+        self.expect(0, "lock")
+        self.write_project('"demo/old" = 1')
+        self.expect_error(7, "demo/more@", "download", *TARGET)
+        self.expect_error(7, "demo/more@", "download", "-o", image, *TARGET)
+
+    def test_wrong_bytes_do_not_shorten_a_lock(self):
+        self.publish_demo()
+        leaf = build(VARIANT, name="leaf")
+        self.hub.publish("demo/leaf", "v1", leaf)
+        self.redirect("demo/old", "demo/one", "v1", **build(VARIANT, name="old", depends=[("demo/leaf", 1)]))
+        self.write_project('"demo/old" = 1')
+        self.expect(0, "lock")
+        before = (self.project / "kernels.lock").read_bytes()
+        shutil.rmtree(self.cache)
+        orderly = self.hub.answer
+
+        def answer(handler):
+            if "/demo/leaf/resolve/" in handler.path and handler.path.endswith("metadata.json"):
+                return self.hub.send(handler, 200, b"x" * len(leaf[f"build/{VARIANT}/metadata.json"]))
+            return orderly(handler)
+
+        self.hub.answer = answer
+        for arguments in ([], ["--upgrade"]):
+            self.expect(6, "lock", *arguments)
+            self.assertEqual((self.project / "kernels.lock").read_bytes(), before)
 
     def test_needs_of_builds_left_behind_that_cannot_be_locked(self):
         self.publish_demo()

@@ -34,7 +34,7 @@ struct DownloadOptions {
     /// follows no redirect, and what those need. Where one of them does not fit, or was published wrongly,
     /// that is no failure.
     bool with_moved = true;
-    /// What the project itself names. Empty where that is not known: what no other kernel needs.
+    /// What the project itself names. Empty where that is not known: then all that is locked is needed.
     std::vector<Dependency> direct;
     /// What kernels.sum says, checked before a file is fetched; nullptr for projects without one.
     const SumFile* sums = nullptr;
