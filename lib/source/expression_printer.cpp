@@ -297,6 +297,9 @@ class Printer {
             return keyword_access(e, callee);
         }
         if (callee.is(Expr::name, "isinstance") && e.parts.size() == 3) return is_instance(e);
+        if (callee.kind == Expr::attribute && callee.text == "view" && e.parts.size() == 2 &&
+            is_dtype(e.part(1)))
+            refuse_at(e, "view with a dtype, which TorchScript takes for a size");
         if (is_reversed(e, m_scope)) refuse_at(e, "reversed() of which more is made than a loop or a list");
         if (const std::string text = print_tensor_method(e, m_scope); !text.empty()) return text;
         const bool divides = callee.is(Expr::name, "divmod") && e.parts.size() == 3 &&
@@ -345,11 +348,15 @@ class Printer {
 
     std::string is_instance(const Expression& e) const {
         const Expression& types = e.part(2);
+        if (is_dtype(e.part(1))) refuse_at(e, "isinstance of a dtype, which is a number in TorchScript");
         std::string text;
         bool whole = false;
         const auto append = [&](const Expression& type) {
             const std::string name = type_name(*m_scope.function.package, *m_scope.function.module, type);
-            if (name.empty()) refuse_at(e, "isinstance with a type that TorchScript has not");
+            const std::string path = m_scope.path(type);
+            const bool is_narrower =
+                name == "Tensor" && !path.empty() && path != name && !path.ends_with(".Tensor");
+            if (name.empty() || is_narrower) refuse_at(e, "isinstance with a type that TorchScript has not");
             whole = whole || name == "int";
             text += (text.empty() ? "" : ", ") + name;
         };
@@ -362,6 +369,13 @@ class Printer {
         }
         if (whole) text += ", bool";  // which in Python are whole numbers too
         return "isinstance(" + print(e.part(1)) + ", (" + text + ",))";
+    }
+
+    // As far as it is written there.
+    bool is_dtype(const Expression& e) const {
+        const bool is_name = e.kind == Expr::name || e.kind == Expr::attribute;
+        return is_name && ((e.kind == Expr::attribute && e.text == "dtype") ||
+                           (m_scope.path(e).starts_with("torch.") && dotted(e) != "torch"));
     }
 
     // A layer is called with the arguments it names: **kwargs is empty.

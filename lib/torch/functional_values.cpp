@@ -83,6 +83,7 @@ struct TensorMaker final : SugaredValue {
         Value* data = (args.empty() ? *named : args[0]).value(graph);
         if (data->type()->isSubtypeOf(*c10::TensorType::get()))
             refuse(where, "torch.tensor or .new_tensor of a tensor; .clone() and .to() make one of it");
+        refuse_unlike(data, where);
         bool exact = true;
         for (const auto& one : kwargs) {
             if (one.name() == "requires_grad") return by_libtorch();
@@ -94,6 +95,22 @@ struct TensorMaker final : SugaredValue {
     }
 
   private:
+    // What libtorch's makes something else of than Python's, or cannot make when it runs.
+    static void refuse_unlike(const Value* data, const SourceRange& where) {
+        auto type = data->type();
+        while (const auto list = type->cast<c10::ListType>())
+            type = list->getElementType();
+        if (type->kind() == c10::TypeKind::TensorType)  // of an empty list too
+            refuse(where,
+                   "torch.tensor or .new_tensor of a list of tensors or of nothing; torch.stack and "
+                   "torch.empty make those");
+        if (type->kind() == c10::TypeKind::NumberType)
+            refuse(where,
+                   "torch.tensor or .new_tensor of numbers whose type shows only when it runs, as .item() "
+                   "gives them; int(…) or float(…) say it");
+        if (type->kind() == c10::TypeKind::TupleType && data->type()->kind() == c10::TypeKind::ListType)
+            refuse(where, "torch.tensor or .new_tensor of a list of tuples; lists in a list make the same");
+    }
     // Dtypes that keep no more of a number than float32 does.
     static bool is_exact(const Value* dtype) {
         const auto known = toIValue(dtype);

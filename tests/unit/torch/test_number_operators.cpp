@@ -80,3 +80,34 @@ TEST_CASE("Powers of whole numbers are whole") {
     CHECK(body("    x **= 2\n    return x\n", input).equal(x * x));
     CHECK(input.equal(x * x));
 }
+
+TEST_CASE("torch.tensor is refused of what libtorch makes something else of") {
+    for (const char* expression :
+         {"torch.tensor([])", "x.new_tensor([])", "torch.tensor([[]])",
+          "torch.tensor([(0.1, 0.2), (0.3, 0.4)])", "torch.tensor([x.min().item(), x.max().item()])",
+          "torch.tensor([r.max().item() for r in x])", "torch.tensor(x.sum().item())"}) {
+        INFO(expression);
+        const auto words = said_of(expression);
+        INFO(words);
+        CHECK(words.find("torch.tensor or .new_tensor of ") != std::string::npos);
+    }
+    CHECK(body("    return torch.tensor([float(x.min().item()), 1.0])\n", x)
+              .equal(at::tensor({x.min().item<float>(), 1.0F})));
+    CHECK(body("    return x.new_tensor([[1.0, 2.0]])\n", x).equal(at::tensor({1.0F, 2.0F}).unsqueeze(0)));
+}
+
+TEST_CASE("A dtype is neither a size nor an int, and a kind of tensors is not every tensor") {
+    for (const char* expression :
+         {"x.view(torch.int32)", "x.view(x.dtype)", "(x * 2).view(torch.uint8)",
+          "x if isinstance(x, torch.FloatTensor) else -x", "x if isinstance(x, torch.nn.Parameter) else -x",
+          "x if isinstance(x, (torch.BoolTensor, int)) else -x", "x if isinstance(x.dtype, int) else -x"}) {
+        INFO(expression);
+        const auto words = said_of(expression);
+        INFO(words);
+        CHECK(words.starts_with("layers.py:9: "));
+    }
+    CHECK(said("    d = x.dtype\n    return x.view(d)\n").find("view with a dtype") != std::string::npos);
+    CHECK(body("    return x.view(x.shape).view(-1) if isinstance(x, torch.Tensor) else -x\n", x)
+              .equal(x.view(-1)));
+    CHECK(body("    n = x.numel()\n    return x.view(n)\n", x).equal(x.view(-1)));
+}
