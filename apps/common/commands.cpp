@@ -170,8 +170,7 @@ constexpr std::array commands = {
         "and writes kernels.lock and kernels.sum beside the project file. One of them that cannot be "
         "read, as after a merge, is written anew with a warning; a kernels.lock of the format before 0.17 is "
         "rewritten with the commits that it has. A kernel that has moved (kernel-status.toml) is followed "
-        "with "
-        "a warning, and stays locked as the Python client locks it.",
+        "with a warning, and stays locked as the Python client locks it.",
         lock_options},
     CommandSpec{
         "download", Group::project, "[DIR]", 0, 1, "download and verify the locked builds",
@@ -180,8 +179,7 @@ constexpr std::array commands = {
         "is checked against its hash before it gets its name. What is complete costs no request; before "
         "anything else is fetched, its publisher has to be a trusted one or named by trust-remote-code in "
         "the project file, whoever wrote the lock. Of a kernel that has moved, the build that fits and is "
-        "left at "
-        "its old place comes along for the Python client, which follows no redirect.",
+        "left at its old place comes along for the Python client, which follows no redirect.",
         download_options},
     CommandSpec{
         "add", Group::project, "REPO[@VERSION|@REVISION]...", 1, 1000,

@@ -113,6 +113,13 @@ void parse_tree(std::string_view text, const std::string& origin, Tree& tree) {
     finish_tree(origin, tree);
 }
 
+bool TreeEntry::matches(std::string_view bytes) const {
+    if (bytes.size() != size) return false;
+    Hasher whole = hasher();
+    whole.update(bytes);
+    return to_hex(whole.finish()) == etag();
+}
+
 std::string tree_to_json(const Tree& tree) {
     Json json = Json::array();
     for (const auto& file : tree.files) {

@@ -8,7 +8,6 @@
 #include <system_error>
 
 #include "kernels/build/build_variant.hpp"
-#include "kernels/core/digest.hpp"
 #include "kernels/core/file_lock.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
@@ -131,10 +130,7 @@ void require_one_state_each(const std::vector<DownloadedBuild>& builds) {
 bool is_of(const hub::Tree& tree, const std::string& variant, const fs::path& build) {
     const auto* entry = tree.find("build/" + variant + "/metadata.json");
     const auto text = entry == nullptr ? std::nullopt : read_file_if_exists(build / "metadata.json");
-    if (!text) return false;
-    Hasher hasher = entry->hasher();
-    hasher.update(*text);
-    return to_hex(hasher.finish()) == entry->etag();
+    return text && entry->matches(*text);
 }
 
 // Who loads a kernel from the folder chooses among all builds that are in it.

@@ -30,11 +30,6 @@ struct Node {
     Needs needs;
 };
 
-// Of what somebody published, and not of the network or of this machine.
-bool is_flaw(const Error& error) {
-    return error.code() == ErrorCode::verification || error.code() == ErrorCode::not_found;
-}
-
 std::string path_text(const std::vector<Dependency>& path) {
     std::vector<std::string> names;
     for (const auto& dependency : path)
@@ -50,8 +45,10 @@ class Resolver {
         std::vector<Dependency> wave = m_options.dependencies;
         for (const auto& dependency : wave)
             m_paths.emplace(dependency, std::vector{dependency});
-        while (!wave.empty())
+        while (!wave.empty()) {
+            require_all_trusted(wave);
             wave = resolve_wave(wave, &Needs::natively);
+        }
         for (const auto& dependency : m_options.dependencies) {
             std::vector<Dependency> path;
             refuse_cycles(dependency, path);
@@ -70,11 +67,11 @@ class Resolver {
     }
 
   private:
+    using Edges = std::vector<Dependency> (Needs::*)() const;
+
     // Looks at all kernels of a wave at the same time; gives what they depend on and is not known yet.
     // Nothing of any of them is fetched before the publishers of all are known to be trusted.
-    using Edges = std::vector<Dependency> (Needs::*)() const;
     std::vector<Dependency> resolve_wave(const std::vector<Dependency>& wave, Edges edges) {
-        require_all_trusted(wave);
         auto nodes = at_once(wave, [this](const Dependency& dependency) { return look_at(dependency); });
         for (std::size_t i = 0; i < wave.size(); ++i)
             m_nodes.insert_or_assign(wave[i], std::move(nodes[i]));
@@ -302,7 +299,8 @@ KernelDepends depends_of(const RepoId& repo, const Commit& commit, const hub::Hu
             for (const auto& needed : metadata.kernel_depends)
                 depends[needed].push_back(variant);
         } catch (const Error& error) {
-            if (!is_flaw(error)) throw;
+            // Of what somebody published, and not of the network or of this machine.
+            if (error.code() != ErrorCode::verification && error.code() != ErrorCode::not_found) throw;
             flawed(error);
         }
     }

@@ -7,6 +7,7 @@
 #include "boolean_value.hpp"
 #include "chosen_list.hpp"
 #include "comparable.hpp"
+#include "instance_test.hpp"
 #include "iterated.hpp"
 #include "kernels/core/text.hpp"
 #include "known_names.hpp"
@@ -296,10 +297,8 @@ class Printer {
             callee.part(0).is(Expr::name, m_scope.keywords)) {
             return keyword_access(e, callee);
         }
-        if (callee.is(Expr::name, "isinstance") && e.parts.size() == 3) return is_instance(e);
-        if (callee.kind == Expr::attribute && callee.text == "view" && e.parts.size() == 2 &&
-            is_dtype(e.part(1)))
-            refuse_at(e, "view with a dtype, which TorchScript takes for a size");
+        if (callee.is(Expr::name, "isinstance") && e.parts.size() == 3)
+            return print_instance_test(e, m_scope);
         if (is_reversed(e, m_scope)) refuse_at(e, "reversed() of which more is made than a loop or a list");
         if (const std::string text = print_tensor_method(e, m_scope); !text.empty()) return text;
         const bool divides = callee.is(Expr::name, "divmod") && e.parts.size() == 3 &&
@@ -344,38 +343,6 @@ class Printer {
     bool is_attention_choice(const Expression& e) const {
         return e.parts.size() == 3 && e.part(2).kind != Expr::keyword &&
                m_scope.path(e.part(0)).ends_with(".ALL_ATTENTION_FUNCTIONS.get_interface");
-    }
-
-    std::string is_instance(const Expression& e) const {
-        const Expression& types = e.part(2);
-        if (is_dtype(e.part(1))) refuse_at(e, "isinstance of a dtype, which is a number in TorchScript");
-        std::string text;
-        bool whole = false;
-        const auto append = [&](const Expression& type) {
-            const std::string name = type_name(*m_scope.function.package, *m_scope.function.module, type);
-            const std::string path = m_scope.path(type);
-            const bool is_narrower =
-                name == "Tensor" && !path.empty() && path != name && !path.ends_with(".Tensor");
-            if (name.empty() || is_narrower) refuse_at(e, "isinstance with a type that TorchScript has not");
-            whole = whole || name == "int";
-            text += (text.empty() ? "" : ", ") + name;
-        };
-        if (types.kind != Expr::tuple) {
-            append(types);
-            if (!whole) return "isinstance(" + print(e.part(1)) + ", " + text + ")";
-        } else {
-            for (const auto& type : types.parts)
-                append(*type);
-        }
-        if (whole) text += ", bool";  // which in Python are whole numbers too
-        return "isinstance(" + print(e.part(1)) + ", (" + text + ",))";
-    }
-
-    // As far as it is written there.
-    bool is_dtype(const Expression& e) const {
-        const bool is_name = e.kind == Expr::name || e.kind == Expr::attribute;
-        return is_name && ((e.kind == Expr::attribute && e.text == "dtype") ||
-                           (m_scope.path(e).starts_with("torch.") && dotted(e) != "torch"));
     }
 
     // A layer is called with the arguments it names: **kwargs is empty.

@@ -237,16 +237,12 @@ class Lowering {
         const Expression& target = s.value(0);
         if (target.kind == Expr::attribute) refuse_attribute(target);
         const bool divides = s.text == "//=" || s.text == "%=";
-        if (divides && target.kind == Expr::name) {
+        const std::string how = s.text == "//=" ? "hub_floordiv"
+                                : divides       ? "hub_remainder"
+                                                : number_operator(s.text.substr(0, s.text.size() - 1));
+        if (!how.empty() && target.kind == Expr::name) {
             const std::string name = print(target);
-            const char* how = s.text == "//=" ? "hub_floordiv_(" : "hub_remainder_(";
-            return write(s.line, name + " = " + how + name + ", " + print(s.value(1)) + ")");
-        }
-        if (const std::string how = number_operator(s.text.substr(0, s.text.size() - 1)); !how.empty()) {
-            if (target.kind == Expr::name) {
-                const std::string name = print(target);
-                return write(s.line, name + " = " + how + "_(" + name + ", " + print(s.value(1)) + ")");
-            }
+            return write(s.line, name + " = " + how + "_(" + name + ", " + print(s.value(1)) + ")");
         }
         const bool harmless = s.text == "%=" && is_harmless_divisor(s.value(1));
         if ((divides && !harmless) || s.text == "@=") refuse_at(s.line, "TorchScript has not: " + s.text);

@@ -24,17 +24,8 @@ struct FunctionalValue final : SugaredValue {
                                        size_t n_binders) override {
         std::vector<NamedValue> given(args.begin(), args.end());
         std::vector<NamedValue> named(kwargs.begin(), kwargs.end());
-        const auto& schema = function->getSchema();
-        const auto& wanted = schema.arguments();
-        for (std::size_t i = 0; i < given.size() && i < wanted.size(); ++i)
-            given[i] = NamedValue(where, for_all(given[i].value(*method.graph()), wanted[i].type()));
-        for (auto& value : named) {
-            if (const auto place = schema.argumentIndexWithName(value.name()))
-                value = NamedValue(
-                    where, value.name(),
-                    for_all(value.value(*method.graph()), wanted[static_cast<std::size_t>(*place)].type()));
-        }
-        adapt(schema, given, named, *method.graph(), where);
+        adapt(function->getSchema(), given, named, *method.graph(), where,
+              [this](Value* value, const c10::TypePtr& wanted) { return for_all(value, wanted); });
         return FunctionValue(function).call(where, method, given, named, n_binders);
     }
     // One number for all dimensions, two unless the name says otherwise.

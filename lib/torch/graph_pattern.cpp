@@ -123,7 +123,7 @@ std::shared_ptr<const MatchedLayer> matched_layer(const Module& reference, const
     layer->replaced = with_own_code(reference);
     Graph& graph = *toGraphFunction(reference.get_method("forward").function()).graph();
     {
-        const HubMethod hub(layer->replaced, layer->replaced, hub_layer, kernel, given);
+        const HubMethod hub(layer->replaced, hub_layer, kernel, given);
         const auto place = find_place(graph, hub.graph().outputs().at(0)->type());
         if (place.tuple != nullptr) layer->element = place.index;
     }
@@ -203,7 +203,7 @@ std::vector<std::shared_ptr<const PatternMatch>> PatternSearch::replace(const Mo
                                                                         const KernelLayer& kernel,
                                                                         const Given& given) {
     const auto layer = matched_layer(reference, hub_layer, kernel, given);
-    const HubMethod method(reference, reference, hub_layer, kernel, given);
+    const HubMethod method(reference, hub_layer, kernel, given);
     const Arguments arguments =
         arguments_for(reference.get_method("forward").function(), method.function(), given);
     const OpenGraph hub = opened(method.graph());

@@ -154,16 +154,21 @@ void HubCompilation::define_functional(const char* text) {
         inline_functions(*toGraphFunction(*function).graph());
 }
 
-Function* HubCompilation::functional(const std::string& name) {
+CompilationUnit& HubCompilation::functional_unit() {
     if (!m_functional) {
         m_functional = std::make_shared<CompilationUnit>();
         define_functional(functional_source());
     }
-    if (auto* known = m_functional->find_function(c10::QualifiedName(name))) return known;
+    return *m_functional;
+}
+
+Function* HubCompilation::functional(const std::string& name) {
+    auto& unit = functional_unit();
+    if (auto* known = unit.find_function(c10::QualifiedName(name))) return known;
     constexpr const char* of_the_rest = "nll_loss";
-    if (m_functional->find_function(c10::QualifiedName(of_the_rest)) == nullptr)
+    if (unit.find_function(c10::QualifiedName(of_the_rest)) == nullptr)
         define_functional(pooling_and_loss_source());
-    return m_functional->find_function(c10::QualifiedName(name));
+    return unit.find_function(c10::QualifiedName(name));
 }
 
 Function& HubCompilation::flattening(const c10::TypePtr& list) {
@@ -176,13 +181,13 @@ Function& HubCompilation::flattening(const c10::TypePtr& list) {
     };
     const std::string type = spell(list);
     const std::string name = "hub_flat_" + type;
-    functional("silu");
-    if (auto* known = m_functional->find_function(c10::QualifiedName(name))) return *known;
+    auto& unit = functional_unit();
+    if (auto* known = unit.find_function(c10::QualifiedName(name))) return *known;
     const std::string text =
         "def " + name + "(parts: List[" + type + "]) -> " + type + ":\n    whole: " + type +
         " = []\n    for part in parts:\n        whole.extend(part)\n" + "    return whole\n";
-    m_functional->define(std::nullopt, text, std::make_shared<Types>(*this), nullptr);
-    return *functional(name);
+    unit.define(std::nullopt, text, std::make_shared<Types>(*this), nullptr);
+    return unit.get_function(c10::QualifiedName(name));
 }
 
 ResolverPtr HubCompilation::resolver(const source::FunctionSource& function,

@@ -89,6 +89,7 @@ class HubCompilation : public std::enable_shared_from_this<HubCompilation> {
   private:
     torch::jit::Function& define(const source::FunctionSource& function,
                                  const source::LoweredFunction& lowered, int line);
+    torch::jit::CompilationUnit& functional_unit();
     void define_functional(const char* text);
 
     std::string m_op_namespace;

@@ -200,7 +200,7 @@ void require(const torch::jit::Block& block) {
         if (kind == prim::max || kind == prim::min) refuse_mixed_numbers(node);
         if (kind == aten::view && node->input(1)->node()->kind() == prim::ListConstruct &&
             std::any_of(node->input(1)->node()->inputs().begin(), node->input(1)->node()->inputs().end(),
-                        [](const Value* size) { return may_be_dtype(size); }))
+                        [](const Value* size) { return is_dtype(size) || may_be_dtype(size); }))
             refuse(node->sourceRange(), "view with a dtype, which TorchScript takes for a size");
         if (kind == aten::Bool && (may_be_dtype(node->input(0)) || is_dtype_zero(node->input(0))))
             refuse(node->sourceRange(), "a dtype is used as a condition");

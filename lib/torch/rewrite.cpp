@@ -282,20 +282,20 @@ Arguments arguments_for(const Function& original, const Function& hub, const Giv
     return arguments;
 }
 
-HubMethod::HubMethod(const Module& owner, const Module& layer, const LayerSource& hub_layer,
-                     const KernelLayer& kernel, const Given& given)
-    : m_owner(owner), m_type(layer.type()), m_name(unused_name(*m_type)) {
+HubMethod::HubMethod(const Module& layer, const LayerSource& hub_layer, const KernelLayer& kernel,
+                     const Given& given)
+    : m_layer(layer), m_type(layer.type()), m_name(unused_name(*m_type)) {
     const Function& original = m_type->getMethod("forward");
     require_same_parameters(original, hub_layer.forward, given);
     auto missing = missing_attributes(layer, hub_layer.attributes, given.attributes);
     CompileOptions options{kernel.op_namespace, std::move(missing.constants), std::move(missing.renamed),
                            argument_types(original, hub_layer.forward, given)};
     options.none = std::move(missing.none);
-    compile_method(owner, m_type, m_name, hub_layer.forward, options);
+    compile_method(layer, m_type, m_name, hub_layer.forward, options);
 }
 
 HubMethod::~HubMethod() {
-    remove_method(m_owner, m_type, m_name);
+    remove_method(m_layer, m_type, m_name);
 }
 
 const Function& HubMethod::function() const {
@@ -346,7 +346,7 @@ void require_same_computation(const std::vector<Function*>& methods, const TypeP
 
 bool replace_forward(const Module& layer, const LayerSource& hub_layer, const KernelLayer& kernel,
                      const Given& given, ClassUses& uses) {
-    const HubMethod hub(layer, layer, hub_layer, kernel, given);
+    const HubMethod hub(layer, hub_layer, kernel, given);
     const auto methods = forwards(layer.type());
     const TypePtr offered = hub.graph().outputs().at(0)->type();
     std::vector<std::pair<Place, Arguments>> places;

@@ -48,8 +48,8 @@ std::vector<torch::jit::Function*> forwards(const c10::ClassTypePtr& type);
 /// A hub layer compiled as a method of the class of `layer`, for as long as this lives.
 class HubMethod {
   public:
-    HubMethod(const torch::jit::Module& owner, const torch::jit::Module& layer, const LayerSource& hub_layer,
-              const KernelLayer& kernel, const Given& given);
+    HubMethod(const torch::jit::Module& layer, const LayerSource& hub_layer, const KernelLayer& kernel,
+              const Given& given);
     ~HubMethod();
     HubMethod(const HubMethod&) = delete;
     HubMethod& operator=(const HubMethod&) = delete;
@@ -57,7 +57,7 @@ class HubMethod {
     torch::jit::Graph& graph() const;
 
   private:
-    torch::jit::Module m_owner;
+    torch::jit::Module m_layer;
     c10::ClassTypePtr m_type;
     std::string m_name;  ///< one that the class has for nothing else
 };

@@ -232,15 +232,19 @@ Value* adapted(Value* value, const c10::TypePtr& wanted, const SourceRange& wher
 }
 
 void adapt(const c10::FunctionSchema& schema, std::vector<NamedValue>& given, std::vector<NamedValue>& named,
-           Graph& graph, const SourceRange& where) {
+           Graph& graph, const SourceRange& where,
+           const std::function<Value*(Value*, const c10::TypePtr&)>& before) {
+    const auto fit = [&](const NamedValue& one, const c10::TypePtr& wanted) {
+        Value* value = one.value(graph);
+        return adapted(before ? before(value, wanted) : value, wanted, where);
+    };
     const auto& wanted = schema.arguments();
     for (std::size_t i = 0; i < given.size() && i < wanted.size(); ++i)
-        given[i] = NamedValue(where, adapted(given[i].value(graph), wanted[i].type(), where));
+        given[i] = NamedValue(where, fit(given[i], wanted[i].type()));
     for (auto& value : named) {
-        for (const auto& argument : wanted) {
-            if (argument.name() == value.name())
-                value = NamedValue(where, value.name(), adapted(value.value(graph), argument.type(), where));
-        }
+        if (const auto place = schema.argumentIndexWithName(value.name()))
+            value =
+                NamedValue(where, value.name(), fit(value, wanted[static_cast<std::size_t>(*place)].type()));
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include <torch/csrc/jit/frontend/sugared_value.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,10 +26,11 @@ std::shared_ptr<torch::jit::SugaredValue> op_namespace_value(const std::string& 
 torch::jit::Value* adapted(torch::jit::Value* value, const c10::TypePtr& wanted,
                            const torch::jit::SourceRange& where);
 
-/// The same for all arguments of a call.
+/// The same for all arguments of a call; `before` is asked first for each of them.
 void adapt(const c10::FunctionSchema& schema, std::vector<torch::jit::NamedValue>& given,
            std::vector<torch::jit::NamedValue>& named, torch::jit::Graph& graph,
-           const torch::jit::SourceRange& where);
+           const torch::jit::SourceRange& where,
+           const std::function<torch::jit::Value*(torch::jit::Value*, const c10::TypePtr&)>& before = {});
 
 /// The same for a function of the package, which gets what it is given: an int stays one.
 torch::jit::Value* unwrapped(torch::jit::Value* value, const c10::TypePtr& wanted,

@@ -23,6 +23,9 @@ struct TreeEntry {
     /// A hasher whose result must equal etag().
     Hasher hasher() const { return lfs_sha256 ? Hasher(HashAlgorithm::sha256) : git_blob_hasher(size); }
 
+    /// Whether the bytes are the file's.
+    bool matches(std::string_view bytes) const;
+
     friend bool operator==(const TreeEntry&, const TreeEntry&) = default;
 };
 

@@ -38,7 +38,7 @@ inline double result(torch::jit::Module& model) {
 
 // The message of the error; empty when there was none.
 template <typename Call>
-std::string error_of(Call call) {
+std::string message_of(Call call) {
     try {
         call();
     } catch (const Error& error) {

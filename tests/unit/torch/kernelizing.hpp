@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "checking.hpp"
 #include "kernels/torch/kernelize.hpp"
 #include "local_kernel.hpp"
 
@@ -14,10 +15,6 @@ inline torchscript::KernelizeOptions options_with(const layer::KernelMapping& ma
     options.mapping = mapping;
     options.target = build::Target::parse("torch=2.13,cpu,cpu=x86_64,os=linux");
     return options;
-}
-
-inline bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
 }
 
 }  // namespace kernels::testing

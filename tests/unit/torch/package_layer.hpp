@@ -8,6 +8,7 @@
 #undef CHECK
 #include <doctest/doctest.h>
 
+#include "checking.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/runtime/runtime.hpp"

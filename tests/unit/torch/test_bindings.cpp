@@ -22,7 +22,7 @@ TEST_CASE("Bindings: a condition, a function at a path, layers within layers tha
     options.bindings = {torchscript::replace_kernel_forward_from_hub(
         "*.Act", "Doubling", [](const Module& act) { return act.hasattr("bias"); })};
     auto report = torchscript::kernelize(model, options);
-    CHECK(contains(report.layers.front().reason, "condition"));
+    CHECK(has(report.layers.front().reason, "condition"));
     options.bindings = {torchscript::use_kernel_forward_from_hub("Unknown", "pkg.Model"),
                         torchscript::use_kernel_func_from_hub("Doubling", "a?t")};
     report = torchscript::kernelize(model, options);
@@ -132,8 +132,8 @@ TEST_CASE("Bindings: one that matches no module is told of, and a condition on a
         if (by_when) binding.when = {{"size", std::int64_t{8}}};
         if (!by_when) binding.condition = [](const Module&) { return true; };
         options.bindings = {binding};
-        CHECK(contains(error_of([&] { torchscript::kernelize(model, options); }),
-                       "binding `Act`: a condition does not go with a pattern"));
+        CHECK(has(message_of([&] { torchscript::kernelize(model, options); }),
+                  "binding `Act`: a condition does not go with a pattern"));
         CHECK(result(model) == 100);  // as it was
     }
 }

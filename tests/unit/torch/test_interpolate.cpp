@@ -5,6 +5,7 @@
 
 using namespace kernels;
 using namespace kernels::torchscript;
+using kernels::testing::has;
 namespace F = torch::nn::functional;
 
 namespace {
@@ -20,10 +21,6 @@ std::string said(const std::string& arguments, const at::Tensor& input = torch::
         return error.what();
     }
     return "nothing was refused";
-}
-
-bool has(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 using namespace kernels;
 using namespace kernels::torchscript;
+using kernels::testing::has;
 
 namespace {
 
@@ -12,10 +13,6 @@ bool is(const std::string& statements, double factor) {
 
 std::string why(const std::string& statements) {
     return refused({{"layers.py", head + statements}});
-}
-
-bool has(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
 }
 
 }  // namespace

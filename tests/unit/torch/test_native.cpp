@@ -15,7 +15,7 @@
 
 using namespace kernels;
 using namespace kernels::layer;
-using kernels::testing::contains;
+using kernels::testing::has;
 using kernels::testing::LocalKernel;
 using kernels::testing::options_with;
 using native::UseKernelForwardFromHub;
@@ -173,7 +173,7 @@ TEST_CASE("A layer's calls go to the kernel, with its own tensors as self") {
         ::setenv("DISABLE_KERNEL_MAPPING", "1", 1);
         const auto disabled = native::kernelize(*layer, options_with(mapping));
         ::unsetenv("DISABLE_KERNEL_MAPPING");
-        CHECK(contains(disabled.layers.front().reason, "DISABLE_KERNEL_MAPPING"));
+        CHECK(has(disabled.layers.front().reason, "DISABLE_KERNEL_MAPPING"));
         CHECK(scale_calls == 1);
     }
     SUBCASE("Several threads") {
@@ -224,7 +224,7 @@ TEST_CASE("A model: layers, functions, and elements of Sequential by their type"
     CHECK(status["scaling"] == "replaced");
     CHECK(status["half"] == "replaced");
     CHECK(status["sequence.0"] == "replaced");
-    CHECK(contains(status["norm"], "which C++ cannot redirect"));
+    CHECK(has(status["norm"], "which C++ cannot redirect"));
     CHECK(status.size() == 4);
     CHECK(model(x).allclose(expected * 3 / 2, 1e-4, 1e-6));
     // It is still a LayerNorm with the parameters that it had.
@@ -242,7 +242,7 @@ TEST_CASE("A model: layers, functions, and elements of Sequential by their type"
             "LayerNorm", [](const torch::nn::LayerNormImpl& norm) { return norm.options.eps() > 1; },
             attributes)});
     for (const auto& row : report.layers) {
-        if (row.module == "sequence.0") CHECK(contains(row.reason, "condition"));
+        if (row.module == "sequence.0") CHECK(has(row.reason, "condition"));
     }
 }
 
@@ -308,7 +308,7 @@ TEST_CASE("What does not fit is kept with the reason, and nothing changes when i
         const auto mapping = KernelMapping{{"Scaling", "cpu", kernel.layer("Scaling")}};
         Scaling layer(3);
         const auto report = native::kernelize(*layer, options_with(mapping, one.mode));
-        CHECK(contains(report.layers.front().reason, one.reason));
+        CHECK(has(report.layers.front().reason, one.reason));
         layer(torch::ones({1, 3}));
         CHECK(layer->own_calls == 1);
         native::kernelize(*layer, options_with(good_mapping));

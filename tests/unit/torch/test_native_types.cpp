@@ -10,7 +10,7 @@
 
 using namespace kernels;
 using namespace kernels::layer;
-using kernels::testing::contains;
+using kernels::testing::has;
 using kernels::testing::LocalKernel;
 using kernels::testing::options_with;
 using torch::Tensor;
@@ -56,7 +56,7 @@ TEST_CASE("Layers of a type are found again: a second call begins with them as t
         return false;
     })});
     CHECK(asked == 1);
-    CHECK(contains(report.layers.at(0).reason, "condition"));
+    CHECK(has(report.layers.at(0).reason, "condition"));
     CHECK(first(sequence) == 1);
     // Not bound any more.
     native::kernelize(*sequence, options, {relu("Plus", always)});
@@ -125,7 +125,7 @@ TEST_CASE("A layer whose owner cannot be redirected is an error where it must no
     auto options = options_with({{"Plus", "cpu", kernel.layer("Plus")}});
     options.device = Device("cpu");
     const auto report = native::kernelize(owner, options, {relu("Plus", always)});
-    CHECK(contains(report.layers.at(0).reason, "which C++ cannot redirect"));
+    CHECK(has(report.layers.at(0).reason, "which C++ cannot redirect"));
     options.use_fallback = KernelizeFallback::none;
     CHECK_THROWS_WITH_AS(native::kernelize(owner, options, {relu("Plus", always)}),
                          doctest::Contains("act (Plus): no kernel: its owner calls it by its own type"),
@@ -151,7 +151,7 @@ TEST_CASE("The model itself may be of a bound type: it is told of, for nothing h
     REQUIRE(report.layers.size() == 1);
     CHECK(report.layers.front().module.empty());
     CHECK(report.layers.front().status == "kept");
-    CHECK(contains(report.layers.front().reason, "cannot redirect"));
+    CHECK(has(report.layers.front().reason, "cannot redirect"));
     options.use_fallback = KernelizeFallback::none;
     CHECK_THROWS_AS(native::kernelize(*root, options, {relu("Plus", always)}), Error);
 }
@@ -200,7 +200,7 @@ TEST_CASE("The report is in the order of the module tree, and names what could n
         CHECK(row.status == "kept");
         CHECK(row.repo == kernel.layer("Absent").path().string());
         CHECK(row.hub_layer == "Absent");
-        CHECK(contains(row.reason, "there is no layer `Absent`"));
+        CHECK(has(row.reason, "there is no layer `Absent`"));
     }
 }
 
@@ -233,13 +233,13 @@ TEST_CASE("A layer of a derived type carries the name of the nearest type that i
     REQUIRE(report.layers.size() == 1);
     CHECK(report.layers.front().layer == "Plus");
     CHECK(report.layers.front().status == "kept");
-    CHECK(contains(report.layers.front().reason, "BoundedReLUImpl is derived from the one that is bound"));
+    CHECK(has(report.layers.front().reason, "BoundedReLUImpl is derived from the one that is bound"));
     CHECK(first(sequence) == 0.5);
     CHECK(sequence->at<BoundedReLUImpl>(0).bound == 0.5);
     // Its condition is asked all the same.
     report = native::kernelize(*sequence, options,
                                {relu("Plus", [](const torch::nn::ReLUImpl&) { return false; })});
-    CHECK(contains(report.layers.at(0).reason, "condition"));
+    CHECK(has(report.layers.at(0).reason, "condition"));
 
     // With a binding of its own it is replaced, in whatever order they stand.
     for (const auto& types : {std::vector{relu("Plus", always), bounded}, {bounded, relu("Plus", always)}}) {
@@ -257,7 +257,7 @@ TEST_CASE("A layer of a derived type carries the name of the nearest type that i
     // As a member, and as the model itself.
     HeldImpl held;
     report = native::kernelize(held, options, {relu("Plus", always)});
-    CHECK(contains(report.layers.at(0).reason, "its owner calls it by its own type"));
+    CHECK(has(report.layers.at(0).reason, "its owner calls it by its own type"));
     CHECK(native::kernelize(*held.act, options, {relu("Plus", always)}).layers.size() == 1);
 
     options.use_fallback = KernelizeFallback::none;
@@ -303,7 +303,7 @@ TEST_CASE("A kernel that calls a child of a C++ layer cannot be used, and is tol
         REQUIRE(report.layers.size() == 1);
         CAPTURE(report.layers.front().reason);
         CHECK(report.layers.front().status == "kept");
-        CHECK(contains(report.layers.front().reason, part));
-        CHECK(contains(report.layers.front().reason, "layers.py:"));
+        CHECK(has(report.layers.front().reason, part));
+        CHECK(has(report.layers.front().reason, "layers.py:"));
     }
 }
