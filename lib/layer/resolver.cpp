@@ -148,7 +148,7 @@ struct Resolver::State {
         if (const auto* reference = reference_of(repository)) {
             const auto lock = std::make_shared<const lock::Lock>(
                 lock::resolve({{Dependency{repo, *reference}}, trust_of(repository), {}}, *hub).lock);
-            download(*lock, before_fetch);
+            download(*lock, {repo, *reference}, before_fetch);
             return layer::resolve(locked_to(lock, repository), target, cache, check);
         }
         try {
@@ -159,13 +159,16 @@ struct Resolver::State {
             if (!absent) throw;
         }
         const auto& lock = *lock_of(repository);
-        download(part_of(lock, *lock.find(repo), before_fetch, *hub), before_fetch);
+        const auto& locked = *lock.find(repo);
+        download(part_of(lock, locked, before_fetch, *hub), locked.dependency, before_fetch);
         return layer::resolve(repository, target, cache, check);
     }
 
     // What is complete costs no request.
-    void download(const lock::Lock& lock, const lock::BeforeFetch& before_fetch) const {
+    void download(const lock::Lock& lock, const Dependency& wanted,
+                  const lock::BeforeFetch& before_fetch) const {
         lock::DownloadOptions options;
+        options.direct = {wanted};
         options.before_fetch = before_fetch;
         options.targets = {target};
         options.check_device = check == DeviceCheck::yes;

@@ -5,36 +5,13 @@
 #include <utility>
 
 #include "kernels/build/device_fit.hpp"
-#include "kernels/build/selection.hpp"
 #include "kernels/build/suggestion.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/parallel.hpp"
-#include "kernels/lock/redirect.hpp"
+#include "spares.hpp"
 
 namespace kernels::lock {
 namespace {
-
-// The error for a target without a usable build, `selection`'s reasons being complete. Without `fit_of` no
-// device is asked about.
-Error no_build(const LockedKernel& kernel, const build::Selection& selection, const build::Target& target,
-               const build::DeviceFitOf& fit_of, const BeforeFetch& before_fetch, const hub::Hub& hub) {
-    auto suggestions = build::suggest(
-        selection, target,
-        other_versions(kernel.dependency.repo, kernel.commit, fit_of != nullptr, hub, before_fetch), fit_of);
-    for (auto& suggestion : suggestions) {
-        if (suggestion.kind != build::Suggestion::Kind::version) continue;
-        suggestion.text +=
-            ": `kernels add " + kernel.dependency.repo.to_string() + "@" + suggestion.value + "`";
-    }
-    return build::no_build_error(name_of(kernel), selection, target, suggestions);
-}
-
-// The same where the preferred build has no code for the device.
-Error no_code(const LockedKernel& kernel, build::Selection selection, const build::Target& target,
-              const build::DeviceFitOf& fit_of, const BeforeFetch& before_fetch, const hub::Hub& hub) {
-    build::refuse_for_device(selection, target, fit_of);
-    return no_build(kernel, selection, target, fit_of, before_fetch, hub);
-}
 
 // Of what fits by its name, whether it runs may show only when it has arrived.
 void warn_of_unknown_devices(const LockedKernel& kernel, const Choice& choice) {
@@ -61,25 +38,23 @@ Choice choose_builds(const LockedKernel& kernel, const hub::Tree& tree, const Do
     if (options.all_variants) {
         for (const auto& variant : present)
             chosen.push_back({variant, {}, {}});
-        if (present.empty())
-            choice.failures.emplace_back(ErrorCode::no_build,
-                                         name_of(kernel) + ": there are no builds in it");
+        if (present.empty()) choice.lacks.emplace_back();
         return choice;
     }
     const auto known_fit =
         fit_without_download(kernel.dependency.repo, kernel.commit, hub, options.before_fetch);
     for (const auto& target : options.targets) {
-        const auto selection = build::select(present, target);
+        auto selection = build::select(present, target);
         const auto* best = selection.best();
         const auto others = options.check_device ? build::if_known(known_fit) : build::DeviceFitOf();
         if (best == nullptr) {
-            choice.failures.push_back(no_build(kernel, selection, target, others, options.before_fetch, hub));
+            choice.lacks.push_back({target, std::move(selection), false, others});
             continue;
         }
         const bool check = options.check_device && build::names_device(target);
         const auto fit = check ? known_fit(*best, target) : build::DeviceFit{};
         if (check && fit.fit == build::Fit::no) {
-            choice.failures.push_back(no_code(kernel, selection, target, others, options.before_fetch, hub));
+            choice.lacks.push_back({target, std::move(selection), true, others});
             continue;
         }
         auto known = std::find_if(chosen.begin(), chosen.end(),
@@ -92,17 +67,24 @@ Choice choose_builds(const LockedKernel& kernel, const hub::Tree& tree, const Do
     return choice;
 }
 
-bool has_moved(const LockedKernel& kernel, const Lock& lock, const hub::Hub& hub) {
-    const auto redirect = redirect_of(kernel.dependency.repo, kernel.commit, hub);
-    if (!redirect) return false;
-    if (lock.find(*redirect) != nullptr) return true;
-    log::warning(name_of(kernel) + ": moved to " + redirect->to_string() +
-                 ", which kernels.lock does not have; run `kernels lock`");
-    return false;
+Error no_build(const LockedKernel& kernel, const Lack& lack, const BeforeFetch& before_fetch,
+               const hub::Hub& hub) {
+    if (!lack.target) return {ErrorCode::no_build, name_of(kernel) + ": there are no builds in it"};
+    auto selection = lack.selection;
+    if (lack.of_code) build::refuse_for_device(selection, *lack.target, lack.fit_of);
+    auto suggestions = build::suggest(
+        selection, *lack.target,
+        other_versions(kernel.dependency.repo, kernel.commit, lack.fit_of != nullptr, hub, before_fetch),
+        lack.fit_of);
+    for (auto& suggestion : suggestions) {
+        if (suggestion.kind != build::Suggestion::Kind::version) continue;
+        suggestion.text +=
+            ": `kernels add " + kernel.dependency.repo.to_string() + "@" + suggestion.value + "`";
+    }
+    return build::no_build_error(name_of(kernel), selection, *lack.target, suggestions);
 }
 
-Choice builds_left_behind(const hub::Tree& tree, const std::string& what, const DownloadOptions& options) {
-    if (!options.with_moved) return {};
+Choice builds_that_fit(const hub::Tree& tree, const std::string& what, const DownloadOptions& options) {
     const auto present = variants_of(tree, what);
     std::set<std::string> wanted;
     for (const auto& target : options.targets) {
@@ -124,19 +106,15 @@ std::vector<Error> missing_builds(const Lock& lock, const std::vector<build::Tar
     options.targets = targets;
     options.check_device = check_device;
     options.direct = direct;
-    const auto& kernels = lock.kernels();
-    const bool any_moved = std::any_of(kernels.begin(), kernels.end(), [&](const auto& kernel) {
-        return redirect_of(kernel.dependency.repo, kernel.commit, hub).has_value();
-    });
-    const auto needed = any_moved ? needed_natively(lock, options, hub) : std::set<Dependency>{};
+    Spares spares(lock, options, hub);
     std::vector<Error> missing;
     std::set<std::pair<RepoId, Commit>> seen;  // a version and a branch may be one commit
-    for (const auto& kernel : kernels) {
+    for (const auto& kernel : lock.kernels()) {
         const RepoId& repo = kernel.dependency.repo;
-        if (any_moved && !needed.contains(kernel.dependency)) continue;
-        if (!seen.emplace(repo, kernel.commit).second || has_moved(kernel, lock, hub)) continue;
+        if (spares.contains(kernel) || !seen.emplace(repo, kernel.commit).second) continue;
         const auto choice = choose_builds(kernel, hub.tree(repo, kernel.commit), options, hub);
-        missing.insert(missing.end(), choice.failures.begin(), choice.failures.end());
+        for (const auto& lack : choice.lacks)
+            missing.push_back(no_build(kernel, lack, options.before_fetch, hub));
         warn_of_unknown_devices(kernel, choice);
         for (const auto& build : choice.builds)
             build::warn_of_caution(build.fit, name_of(kernel) + ": " + build.variant.to_string());
@@ -144,11 +122,11 @@ std::vector<Error> missing_builds(const Lock& lock, const std::vector<build::Tar
     return missing;
 }
 
-std::vector<Error> without_device_code(const LockedKernel& kernel, const ChosenBuild& chosen,
-                                       const build::Metadata& metadata, const std::filesystem::path& folder,
-                                       const BeforeFetch& before_fetch, const hub::Hub& hub) {
+std::vector<Lack> without_device_code(const LockedKernel& kernel, const ChosenBuild& chosen,
+                                      const build::Metadata& metadata, const std::filesystem::path& folder,
+                                      const BeforeFetch& before_fetch, const hub::Hub& hub) {
     const RepoId& repo = kernel.dependency.repo;
-    std::vector<Error> failures;
+    std::vector<Lack> lacks;
     const auto known_fit = build::if_known(fit_without_download(repo, kernel.commit, hub, before_fetch));
     for (const auto& target : chosen.targets) {
         if (!build::names_device(target)) continue;
@@ -156,15 +134,13 @@ std::vector<Error> without_device_code(const LockedKernel& kernel, const ChosenB
         build::warn_of_caution(held, name_of(kernel) + ": " + chosen.variant.to_string());
         if (held.fit != build::Fit::no) continue;
         const auto present = variants_of(hub.tree(repo, kernel.commit), repo.to_string());
-        failures.push_back(no_code(
-            kernel, build::select(present, target), target,
-            [&](const build::BuildVariant& variant, const build::Target& other) {
-                return variant == chosen.variant ? build::device_fit(metadata, folder, other)
-                                                 : known_fit(variant, other);
-            },
-            before_fetch, hub));
+        lacks.push_back({target, build::select(present, target), true,
+                         [=](const build::BuildVariant& variant, const build::Target& other) {
+                             return variant == chosen.variant ? build::device_fit(metadata, folder, other)
+                                                              : known_fit(variant, other);
+                         }});
     }
-    return failures;
+    return lacks;
 }
 
 bool is_at_hand(const hub::FileRequest& file, const hub::Hub& hub) {

@@ -1,11 +1,12 @@
 // Which builds of a locked kernel a download takes.
 #pragma once
 
-#include <set>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "kernels/build/metadata.hpp"
+#include "kernels/build/selection.hpp"
 #include "kernels/lock/download.hpp"
 
 namespace kernels::lock {
@@ -23,11 +24,18 @@ struct ChosenBuild {
 /// "org/name@0123456789ab", as messages name a locked kernel.
 std::string name_of(const LockedKernel& kernel);
 
+/// A target without a usable build.
+struct Lack {
+    std::optional<build::Target> target;  ///< none where every build is wanted and there is not one
+    build::Selection selection;
+    bool of_code = false;  ///< the preferred build has no code for the target's device
+    /// How the other builds fit the device, as far as that is known; empty where no device is asked about.
+    build::DeviceFitOf fit_of;
+};
+
 struct Choice {
     std::vector<ChosenBuild> builds;
-    /// An Error(no_build) for each target that no build fits: each build with the reason, nearest first, and
-    /// what would help, other versions of the kernel included.
-    std::vector<Error> failures;
+    std::vector<Lack> lacks;
 };
 
 /// The build that fits each target, or all of them. Where a target names its device, what the metadata of its
@@ -35,24 +43,20 @@ struct Choice {
 Choice choose_builds(const LockedKernel& kernel, const hub::Tree& tree, const DownloadOptions& options,
                      const hub::Hub& hub);
 
-/// Whether the lock has the kernel that this one sends to, whose builds are then the ones to use. Warns where
-/// only the redirect is there.
-bool has_moved(const LockedKernel& kernel, const Lock& lock, const hub::Hub& hub);
+/// The Error(no_build) for a lack: each build with the reason, nearest first, and what would help, other
+/// versions of the kernel included, for which the Hub is asked.
+Error no_build(const LockedKernel& kernel, const Lack& lack, const BeforeFetch& before_fetch,
+               const hub::Hub& hub);
 
-/// The kernels of a lock that the project needs when redirects are followed; what is not among them is there
-/// for the Python client alone, as the builds that a kernel left behind need it. All, where the metadata or
-/// DownloadOptions::direct do not tell.
-std::set<Dependency> needed_natively(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub);
+/// The builds that fit a target by their names, or all of them; there may be none. For what nobody needs here
+/// (see Spares), and is there for the Python client.
+Choice builds_that_fit(const hub::Tree& tree, const std::string& what, const DownloadOptions& options);
 
-/// Of a kernel that has moved, whose builds are taken from its new place: those that fit by their names come
-/// along, as the Python client knows no redirect and would look for them. There may be none.
-Choice builds_left_behind(const hub::Tree& tree, const std::string& what, const DownloadOptions& options);
-
-/// The same question for a build that is here: its libraries are asked where its metadata is silent. An
-/// Error(no_build) for each of the targets for whose device they hold no code.
-std::vector<Error> without_device_code(const LockedKernel& kernel, const ChosenBuild& chosen,
-                                       const build::Metadata& metadata, const std::filesystem::path& folder,
-                                       const BeforeFetch& before_fetch, const hub::Hub& hub);
+/// The same question for a build that is here: its libraries are asked where its metadata is silent. A lack
+/// for each of the targets for whose device they hold no code.
+std::vector<Lack> without_device_code(const LockedKernel& kernel, const ChosenBuild& chosen,
+                                      const build::Metadata& metadata, const std::filesystem::path& folder,
+                                      const BeforeFetch& before_fetch, const hub::Hub& hub);
 
 /// Whether the file is on this machine, so that bringing it asks the Hub for nothing.
 bool is_at_hand(const hub::FileRequest& file, const hub::Hub& hub);

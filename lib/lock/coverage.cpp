@@ -1,9 +1,7 @@
 #include <algorithm>
 #include <deque>
 #include <map>
-#include <set>
 
-#include "choose.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/lock/failures.hpp"
@@ -94,54 +92,6 @@ std::vector<std::string> uncovered(const Lock& lock, const std::vector<Dependenc
             lines.push_back(kernel.dependency.to_string() + " is locked, and nothing needs it");
     }
     return lines;
-}
-
-std::set<Dependency> needed_natively(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub) {
-    std::set<Dependency> everything;
-    for (const auto& kernel : lock.kernels())
-        everything.insert(kernel.dependency);
-    if (options.direct.empty()) return everything;
-    std::map<Dependency, Needs> needs;
-    std::vector<Dependency> left_behind;
-    for (const auto& kernel : lock.kernels()) {
-        const RepoId& repo = kernel.dependency.repo;
-        try {
-            ask_for_file(repo, kernel.commit, status_file, options.before_fetch, hub);
-            for (const auto& name : hub.tree(repo, kernel.commit).folders("build"))
-                ask_for_file(repo, kernel.commit, "build/" + name + "/metadata.json", options.before_fetch,
-                             hub);
-            Needs found = needs_of(repo, kernel.commit, hub);
-            // Nobody can follow what is not locked.
-            if (found.moved_to && lock.find(*found.moved_to) == nullptr) found.moved_to.reset();
-            if (found.moved_to) {
-                for (const auto& [needed, variants] : found.depends)
-                    left_behind.push_back(needed);
-            }
-            needs.emplace(kernel.dependency, std::move(found));
-        } catch (const Error& error) {
-            if (error.code() != ErrorCode::verification && error.code() != ErrorCode::not_found) throw;
-            return everything;  // what it needs is not known; whoever downloads it says why
-        }
-    }
-    const auto reached = [&](std::vector<Dependency> open, std::vector<Dependency> (Needs::*edges)() const) {
-        std::set<Dependency> found;
-        while (!open.empty()) {
-            const Dependency one = open.back();
-            open.pop_back();
-            const auto known = needs.find(one);
-            if (known == needs.end() || !found.insert(one).second) continue;
-            const auto more = (known->second.*edges)();
-            open.insert(open.end(), more.begin(), more.end());
-        }
-        return found;
-    };
-    // What nothing left behind leads to is there for another reason, known or not.
-    std::vector<Dependency> roots = options.direct;
-    const auto led_to = reached(left_behind, &Needs::all);
-    for (const auto& one : everything) {
-        if (!led_to.contains(one)) roots.push_back(one);
-    }
-    return reached(roots, &Needs::natively);
 }
 
 }  // namespace kernels::lock

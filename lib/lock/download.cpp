@@ -14,9 +14,9 @@
 #include "kernels/core/parallel.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/lock/failures.hpp"
-#include "kernels/lock/redirect.hpp"
 #include "kernels/lock/sum_file.hpp"
 #include "kernels/verify/digest.hpp"
+#include "spares.hpp"
 
 namespace kernels::lock {
 namespace {
@@ -28,35 +28,42 @@ std::string folder_of(const build::BuildVariant& variant) {
 struct Plan {
     LockedKernel kernel;
     bool has_moved = false;  // what is chosen was left behind, for the Python client only
-    bool is_spare = false;   // for that or for what it needs: see mark_spares
+    hub::Tree tree;
     Choice choice;
     std::vector<hub::FileRequest> files;
 };
 
-Plan plan_for(const LockedKernel& kernel, const Lock& lock, const DownloadOptions& options,
-              const hub::Hub& hub) {
-    const RepoId& repo = kernel.dependency.repo;
-    const auto ask_for_status = [&] {
-        ask_for_file(repo, kernel.commit, status_file, options.before_fetch, hub);
-    };
-    ask_for_status();  // where there is no listing yet, for that one
-    const hub::Tree tree = hub.tree(repo, kernel.commit);
-    ask_for_status();
-    Plan plan{kernel, has_moved(kernel, lock, hub), false, {}, {}};
-    plan.choice = plan.has_moved ? builds_left_behind(tree, repo.to_string(), options)
-                                 : choose_builds(kernel, tree, options, hub);
-    if (!plan.choice.failures.empty()) return plan;  // a kernel is downloaded for all targets or not at all
+void add_files(Plan& plan, const DownloadOptions& options, const hub::Hub& hub) {
+    const RepoId& repo = plan.kernel.dependency.repo;
     for (const auto& chosen : plan.choice.builds) {
         const auto& variant = chosen.variant;
-        if (options.sums != nullptr) options.sums->require(repo, kernel.commit, variant, tree);
-        require_legacy_hash(kernel, variant, tree);
-        for (auto& entry : tree.below(folder_of(variant))) {
-            if (!is_bytecode(entry.path)) plan.files.push_back({repo, kernel.commit, std::move(entry)});
+        if (options.sums != nullptr) options.sums->require(repo, plan.kernel.commit, variant, plan.tree);
+        require_legacy_hash(plan.kernel, variant, plan.tree);
+        for (auto& entry : plan.tree.below(folder_of(variant))) {
+            if (!is_bytecode(entry.path)) plan.files.push_back({repo, plan.kernel.commit, std::move(entry)});
         }
     }
     const bool complete = std::all_of(plan.files.begin(), plan.files.end(),
                                       [&](const hub::FileRequest& file) { return is_at_hand(file, hub); });
     if (!complete && options.before_fetch) options.before_fetch(repo);
+}
+
+Plan plan_for(const LockedKernel& kernel, const Lock& lock, const DownloadOptions& options,
+              const hub::Hub& hub) {
+    const auto redirect = asked_redirect(kernel, options.before_fetch, hub);
+    Plan plan{kernel,
+              redirect && lock.find(*redirect) != nullptr,
+              hub.tree(kernel.dependency.repo, kernel.commit),
+              {},
+              {}};
+    if (redirect && !plan.has_moved) {
+        log::warning(name_of(kernel) + ": moved to " + redirect->to_string() +
+                     ", which kernels.lock does not have; run `kernels lock`");
+    }
+    plan.choice = plan.has_moved ? builds_that_fit(plan.tree, kernel.dependency.repo.to_string(), options)
+                                 : choose_builds(kernel, plan.tree, options, hub);
+    // A kernel is downloaded for all targets or not at all, unless it is a spare.
+    if (plan.choice.lacks.empty()) add_files(plan, options, hub);
     return plan;
 }
 
@@ -87,10 +94,14 @@ build::Metadata check_build(const DownloadedBuild& build, const std::atomic<bool
     return metadata;
 }
 
-// The builds, or in `failures` why they cannot be used.
+const char* why_spare(bool has_moved) {
+    return has_moved ? "its kernel has moved" : "only builds at a place that a kernel has left need it";
+}
+
+// The builds, or in `lacks` which of them cannot be used.
 std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::FetchedFile> files,
                                          const Lock& lock, const DownloadOptions& options,
-                                         const hub::Hub& hub, std::vector<Error>& failures) {
+                                         const hub::Hub& hub, Spares& spares, std::vector<Lack>& lacks) {
     std::vector<DownloadedBuild> builds;
     const hub::Cache& cache = hub.cache();
     const RepoId& repo = plan.kernel.dependency.repo;
@@ -114,26 +125,27 @@ std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::
         try {
             metadata = check_build(build, hub.settings().cancel);
         } catch (const Error& error) {
-            if (!plan.is_spare || error.code() != ErrorCode::verification) throw;
-            log::warning(build.describe() +
-                         ": its kernel has moved, and the build is left out: " + error.what());
+            if (error.code() != ErrorCode::verification || !spares.contains(plan.kernel)) throw;
+            log::warning(build.describe() + ": " + why_spare(plan.has_moved) +
+                         ", and the build is left out: " + error.what());
             continue;
         }
-        if (options.check_device && !plan.is_spare) {
-            auto unfit =
+        if (options.check_device && !plan.has_moved) {
+            auto lacking =
                 without_device_code(plan.kernel, chosen, metadata, build.folder, options.before_fetch, hub);
-            std::move(unfit.begin(), unfit.end(), std::back_inserter(failures));
+            if (!lacking.empty() && !spares.contains(plan.kernel))
+                std::move(lacking.begin(), lacking.end(), std::back_inserter(lacks));
         }
         for (const auto& needed : metadata.kernel_depends) {
             // Of what Python only would need, `kernels lock` has said why it is not there.
-            if (plan.is_spare || lock.find(needed.repo) != nullptr) continue;
+            if (lock.find(needed.repo) != nullptr || spares.contains(plan.kernel)) continue;
             log::warning(build.describe() + " needs " + needed.to_string() +
                          ", which kernels.lock does not have; run `kernels lock`");
         }
         build.remarks = build::remarks(metadata);
         builds.push_back(std::move(build));
     }
-    if (!failures.empty()) return {};
+    if (!lacks.empty()) return {};
     // What Python needs to find the kernel offline (see hub::Cache). A cache that cannot be written needs no
     // change.
     try {
@@ -198,78 +210,117 @@ void require_legacy_hash(const LockedKernel& kernel, const build::BuildVariant& 
 
 namespace {
 
-// Finds what only builds left behind need. It is taken where it fits; where it does not, nobody is hindered.
-void mark_spares(std::vector<Plan>& plans, const Lock& lock, const DownloadOptions& options,
-                 const hub::Hub& hub) {
-    const auto any = [&](const auto& is) { return std::any_of(plans.begin(), plans.end(), is); };
-    if (!any([](const Plan& plan) { return plan.has_moved; })) return;
-    for (auto& plan : plans)
-        plan.is_spare = plan.has_moved;
-    if (options.with_moved && !any([](const Plan& plan) { return !plan.choice.failures.empty(); })) return;
-    const auto needed = needed_natively(lock, options, hub);
-    for (auto& plan : plans) {
-        if (needed.contains(plan.kernel.dependency)) continue;
-        plan.is_spare = true;
-        if (!options.with_moved || !plan.choice.failures.empty()) {
-            plan.choice = {};
-            plan.files.clear();
-        }
+// Whether the kernel is gone from the Hub, or its publisher is trusted no longer: of all that can be wrong,
+// what is not the fault of the Hub or of this machine.
+bool is_withdrawn(const LockedKernel& kernel, const Error& error, const DownloadOptions& options) {
+    if (error.code() == ErrorCode::not_found) return true;
+    if (error.code() != ErrorCode::verification || !options.before_fetch) return false;
+    try {
+        options.before_fetch(kernel.dependency.repo);
+        return false;
+    } catch (const Error& refused) {
+        return refused.code() == ErrorCode::verification;
     }
 }
 
-DownloadResult download_once(const std::vector<LockedKernel>& kernels, const Lock& lock,
-                             const DownloadOptions& options, const hub::Hub& hub, hub::Monitor* monitor) {
-    DownloadResult result;
-    auto pending = look_parallel(kernels.size(), hub.settings().jobs,
-                                 [&](std::size_t i) { return plan_for(kernels[i], lock, options, hub); });
-    std::vector<Plan> plans;
-    for (std::size_t i = 0; i < kernels.size(); ++i) {
-        try {
-            auto made = pending[i].get();
-            plans.push_back(std::move(made));
-        } catch (const Error& error) {
-            if (error.code() == ErrorCode::interrupted) throw;
-            result.failures.emplace_back(kernels[i], explained(error, kernels[i], hub));
+class Run {
+  public:
+    Run(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub)
+        : m_lock(lock), m_options(options), m_hub(hub), m_spares(lock, options, hub) {}
+
+    DownloadResult download(const std::vector<LockedKernel>& kernels, hub::Monitor* monitor) {
+        plan(kernels);
+        tell_lacks();
+        std::vector<hub::FileRequest> all;
+        for (const auto& plan : m_plans)
+            all.insert(all.end(), plan.files.begin(), plan.files.end());
+        const auto outcomes = hub::fetch_each(all, m_hub.settings(), m_hub.http(), m_hub.cache(), monitor);
+        std::span<const hub::FetchOutcome> rest(outcomes);
+        for (const auto& plan : m_plans) {
+            take(plan, rest.first(plan.files.size()));
+            rest = rest.subspan(plan.files.size());
+        }
+        tell_lacks();
+        return std::move(m_result);
+    }
+
+  private:
+    void plan(const std::vector<LockedKernel>& kernels) {
+        auto pending = look_parallel(kernels.size(), m_hub.settings().jobs, [&](std::size_t i) {
+            return plan_for(kernels[i], m_lock, m_options, m_hub);
+        });
+        for (std::size_t i = 0; i < kernels.size(); ++i) {
+            if (!m_options.with_moved && m_spares.contains(kernels[i])) continue;
+            try {
+                Plan made = pending[i].get();
+                if (!made.choice.lacks.empty() && m_spares.contains(kernels[i])) {
+                    made.choice.lacks.clear();
+                    add_files(made, m_options, m_hub);
+                }
+                for (auto& lack : made.choice.lacks)
+                    m_lacks.emplace_back(kernels[i], std::move(lack));
+                if (made.choice.lacks.empty()) m_plans.push_back(std::move(made));
+            } catch (const Error& error) {
+                fail(kernels[i], error);
+            }
         }
     }
 
-    mark_spares(plans, lock, options, hub);
-    std::erase_if(plans, [&](const Plan& plan) {
-        for (const auto& failure : plan.choice.failures)
-            result.failures.emplace_back(plan.kernel, failure);
-        return !plan.choice.failures.empty();
-    });
-
-    std::vector<hub::FileRequest> all;
-    for (const auto& plan : plans)
-        all.insert(all.end(), plan.files.begin(), plan.files.end());
-    const auto outcomes = hub::fetch_each(all, hub.settings(), hub.http(), hub.cache(), monitor);
-    auto next = outcomes.begin();
-    for (const auto& plan : plans) {
-        const auto end = next + static_cast<std::ptrdiff_t>(plan.files.size());
+    void take(const Plan& plan, std::span<const hub::FetchOutcome> outcomes) {
         try {
             std::vector<hub::FetchedFile> files;
-            for (; next != end; ++next) {
-                if (!next->error) {
-                    files.push_back(*next->file);
+            for (const auto& outcome : outcomes) {
+                if (!outcome.error) {
+                    files.push_back(*outcome.file);
                     continue;
                 }
-                result.is_partial = true;
-                throw Error(*next->error);
+                m_result.is_partial = true;
+                throw Error(*outcome.error);
             }
-            std::vector<Error> failures;
-            auto builds = finish_plan(plan, files, lock, options, hub, failures);
-            for (auto& failure : failures)
-                result.failures.emplace_back(plan.kernel, std::move(failure));
-            std::move(builds.begin(), builds.end(), std::back_inserter(result.builds));
+            std::vector<Lack> lacks;
+            auto builds = finish_plan(plan, files, m_lock, m_options, m_hub, m_spares, lacks);
+            for (auto& lack : lacks)
+                m_lacks.emplace_back(plan.kernel, std::move(lack));
+            std::move(builds.begin(), builds.end(), std::back_inserter(m_result.builds));
         } catch (const Error& error) {
-            if (error.code() == ErrorCode::interrupted) throw;
-            result.failures.emplace_back(plan.kernel, explained(error, plan.kernel, hub));
+            fail(plan.kernel, error);
         }
-        next = end;
     }
-    return result;
-}
+
+    // What would help against each lack is asked for at the same time.
+    void tell_lacks() {
+        auto errors = look_parallel(m_lacks.size(), m_hub.settings().jobs, [&](std::size_t i) {
+            return no_build(m_lacks[i].first, m_lacks[i].second, m_options.before_fetch, m_hub);
+        });
+        for (std::size_t i = 0; i < m_lacks.size(); ++i) {
+            const LockedKernel& kernel = m_lacks[i].first;
+            try {
+                m_result.failures.emplace_back(kernel, errors[i].get());
+            } catch (const Error& error) {
+                fail(kernel, error);
+            }
+        }
+        m_lacks.clear();
+    }
+
+    void fail(const LockedKernel& kernel, const Error& error) {
+        if (error.code() == ErrorCode::interrupted) throw Error(error);
+        auto full = explained(error, kernel, m_hub);
+        if (!is_withdrawn(kernel, error, m_options) || !m_spares.contains(kernel)) {
+            m_result.failures.emplace_back(kernel, std::move(full));
+            return;
+        }
+        log::warning(std::string(full.what()) + "; " + why_spare(false) + ", so it is left out");
+    }
+
+    const Lock& m_lock;
+    const DownloadOptions& m_options;
+    const hub::Hub& m_hub;
+    Spares m_spares;
+    std::vector<Plan> m_plans;
+    std::vector<std::pair<LockedKernel, Lack>> m_lacks;
+    DownloadResult m_result;
+};
 
 // The kernels whose failure was the fault of the cache: the Hub lists other files for their commits.
 std::vector<LockedKernel> wrongly_listed(const DownloadResult& result, const DownloadOptions& options,
@@ -296,13 +347,13 @@ std::vector<LockedKernel> wrongly_listed(const DownloadResult& result, const Dow
 
 DownloadResult download(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub,
                         hub::Monitor* monitor) {
-    auto result = download_once(lock.kernels(), lock, options, hub, monitor);
+    auto result = Run(lock, options, hub).download(lock.kernels(), monitor);
     const auto again = wrongly_listed(result, options, hub);
     if (again.empty()) return result;
     std::erase_if(result.failures, [&](const auto& failure) {
         return std::find(again.begin(), again.end(), failure.first) != again.end();
     });
-    auto second = download_once(again, lock, options, hub, monitor);
+    auto second = Run(lock, options, hub).download(again, monitor);
     std::move(second.builds.begin(), second.builds.end(), std::back_inserter(result.builds));
     result.is_partial = result.is_partial || second.is_partial;
     std::move(second.failures.begin(), second.failures.end(), std::back_inserter(result.failures));

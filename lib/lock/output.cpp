@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <string_view>
 #include <system_error>
 
 #include "kernels/build/build_variant.hpp"
@@ -24,6 +25,15 @@ constexpr const char* lock_name = ".kernels-download.lock";
 Error disk_error(const fs::path& path, const std::error_code& error) {
     return Error(ErrorCode::failed, path.string() + ": cannot be written: " + error.message(),
                  "choose another folder")
+        .with_remedies({Remedy::output});
+}
+
+// The cache that is full or cannot be written is the staging one, and lies in the folder.
+Error told_of_folder(const Error& error, const hub::Cache& staging) {
+    if (!std::string_view(error.what()).starts_with(staging.root().string())) return error;
+    const auto& remedies = error.remedies();
+    if (std::find(remedies.begin(), remedies.end(), Remedy::cache) == remedies.end()) return error;
+    return Error(error.code(), error.what(), "free some room, or choose another folder", error.details())
         .with_remedies({Remedy::output});
 }
 
@@ -183,6 +193,8 @@ DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOpti
     DownloadOptions here = options;
     here.with_moved = false;  // the Python client does not look for anything here
     auto result = download(lock, here, hub::Hub(settings, hub.http(), staging), monitor);
+    for (auto& [kernel, error] : result.failures)
+        error = told_of_folder(error, staging);
 
     std::error_code ignored;
     try {

@@ -287,8 +287,12 @@ KernelDepends depends_of(const RepoId& repo, const Commit& commit, const hub::Hu
                 "the build is older than kernels 0.11 or broken; use a newer version of the kernel"));
             continue;
         }
-        hub::require_small(repo, *entry);
-        wanted.push_back({repo, commit, *entry});
+        try {
+            hub::require_small(repo, *entry);
+            wanted.push_back({repo, commit, *entry});
+        } catch (const Error& error) {
+            flawed(error);
+        }
     }
     KernelDepends depends;
     for (const auto& file : hub::fetch(wanted, hub.settings(), hub.http(), hub.cache())) {

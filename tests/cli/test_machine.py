@@ -52,14 +52,14 @@ class Machine(FaultTest):
                 if path.is_dir() and not path.is_symlink():
                     path.chmod(0o755)
 
-    def full_disk(self):
+    def full_disk(self, place):
         """Something that makes the disk full behind the library's first half: (name, keyword arguments of `kernels`)."""
         def limited():
             signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
             resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
 
         yield "a file size limit", "File too large", {"preexec_fn": limited}
-        mounts = ["unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o size=700k none {self.cache} && exec "$@"', "sh"]
+        mounts = ["unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o size=700k none {place} && exec "$@"', "sh"]
         if subprocess.run([*mounts, "true"], capture_output=True).returncode == 0:
             yield "a small file system", "No space left on device", {"wrapper": mounts}
         else:
@@ -70,7 +70,7 @@ class Machine(FaultTest):
             yield "a disk that is full at fsync", "No space left on device", {"preexec_fn": syscalls.without_sync(errno.ENOSPC)}
 
     def test_a_full_disk(self):
-        for name, reason, how in self.full_disk():
+        for name, reason, how in self.full_disk(self.cache):
             with self.subTest(name):
                 self.forget()
                 self.cache.mkdir()
@@ -80,6 +80,18 @@ class Machine(FaultTest):
                 self.assertEqual([*self.cache.glob(f"*/snapshots/*/build/{VARIANT}/*.so")], [])
                 self.kernels("download")
                 self.assert_complete()
+
+    def test_a_folder_that_is_full(self):
+        """What to do is about the folder then, and not about the cache."""
+        self.forget()
+        folder = self.folder / "image"
+        for name, reason, how in self.full_disk(folder):
+            with self.subTest(name):
+                folder.mkdir(exist_ok=True)
+                done = self.kernels("download", "-o", folder, status=FAILED, **how)
+                self.assertIn(reason, done.stderr)
+                self.assertIn("choose another folder (--output DIR)", done.stderr)
+                self.assertNotIn("HF_HUB_CACHE", done.stderr)
 
     @unittest.skipUnless(syscalls.supported(), "no seccomp filter for this machine")
     def test_a_file_system_without_symlinks(self):

@@ -68,6 +68,13 @@ class Resolving(unittest.TestCase):
         self.resolve(layer("demo/two", version=1))
         self.assertTrue(list(Path(self.folder.name).glob("cache/kernels--demo--one/snapshots/*/build/*/layers.py")))
 
+    def test_what_only_the_builds_of_a_moved_kernel_need_does_not_matter(self):
+        self.hub.publish("demo/leaf", "v1", build("torch29-cxx11-cpu-x86_64-linux", name="leaf"))
+        status = {"kernel-status.toml": b'kind = "redirect"\ndestination = "demo/one"\nrevision = "v1"\n'}
+        self.hub.publish("demo/old", "v1", {**status, **build(VARIANT, name="old", depends=[("demo/leaf", 1)])})
+        (found,) = self.resolve(layer("demo/old", version=1))
+        self.assertEqual(found.get("commit"), self.first, found)
+
     def test_trust(self):
         allowed = [True, ["shady/one"], ["demo/one", "shady/one"]]
         refused = [False, [], ["shady/ones"], ["demo/one"]]

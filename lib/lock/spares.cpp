@@ -1,0 +1,117 @@
+#include "spares.hpp"
+
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "choose.hpp"
+#include "kernels/core/log.hpp"
+#include "kernels/core/parallel.hpp"
+#include "kernels/lock/redirect.hpp"
+#include "kernels/lock/resolve.hpp"
+
+namespace kernels::lock {
+namespace {
+
+// What `look` gives for each kernel of a lock of which something can be had.
+template <typename Look>
+auto for_each_known(const Lock& lock, const hub::Hub& hub, const Look& look) {
+    const auto& kernels = lock.kernels();
+    using Answer = std::invoke_result_t<const Look&, const LockedKernel&>;
+    auto looks =
+        look_parallel(kernels.size(), hub.settings().jobs, [&](std::size_t i) { return look(kernels[i]); });
+    std::map<Dependency, Answer> known;
+    for (std::size_t i = 0; i < kernels.size(); ++i) {
+        try {
+            known.emplace(kernels[i].dependency, looks[i].get());
+        } catch (const Error& error) {
+            if (error.code() == ErrorCode::interrupted) throw;
+            log::info(kernels[i].dependency.to_string() + ": what it needs is not known: " + error.what());
+        }
+    }
+    return known;
+}
+
+using Edges = std::vector<Dependency> (Needs::*)() const;
+
+std::set<Dependency> reached(std::vector<Dependency> open, Edges edges,
+                             const std::map<Dependency, Needs>& needs, const Lock& lock) {
+    std::set<Dependency> found;
+    while (!open.empty()) {
+        const Dependency one = open.back();
+        open.pop_back();
+        if (lock.find(one) == nullptr || !found.insert(one).second) continue;
+        const auto known = needs.find(one);
+        if (known == needs.end()) continue;
+        const auto more = (known->second.*edges)();
+        open.insert(open.end(), more.begin(), more.end());
+    }
+    return found;
+}
+
+}  // namespace
+
+std::optional<Dependency> asked_redirect(const LockedKernel& kernel, const BeforeFetch& before_fetch,
+                                         const hub::Hub& hub) {
+    const RepoId& repo = kernel.dependency.repo;
+    ask_for_file(repo, kernel.commit, status_file, before_fetch, hub);  // where there is no listing, for that
+    hub.tree(repo, kernel.commit);
+    ask_for_file(repo, kernel.commit, status_file, before_fetch, hub);
+    return redirect_of(repo, kernel.commit, hub);
+}
+
+bool Spares::contains(const LockedKernel& kernel) {
+    if (!m_moved) find_moved();
+    if (m_moved->empty()) return false;
+    if (m_moved->contains(kernel.dependency)) return true;
+    if (m_options.direct.empty()) return false;
+    if (!m_needed) m_needed = needed();
+    return !m_needed->contains(kernel.dependency);
+}
+
+void Spares::find_moved() {
+    const auto known = for_each_known(m_lock, m_hub, [&](const LockedKernel& kernel) {
+        const auto redirect = asked_redirect(kernel, m_options.before_fetch, m_hub);
+        return redirect && m_lock.find(*redirect) != nullptr;
+    });
+    m_moved.emplace();
+    for (const auto& [dependency, has_moved] : known) {
+        if (has_moved) m_moved->insert(dependency);
+    }
+}
+
+// The kernels of the lock that somebody needs who follows redirects.
+std::set<Dependency> Spares::needed() const {
+    const auto needs = for_each_known(m_lock, m_hub, [&](const LockedKernel& kernel) {
+        const RepoId& repo = kernel.dependency.repo;
+        asked_redirect(kernel, m_options.before_fetch, m_hub);  // before its listing is fetched
+        for (const auto& name : m_hub.tree(repo, kernel.commit).folders("build"))
+            ask_for_file(repo, kernel.commit, "build/" + name + "/metadata.json", m_options.before_fetch,
+                         m_hub);
+        Needs found = needs_of(repo, kernel.commit, m_hub);
+        if (!m_moved->contains(kernel.dependency)) found.moved_to.reset();  // nobody can follow that
+        return found;
+    });
+    std::vector<Dependency> left_behind;
+    for (const auto& [dependency, found] : needs) {
+        if (!found.moved_to) continue;
+        for (const auto& [needed, variants] : found.depends)
+            left_behind.push_back(needed);
+    }
+    // What nothing left behind leads to is there for another reason, known or not.
+    std::vector<Dependency> roots = m_options.direct;
+    const auto led_to = reached(left_behind, &Needs::all, needs, m_lock);
+    std::set<Dependency> everything;
+    for (const auto& kernel : m_lock.kernels()) {
+        everything.insert(kernel.dependency);
+        if (!led_to.contains(kernel.dependency)) roots.push_back(kernel.dependency);
+    }
+    auto needed = reached(roots, &Needs::natively, needs, m_lock);
+    // Of one whose own needs are not known, each of the others may be one.
+    for (const auto& one : needed) {
+        if (!needs.contains(one)) return everything;
+    }
+    return needed;
+}
+
+}  // namespace kernels::lock
