@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "arithmetic.hpp"
+#include "augmented.hpp"
 #include "decorators.hpp"
 #include "expression_printer.hpp"
 #include "function_scope.hpp"
@@ -234,19 +235,8 @@ class Lowering {
     }
 
     void augment(const Statement& s) {
-        const Expression& target = s.value(0);
-        if (target.kind == Expr::attribute) refuse_attribute(target);
-        const bool divides = s.text == "//=" || s.text == "%=";
-        const std::string how = s.text == "//=" ? "hub_floordiv"
-                                : divides       ? "hub_remainder"
-                                                : number_operator(s.text.substr(0, s.text.size() - 1));
-        if (!how.empty() && target.kind == Expr::name) {
-            const std::string name = print(target);
-            return write(s.line, name + " = " + how + "_(" + name + ", " + print(s.value(1)) + ")");
-        }
-        const bool harmless = s.text == "%=" && is_harmless_divisor(s.value(1));
-        if ((divides && !harmless) || s.text == "@=") refuse_at(s.line, "TorchScript has not: " + s.text);
-        write(s.line, print(target) + " " + s.text + " " + print(s.value(1)));
+        if (s.value(0).kind == Expr::attribute) refuse_attribute(s.value(0));
+        write(s.line, print_augmented(s, m_scope));
     }
 
     [[noreturn]] void refuse_attribute(const Expression& target) const {

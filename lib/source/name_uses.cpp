@@ -1,10 +1,48 @@
 #include "name_uses.hpp"
 
+#include <algorithm>
+#include <vector>
+
 #include "function_scope.hpp"
 #include "tokens.hpp"
 
 namespace kernels::source {
-namespace {}  // namespace
+namespace {
+
+int last_line(const Statement& statement) {
+    int last = statement.line;
+    for_each_statement(statement.body, [&](const Statement& one) {
+        last = std::max(last, one.line);
+        for (const auto& value : one.values)
+            for_each_expression(*value, [&](const Expression& e) { last = std::max(last, e.line); });
+    });
+    return last;
+}
+
+// How many places of the block give the name a value.
+std::size_t assignments(const Block& block, const std::string& name) {
+    std::size_t found = 0;
+    for_each_target(block, [&](const Expression& target) {
+        if (target.kind == Expr::subscript || target.kind == Expr::attribute) return;
+        for_each_expression(target, [&](const Expression& e) { found += e.is(Expr::name, name) ? 1 : 0; });
+    });
+    return found;
+}
+
+// The loops that give the name a value and end before the line, or begin behind it, not those in them.
+void collect_loops_elsewhere(const Block& block, const std::string& name, int line,
+                             std::vector<const Statement*>& loops) {
+    for (const auto& one : block) {
+        const bool loop = one->kind == Stmt::for_ || one->kind == Stmt::while_;
+        const bool around = line >= one->line && line <= last_line(*one);
+        if (loop && !around && assignments(one->body, name) > 0) loops.push_back(one.get());
+        for (const Block* inner : {&one->body, &one->otherwise, &one->handlers}) {
+            if (!loop || around || inner != &one->body) collect_loops_elsewhere(*inner, name, line, loops);
+        }
+    }
+}
+
+}  // namespace
 
 bool is_read_from(int line, const Expression& target, const FunctionSource& function) {
     bool is_read = false;
@@ -13,6 +51,16 @@ bool is_read_from(int line, const Expression& target, const FunctionSource& func
                               expression.is(Expr::name, target.text));
     });
     return is_read;
+}
+
+int loop_that_assigns(const FunctionSource& function, const std::string& name, int line) {
+    const Block& body = function.definition->body;
+    std::vector<const Statement*> loops;
+    collect_loops_elsewhere(body, name, line, loops);
+    std::size_t in_loops = 0;
+    for (const auto* loop : loops)
+        in_loops += assignments(loop->body, name);
+    return loops.empty() || in_loops != assignments(body, name) ? 0 : loops.front()->line;
 }
 
 bool only_raised(const std::string& name, const FunctionSource& function) {

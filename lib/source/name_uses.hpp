@@ -10,6 +10,10 @@ namespace kernels::source {
 /// Whether something in the line or behind it reads the variable, other than `target` itself.
 bool is_read_from(int line, const Expression& target, const FunctionSource& function);
 
+/// The line of the first loop that gives a variable its value, where loops that `line` is not in are all that
+/// do; else 0.
+int loop_that_assigns(const FunctionSource& function, const std::string& name, int line);
+
 /// Whether the variable is read only by exceptions for what they say.
 bool only_raised(const std::string& name, const FunctionSource& function);
 

@@ -1,27 +1,50 @@
 #include "tensor_method.hpp"
 
+#include "tokens.hpp"
+
 namespace kernels::source {
+namespace {
+
+// TorchScript's dtypes are numbers.
+constexpr const char* dtype_bool = "11";
+constexpr const char* dtype_bfloat16 = "15";
+
+std::string new_tensor(const Expression& call, const Scope& scope) {
+    std::string text = "hub_new_tensor(" + print(call.part(0).part(0), scope);
+    for (std::size_t i = 1; i < call.parts.size(); ++i) {
+        const Expression& argument = call.part(i);
+        const bool keyword = argument.kind == Expr::keyword;
+        if (argument.kind == Expr::star || argument.kind == Expr::double_star)
+            refuse(scope.function.file(), call.line, "new_tensor with arguments that are not written out");
+        text +=
+            ", " + (keyword ? argument.text + "=" + print(argument.part(0), scope) : print(argument, scope));
+    }
+    return text + ")";
+}
+
+// A function of a module is no method.
+bool is_of_module(const Expression& callee, const Scope& scope) {
+    const Expression* root = &callee;
+    while (root->kind == Expr::attribute)
+        root = &root->part(0);
+    return root->kind == Expr::name && !scope.locals.contains(root->text);
+}
+
+}  // namespace
 
 std::string print_tensor_method(const Expression& call, const Scope& scope) {
     const Expression& callee = call.part(0);
-    if (callee.kind != Expr::attribute || dotted(callee.part(0)).empty()) return {};
-    if (callee.text == "nelement" && call.parts.size() == 1) return print(callee.part(0), scope) + ".numel()";
-    if (callee.text != "new_tensor" || call.parts.size() < 2 || call.part(1).kind == Expr::keyword ||
-        call.part(1).kind == Expr::star)
-        return {};
-    const std::string tensor = print(callee.part(0), scope);
-    std::string text = "hub_torch_tensor(" + print(call.part(1), scope);
-    bool dtype = false;
-    bool device = false;
-    for (std::size_t i = 2; i < call.parts.size(); ++i) {
-        const Expression& argument = call.part(i);
-        if (argument.kind != Expr::keyword) return {};
-        dtype = dtype || argument.text == "dtype";
-        device = device || argument.text == "device";
-        text += ", " + argument.text + "=" + print(argument.part(0), scope);
-    }
-    return text + (dtype ? "" : ", dtype=" + tensor + ".dtype") +
-           (device ? "" : ", device=" + tensor + ".device") + ")";
+    if (callee.kind != Expr::attribute || is_of_module(callee, scope)) return {};
+    if (callee.text == "new_tensor") return new_tensor(call, scope);
+    if (call.parts.size() != 1) return {};
+    const auto of = [&](const std::string& method) {
+        return "(" + print(callee.part(0), scope) + ")." + method;
+    };
+    if (callee.text == "nelement") return of("numel()");
+    const char* dtype = callee.text == "bool"       ? dtype_bool
+                        : callee.text == "bfloat16" ? dtype_bfloat16
+                                                    : nullptr;
+    return dtype == nullptr ? "" : of("to(" + std::string(dtype) + ")");
 }
 
 }  // namespace kernels::source

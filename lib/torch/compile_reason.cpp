@@ -65,7 +65,7 @@ std::string in_our_words(const std::string& text) {
         say(R"re(.*Arguments for call are not valid.*)re",
             "the arguments of the call" + of_call + " fit none of its forms");
         say(R"re(.*'(.+)' object has no attribute or method '(\w+)'.*)re",
-            ".$2 is taken of a value of type $1, which has none");
+            ".$2 is taken of a value of type $1, which has none in TorchScript");
         say(R"re(.*Return value was annotated as having type (.+) but is actually of type (.+))re",
             "it returns $2 where $1 is expected");
         say(R"re(.*Expected a value of type '(.+)' for argument '(\w+)' but instead found type '(.+)'.*)re",

@@ -1,6 +1,5 @@
 #include "frontend.hpp"
 
-#include <torch/csrc/jit/frontend/parser.h>
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
 #include <torch/csrc/jit/passes/lower_tuples.h>
 
@@ -112,12 +111,6 @@ std::vector<ParameterPlan> plan(HubCompilation& compilation, const FunctionSourc
     return plans;
 }
 
-Def parse(const source::LoweredFunction& lowered, const FunctionSource& function, bool method) {
-    Parser parser(
-        std::make_shared<Source>(lowered.text, function.file(), static_cast<std::size_t>(function.line())));
-    return Def(parser.parseFunction(method));
-}
-
 void finish(Function& compiled) {
     auto graph = toGraphFunction(compiled).graph();
     inline_functions(*graph);
@@ -154,9 +147,9 @@ void compile_method(const Module& owner, const c10::ClassTypePtr& type, const st
         with_variable_types(*compilation, function, [&](const source::Declared& declared) {
             const auto lowered = source::lower(function, method, parameters, declared);
             try {
-                const auto defined =
-                    unit->define(type->name(), {}, {}, {parse(lowered, function, true)},
-                                 {compilation->resolver(function, lowered.imports)}, self.get());
+                const auto defined = unit->define(
+                    type->name(), {}, {}, {definition_of(lowered, function.file(), function.line(), true)},
+                    {compilation->resolver(function, lowered.imports)}, self.get());
                 finish(*defined.front());
             } catch (...) {
                 if (type->findMethod(method) != nullptr) remove_method(owner, type, method);
@@ -181,7 +174,8 @@ Function& compile_function(CompilationUnit& unit, const std::string& name, const
                 const auto lowered = source::lower(function, name, parameters, declared);
                 try {
                     const auto defined =
-                        unit.define(std::nullopt, {}, {}, {parse(lowered, function, false)},
+                        unit.define(std::nullopt, {}, {},
+                                    {definition_of(lowered, function.file(), function.line(), false)},
                                     {compilation->resolver(function, lowered.imports)}, nullptr);
                     finish(*defined.front());
                     return *defined.front();

@@ -77,6 +77,21 @@ def hub_tensor_of_rows(data: List[List[float]], dtype: Optional[int] = None, dev
         return torch.tensor(data, dtype=dtype, device=device)
     return torch.stack([hub_tensor_of_floats(row, dtype, device) for row in data])
 
+def hub_float_when_empty(made: Tensor, dtype: Optional[int] = None):
+    if dtype is None and made.numel() == 0:
+        return made.to(torch.empty([0]).dtype)
+    return made
+
+def group_norm(input: Tensor, num_groups: int, weight: Optional[Tensor] = None, bias: Optional[Tensor] = None,
+               eps: float = 1e-5):
+    assert input.dim() >= 2, "group_norm: an input of at least 2 dimensions is expected"
+    assert num_groups != 0, "group_norm: division by zero"
+    count = input.size(0) * input.size(1) // num_groups
+    for i in range(2, input.dim()):
+        count *= input.size(i)
+    assert count != 1, "group_norm: more than one value for each channel is needed in training"
+    return torch.group_norm(input, num_groups, weight, bias, eps)
+
 def hub_sizes_of_number(input: Tensor, number: int) -> List[int]:
     return [number for _ in range(input.dim() - 2)]
 

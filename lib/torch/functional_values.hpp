@@ -1,4 +1,4 @@
-// Functions of torch.nn.functional, and torch.tensor, which compute as Python's do.
+// Functions of torch.nn.functional, which compute as Python's do.
 #pragma once
 
 #include <torch/csrc/jit/frontend/sugared_value.h>
@@ -13,9 +13,6 @@ class HubCompilation;
 /// torch.nn.functional.NAME; nullptr for what cannot be compiled.
 std::shared_ptr<torch::jit::SugaredValue> functional_value(const std::string& name,
                                                            HubCompilation& compilation);
-
-/// torch.tensor.
-std::shared_ptr<torch::jit::SugaredValue> tensor_value(HubCompilation& compilation);
 
 /// TorchScript source of functions of torch.nn.functional that are written in Python: of those that layers
 /// call most.

@@ -35,7 +35,31 @@ std::size_t parts_of(const c10::TypePtr& type, std::map<const c10::Type*, std::s
     return known[type.get()] = sum;
 }
 
+Expr checked_result(const SourceRange& where, const Expr& value) {
+    return Apply::create(where, Var::create(where, Ident::create(where, "hub_result")),
+                         List<Expr>::create(where, {value}), List<Attribute>::create(where, {}));
+}
+
+TreeRef with_checked_results(const TreeRef& tree) {
+    if (tree->isAtom()) return tree;
+    if (tree->kind() != TK_RETURN) return tree->map(with_checked_results);
+    return Return::create(tree->range(), checked_result(tree->range(), Return(tree).expr()));
+}
+
 }  // namespace
+
+Def definition_of(const source::LoweredFunction& lowered, const std::string& file, int line, bool method) {
+    Parser parser(std::make_shared<Source>(lowered.text, file, static_cast<std::size_t>(line)));
+    const Def def(with_checked_results(parser.parseFunction(method)));
+    // What returns nothing ends here.
+    const auto& where = def.range();
+    const auto none = Expr(Compound::create(TK_NONE, where, {}));
+    std::vector<Stmt> statements;
+    for (const auto& statement : def.statements())
+        statements.push_back(statement);
+    statements.push_back(ExprStmt::create(where, checked_result(where, none)));
+    return Def::create(where, def.name(), def.decl(), List<Stmt>::create(where, statements));
+}
 
 std::string HubCompilation::spell(const c10::TypePtr& type) {
     std::map<const c10::Type*, std::size_t> known;
@@ -73,10 +97,9 @@ Function& HubCompilation::define(const source::FunctionSource& function,
         throw Error(ErrorCode::kernelize,
                     function.file() + ":" + std::to_string(line) + ": calls are nested too deeply");
     }
-    auto text = std::make_shared<Source>(lowered.text, function.file(), static_cast<std::size_t>(line));
-    Parser parser(text);
-    auto defined = m_unit->define(std::nullopt, {}, {}, {Def(parser.parseFunction(false))},
-                                  {resolver(function, lowered.imports)}, nullptr);
+    auto defined =
+        m_unit->define(std::nullopt, {}, {}, {definition_of(lowered, function.file(), line, false)},
+                       {resolver(function, lowered.imports)}, nullptr);
     inline_functions(*toGraphFunction(*defined.front()).graph());
     return *defined.front();
 }

@@ -105,6 +105,11 @@ class HubCompilation : public std::enable_shared_from_this<HubCompilation> {
     std::set<const void*> m_active;
 };
 
+/// The lowered function, with its results handed through `hub_result`: there all that it is compiled to can
+/// be looked at before the compiler computes what is constant.
+torch::jit::Def definition_of(const source::LoweredFunction& lowered, const std::string& file, int line,
+                              bool method);
+
 /// How the parameters of `function` get their values where it is called with these; `given[i]` is nullptr
 /// where the default stands. Parameters that the plan leaves out are not in the function.
 source::ParameterPlan plan_parameter(HubCompilation& compilation, const source::FunctionSource& function,

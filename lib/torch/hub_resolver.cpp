@@ -9,9 +9,13 @@
 
 #include "functional_values.hpp"
 #include "graph_calls.hpp"
+#include "kernels/core/text.hpp"
 #include "module_values.hpp"
 #include "number_operators.hpp"
 #include "package_values.hpp"
+#include "python_meaning.hpp"
+#include "source/name_uses.hpp"
+#include "tensor_values.hpp"
 #include "torch_names.hpp"
 
 namespace kernels::torchscript {
@@ -196,6 +200,12 @@ const std::map<std::string, Compute>& computed() {
         // a value as it is, where its form would be taken for another
         {"hub_same", [](const auto& given, auto&, const auto&) { return given.at(0); }},
         {"hub_reversed", reversed},
+        // a result as it is; all in front of it is there now as it was written
+        {"hub_result",
+         [](const auto& given, auto& graph, const auto&) {
+             require_no_bools_with_tensors(graph);
+             return given.at(0);
+         }},
     };
     return all;
 }
@@ -303,7 +313,7 @@ struct HubResolver final : Resolver {
                                                        "hub_floordiv_", "hub_remainder_"};
         if (dividers.contains(name)) return std::make_shared<Divider>(name, *compilation);
         if (auto op = number_operator(name)) return op;
-        if (name == "hub_torch_tensor") return tensor_value(*compilation);
+        if (name == "hub_new_tensor") return tensor_value(name, *compilation);
         if (name == "hub_torch") return std::make_shared<BuiltinModule>("aten");
         const auto local = imports.find(name);
         const Symbol symbol =
@@ -311,6 +321,15 @@ struct HubResolver final : Resolver {
         if (auto value = symbol_value(symbol, name, compilation, function, method, where)) return value;
         if (name.ends_with("Error") || name.ends_with("Exception"))
             return std::make_shared<ExceptionValue>(name);
+        const auto known_place = where.file_line_col();
+        const int line = known_place ? static_cast<int>(std::get<1>(*known_place)) : 0;
+        if (const int loop =
+                function.definition == nullptr ? 0 : source::loop_that_assigns(function, name, line);
+            loop != 0)
+            refuse(where, backquoted(name) + " gets its value only in the loop at line " +
+                              std::to_string(loop) +
+                              ", and TorchScript knows no such variable behind it; give it a value before "
+                              "the loop");
         return nullptr;
     }
     TypePtr resolveType(const std::string& name, const SourceRange&) override {

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "graph_calls.hpp"
+#include "torch_names.hpp"
 
 namespace kernels::torchscript {
 namespace {
@@ -69,13 +70,13 @@ struct Power final : SugaredValue {
         const auto whole = [](const Value* value) {
             return is(value, c10::TypeKind::IntType) || is(value, c10::TypeKind::BoolType);
         };
-        const auto known = toIValue(exponent);
+        const auto known = toIValue(held(exponent));
         const bool negative = known && known->isInt() && known->toInt() < 0;
         if (!whole(base) || !whole(exponent) || negative)
             return std::make_shared<SimpleValue>(
                 graph.insert(in_place && is_tensor(base) ? aten::pow_ : aten::pow, args, {}, where));
         constexpr int64_t most = 4;  // factors that are written out
-        const auto number = toIValue(base);
+        const auto number = toIValue(held(base));
         const bool constant = number && number->isInt();
         if (!known || !known->isInt() || is(base, c10::TypeKind::BoolType) ||
             (!constant && known->toInt() > most))
@@ -131,7 +132,9 @@ std::shared_ptr<SugaredValue> number_operator(const std::string& name) {
     static const std::map<std::string, std::pair<std::string, std::string>> bits{
         {"hub_bitand", {"__and__", "__iand__"}},
         {"hub_bitor", {"__or__", "__ior__"}},
-        {"hub_bitxor", {"__xor__", "__ixor__"}}};
+        {"hub_bitxor", {"__xor__", "__ixor__"}},
+        {"hub_lshift", {"__lshift__", "__ilshift__"}},
+        {"hub_rshift", {"__rshift__", "__irshift__"}}};
     const bool in_place = name.ends_with('_');
     const auto known = bits.find(in_place ? name.substr(0, name.size() - 1) : name);
     if (known == bits.end()) return nullptr;

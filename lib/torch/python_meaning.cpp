@@ -150,14 +150,18 @@ void refuse_mixed_numbers(const Node* node) {
 
 // The compiler made a whole number of a bool that meets a tensor, at the place of the op.
 void refuse_bools_with_tensors(const Node* node) {
-    static const std::set<std::string> harmless = {
-        "eq", "ne", "lt", "le", "gt", "ge", "fill_", "masked_fill", "masked_fill_", "full_like", "new_full"};
+    static const std::set<std::string> harmless = {"eq",           "ne",        "lt",       "le",
+                                                   "gt",           "ge",        "fill_",    "masked_fill",
+                                                   "masked_fill_", "full_like", "new_full", "index_fill",
+                                                   "index_fill_",  "scatter",   "scatter_"};
     for (const Use& use : node->output()->uses()) {
         const Node* op = use.user;
         if (op->outputs().size() != 1 || !op->output()->type()->isSubtypeOf(*c10::TensorType::get()) ||
             op->maybeSchema() == nullptr || harmless.contains(op->kind().toUnqualString()))
             continue;
-        if (op->schema().arguments().at(use.offset).type()->kind() != c10::TypeKind::NumberType) continue;
+        const auto wanted = op->schema().arguments().at(use.offset).type();
+        const auto optional = wanted->cast<c10::OptionalType>();
+        if ((optional ? optional->getElementType() : wanted)->kind() != c10::TypeKind::NumberType) continue;
         const auto dtype =
             op->kind() == aten::full ? op->schema().argumentIndexWithName("dtype") : std::nullopt;
         if (dtype && op->input(static_cast<std::size_t>(*dtype))->type()->kind() != c10::TypeKind::NoneType)
@@ -167,6 +171,33 @@ void refuse_bools_with_tensors(const Node* node) {
                                             std::string(op->kind().toUnqualString()) +
                                             ", and TorchScript makes a whole number of it");
     }
+}
+
+void require_no_bools_with_tensors(const torch::jit::Block& block) {
+    for (const Node* node : block.nodes()) {
+        for (const torch::jit::Block* inner : node->blocks())
+            require_no_bools_with_tensors(*inner);
+        if (node->kind() == aten::Int && node->input(0)->type()->kind() == c10::TypeKind::BoolType)
+            refuse_bools_with_tensors(node);
+    }
+}
+
+// (x > 0) * 1: libtorch leaves it out when it runs, and so its result stays one of bools.
+void refuse_ones_with_bools(const Node* node) {
+    static const std::set<std::string> of_bools = {
+        "gt",         "lt",          "ge",          "le",    "eq",       "ne",       "logical_and",
+        "logical_or", "logical_xor", "isnan",       "isinf", "isneginf", "isposinf", "isfinite",
+        "isclose",    "signbit",     "logical_not", "any",   "all"};
+    const bool factor = node->kind() == aten::mul || node->kind() == aten::div;
+    if (!factor && node->kind() != aten::add && node->kind() != aten::sub) return;
+    const auto number = toIValue(node->input(1));
+    if (!number || !number->isScalar() || number->toScalar().toDouble() != (factor ? 1 : 0)) return;
+    if (of_bools.contains(node->input(0)->node()->kind().toUnqualString()) &&
+        node->input(0)->type()->isSubtypeOf(*c10::TensorType::get()))
+        refuse(node->sourceRange(), std::string(node->kind().toUnqualString()) + " of bools and " +
+                                        (factor ? "1" : "0") +
+                                        ", which libtorch leaves out, and in Python it makes numbers of "
+                                        "them; .to() with a dtype does so in both");
 }
 
 // x[[True, False]]: the compiler makes whole numbers of them, which choose other rows.
@@ -193,8 +224,7 @@ void require(const torch::jit::Block& block) {
         const auto kind = node->kind();
         if (is_implicit(node)) refuse_numbers_of_tensors(node);
         if (makes_text(node)) refuse_other_text(node);
-        if (kind == aten::Int && node->input(0)->type()->kind() == c10::TypeKind::BoolType)
-            refuse_bools_with_tensors(node);
+        refuse_ones_with_bools(node);
         if (kind == aten::tensor) refuse_index_of_bools(node);
         if (kind == aten::eq || kind == aten::ne) refuse_device_of_text(node);
         if (kind == prim::max || kind == prim::min) refuse_mixed_numbers(node);
@@ -214,6 +244,10 @@ void require(const torch::jit::Block& block) {
 }
 
 }  // namespace
+
+void require_no_bools_with_tensors(const Graph& graph) {
+    require_no_bools_with_tensors(*graph.block());
+}
 
 void require_python_meaning(const Graph& graph) {
     require(*graph.block());

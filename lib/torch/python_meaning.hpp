@@ -11,4 +11,8 @@ namespace kernels::torchscript {
 /// Python keeps the type of each.
 void require_python_meaning(const torch::jit::Graph& graph);
 
+/// Throws Error(kernelize) with the place where the compiler has made a whole number of a bool that meets a
+/// tensor. Only while it compiles: then it computes what is constant, and nothing tells the bool any more.
+void require_no_bools_with_tensors(const torch::jit::Graph& graph);
+
 }  // namespace kernels::torchscript

@@ -2,6 +2,7 @@
 
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/jit/frontend/builtin_functions.h>
+#include <torch/csrc/jit/frontend/error_report.h>
 #include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/runtime/operator.h>
 
@@ -16,6 +17,7 @@
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
 #include "number_operators.hpp"
+#include "tensor_values.hpp"
 
 namespace kernels::torchscript {
 namespace {
@@ -37,6 +39,48 @@ struct OpValue final : SugaredValue {
         const auto operators = getAllOperatorsFor(symbol);
         if (operators.size() == 1) adapt(operators.front()->schema(), given, named, *method.graph(), where);
         return BuiltinFunction(symbol, std::nullopt).call(where, method, given, named, n_binders);
+    }
+    Symbol symbol;
+};
+
+// An operator of torch, which takes whole numbers for floats where Python's does.
+struct TorchOperator final : SugaredValue {
+    explicit TorchOperator(Symbol op) : symbol(op) {}
+    std::string kind() const override { return symbol.toQualString(); }
+    std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
+                                       at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue> kwargs,
+                                       size_t n_binders) override {
+        const auto with = [&](at::ArrayRef<NamedValue> given, at::ArrayRef<NamedValue> named) {
+            return BuiltinFunction(symbol, std::nullopt).call(where, method, given, named, n_binders);
+        };
+        try {
+            return with(args, kwargs);
+        } catch (const ErrorReport&) {
+            for (const auto& op : getAllOperatorsFor(symbol)) {
+                std::vector<NamedValue> given(args.begin(), args.end());
+                std::vector<NamedValue> named(kwargs.begin(), kwargs.end());
+                if (!give_floats(op->schema(), given, named, *method.graph(), where)) continue;
+                try {
+                    return with(given, named);
+                } catch (const ErrorReport&) {  // then another form fits, or the first message says why none
+                }
+            }
+            throw;
+        }
+    }
+
+  private:
+    // Whether one was given.
+    static bool give_floats(const c10::FunctionSchema& schema, std::vector<NamedValue>& given,
+                            std::vector<NamedValue>& named, Graph& graph, const SourceRange& where) {
+        bool any = false;
+        adapt(schema, given, named, graph, where, [&](Value* value, const c10::TypePtr& wanted) {
+            const bool whole = value->type()->kind() == c10::TypeKind::IntType;
+            any = any || (whole && c10::FloatType::get()->isSubtypeOf(*wanted) &&
+                          wanted->kind() != c10::TypeKind::NumberType);
+            return value;
+        });
+        return any;
     }
     Symbol symbol;
 };
@@ -181,8 +225,7 @@ struct DtypeLimitsMaker final : SugaredValue {
 
 }  // namespace
 
-// What a variable holds, as long as the compiler keeps variables: up to where branches or loops decide it.
-static const Value* held(const Value* value) {
+const Value* held(const Value* value) {
     const Node* load = value->node();
     if (load->kind() != prim::Load) return value;
     const Node* at = load;
@@ -211,7 +254,7 @@ std::shared_ptr<SugaredValue> op_namespace_value(const std::string& name) {
 std::shared_ptr<SugaredValue> operator_value(const std::string& name) {
     const auto symbol = Symbol::fromQualString("aten::" + name);
     if (getAllOperatorsFor(symbol).empty() && getAllBuiltinFunctionsFor(symbol).empty()) return nullptr;
-    return std::make_shared<BuiltinFunction>(symbol, std::nullopt);
+    return std::make_shared<TorchOperator>(symbol);
 }
 
 std::shared_ptr<SugaredValue> constant_value(const IValue& value, GraphFunction& method,
@@ -274,7 +317,7 @@ std::shared_ptr<SugaredValue> external_value(const std::string& path, HubCompila
         if (const auto known = constants_of_torch().find(name); known != constants_of_torch().end())
             return std::make_shared<SimpleValue>(
                 method.graph()->insertConstant(known->second, where)->setDebugName(dtype_name));
-        if (name == "tensor") return tensor_value(compilation);
+        if (name == "tensor") return tensor_value(name, compilation);
         if (auto op = operator_without_bools(name)) return op;
         if (auto op = operator_value(name)) return op;
     }

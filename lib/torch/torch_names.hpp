@@ -40,6 +40,9 @@ std::shared_ptr<torch::jit::SugaredValue> constant_value(const c10::IValue& valu
                                                          torch::jit::GraphFunction& method,
                                                          const torch::jit::SourceRange& where);
 
+/// What a variable holds, as long as the compiler keeps variables: up to where branches or loops decide it.
+const torch::jit::Value* held(const torch::jit::Value* value);
+
 /// Whether the value is a dtype, layout or memory format, which TorchScript takes for whole numbers; as far
 /// as it is taken of a tensor or named here.
 bool is_dtype(const torch::jit::Value* value);

@@ -50,7 +50,7 @@ TEST_CASE("Each kind of refusal in our words, with file, line and function") {
     CHECK(of("x: torch.Tensor", "    return torch.mul('a', 'b')\n") ==
           "__init__.py:4: in `f`: the arguments of the call of mul fit none of its forms");
     CHECK(of("x: int", "    return x.nothing()\n") ==
-          "__init__.py:4: in `f`: .nothing is taken of a value of type int, which has none");
+          "__init__.py:4: in `f`: .nothing is taken of a value of type int, which has none in TorchScript");
     CHECK(of("x: torch.Tensor", "    return F.dropout(x, 'half')\n") ==
           "__init__.py:4: in `f`: the argument p of dropout is of type str, and float is taken");
     CHECK(of("x: list[int] | None", "    return 1 if (x if x is None else x) else 2\n") ==
@@ -61,7 +61,7 @@ TEST_CASE("Each kind of refusal in our words, with file, line and function") {
           "__init__.py:4: in `f`: y gets its value in one branch of the condition only");
     CHECK(refusal({{"__init__.py", "from .inner import f\n"},
                    {"inner.py", "def g(x):\n    return x.nothing()\ndef f(x: int):\n    return g(x)\n"}}) ==
-          "inner.py:2: in `g`: .nothing is taken of a value of type int, which has none");
+          "inner.py:2: in `g`: .nothing is taken of a value of type int, which has none in TorchScript");
 }
 
 TEST_CASE("A message of the compiler becomes one line without its marks") {

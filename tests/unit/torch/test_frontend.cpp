@@ -240,6 +240,15 @@ TEST_CASE("What cannot be compiled is named with its place") {
     CHECK(why("    return F.nothing(x)\n") ==
           "layers.py:7: in `L.forward`: torch.nn.functional.nothing is none of the functions that can be "
           "compiled");
+    CHECK(why("\n    for i in range(2):\n      y = x * i\n    return y\n") ==
+          "layers.py:10: in `L.forward`: `y` gets its value only in the loop at line 8, and TorchScript "
+          "knows no "
+          "such variable behind it; give it a value before the loop");
+    CHECK(why("    for i in range(2):\n      for j in range(2):\n        y = x\n      x = x + y\n    return "
+              "x\n")
+              .starts_with("layers.py:10: in `L.forward`: `y` gets its value only in the loop at line 8, "));
+    CHECK(why("    for i in range(2):\n      x = x + y\n      y = x\n    return x\n")
+              .find("undefined value y") != std::string::npos);
     CHECK(why("\n    return unknown(x)\n") == "layers.py:8: in `L.forward`: undefined value unknown");
     CHECK(why("    return ops.scale(x, factor=x.shape)\n")
               .find("layers.py:7: in `L.forward`: the argument factor of scale is of type ") == 0);

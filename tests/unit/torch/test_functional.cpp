@@ -88,7 +88,62 @@ TEST_CASE("Numbers become tensors without a detour by float32") {
     CHECK(given("x.new_tensor([0.1])", wide).equal(tenth));
     CHECK(given("x.new_tensor(3)", wide).equal(torch::tensor(3.0, at::kDouble)));
     CHECK(given("x.new_tensor([1.5], dtype=torch.int64)", wide).equal(torch::tensor({std::int64_t{1}})));
-    CHECK(given("x * x.nelement()", wide).equal(wide * 4));
+    CHECK(given("torch.tensor([1e-50, 0.0], dtype=torch.bool)", x).equal(torch::tensor({true, false})));
+    CHECK(given("torch.tensor(1e-50, dtype=torch.bool)", x).item<bool>());
+}
+
+TEST_CASE("Tensors are made of lists as Python makes them") {
+    CHECK(given("torch.tensor([1, 2.5])", x).equal(torch::tensor({1.0F, 2.5F})));
+    CHECK(given("torch.tensor((x.shape[0], 2.5), dtype=torch.float64)", x)
+              .equal(torch::tensor({4.0, 2.5}, at::kDouble)));
+    CHECK(given("torch.tensor([[1, 2], [3, 4.5]])", x).equal(torch::tensor({{1.0F, 2.0F}, {3.0F, 4.5F}})));
+    CHECK(given("x.new_tensor([1, 2.7], dtype=torch.int64)", x).equal(torch::tensor({1, 2})));
+    CHECK_THROWS_WITH(given("torch.tensor([9007199254740993, 0.5], dtype=torch.int64)", x),
+                      doctest::Contains("a whole number that is beyond theirs"));
+    CHECK_THROWS_WITH(given("torch.tensor([True, 2.5])", x), doctest::Contains("of different types"));
+    const auto none = torch::zeros({0, 4});
+    const auto is = [](const at::Tensor& found, at::IntArrayRef sizes, at::ScalarType dtype) {
+        CHECK(found.sizes() == sizes);
+        CHECK((found.scalar_type() == dtype));
+    };
+    is(given("torch.tensor([i for i in range(x.shape[0])])", none), {0}, at::kFloat);
+    is(given("torch.tensor([i > 0 for i in range(x.shape[0])])", none), {0}, at::kFloat);
+    is(given("torch.tensor([[j for j in range(x.shape[0])] for i in range(2)])", none), {2, 0}, at::kFloat);
+    is(given("torch.tensor([i for i in range(x.shape[0])], dtype=None)", none), {0}, at::kFloat);
+    is(given("torch.tensor([i for i in range(x.shape[0])], dtype=torch.int64)", none), {0}, at::kLong);
+    is(given("torch.tensor([i for i in range(x.shape[1])])", none), {4}, at::kLong);
+    is(given("torch.tensor(x.shape)", none), {2}, at::kLong);
+    is(given("x.new_tensor([i for i in range(x.shape[0])], dtype=None)", none), {0}, at::kFloat);
+    CHECK(given("x.new_tensor(data=[1.0, 2.0])", x).equal(torch::tensor({1.0F, 2.0F})));
+    CHECK(given("(x * 2).new_tensor([1])", x).equal(torch::ones({1})));
+    CHECK(given("x * (x * 2).nelement() * x.nelement()", x).equal(x * 16));
+    CHECK(given("(x * 2).bool()", x).equal(x != 0));
+    CHECK((given("x.bfloat16()", x).scalar_type() == at::kBFloat16));
+    CHECK_THROWS_WITH(given("x.new_tensor()", x), doctest::Contains("new_tensor takes its data"));
+    CHECK_THROWS_WITH(given("x.shape.new_tensor([1])", x), doctest::Contains("which is no tensor"));
+}
+
+TEST_CASE("Whole numbers are given for floats") {
+    const auto rows = torch::rand({3, 4});
+    const auto ones = torch::ones({4});
+    CHECK(given("F.pad(x, (1, 1), value=0)", rows).equal(at::constant_pad_nd(rows, {1, 1}, 0)));
+    CHECK(given("F.pad(x, (1, 1), value=x.shape[0])", rows).equal(at::constant_pad_nd(rows, {1, 1}, 3)));
+    CHECK(given("F.layer_norm(x, (4,), eps=1)", rows).equal(at::layer_norm(rows, {4}, {}, {}, 1)));
+    CHECK(given("F.layer_norm(x, (4,), None, None, 1)", rows).equal(at::layer_norm(rows, {4}, {}, {}, 1)));
+    CHECK(given("F.rms_norm(x, (4,), eps=1)", rows).equal(at::rms_norm(rows, {4}, {}, 1)));
+    CHECK(given("F.group_norm(x, 2, eps=1)", rows).equal(at::group_norm(rows, 2, {}, {}, 1)));
+    CHECK(given("F.pairwise_distance(x, x + 1, p=1)", rows).equal(at::pairwise_distance(rows, rows + 1, 1)));
+    const auto heads = torch::rand({1, 1, 3, 4});
+    CHECK(given("F.scaled_dot_product_attention(x, x, x, dropout_p=0, scale=1)", heads)
+              .equal(at::scaled_dot_product_attention(heads, heads, heads, {}, 0, false, 1.0)));
+    CHECK(given("F.dropout(x, p=0)", rows).equal(rows));
+    CHECK(given("torch.nan_to_num(x / 0, posinf=1)", rows).equal(at::ones({3, 4})));
+    CHECK_THROWS_WITH(given("F.layer_norm(x, (4,), eps='1')", rows), doctest::Contains("the argument eps"));
+    // And what group_norm says of an input that has one value for each channel.
+    CHECK_THROWS_WITH(given("F.group_norm(x, 4)", torch::rand({1, 4})),
+                      doctest::Contains("more than one value"));
+    CHECK(given("F.group_norm(x, 4)", torch::rand({1, 4, 2})).defined());
+    CHECK(given("torch.group_norm(x, 4)", torch::rand({1, 4})).equal(torch::zeros({1, 4})));
 }
 
 TEST_CASE("F.interpolate takes whole numbers and floats for factors") {

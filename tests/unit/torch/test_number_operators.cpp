@@ -49,6 +49,76 @@ TEST_CASE("A bool next to a tensor is not taken for a whole number") {
               .equal(x * (positive & (x < 3))));
 }
 
+TEST_CASE("A bool that is constant is not taken for a whole number either") {
+    for (const char* statements :
+         {"return m.where(m, True)", "return m.mul(True)", "return m.mul(other=True)", "return m.add(True)",
+          "return m.pow(True)", "return m.clamp(False, True)", "return m.bitwise_or(True)",
+          "return torch.add(m, True)", "return m.mul(2 > 1)", "return m.mul(FLAG)", "return m - True",
+          "return m + helper(True)", "return m + changed(m)", "return x.add(x, alpha=True)"}) {
+        INFO(statements);
+        const auto words =
+            refused({{"layers.py", imports + "FLAG = True\ndef helper(a):\n  return torch.ones(2) > 0 + a\n" +
+                                       "def changed(a):\n  a += True\n" +
+                                       "class L(nn.Module):\n  def forward(self, x):\n    m = x > 0\n    " +
+                                       statements + "\n"}});
+        INFO(words);
+        CHECK(words.starts_with("layers.py:"));
+        CHECK(words.find("whole number") != std::string::npos);
+    }
+    for (const char* operation : {"+", "-", "*", "/", "**", "%"}) {
+        INFO(operation);
+        const auto words =
+            said(std::string("    m = x > 0\n    f = True\n    return m ") + operation + " f\n");
+        INFO(words);
+        CHECK(words.starts_with("layers.py:9: "));
+    }
+    for (const char* statement : {"m += True", "m *= f", "m[0] |= True", "m[0] += True"}) {
+        INFO(statement);
+        const auto words =
+            said(std::string("    m = x > 0\n    f = True\n    ") + statement + "\n    return m\n");
+        INFO(words);
+        CHECK(words.starts_with("layers.py:9: "));
+    }
+    const auto gives = [](const std::string& statements) {
+        return body("    m = x > 0\n    f = True\n" + statements, x);
+    };
+    const auto positive = x > 0;
+    CHECK(gives("    return m.any(-1, f)\n").equal(positive.any(-1, true)));
+    CHECK(gives("    return m == f\n").equal(positive));
+    CHECK(gives("    m[0] = True\n    return m\n")[0].item<bool>());
+    CHECK(gives("    return x * (3 + f) * int(f)\n").equal(x * 4));
+    CHECK((gives("    return torch.full_like(m, f)\n").scalar_type() == at::kBool));
+    // libtorch leaves these out when it runs.
+    for (const char* expression : {"m * 1", "(x > 0) * 1.0", "m + 0", "m.logical_not() / int(f)"}) {
+        INFO(expression);
+        CHECK(said(std::string("    m = x > 0\n    f = True\n    return ") + expression + "\n")
+                  .find("libtorch leaves out") != std::string::npos);
+    }
+}
+
+TEST_CASE("What changes a part of a tensor changes the tensor") {
+    const auto whole = torch::tensor({{5, 2}, {3, 4}});
+    const auto gives = [&](const std::string& statement) {
+        return body("    x = x.clone()\n    " + statement + "\n    return x\n", whole);
+    };
+    CHECK(gives("x[0] |= 8").equal(torch::tensor({{13, 10}, {3, 4}})));
+    CHECK(gives("x[:, 0] &= x[:, 1]").equal(torch::tensor({{0, 2}, {0, 4}})));
+    CHECK(gives("x[x > 3] ^= 1").equal(torch::tensor({{4, 2}, {3, 5}})));
+    CHECK(gives("x[1] **= 2").equal(torch::tensor({{5, 2}, {9, 16}})));
+    CHECK(gives("x[0] <<= 1").equal(torch::tensor({{10, 4}, {3, 4}})));
+    CHECK(gives("x[0] >>= 1").equal(torch::tensor({{2, 1}, {3, 4}})));
+    CHECK(gives("x[0] //= 2").equal(torch::tensor({{2, 1}, {3, 4}})));
+    CHECK(gives("x[0] %= -3").equal(torch::tensor({{-1, -1}, {3, 4}})));
+    CHECK(gives("x[0] += 1").equal(torch::tensor({{6, 3}, {3, 4}})));
+    const auto input = whole.clone();
+    body("    x <<= 1\n    return x\n", input);
+    CHECK(input.equal(whole * 2));
+    CHECK(body("    a = [1, 2]\n    a[0] |= 4\n    a[1] **= 2\n    return x * a[0] + a[1]\n", x)
+              .equal(x * 5 + 4));
+    CHECK(said("    x[x.argmax()] |= 1\n    return x\n").find("of a place that a call gives") !=
+          std::string::npos);
+}
+
 TEST_CASE("Powers of whole numbers are whole") {
     const auto number = [](const std::string& expression) {
         const auto result = body("    n = x.shape[0]\n    return torch.tensor(" + expression + ")\n", x);
@@ -71,6 +141,14 @@ TEST_CASE("Powers of whole numbers are whole") {
           "layers.py:9: in `L.forward`: `**` of whole numbers is a float in "
           "TorchScript; write it as a product");
     CHECK(said_of("x * n ** 5").find("write it as a product") != std::string::npos);
+    // Of variables as far as they are known.
+    CHECK(body("    e = 2\n    n = x.shape[0]\n    return x * n ** e\n", x).equal(x * 16));
+    CHECK(body("    e: int = 0\n    k = e\n    return x * (x.shape[0] ** k + 2)\n", x).equal(x * 3));
+    CHECK(body("    e = 3\n    b = 2\n    return x * b ** e\n", x).equal(x * 8));
+    CHECK(said("    e = 2\n    if x.dim() == 1:\n      e = 3\n    return x * x.shape[0] ** e\n")
+              .find("write it as a product") != std::string::npos);
+    CHECK(said("    e = 1\n    for i in range(2):\n      x = x * 2 ** e\n      e = e + 1\n    return x\n")
+              .find("write it as a product") != std::string::npos);
     // And those of floats and tensors, and with negative exponents, as they were.
     CHECK(body("    return x * 2 ** 0.5\n", x).equal(x * std::sqrt(2.0)));
     CHECK(body("    return x ** 2\n", x).equal(x * x));
