@@ -107,6 +107,8 @@ std::vector<Error> missing_builds(const Lock& lock, const std::vector<build::Tar
     options.check_device = check_device;
     options.direct = direct;
     Spares spares(lock, options, hub);
+    for (const auto& kernel : lock.kernels())
+        spares.note(kernel, asked_redirect(kernel, options.before_fetch, hub));
     std::vector<Error> missing;
     std::set<std::pair<RepoId, Commit>> seen;  // a version and a branch may be one commit
     for (const auto& kernel : lock.kernels()) {

@@ -48,14 +48,10 @@ void add_files(Plan& plan, const DownloadOptions& options, const hub::Hub& hub) 
     if (!complete && options.before_fetch) options.before_fetch(repo);
 }
 
-Plan plan_for(const LockedKernel& kernel, const Lock& lock, const DownloadOptions& options,
-              const hub::Hub& hub) {
+Plan plan_for(const LockedKernel& kernel, const DownloadOptions& options, const hub::Hub& hub,
+              Spares& spares) {
     const auto redirect = asked_redirect(kernel, options.before_fetch, hub);
-    Plan plan{kernel,
-              redirect && lock.find(*redirect) != nullptr,
-              hub.tree(kernel.dependency.repo, kernel.commit),
-              {},
-              {}};
+    Plan plan{kernel, spares.note(kernel, redirect), hub.tree(kernel.dependency.repo, kernel.commit), {}, {}};
     if (redirect && !plan.has_moved) {
         log::warning(name_of(kernel) + ": moved to " + redirect->to_string() +
                      ", which kernels.lock does not have; run `kernels lock`");
@@ -241,13 +237,14 @@ class Run {
             rest = rest.subspan(plan.files.size());
         }
         tell_lacks();
-        return std::move(m_result);
+        m_plans.clear();
+        return std::exchange(m_result, {});
     }
 
   private:
     void plan(const std::vector<LockedKernel>& kernels) {
         auto pending = look_parallel(kernels.size(), m_hub.settings().jobs, [&](std::size_t i) {
-            return plan_for(kernels[i], m_lock, m_options, m_hub);
+            return plan_for(kernels[i], m_options, m_hub, m_spares);
         });
         for (std::size_t i = 0; i < kernels.size(); ++i) {
             if (!m_options.with_moved && m_spares.contains(kernels[i])) continue;
@@ -347,13 +344,14 @@ std::vector<LockedKernel> wrongly_listed(const DownloadResult& result, const Dow
 
 DownloadResult download(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub,
                         hub::Monitor* monitor) {
-    auto result = Run(lock, options, hub).download(lock.kernels(), monitor);
+    Run run(lock, options, hub);
+    auto result = run.download(lock.kernels(), monitor);
     const auto again = wrongly_listed(result, options, hub);
     if (again.empty()) return result;
     std::erase_if(result.failures, [&](const auto& failure) {
         return std::find(again.begin(), again.end(), failure.first) != again.end();
     });
-    auto second = Run(lock, options, hub).download(again, monitor);
+    auto second = run.download(again, monitor);
     std::move(second.builds.begin(), second.builds.end(), std::back_inserter(result.builds));
     result.is_partial = result.is_partial || second.is_partial;
     std::move(second.failures.begin(), second.failures.end(), std::back_inserter(result.failures));

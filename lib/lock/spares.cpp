@@ -13,25 +13,6 @@
 namespace kernels::lock {
 namespace {
 
-// What `look` gives for each kernel of a lock of which something can be had.
-template <typename Look>
-auto for_each_known(const Lock& lock, const hub::Hub& hub, const Look& look) {
-    const auto& kernels = lock.kernels();
-    using Answer = std::invoke_result_t<const Look&, const LockedKernel&>;
-    auto looks =
-        look_parallel(kernels.size(), hub.settings().jobs, [&](std::size_t i) { return look(kernels[i]); });
-    std::map<Dependency, Answer> known;
-    for (std::size_t i = 0; i < kernels.size(); ++i) {
-        try {
-            known.emplace(kernels[i].dependency, looks[i].get());
-        } catch (const Error& error) {
-            if (error.code() == ErrorCode::interrupted) throw;
-            log::info(kernels[i].dependency.to_string() + ": what it needs is not known: " + error.what());
-        }
-    }
-    return known;
-}
-
 using Edges = std::vector<Dependency> (Needs::*)() const;
 
 std::set<Dependency> reached(std::vector<Dependency> open, Edges edges,
@@ -60,38 +41,46 @@ std::optional<Dependency> asked_redirect(const LockedKernel& kernel, const Befor
     return redirect_of(repo, kernel.commit, hub);
 }
 
+bool Spares::note(const LockedKernel& kernel, const std::optional<Dependency>& redirect) {
+    const bool has_moved = redirect && m_lock.find(*redirect) != nullptr;
+    const std::lock_guard lock(m_mutex);
+    const bool is_new =
+        has_moved ? m_moved.insert(kernel.dependency).second : m_moved.erase(kernel.dependency) != 0;
+    if (is_new) m_needed.reset();
+    return has_moved;
+}
+
 bool Spares::contains(const LockedKernel& kernel) {
-    if (!m_moved) find_moved();
-    if (m_moved->empty()) return false;
-    if (m_moved->contains(kernel.dependency)) return true;
+    if (m_moved.empty()) return false;
+    if (m_moved.contains(kernel.dependency)) return true;
     if (m_options.direct.empty()) return false;
     if (!m_needed) m_needed = needed();
     return !m_needed->contains(kernel.dependency);
 }
 
-void Spares::find_moved() {
-    const auto known = for_each_known(m_lock, m_hub, [&](const LockedKernel& kernel) {
-        const auto redirect = asked_redirect(kernel, m_options.before_fetch, m_hub);
-        return redirect && m_lock.find(*redirect) != nullptr;
-    });
-    m_moved.emplace();
-    for (const auto& [dependency, has_moved] : known) {
-        if (has_moved) m_moved->insert(dependency);
-    }
-}
-
 // The kernels of the lock that somebody needs who follows redirects.
 std::set<Dependency> Spares::needed() const {
-    const auto needs = for_each_known(m_lock, m_hub, [&](const LockedKernel& kernel) {
+    const auto& kernels = m_lock.kernels();
+    auto looks = look_parallel(kernels.size(), m_hub.settings().jobs, [&](std::size_t i) {
+        const LockedKernel& kernel = kernels[i];
         const RepoId& repo = kernel.dependency.repo;
         asked_redirect(kernel, m_options.before_fetch, m_hub);  // before its listing is fetched
         for (const auto& name : m_hub.tree(repo, kernel.commit).folders("build"))
             ask_for_file(repo, kernel.commit, "build/" + name + "/metadata.json", m_options.before_fetch,
                          m_hub);
         Needs found = needs_of(repo, kernel.commit, m_hub);
-        if (!m_moved->contains(kernel.dependency)) found.moved_to.reset();  // nobody can follow that
+        if (!m_moved.contains(kernel.dependency)) found.moved_to.reset();  // nobody can follow that
         return found;
     });
+    std::map<Dependency, Needs> needs;
+    for (std::size_t i = 0; i < kernels.size(); ++i) {
+        try {
+            needs.emplace(kernels[i].dependency, looks[i].get());
+        } catch (const Error& error) {
+            if (error.code() == ErrorCode::interrupted) throw;
+            log::info(kernels[i].dependency.to_string() + ": what it needs is not known: " + error.what());
+        }
+    }
     std::vector<Dependency> left_behind;
     for (const auto& [dependency, found] : needs) {
         if (!found.moved_to) continue;
