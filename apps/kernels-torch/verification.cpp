@@ -112,7 +112,9 @@ void print(const torchscript::Verification& verification) {
             more = text.data();
         }
         for (const auto& note : verdict.notes)
-            if (note.starts_with("not varied: ") || note.starts_with("no gradients ")) more += "; " + note;
+            if (note.starts_with("not varied: ") || note.starts_with("no gradients ") ||
+                note.starts_with("it draws random numbers "))
+                more += "; " + note;
         std::printf("%-*s  largest difference %.3g, equal on %d inputs%s\n", static_cast<int>(width),
                     name.c_str(), verdict.largest, verdict.cases, more.c_str());
     };

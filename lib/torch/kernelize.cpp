@@ -104,10 +104,13 @@ std::string reason_of(const Error& error, const LoadedKernel& kernel) {
     return reason;
 }
 
+constexpr const char* follows_training =
+    "the kernel follows train() and eval(), which the trace of the original may not";
+
 // What became of a class.
 struct ClassOutcome {
     std::string reason;  ///< why it is kept; empty when it is rewritten
-    bool calls_modules = false;
+    ReplacedForward replaced = {};
 };
 
 // Replaces the forward of the layer's class.
@@ -116,13 +119,13 @@ ClassOutcome replace(const FoundLayer& layer, const LoadedKernel& kernel, layer:
         const auto before = operators_called(layer.module.get_method("forward").function());
         for (const auto* method : forwards(layer.module.type()))
             keep_original(layer.module, method->name());
-        const bool calls_modules =
+        const auto found =
             replace_forward(layer.module, kernel.layer, kernel.plan, given_by(layer.binding), uses);
-        if (!mode.is_training()) return {{}, calls_modules};
+        if (!mode.is_training()) return {{}, found};
         auto reason =
             without_gradients(operators_called(layer.module.get_method("forward").function()), before);
         if (!reason.empty()) restore_original_forward(layer.module);
-        return {reason, calls_modules};
+        return {reason, found};
     } catch (const Error& error) {
         restore_original_forward(layer.module);
         return {reason_of(error, kernel)};
@@ -153,7 +156,8 @@ class Rewriter {
                 keep(row, {layer::NoKernel::no_mode, outcome.reason, std::nullopt}, m_options.use_fallback);
             } else {
                 replaced(row, *choice.kernel, manifest);
-                if (!outcome.calls_modules) inside = one.path.empty() ? "" : one.path + ".";
+                if (outcome.replaced.follows_training) row.reason = follows_training;
+                if (!outcome.replaced.calls_modules) inside = one.path.empty() ? "" : one.path + ".";
             }
             manifest.layers.push_back(std::move(row));
         }

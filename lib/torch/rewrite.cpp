@@ -1,7 +1,6 @@
 #include "rewrite.hpp"
 
 #include <torch/csrc/jit/api/function_impl.h>
-#include <torch/csrc/jit/passes/dead_code_elimination.h>
 #include <torch/csrc/jit/passes/inliner.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "class_uses.hpp"
+#include "dead_calls.hpp"
 #include "graph_calls.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
@@ -69,7 +69,7 @@ void splice(Graph& graph, const Place& place, Graph& hub, const Arguments& argum
             graph.return_node()->replaceInput(0, result);
         }
     }
-    EliminateDeadCode(graph.block());
+    remove_dead_code(graph);
 }
 
 // A name that the class has for nothing.
@@ -324,6 +324,14 @@ void require_kept_values(const std::vector<Function*>& methods, const Module& la
         refuse(*written + ", and its code, which may be traced, may have another value written in");
 }
 
+bool reads_training(const Graph& graph) {
+    bool reads = false;
+    for_each_node(const_cast<Graph&>(graph).block(), [&](const Node* node) {
+        reads = reads || (node->kind() == prim::GetAttr && node->s(attr::name) == "training");
+    });
+    return reads;
+}
+
 // All of the methods get the same code.
 void require_same_computation(const std::vector<Function*>& methods, const TypePtr& offered,
                               const Module& one, ClassUses& uses) {
@@ -344,8 +352,8 @@ void require_same_computation(const std::vector<Function*>& methods, const TypeP
 
 }  // namespace
 
-bool replace_forward(const Module& layer, const LayerSource& hub_layer, const KernelLayer& kernel,
-                     const Given& given, ClassUses& uses) {
+ReplacedForward replace_forward(const Module& layer, const LayerSource& hub_layer, const KernelLayer& kernel,
+                                const Given& given, ClassUses& uses) {
     const HubMethod hub(layer, hub_layer, kernel, given);
     const auto methods = forwards(layer.type());
     const TypePtr offered = hub.graph().outputs().at(0)->type();
@@ -356,16 +364,21 @@ bool replace_forward(const Module& layer, const LayerSource& hub_layer, const Ke
     }
     require_kept_values(methods, layer, uses);
     if (methods.size() > 1) require_same_computation(methods, offered, layer, uses);
+    ReplacedForward replaced;
+    replaced.follows_training =
+        reads_training(hub.graph()) && std::any_of(methods.begin(), methods.end(), [](Function* method) {
+            const Graph& graph = *toGraphFunction(*method).graph();
+            return may_be_traced(graph) && !reads_training(graph);
+        });
     // Kept in the bodies of the methods themselves: names, defaults and annotations of their arguments stay
     // what callers know.
     for (std::size_t i = 0; i < methods.size(); ++i)
         splice(*toGraphFunction(*methods[i]).graph(), places[i].first, hub.graph(), places[i].second);
-    bool calls_modules = false;
     for_each_node(hub.graph().block(), [&](const Node* node) {
-        calls_modules =
-            calls_modules || (node->kind() == prim::CallMethod && node->input(0)->type()->is_module());
+        replaced.calls_modules = replaced.calls_modules ||
+                                 (node->kind() == prim::CallMethod && node->input(0)->type()->is_module());
     });
-    return calls_modules;
+    return replaced;
 }
 
 }  // namespace kernels::torchscript

@@ -62,10 +62,17 @@ class HubMethod {
     std::string m_name;  ///< one that the class has for nothing else
 };
 
+/// What is known of a forward that was replaced.
+struct ReplacedForward {
+    bool calls_modules = false;  ///< the kernel's calls modules that the layer holds
+    bool follows_training =
+        false;  ///< the kernel's reads `training`, and tracing has fixed it in the original
+};
+
 /// Replaces the forward of `layer`'s class, and its repetitions where they are seen to compute the same for
 /// all modules of the class. Throws Error(kernelize) with the reason when that is not possible; the class is
-/// unchanged then. Tells whether the kernel's forward calls modules that the layer holds.
-bool replace_forward(const torch::jit::Module& layer, const LayerSource& hub_layer, const KernelLayer& kernel,
-                     const Given& given, ClassUses& uses);
+/// unchanged then.
+ReplacedForward replace_forward(const torch::jit::Module& layer, const LayerSource& hub_layer,
+                                const KernelLayer& kernel, const Given& given, ClassUses& uses);
 
 }  // namespace kernels::torchscript

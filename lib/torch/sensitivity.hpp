@@ -3,6 +3,7 @@
 
 #include <torch/script.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,5 +17,9 @@ namespace kernels::torchscript {
 c10::IValue sensitivity(const torch::jit::Module& exact, const std::string& method,
                         const std::vector<c10::IValue>& arguments, const c10::IValue& result,
                         std::uint64_t seed);
+
+/// Whether what the module gives depends on the state of the random number generator.
+bool draws_random_numbers(const torch::jit::Module& module, const std::string& method,
+                          const std::vector<c10::IValue>& arguments, std::uint64_t seed);
 
 }  // namespace kernels::torchscript

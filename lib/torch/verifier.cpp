@@ -7,10 +7,12 @@
 
 #include "graph_calls.hpp"
 #include "input_sizes.hpp"
+#include "kept_state.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
 #include "layer_kind.hpp"
 #include "other_arguments.hpp"
+#include "sensitivity.hpp"
 #include "tensors_in.hpp"
 
 namespace kernels::torchscript {
@@ -245,9 +247,39 @@ void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments
 void Verifier::layer(Verdict& verdict, Pair& pair, const Values& arguments, const std::string& name,
                      bool one_rank) {
     const torch::jit::GraphOptimizerEnabledGuard no_optimization(false);
-    own_inputs(verdict, pair, arguments, name, false);
-    if (verdict.problem.empty() && m_kinds.insert(kind_of(pair, arguments)).second)
-        cases(verdict, pair, arguments, one_rank ? Of::layer_of_one_rank : Of::layer);
+    with_random_numbers(verdict, pair, arguments, [&] {
+        own_inputs(verdict, pair, arguments, name, false);
+        if (verdict.problem.empty() && m_kinds.insert(kind_of(pair, arguments)).second)
+            cases(verdict, pair, arguments, one_rank ? Of::layer_of_one_rank : Of::layer);
+    });
+}
+
+void Verifier::with_random_numbers(Verdict& verdict, Pair& pair, const Values& arguments,
+                                   const std::function<void()>& compare) {
+    const Verdict before = verdict;
+    const auto kinds = m_kinds;
+    compare();
+    const bool layer = !verdict.module.empty();
+    if (verdict.problem.empty() || !(layer || m_draws_otherwise) || !pair.original.is_training() ||
+        !draws_random_numbers(pair.original, pair.method, arguments, m_options.seed) ||
+        !draws_random_numbers(pair.replaced, pair.method, arguments, m_options.seed))
+        return;
+    verdict = before;
+    m_kinds = kinds;
+    {
+        const KeptState original(pair.original);
+        const KeptState replaced(pair.replaced);
+        pair.original.eval();
+        pair.replaced.eval();
+        if (pair.exact) pair.exact->eval();
+        compare();
+    }
+    if (pair.exact) pair.exact->train();
+    m_draws_otherwise = true;
+    const std::string note =
+        "it draws random numbers in training, other ones than the original: compared in evaluation only";
+    if (std::find(verdict.notes.begin(), verdict.notes.end(), note) == verdict.notes.end())
+        verdict.notes.push_back(note);
 }
 
 }  // namespace kernels::torchscript

@@ -3,6 +3,7 @@
 
 #include <torch/script.h>
 
+#include <functional>
 #include <set>
 #include <string>
 #include <vector>
@@ -32,6 +33,12 @@ class Verifier {
     void layer(Verdict& verdict, Pair& pair, const std::vector<c10::IValue>& arguments,
                const std::string& name, bool one_rank);
 
+    /// `compare` makes both comparisons, of which the problem found is that of a module in training whose
+    /// numbers are drawn otherwise than the original's: then again in evaluation, with a note. Of a whole
+    /// model only where a layer was such a one.
+    void with_random_numbers(Verdict& verdict, Pair& pair, const std::vector<c10::IValue>& arguments,
+                             const std::function<void()>& compare);
+
   private:
     void take(Verdict& verdict, const Outcome& outcome, const InputCase& one);
     void tell(const Verdict& verdict, const std::string& what) const {
@@ -43,6 +50,7 @@ class Verifier {
     const VerifyOptions& m_options;
     bool m_gradients;
     std::set<std::string> m_kinds;
+    bool m_draws_otherwise = false;  // a layer
     KnownCall m_known;
     DoubleCopies m_doubles;
 };

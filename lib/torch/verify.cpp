@@ -280,16 +280,18 @@ void Run::run_what_was_not_reached() {
 
 void Run::whole_model() {
     Pair pair = m_verifier.pair_of(m_original, m_kernelized);
-    m_verifier.own_inputs(m_found.model, pair, m_options.inputs, "its inputs", true);
-    if (m_found.model.problem.empty())
-        m_verifier.cases(m_found.model, pair, m_options.inputs, Verifier::Of::whole_model);
+    const auto compare = [&](Verdict& verdict, const Values& inputs, const char* name) {
+        m_verifier.with_random_numbers(verdict, pair, inputs, [&] {
+            m_verifier.own_inputs(verdict, pair, inputs, name, true);
+            if (verdict.problem.empty()) m_verifier.cases(verdict, pair, inputs, Verifier::Of::whole_model);
+        });
+    };
+    compare(m_found.model, m_options.inputs, "its inputs");
     for (auto& verdict : m_found.methods) {
         const auto inputs = m_methods.find(verdict.method);
         if (inputs == m_methods.end()) continue;
         pair.method = verdict.method;
-        m_verifier.own_inputs(verdict, pair, inputs->second, "inputs made for it", true);
-        if (verdict.problem.empty())
-            m_verifier.cases(verdict, pair, inputs->second, Verifier::Of::whole_model);
+        compare(verdict, inputs->second, "inputs made for it");
     }
 }
 

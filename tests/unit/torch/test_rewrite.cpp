@@ -17,16 +17,21 @@ using kernels::testing::TemporaryFolder;
 
 namespace {
 
-// Replaces the forward of a class by the layer L of `hub`; the reason when it is refused.
-std::string replace(torch::jit::Module& layer, const std::string& hub, const Given& given = {}) {
+// Replaces the forward of a class by the layer L of `hub`.
+ReplacedForward replaced_by(torch::jit::Module& layer, const std::string& hub, const Given& given = {}) {
     const TemporaryFolder folder;
     write_file(folder / "layers.py", hub);
     const auto source = HubModule::load(folder.path(), false);
     KernelLayer kernel;
     kernel.op_namespace = "aten";
+    ClassUses uses(layer);
+    return replace_forward(layer, source.layer("L"), kernel, given, uses);
+}
+
+// The same; the reason when it is refused.
+std::string replace(torch::jit::Module& layer, const std::string& hub, const Given& given = {}) {
     try {
-        ClassUses uses(layer);
-        replace_forward(layer, source.layer("L"), kernel, given, uses);
+        replaced_by(layer, hub, given);
     } catch (const Error& error) {
         return error.what();
     }
@@ -223,4 +228,43 @@ TEST_CASE("Methods of a layer are not the same where one does more than compute"
         CAPTURE(std::string(effect));
         CHECK(reason_for(effect).find("cannot be shown to compute the same") != std::string::npos);
     }
+}
+
+TEST_CASE("What the original called is not called any more, unless it may do more than compute") {
+    const std::string hub =
+        "import torch\nclass L(torch.nn.Module):\n  def forward(self, x):\n    return x + 1\n";
+    const auto calls_left = [&](const std::string& child_forward, const std::string& forward) {
+        torch::jit::Module child("Child");
+        child.register_attribute("training", c10::BoolType::get(), true);
+        child.define("def forward(self, x: Tensor) -> Tensor:\n" + child_forward);
+        torch::jit::Module layer("L");
+        layer.register_module("child", child);
+        CHECK(replace(layer, "def forward(self, x: Tensor) -> Tensor:\n" + forward, hub) == "");
+        int calls = 0;
+        for (const auto* node : layer.get_method("forward").graph()->nodes())
+            calls += node->kind() == torch::jit::prim::CallMethod ? 1 : 0;
+        CHECK(layer.forward({torch::ones({3})}).toTensor().equal(torch::full({3}, 2.0)));
+        return calls;
+    };
+    const std::string random = "    return torch.dropout(x, 0.5, self.training)\n";
+    CHECK(calls_left(random, "    return self.child.forward(self.child.forward(x * 2) * 3)\n") == 0);
+    CHECK(calls_left("    if x.dim() == 1:\n        x = x * 2\n    return x\n",
+                     "    return self.child.forward(x)\n") == 0);
+    CHECK(calls_left("    assert x.dim() == 1, 'one dimension'\n    return x\n",
+                     "    return self.child.forward(x)\n") == 1);
+    CHECK(calls_left("    return x.mul_(1)\n", "    return self.child.forward(x)\n") == 1);
+}
+
+TEST_CASE("A kernel that reads the mode in the place of a trace that may have it written in is told of") {
+    const std::string start = "import torch\nclass L(torch.nn.Module):\n  def forward(self, x):\n";
+    const std::string reading = start + "    return torch.dropout(x, 0.5, self.training)\n";
+    const auto follows = [&](torch::jit::Module layer, const std::string& hub) {
+        layer.register_attribute("training", c10::BoolType::get(), false);
+        return replaced_by(layer, hub).follows_training;
+    };
+    const std::string fixed =
+        "def forward(self, x: Tensor) -> Tensor:\n    return torch.dropout(x, 0.5, False)\n";
+    CHECK(follows(perhaps_traced(fixed), reading));
+    CHECK(!follows(perhaps_traced(fixed), start + "    return x * 1.0\n"));
+    CHECK(!follows(scripted(fixed), reading));
 }
