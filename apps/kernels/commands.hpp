@@ -3,9 +3,11 @@
 
 #include <filesystem>
 #include <optional>
+#include <vector>
 
 #include "common/program.hpp"
 #include "kernels/lock/lock_file.hpp"
+#include "kernels/project/project.hpp"
 
 namespace kernels::app {
 
@@ -44,5 +46,8 @@ std::optional<std::filesystem::path> find_torch_program();
 
 /// A lock's entry in `--json` documents: `{"repo", "version" or "revision", "commit"}`.
 nlohmann::ordered_json locked_to_json(const lock::LockedKernel& kernel);
+
+/// What the project itself needs of a lock: its dependencies, and what its layers load from the lock.
+std::vector<Dependency> named_in(const project::Project& project, const lock::Lock& lock);
 
 }  // namespace kernels::app

@@ -171,7 +171,7 @@ int run_download(const Context& context) {
     if (sums) options.sums = &*sums;
     const Session session(context, CacheUse::fills);
     if (context.arguments.has("--locked")) require_covered(locked, session.hub());
-    if (project && project->dependencies) options.direct = *project->dependencies;
+    if (project && project->dependencies) options.direct = named_in(*project, lock);
     const auto trust = project ? project->lock_trust() : project::TrustPolicy{};
     options.before_fetch = [&](const RepoId& repo) { lock::require_trusted(repo, trust, session.hub()); };
     lock::DownloadResult result;

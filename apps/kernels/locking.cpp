@@ -82,9 +82,9 @@ void require_legacy_hashes(const lock::Lock& before, const lock::Lock& after, co
 void require_builds(const lock::Lock& lock, const Context& context, const project::Project& project,
                     const hub::Hub& hub) {
     if (!names_targets(context)) return;
-    const auto failures = lock::missing_builds(lock, targets_from(context, project.folder),
-                                               !context.arguments.has("--no-device-check"),
-                                               project.require_dependencies(), hub);
+    const auto failures =
+        lock::missing_builds(lock, targets_from(context, project.folder),
+                             !context.arguments.has("--no-device-check"), named_in(project, lock), hub);
     if (failures.size() == 1) throw Error(failures.front());
     if (failures.empty()) return;
     std::vector<std::string> details;
@@ -114,6 +114,16 @@ nlohmann::ordered_json conflicts_json(const std::vector<lock::Conflict>& conflic
 }
 
 }  // namespace
+
+std::vector<Dependency> named_in(const project::Project& project, const lock::Lock& lock) {
+    std::vector<Dependency> named = project.require_dependencies();
+    for (const auto& entry : project.layers) {
+        const auto* source = std::get_if<project::LockedSource>(&entry.source);
+        if (source == nullptr || source->file || !entry.repo) continue;
+        if (const auto* kernel = lock.find(*entry.repo)) named.push_back(kernel->dependency);
+    }
+    return named;
+}
 
 nlohmann::ordered_json locked_to_json(const lock::LockedKernel& kernel) {
     const auto& reference = kernel.dependency.reference;

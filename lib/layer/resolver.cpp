@@ -172,8 +172,8 @@ struct Resolver::State {
         options.before_fetch = before_fetch;
         options.targets = {target};
         options.check_device = check == DeviceCheck::yes;
-        options.with_moved = false;  // a layer is loaded from where its kernel is now
-        const auto result = lock::download(lock, options, *hub);
+        // A layer is loaded from where its kernel is now.
+        const auto result = lock::download(lock, lock::needed_kernels(lock, options, *hub), options, *hub);
         if (!result.failures.empty()) throw Error(result.failures.front().second);
     }
 };

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <optional>
 
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
@@ -8,6 +9,7 @@
 #include "kernels/lock/publishers.hpp"
 #include "kernels/lock/redirect.hpp"
 #include "kernels/lock/resolve.hpp"
+#include "spares.hpp"
 
 namespace kernels::lock {
 namespace {
@@ -17,6 +19,10 @@ Needs needs_of_locked(const LockedKernel& kernel, const hub::Hub& hub) try {
     return needs_of(kernel.dependency.repo, kernel.commit, hub);
 } catch (const Error& error) {
     throw explained(error, kernel, hub);
+}
+
+std::string not_compared(const Dependency& dependency) {
+    return "so what " + dependency.to_string() + " needs was not compared with the lock";
 }
 
 }  // namespace
@@ -37,6 +43,24 @@ bool knows_needs(const hub::Cache& cache, const LockedKernel& kernel) {
 
 std::vector<std::string> uncovered(const Lock& lock, const std::vector<Dependency>& dependencies,
                                    const project::TrustPolicy& trust, const hub::Hub& hub) {
+    const auto look = [&](const LockedKernel& kernel) -> std::optional<Needs> {
+        const Dependency& dependency = kernel.dependency;
+        if (!knows_needs(hub.cache(), kernel)) {
+            if (hub.settings().offline) {
+                log::info("offline, " + not_compared(dependency));
+                return std::nullopt;
+            }
+            require_trusted(dependency.repo, trust, hub);
+        }
+        try {
+            return needs_of_locked(kernel, hub);
+        } catch (const Error& error) {
+            const auto& remedies = error.remedies();
+            if (std::find(remedies.begin(), remedies.end(), Remedy::cache) == remedies.end()) throw;
+            log::warning(std::string(error.what()) + ", " + not_compared(dependency));
+            return std::nullopt;
+        }
+    };
     std::vector<std::string> lines;
     bool all_known = true;
     std::map<Dependency, std::string> paths;  // how each was reached
@@ -56,20 +80,13 @@ std::vector<std::string> uncovered(const Lock& lock, const std::vector<Dependenc
                 lines.push_back(is_direct ? line : line + " (needed by " + path + ")");
             continue;
         }
-        if (!knows_needs(hub.cache(), *kernel)) {
-            if (hub.settings().offline) {
-                log::info(dependency.to_string() +
-                          ": offline, so what it needs was not compared with the lock");
-                all_known = false;
-                continue;
-            }
-            require_trusted(dependency.repo, trust, hub);
-        }
-        const Needs needs = needs_of_locked(*kernel, hub);
-        for (const auto& needed : needs.natively()) {
+        const auto needs = look(*kernel);
+        all_known = all_known && needs;
+        if (!needs) continue;
+        for (const auto& needed : needs->natively()) {
             if (paths.emplace(needed, path + " -> " + needed.to_string()).second) open.push_back(needed);
         }
-        const auto more = needs.all();
+        const auto more = needs->all();
         left_behind.insert(left_behind.end(), more.begin(), more.end());
     }
     // What a kernel needs that is not locked is not known either.
@@ -80,12 +97,16 @@ std::vector<std::string> uncovered(const Lock& lock, const std::vector<Dependenc
         left_behind.pop_back();
         const auto* kernel = lock.find(dependency);
         if (kernel == nullptr || !paths.emplace(dependency, "").second) continue;
-        if (!knows_needs(hub.cache(), *kernel)) {
-            if (hub.settings().offline) return lines;
-            require_trusted(dependency.repo, trust, hub);
+        try {
+            const auto needs = look(*kernel);
+            if (!needs) return lines;
+            const auto more = needs->all();
+            left_behind.insert(left_behind.end(), more.begin(), more.end());
+        } catch (const Error& error) {
+            if (!is_withdrawn(error)) throw;
+            log::info(std::string(error.what()) + "; " + not_compared(dependency));
+            return lines;
         }
-        const auto more = needs_of_locked(*kernel, hub).all();
-        left_behind.insert(left_behind.end(), more.begin(), more.end());
     }
     for (const auto& kernel : lock.kernels()) {
         if (!paths.contains(kernel.dependency))

@@ -8,7 +8,6 @@
 #include "hub/blob_file.hpp"
 #include "kernels/build/device_fit.hpp"
 #include "kernels/build/metadata.hpp"
-#include "kernels/core/digest.hpp"
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/parallel.hpp"
@@ -33,19 +32,22 @@ struct Plan {
     std::vector<hub::FileRequest> files;
 };
 
-void add_files(Plan& plan, const DownloadOptions& options, const hub::Hub& hub) {
+std::vector<hub::FileRequest> files_of(const Plan& plan, const DownloadOptions& options,
+                                       const hub::Hub& hub) {
     const RepoId& repo = plan.kernel.dependency.repo;
+    std::vector<hub::FileRequest> files;
     for (const auto& chosen : plan.choice.builds) {
         const auto& variant = chosen.variant;
         if (options.sums != nullptr) options.sums->require(repo, plan.kernel.commit, variant, plan.tree);
         require_legacy_hash(plan.kernel, variant, plan.tree);
         for (auto& entry : plan.tree.below(folder_of(variant))) {
-            if (!is_bytecode(entry.path)) plan.files.push_back({repo, plan.kernel.commit, std::move(entry)});
+            if (!is_bytecode(entry.path)) files.push_back({repo, plan.kernel.commit, std::move(entry)});
         }
     }
-    const bool complete = std::all_of(plan.files.begin(), plan.files.end(),
+    const bool complete = std::all_of(files.begin(), files.end(),
                                       [&](const hub::FileRequest& file) { return is_at_hand(file, hub); });
     if (!complete && options.before_fetch) options.before_fetch(repo);
+    return files;
 }
 
 Plan plan_for(const LockedKernel& kernel, const DownloadOptions& options, const hub::Hub& hub,
@@ -58,8 +60,6 @@ Plan plan_for(const LockedKernel& kernel, const DownloadOptions& options, const 
     }
     plan.choice = plan.has_moved ? builds_that_fit(plan.tree, kernel.dependency.repo.to_string(), options)
                                  : choose_builds(kernel, plan.tree, options, hub);
-    // A kernel is downloaded for all targets or not at all, unless it is a spare.
-    if (plan.choice.lacks.empty()) add_files(plan, options, hub);
     return plan;
 }
 
@@ -177,48 +177,9 @@ std::vector<build::BuildVariant> variants_of(const hub::Tree& tree, const std::s
     return variants;
 }
 
-std::string legacy_variant_hash(const hub::Tree& tree, const build::BuildVariant& variant) {
-    Hasher hasher(HashAlgorithm::sha256);
-    for (const auto& file : tree.below(folder_of(variant))) {
-        hasher.update(file.path);
-        hasher.update(from_hex(file.etag()));
-    }
-    return hasher.finish();
-}
-
-void require_legacy_hash(const LockedKernel& kernel, const build::BuildVariant& variant,
-                         const hub::Tree& tree) {
-    if (kernel.legacy_hashes.empty()) return;
-    const auto known = kernel.legacy_hashes.find(variant.to_string());
-    if (known == kernel.legacy_hashes.end()) {
-        throw Error(ErrorCode::lock_stale,
-                    name_of(kernel) + ": kernels.lock, of a version before 0.17, has no hash for " +
-                        variant.to_string(),
-                    "`kernels lock` writes the file anew");
-    }
-    if (legacy_variant_hash(tree, variant) == known->second) return;
-    throw Error(
-        ErrorCode::verification,
-        name_of(kernel) + ": the files of " + variant.to_string() +
-            " are not the ones that kernels.lock names",
-        "find out why before you trust them; without its kernels.lock the project can be locked anew");
-}
-
 namespace {
 
-// Whether the kernel is gone from the Hub, or its publisher is trusted no longer: of all that can be wrong,
-// what is not the fault of the Hub or of this machine.
-bool is_withdrawn(const LockedKernel& kernel, const Error& error, const DownloadOptions& options) {
-    if (error.code() == ErrorCode::not_found) return true;
-    if (error.code() != ErrorCode::verification || !options.before_fetch) return false;
-    try {
-        options.before_fetch(kernel.dependency.repo);
-        return false;
-    } catch (const Error& refused) {
-        return refused.code() == ErrorCode::verification;
-    }
-}
-
+// One download; a second look at some of its kernels knows what the first found.
 class Run {
   public:
     Run(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub)
@@ -246,19 +207,31 @@ class Run {
         auto pending = look_parallel(kernels.size(), m_hub.settings().jobs, [&](std::size_t i) {
             return plan_for(kernels[i], m_options, m_hub, m_spares);
         });
+        std::vector<Plan> plans;
         for (std::size_t i = 0; i < kernels.size(); ++i) {
-            if (!m_options.with_moved && m_spares.contains(kernels[i])) continue;
             try {
                 Plan made = pending[i].get();
-                if (!made.choice.lacks.empty() && m_spares.contains(kernels[i])) {
-                    made.choice.lacks.clear();
-                    add_files(made, m_options, m_hub);
-                }
-                for (auto& lack : made.choice.lacks)
-                    m_lacks.emplace_back(kernels[i], std::move(lack));
-                if (made.choice.lacks.empty()) m_plans.push_back(std::move(made));
+                auto& lacks = made.choice.lacks;
+                // A spare comes along as far as it fits. An empty listing may be the cache's fault.
+                const bool may_be_spare =
+                    made.has_moved || (!lacks.empty() && !made.tree.folders("build").empty());
+                if (may_be_spare && m_spares.contains(kernels[i])) lacks.clear();
+                for (const auto& lack : lacks)
+                    m_lacks.emplace_back(kernels[i], lack);
+                // All else is downloaded for all targets or not at all.
+                if (lacks.empty()) plans.push_back(std::move(made));
             } catch (const Error& error) {
                 fail(kernels[i], error);
+            }
+        }
+        auto listed = look_parallel(plans.size(), m_hub.settings().jobs,
+                                    [&](std::size_t i) { return files_of(plans[i], m_options, m_hub); });
+        for (std::size_t i = 0; i < plans.size(); ++i) {
+            try {
+                plans[i].files = listed[i].get();
+                m_plans.push_back(std::move(plans[i]));
+            } catch (const Error& error) {
+                fail(plans[i].kernel, error);
             }
         }
     }
@@ -303,11 +276,22 @@ class Run {
     void fail(const LockedKernel& kernel, const Error& error) {
         if (error.code() == ErrorCode::interrupted) throw Error(error);
         auto full = explained(error, kernel, m_hub);
-        if (!is_withdrawn(kernel, error, m_options) || !m_spares.contains(kernel)) {
+        if (hinders_nobody(kernel, error)) {
+            log::warning(std::string(full.what()) + "; " + why_spare(false) + ", so it is left out");
+        } else {
             m_result.failures.emplace_back(kernel, std::move(full));
-            return;
         }
-        log::warning(std::string(full.what()) + "; " + why_spare(false) + ", so it is left out");
+    }
+
+    bool hinders_nobody(const LockedKernel& kernel, const Error& error) {
+        const bool is_lacking = m_hub.settings().offline && error.code() == ErrorCode::network;
+        if (!is_lacking && !is_withdrawn(error)) return false;
+        try {
+            return !m_spares.is_needed(kernel);
+        } catch (const Error& unknown) {
+            if (unknown.code() == ErrorCode::interrupted) throw;
+            return false;
+        }
     }
 
     const Lock& m_lock;
@@ -342,10 +326,36 @@ std::vector<LockedKernel> wrongly_listed(const DownloadResult& result, const Dow
 
 }  // namespace
 
+std::vector<LockedKernel> needed_kernels(const Lock& lock, const DownloadOptions& options,
+                                         const hub::Hub& hub) {
+    const auto& kernels = lock.kernels();
+    Spares spares(lock, options, hub);
+    auto noted = look_parallel(kernels.size(), hub.settings().jobs, [&](std::size_t i) {
+        return spares.note(kernels[i], asked_redirect(kernels[i], options.before_fetch, hub));
+    });
+    for (std::size_t i = 0; i < kernels.size(); ++i) {
+        try {
+            noted[i].get();
+        } catch (const Error& error) {
+            if (error.code() == ErrorCode::interrupted) throw;
+            log::debug(error.what());  // whoever downloads it, if somebody needs it, says why
+        }
+    }
+    std::vector<LockedKernel> needed;
+    std::copy_if(kernels.begin(), kernels.end(), std::back_inserter(needed),
+                 [&](const LockedKernel& kernel) { return !spares.contains(kernel); });
+    return needed;
+}
+
 DownloadResult download(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub,
                         hub::Monitor* monitor) {
+    return download(lock, lock.kernels(), options, hub, monitor);
+}
+
+DownloadResult download(const Lock& lock, const std::vector<LockedKernel>& kernels,
+                        const DownloadOptions& options, const hub::Hub& hub, hub::Monitor* monitor) {
     Run run(lock, options, hub);
-    auto result = run.download(lock.kernels(), monitor);
+    auto result = run.download(kernels, monitor);
     const auto again = wrongly_listed(result, options, hub);
     if (again.empty()) return result;
     std::erase_if(result.failures, [&](const auto& failure) {

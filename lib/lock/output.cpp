@@ -174,12 +174,6 @@ DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOpti
     const hub::Cache staging =
         takes_locks(shared) ? hub::Cache(folder / staging_name, shared) : hub::Cache(folder / staging_name);
     make_folders(staging.root());
-    for (const auto& kernel : lock.kernels()) {
-        const RepoId& repo = kernel.dependency.repo;
-        if (staging.read_listing(repo, kernel.commit)) continue;
-        if (const auto tree = shared.read_listing(repo, kernel.commit))
-            staging.write_listing(repo, kernel.commit, *tree);
-    }
     hub::Settings settings = hub.settings();
     settings.cache = staging.root();
     settings.donors = [&](const hub::FileRequest& file) {
@@ -190,9 +184,17 @@ DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOpti
             found.push_back(std::move(*cached));
         return found;
     };
-    DownloadOptions here = options;
-    here.with_moved = false;  // the Python client does not look for anything here
-    auto result = download(lock, here, hub::Hub(settings, hub.http(), staging), monitor);
+    const hub::Hub staged(settings, hub.http(), staging);
+    // The Python client does not look for anything here. What tells that is read in the cache if it can be
+    // written, so that the next run finds it.
+    const auto needed = needed_kernels(lock, options, takes_locks(shared) ? hub : staged);
+    for (const auto& kernel : needed) {
+        const RepoId& repo = kernel.dependency.repo;
+        if (staging.read_listing(repo, kernel.commit)) continue;
+        if (const auto tree = shared.read_listing(repo, kernel.commit))
+            staging.write_listing(repo, kernel.commit, *tree);
+    }
+    auto result = download(lock, needed, options, staged, monitor);
     for (auto& [kernel, error] : result.failures)
         error = told_of_folder(error, staging);
 

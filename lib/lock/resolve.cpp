@@ -121,7 +121,13 @@ class Resolver {
                 return m_options.keep.find(one) != nullptr;
             });
             const bool is_untrusted = asks_for_trust && error.code() == ErrorCode::verification;
-            if (was_locked || (error.code() != ErrorCode::not_found && !is_untrusted)) throw;
+            const bool may_be_left_out = error.code() == ErrorCode::not_found || is_untrusted;
+            if (may_be_left_out && was_locked) {
+                throw error.reworded(std::string(error.what()) + "; only builds that " + moved.to_string() +
+                                         " left behind need it",
+                                     "`kernels lock --upgrade` locks without it");
+            }
+            if (!may_be_left_out) throw;
             m_nodes = nodes;
             m_paths = paths;
             log::warning(moved.to_string() +

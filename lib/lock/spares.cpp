@@ -5,8 +5,9 @@
 #include <vector>
 
 #include "choose.hpp"
-#include "kernels/core/log.hpp"
 #include "kernels/core/parallel.hpp"
+#include "kernels/core/text.hpp"
+#include "kernels/lock/publishers.hpp"
 #include "kernels/lock/redirect.hpp"
 #include "kernels/lock/resolve.hpp"
 
@@ -41,26 +42,57 @@ std::optional<Dependency> asked_redirect(const LockedKernel& kernel, const Befor
     return redirect_of(repo, kernel.commit, hub);
 }
 
+bool is_withdrawn(const Error& error) {
+    return error.code() == ErrorCode::not_found || dynamic_cast<const UntrustedPublisher*>(&error) != nullptr;
+}
+
 bool Spares::note(const LockedKernel& kernel, const std::optional<Dependency>& redirect) {
     const bool has_moved = redirect && m_lock.find(*redirect) != nullptr;
     const std::lock_guard lock(m_mutex);
-    const bool is_new =
-        has_moved ? m_moved.insert(kernel.dependency).second : m_moved.erase(kernel.dependency) != 0;
-    if (is_new) m_needed.reset();
+    if (has_moved) {
+        m_moved.insert_or_assign(kernel.dependency, *redirect);
+    } else {
+        m_moved.erase(kernel.dependency);
+    }
+    m_needed.reset();
     return has_moved;
 }
 
 bool Spares::contains(const LockedKernel& kernel) {
-    if (m_moved.empty()) return false;
-    if (m_moved.contains(kernel.dependency)) return true;
-    if (m_options.direct.empty()) return false;
-    if (!m_needed) m_needed = needed();
-    return !m_needed->contains(kernel.dependency);
+    std::vector<std::string> path{kernel.dependency.to_string()};
+    std::set<Dependency> seen{kernel.dependency};
+    for (auto next = m_moved.find(kernel.dependency); next != m_moved.end();
+         next = m_moved.find(next->second)) {
+        path.push_back(next->second.to_string());
+        if (!seen.insert(next->second).second) {
+            throw Error(ErrorCode::failed, "kernels that lead back to each other: " + join(path, " -> "),
+                        "ask the kernels' publishers");
+        }
+    }
+    return path.size() > 1 || !is_needed(kernel);
 }
 
-// The kernels of the lock that somebody needs who follows redirects.
+bool Spares::is_needed(const LockedKernel& kernel) {
+    if (m_moved.empty() || m_options.direct.empty()) return true;
+    if (m_error) throw Error(*m_error);
+    try {
+        if (!m_needed) m_needed = needed();
+    } catch (const Error& error) {
+        m_error = error;
+        throw;
+    }
+    return m_needed->contains(kernel.dependency);
+}
+
 std::set<Dependency> Spares::needed() const {
     const auto& kernels = m_lock.kernels();
+    std::set<Dependency> everything;
+    for (const auto& kernel : kernels)
+        everything.insert(kernel.dependency);
+    // A lock that is out of date does not say what else it is short of.
+    for (const auto& dependency : m_options.direct) {
+        if (!everything.contains(dependency)) return everything;
+    }
     auto looks = look_parallel(kernels.size(), m_hub.settings().jobs, [&](std::size_t i) {
         const LockedKernel& kernel = kernels[i];
         const RepoId& repo = kernel.dependency.repo;
@@ -73,12 +105,13 @@ std::set<Dependency> Spares::needed() const {
         return found;
     });
     std::map<Dependency, Needs> needs;
+    std::map<Dependency, Error> unknown;
     for (std::size_t i = 0; i < kernels.size(); ++i) {
         try {
             needs.emplace(kernels[i].dependency, looks[i].get());
         } catch (const Error& error) {
             if (error.code() == ErrorCode::interrupted) throw;
-            log::info(kernels[i].dependency.to_string() + ": what it needs is not known: " + error.what());
+            unknown.emplace(kernels[i].dependency, error);
         }
     }
     std::vector<Dependency> left_behind;
@@ -90,15 +123,17 @@ std::set<Dependency> Spares::needed() const {
     // What nothing left behind leads to is there for another reason, known or not.
     std::vector<Dependency> roots = m_options.direct;
     const auto led_to = reached(left_behind, &Needs::all, needs, m_lock);
-    std::set<Dependency> everything;
-    for (const auto& kernel : m_lock.kernels()) {
-        everything.insert(kernel.dependency);
-        if (!led_to.contains(kernel.dependency)) roots.push_back(kernel.dependency);
+    for (const auto& one : everything) {
+        if (!led_to.contains(one)) roots.push_back(one);
     }
     auto needed = reached(roots, &Needs::natively, needs, m_lock);
     // Of one whose own needs are not known, each of the others may be one.
-    for (const auto& one : needed) {
-        if (!needs.contains(one)) return everything;
+    for (const auto& [dependency, error] : unknown) {
+        if (!needed.contains(dependency)) continue;
+        const bool was_published =
+            error.code() == ErrorCode::not_found || error.code() == ErrorCode::verification;
+        if (!was_published && !m_hub.settings().offline) throw Error(error);
+        return everything;
     }
     return needed;
 }

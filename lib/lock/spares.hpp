@@ -1,6 +1,7 @@
 // What a lock has for the Python client alone.
 #pragma once
 
+#include <map>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -13,8 +14,12 @@ namespace kernels::lock {
 std::optional<Dependency> asked_redirect(const LockedKernel& kernel, const BeforeFetch& before_fetch,
                                          const hub::Hub& hub);
 
-/// The kernels of a lock that nobody needs who follows redirects: those that have moved, and what only the
-/// builds need that these left behind. The Python client follows none.
+/// Whether an error says of a kernel that it is gone from the Hub, or that its publisher is trusted no
+/// longer: of all that can be wrong, what is not the fault of the Hub or of this machine.
+bool is_withdrawn(const Error& error);
+
+/// Tells what a lock has for the Python client alone, which follows no redirect: the kernels that have moved,
+/// and what only the builds need that these left behind.
 class Spares {
   public:
     /// All of them must outlive it.
@@ -25,9 +30,13 @@ class Spares {
     /// too. For several threads at once.
     bool note(const LockedKernel& kernel, const std::optional<Dependency>& redirect);
 
-    /// False where metadata that cannot be had or DownloadOptions::direct leave that open. Reads nothing
-    /// where no kernel was noted as moved. Not for several threads at once.
+    /// Whether the kernel has moved, or is needed by nobody who follows redirects. Reads nothing where no
+    /// kernel was noted as moved. Throws Error(failed) for a kernel whose redirects lead back to it.
     bool contains(const LockedKernel& kernel);
+
+    /// Whether who follows redirects comes by the kernel, moved or not. True where DownloadOptions::direct or
+    /// what was published leave that open; throws what hub::Hub does where metadata cannot be had.
+    bool is_needed(const LockedKernel& kernel);
 
   private:
     std::set<Dependency> needed() const;
@@ -35,9 +44,10 @@ class Spares {
     const Lock& m_lock;
     const DownloadOptions& m_options;
     const hub::Hub& m_hub;
-    std::mutex m_mutex;
-    std::set<Dependency> m_moved;
+    std::mutex m_mutex;  // of what follows
+    std::map<Dependency, Dependency> m_moved;
     std::optional<std::set<Dependency>> m_needed;
+    std::optional<Error> m_error;  // why that is not known: who does not answer is not asked again
 };
 
 }  // namespace kernels::lock

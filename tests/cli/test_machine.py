@@ -52,6 +52,26 @@ class Machine(FaultTest):
                 if path.is_dir() and not path.is_symlink():
                     path.chmod(0o755)
 
+    def test_a_read_only_cache_and_a_lock_that_is_compared(self):
+        """What kernels need is read in the metadata of all their builds, which a download need not have fetched."""
+        other = "torch212-cxx11-cpu-x86_64-linux"
+        self.publish(REPO, "v1", {f"build/{other}/metadata.json": files()[f"build/{VARIANT}/metadata.json"]})
+        self.serve()
+        self.kernels("lock", "--upgrade")
+        self.forget()
+        self.kernels("download")
+        self.folder.chmod(0o755)
+        paths = [self.cache, *(p for p in self.cache.rglob("*") if not p.is_symlink())]
+        for path in paths:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        try:
+            done = self.kernels("download", "--locked", preexec_fn=syscalls.as_nobody())
+        finally:
+            for path in paths:
+                if path.is_dir():
+                    path.chmod(0o755)
+        self.assertIn(f"so what {REPO}@v1 needs was not compared with the lock", done.stderr)
+
     def full_disk(self, place):
         """Something that makes the disk full behind the library's first half: (name, keyword arguments of `kernels`)."""
         def limited():

@@ -1,6 +1,7 @@
 """Of a lock, what only builds need that a kernel left behind: it is there for the Python client and hinders nobody else."""
 
 import base64
+import json
 import shutil
 
 import harness
@@ -11,15 +12,15 @@ OLD = "torch29-cxx11-cpu-x86_64-linux"
 
 
 class Spares(harness.CliTest):
-    def lock_spare(self, **leaf):
-        """demo/old moved to demo/one; what is left there needs demo/leaf, the spare."""
+    def lock_spare(self, repo="demo/leaf", **leaf):
+        """demo/old moved to demo/one; what is left there needs the spare."""
         self.publish_demo()
-        self.hub.publish("demo/leaf", "v1", leaf)
+        self.hub.publish(repo, "v1", leaf)
         status = {"kernel-status.toml": b'kind = "redirect"\ndestination = "demo/one"\nrevision = "v1"\n'}
-        self.hub.publish("demo/old", "v1", {**status, **build(VARIANT, name="old", depends=[("demo/leaf", 1)])})
+        self.hub.publish("demo/old", "v1", {**status, **build(VARIANT, name="old", depends=[(repo, 1)])})
         self.write_project('"demo/old" = 1')
         self.expect(0, "lock")
-        self.assertEqual(self.locked(), [("demo/leaf", 1), ("demo/old", 1), ("demo/one", 1)])
+        self.assertEqual(self.locked(), sorted([(repo, 1), ("demo/old", 1), ("demo/one", 1)]))
 
     def repos(self, *arguments):
         return [build["repo"] for build in self.expect(0, "download", "--json", *arguments, *TARGET).json["builds"]]
@@ -64,12 +65,7 @@ class Spares(harness.CliTest):
         self.expect_error(4, "demo/leaf", "download", *TARGET)
 
     def test_a_publisher_who_is_trusted_no_longer(self):
-        self.lock_spare(**build(VARIANT, name="leaf"))
-        self.hub.publish("someone/leaf", "v1", build(VARIANT, name="leaf"))
-        old = build(VARIANT, name="old", depends=[("someone/leaf", 1)])
-        self.hub.publish("demo/old", "v1", {**self.hub.repos["demo/old"]["commits"][self.hub.commit_of("demo/old", "v1")], **old})
-        self.expect(0, "lock", "--upgrade")
-        self.assertEqual(self.locked(), [("demo/old", 1), ("demo/one", 1), ("someone/leaf", 1)])
+        self.lock_spare("someone/leaf", **build(VARIANT, name="leaf"))
         shutil.rmtree(self.cache)
         self.hub.trusted.remove("someone")
         self.hub.requests.clear()
@@ -101,6 +97,128 @@ class Spares(harness.CliTest):
         result = self.expect(0, "lock", "--upgrade")
         self.assertIn(path + " is 16", result.err)
         self.assertEqual(self.locked(), [("demo/leaf", 1), ("demo/old", 1), ("demo/one", 1)])
+
+    def image(self, *arguments):
+        folder = self.folder / "image"
+        shutil.rmtree(folder, ignore_errors=True)
+        self.expect(0, "download", "-o", folder, *arguments, *TARGET)
+        return sorted(path.name for path in (folder / "demo").iterdir())
+
+    def test_what_the_project_names_is_none(self):
+        """By a dependency that is locked otherwise, or by a layer that is loaded from the lock."""
+        self.lock_spare(**build(VARIANT, name="leaf"))
+        self.assertEqual(self.image(), ["one"])
+        self.hub.publish("demo/leaf", "v2", build(VARIANT, name="leaf", version=2))
+        for text in ('"demo/old" = 1\n"demo/leaf" = 2', '"demo/old" = 1\n"demo/leaf" = {revision = "v1"}'):
+            self.write_project(text)
+            self.assertEqual(self.image(), ["leaf", "one"])
+        layer = '[[layers]]\nname = "Demo"\ndevice = "cpu"\nrepo = "demo/leaf"\nlayer = "Demo"\n'
+        self.write_project('"demo/old" = 1')
+        with open(self.project / "kernels.toml", "a") as file:
+            file.write(layer)
+        self.assertIn("demo/leaf", self.expect(0, "mapping", "show", *TARGET).out)
+        self.assertEqual(self.image(), ["leaf", "one"])
+
+    def test_redirects_that_lead_back_to_each_other(self):
+        """The Python client locks them without a word."""
+        for one, other in (("demo/a", "demo/b"), ("demo/b", "demo/a")):
+            self.hub.publish(one, "v1", {"kernel-status.toml": f'kind = "redirect"\ndestination = "{other}"\nrevision = "v1"\n'.encode()})
+        self.write_project('"demo/a" = 1')
+        entries = [{"dependency": {"repo-id": repo, "version": 1}, "lock": {"commit": self.hub.commit_of(repo, "v1")}}
+                   for repo in ("demo/a", "demo/b")]
+        (self.project / "kernels.lock").write_text(json.dumps(entries, indent=2))
+        for arguments in ([], ["-o", self.folder / "image"], ["--all-variants"]):
+            result = self.expect(1, "download", *arguments, *([] if "--all-variants" in arguments else TARGET))
+            self.assertIn("lead back to each other: demo/", result.err)
+
+    def test_a_wrong_sum_is_refused_whoever_published_it(self):
+        self.lock_spare("someone/leaf", **build(VARIANT, name="leaf"))
+        sums = self.project / "kernels.sum"
+        line = next(line for line in sums.read_text().splitlines() if "someone/leaf" in line)
+        digest = line[line.index("sha256:"):].split()[0]
+        sums.write_text(sums.read_text().replace(digest, digest[:-4] + "0000"))
+        self.hub.trusted.remove("someone")
+        self.expect_error(6, "its files are not the ones that kernels.sum names", "download", *TARGET)
+
+    def test_a_named_kernel_that_has_moved_has_to_be_trusted(self):
+        self.publish_demo()
+        status = {"kernel-status.toml": b'kind = "redirect"\ndestination = "demo/one"\nrevision = "v1"\n'}
+        self.hub.publish("some/old", "v1", {**status, **build(VARIANT, name="old")})
+        self.write_project('"some/old" = 1')
+        self.expect(0, "lock")
+        self.hub.trusted.remove("some")
+        self.expect_error(6, "some is not a trusted kernel publisher", "download", *TARGET)  # what lock left is in the cache
+        shutil.rmtree(self.cache)
+        self.expect_error(6, "some is not a trusted kernel publisher", "download", *TARGET)
+
+    def test_one_that_is_gone_and_a_lock_that_is_compared(self):
+        self.lock_spare(**build(VARIANT, name="leaf"))
+        shutil.rmtree(self.cache)
+        del self.hub.repos["demo/leaf"]
+        self.assertEqual(self.repos("--locked"), ["demo/old", "demo/one"])
+        self.assertEqual(self.repos("--offline"), ["demo/old", "demo/one"])
+        self.assertEqual(self.image("--locked"), ["one"])
+        shutil.rmtree(self.cache)
+        result = self.expect_error(4, "only builds that demo/old@v1 left behind need it", "lock", hint="`kernels lock --upgrade` locks without it")
+        self.assertIn("demo/leaf", result.err)
+        self.expect(0, "lock", "--upgrade")
+        self.assertEqual(self.locked(), [("demo/old", 1), ("demo/one", 1)])
+
+    def test_a_needed_kernel_that_has_moved_is_not_missing_in_a_folder(self):
+        self.lock_spare(**build(VARIANT, name="leaf"))
+        self.hub.publish("demo/user", "v1", build(VARIANT, name="user", depends=[("demo/old", 1)]))
+        self.write_project('"demo/user" = 1')
+        self.expect(0, "lock")
+        result = self.expect(0, "download", "-o", self.folder / "image", *TARGET)
+        self.assertNotIn("kernels.lock does not have", result.err)
+        self.assertEqual(sorted(path.name for path in (self.folder / "image" / "demo").iterdir()), ["one", "user"])
+
+    def test_a_complete_folder_costs_no_request(self):
+        self.lock_spare(**build(VARIANT, name="leaf"))
+        self.assertEqual(self.image(), ["one"])
+        self.hub.requests.clear()
+        self.expect(0, "download", "-o", self.folder / "image", *TARGET)
+        self.assertEqual(self.hub.requests, [])
+        shutil.rmtree(self.cache)  # what tells which are spares is kept in the cache
+        self.expect(0, "download", "-o", self.folder / "image", *TARGET)
+        self.hub.requests.clear()
+        self.expect(0, "download", "-o", self.folder / "image", *TARGET)
+        self.assertEqual(self.hub.requests, [])
+
+    def test_a_hub_that_does_not_say_what_is_needed(self):
+        self.lock_spare(**build(OLD, name="leaf"))
+        other = "torch212-cxx11-cpu-x86_64-linux"
+        self.hub.publish("demo/two", "v1", {**build(VARIANT, name="two"), **build(other, name="two")})
+        self.write_project('"demo/old" = 1\n"demo/two" = 1')
+        self.expect(0, "lock")
+        shutil.rmtree(self.cache)
+        orderly = self.hub.answer
+
+        def answer(handler):
+            if "/demo/two/resolve/" in handler.path and other in handler.path:
+                return self.hub.send(handler, 503)
+            return orderly(handler)
+
+        self.hub.answer = answer
+        self.expect(5, "download", *TARGET)
+        self.hub.answer = orderly
+        self.assertEqual(self.repos(), ["demo/old", "demo/one", "demo/two"])
+
+    def test_an_empty_listing_is_asked_for_again(self):
+        self.lock_spare(**build(VARIANT, name="leaf"))
+        shutil.rmtree(self.cache)
+        orderly = self.hub.answer
+        answers = []
+
+        def answer(handler):
+            if "demo/leaf/tree" in handler.path and not answers:
+                answers.append(handler.path)
+                return self.hub.send(handler, 200, b"[]")
+            return orderly(handler)
+
+        self.hub.answer = answer
+        self.assertEqual(self.repos(), ["demo/leaf", "demo/old", "demo/one"])
+        self.assertEqual(len(answers), 1)
 
 
 if __name__ == "__main__":

@@ -30,11 +30,8 @@ struct DownloadOptions {
     bool all_variants = false;
     /// Refuse a build without code for the device that a target names (see build::device_fit).
     bool check_device = true;
-    /// Bring along the fitting builds that a kernel which has moved left at its old place: the Python client
-    /// follows no redirect, and what those need. Where one of them does not fit, or was published wrongly,
-    /// that is no failure.
-    bool with_moved = true;
-    /// What the project itself names. Empty where that is not known: then all that is locked is needed.
+    /// What the project itself names. Empty where that is not known, or with something that is not locked:
+    /// all that is locked is needed then.
     std::vector<Dependency> direct;
     /// What kernels.sum says, checked before a file is fetched; nullptr for projects without one.
     const SumFile* sums = nullptr;
@@ -47,7 +44,7 @@ struct DownloadedBuild {
     std::filesystem::path folder;
     std::vector<hub::FetchedFile> files;
     std::vector<build::Remark> remarks;  ///< for the caller to tell: download() only gives them
-    bool was_left_behind = false;        ///< its kernel has moved (see DownloadOptions::with_moved)
+    bool was_left_behind = false;        ///< its kernel has moved (see download)
 
     /// "org/name@0123456789ab: torch-cpu", as messages name it.
     std::string describe() const;
@@ -61,13 +58,26 @@ struct DownloadResult {
     bool is_partial = false;
 };
 
+/// The kernels of a lock that somebody needs who follows redirects: without those that have moved, and
+/// without what only the builds need that these left behind. Fetches listings, and where a kernel has moved
+/// metadata. Throws Error(failed) for redirects that lead back to each other, and what hub::Hub does where it
+/// cannot be told what is needed.
+std::vector<LockedKernel> needed_kernels(const Lock& lock, const DownloadOptions& options,
+                                         const hub::Hub& hub);
+
 /// Downloads, for every locked kernel, the build that fits each target (or all builds). What is complete
 /// costs no request. Every file is checked against the hash in the commit's tree, every build against the
-/// digest of its metadata.json, and against the device where the target names one. Before a kernel fails for
+/// digest of its metadata.json, and against the device where the target names one. What is not in
+/// needed_kernels() comes along for the Python client, which follows no redirect: where it does not fit, was
+/// published wrongly, or is gone, that is no failure. Before a kernel fails for
 /// what the cache lists as its files, the Hub is asked for the list once more. Afterwards the Python client
 /// finds the kernels offline, by version and by commit.
 DownloadResult download(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub,
                         hub::Monitor* monitor = nullptr);
+
+/// The same for some of the lock's kernels.
+DownloadResult download(const Lock& lock, const std::vector<LockedKernel>& kernels,
+                        const DownloadOptions& options, const hub::Hub& hub, hub::Monitor* monitor = nullptr);
 
 /// For every locked kernel and target without a build that fits (or without code for the target's device, as
 /// its metadata says, or its libraries where they are in the cache): the error that download() would give.

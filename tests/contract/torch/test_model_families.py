@@ -47,7 +47,9 @@ class ModelFamiliesTest(harness.WorldTest):
         self.start_hub(DEMO)
         self.run_command(KERNELS, "lock", self.project)
         self.run_command(KERNELS, "download", self.project)
-        self.run_command(sys.executable, ROOT / "examples/models/make_transformers_models.py", self.folder, *EXPECTED)
+
+    def make(self, *families):
+        self.run_command(sys.executable, ROOT / "examples/models/make_transformers_models.py", self.folder, *families)
 
     def kernelize(self, model, *options):
         done = self.run_command(KERNELS, "kernelize", f"{model}.pt", "-o", f"{model}.k.pt", "--project", self.project,
@@ -63,6 +65,7 @@ class ModelFamiliesTest(harness.WorldTest):
         self.assertEqual(counts, EXPECTED[family])
 
     def test_families(self):
+        self.make(*EXPECTED)
         torch.ops.load_library(RUNTIME)
         tokens = torch.load(self.folder / "tokens.pt")
         for family, layers in EXPECTED.items():
@@ -88,12 +91,13 @@ class ModelFamiliesTest(harness.WorldTest):
 
     def test_frozen(self):
         """Without its classes each model has the same layers, found by the forms of those of the unfrozen model."""
-        torch.ops.load_library(RUNTIME)
-        tokens = torch.load(self.folder / "tokens.pt")
         # The kernel's epsilon is an attribute of the layer, and in traced code a constant: by the binding's attributes.
         patterns = {"llama": {"RMSNorm": "*RMSNorm", "SiLU": "*SiLUActivation"},
                     "gemma": {"GemmaRMSNorm": "*RMSNorm", "GELUTanh": "*GELUTanh"},
                     "bert": {"LayerNorm": "*.LayerNorm", "GELU": "*GELUActivation"}}
+        self.make(*patterns)
+        torch.ops.load_library(RUNTIME)
+        tokens = torch.load(self.folder / "tokens.pt")
         for family, layers in patterns.items():
             for name, (_, tolerance) in DTYPES.items():
                 with self.subTest(family, dtype=name), torch.no_grad():
@@ -114,6 +118,7 @@ class ModelFamiliesTest(harness.WorldTest):
                     self.assertLess((actual - expected).abs().max().item() / expected.abs().max().item(), tolerance)
 
     def test_verified(self):
+        self.make("phi", "bert")
         for model in ("phi-float32", "bert-bfloat16"):
             with self.subTest(model):
                 report = self.kernelize(model, "--verify", "--input", "tokens.pt")
