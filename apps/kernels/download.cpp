@@ -47,7 +47,11 @@ Locked load_lock(const Context& context) {
 
 // With --locked: the lock is what `kernels lock` would write, as far as it can be told without asking where
 // the branches are now.
-void require_covered(const Locked& locked, const hub::Hub& hub) {
+void require_covered(const Context& context, const Locked& locked, const hub::Hub& filling) {
+    // A cache that cannot be written may still be complete for this machine.
+    std::optional<Session> asking;
+    if (!filling.cache().is_writable()) asking.emplace(context, CacheUse::asks);
+    const hub::Hub& hub = asking ? asking->hub() : filling;
     auto lines = lock::uncovered(locked.lock, locked.project->require_dependencies(),
                                  locked.project->lock_trust(), hub);
     if (lines.empty()) return;
@@ -170,7 +174,7 @@ int run_download(const Context& context) {
     if (!context.arguments.has("--no-sum")) sums = lock::SumFile::load(folder / "kernels.sum");
     if (sums) options.sums = &*sums;
     const Session session(context, CacheUse::fills);
-    if (context.arguments.has("--locked")) require_covered(locked, session.hub());
+    if (context.arguments.has("--locked")) require_covered(context, locked, session.hub());
     if (project && project->dependencies) options.direct = named_in(*project, lock);
     const auto trust = project ? project->lock_trust() : project::TrustPolicy{};
     options.before_fetch = [&](const RepoId& repo) { lock::require_trusted(repo, trust, session.hub()); };

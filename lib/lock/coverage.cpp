@@ -52,14 +52,7 @@ std::vector<std::string> uncovered(const Lock& lock, const std::vector<Dependenc
             }
             require_trusted(dependency.repo, trust, hub);
         }
-        try {
-            return needs_of_locked(kernel, hub);
-        } catch (const Error& error) {
-            const auto& remedies = error.remedies();
-            if (std::find(remedies.begin(), remedies.end(), Remedy::cache) == remedies.end()) throw;
-            log::warning(std::string(error.what()) + ", " + not_compared(dependency));
-            return std::nullopt;
-        }
+        return needs_of_locked(kernel, hub);
     };
     std::vector<std::string> lines;
     bool all_known = true;

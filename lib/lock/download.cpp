@@ -337,7 +337,8 @@ std::vector<LockedKernel> needed_kernels(const Lock& lock, const DownloadOptions
         try {
             noted[i].get();
         } catch (const Error& error) {
-            if (error.code() == ErrorCode::interrupted) throw;
+            const bool is_lacking = hub.settings().offline && error.code() == ErrorCode::network;
+            if (!is_lacking && !is_withdrawn(error)) throw;
             log::debug(error.what());  // whoever downloads it, if somebody needs it, says why
         }
     }

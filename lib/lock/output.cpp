@@ -28,11 +28,15 @@ Error disk_error(const fs::path& path, const std::error_code& error) {
         .with_remedies({Remedy::output});
 }
 
+bool blames_cache(const Error& error) {
+    const auto& remedies = error.remedies();
+    return std::find(remedies.begin(), remedies.end(), Remedy::cache) != remedies.end();
+}
+
 // The cache that is full or cannot be written is the staging one, and lies in the folder.
 Error told_of_folder(const Error& error, const hub::Cache& staging) {
     if (!std::string_view(error.what()).starts_with(staging.root().string())) return error;
-    const auto& remedies = error.remedies();
-    if (std::find(remedies.begin(), remedies.end(), Remedy::cache) == remedies.end()) return error;
+    if (!blames_cache(error)) return error;
     return Error(error.code(), error.what(), "free some room, or choose another folder", error.details())
         .with_remedies({Remedy::output});
 }
@@ -167,6 +171,32 @@ void warn_of_other_states(const fs::path& folder, const DownloadResult& result, 
     }
 }
 
+// The kernels that are needed here, where the Python client does not look for anything, with the lists of
+// their files. What tells that is kept in the cache, so that the next run finds it.
+std::vector<LockedKernel> needed_in(const fs::path& folder, const Lock& lock, const DownloadOptions& options,
+                                    const hub::Hub& hub, const hub::Cache& staging) {
+    const auto look = [&](const hub::Hub& where) {
+        auto needed = needed_kernels(lock, options, where);
+        for (const auto& kernel : needed) {
+            const RepoId& repo = kernel.dependency.repo;
+            if (staging.read_listing(repo, kernel.commit)) continue;
+            if (const auto tree = where.cache().read_listing(repo, kernel.commit))
+                staging.write_listing(repo, kernel.commit, *tree);
+        }
+        return needed;
+    };
+    if (hub.cache().is_writable()) {
+        try {
+            return look(hub);
+        } catch (const Error& error) {
+            if (!blames_cache(error)) throw;
+            log::debug(error.what());
+        }
+    }
+    const auto cache = hub::Cache::in_front_of(hub.cache(), folder / staging_name / "front");
+    return look(hub::Hub(hub.settings(), hub.http(), cache));
+}
+
 DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOptions& options,
                     const hub::Hub& hub, hub::Monitor* monitor) {
     const FileLock held(folder / lock_name, lock_options(folder, hub.settings()));
@@ -185,15 +215,7 @@ DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOpti
         return found;
     };
     const hub::Hub staged(settings, hub.http(), staging);
-    // The Python client does not look for anything here. What tells that is read in the cache if it can be
-    // written, so that the next run finds it.
-    const auto needed = needed_kernels(lock, options, takes_locks(shared) ? hub : staged);
-    for (const auto& kernel : needed) {
-        const RepoId& repo = kernel.dependency.repo;
-        if (staging.read_listing(repo, kernel.commit)) continue;
-        if (const auto tree = shared.read_listing(repo, kernel.commit))
-            staging.write_listing(repo, kernel.commit, *tree);
-    }
+    const auto needed = needed_in(folder, lock, options, hub, staging);
     auto result = download(lock, needed, options, staged, monitor);
     for (auto& [kernel, error] : result.failures)
         error = told_of_folder(error, staging);

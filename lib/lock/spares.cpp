@@ -1,5 +1,6 @@
 #include "spares.hpp"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 #include <vector>
@@ -65,6 +66,7 @@ bool Spares::contains(const LockedKernel& kernel) {
          next = m_moved.find(next->second)) {
         path.push_back(next->second.to_string());
         if (!seen.insert(next->second).second) {
+            if (!is_needed(kernel)) return true;
             throw Error(ErrorCode::failed, "kernels that lead back to each other: " + join(path, " -> "),
                         "ask the kernels' publishers");
         }
@@ -90,9 +92,8 @@ std::set<Dependency> Spares::needed() const {
     for (const auto& kernel : kernels)
         everything.insert(kernel.dependency);
     // A lock that is out of date does not say what else it is short of.
-    for (const auto& dependency : m_options.direct) {
-        if (!everything.contains(dependency)) return everything;
-    }
+    const auto is_missing = [&](const Dependency& one) { return !everything.contains(one); };
+    if (std::any_of(m_options.direct.begin(), m_options.direct.end(), is_missing)) return everything;
     auto looks = look_parallel(kernels.size(), m_hub.settings().jobs, [&](std::size_t i) {
         const LockedKernel& kernel = kernels[i];
         const RepoId& repo = kernel.dependency.repo;
@@ -134,6 +135,10 @@ std::set<Dependency> Spares::needed() const {
             error.code() == ErrorCode::not_found || error.code() == ErrorCode::verification;
         if (!was_published && !m_hub.settings().offline) throw Error(error);
         return everything;
+    }
+    for (const auto& one : needed) {
+        const auto more = needs.at(one).natively();
+        if (std::any_of(more.begin(), more.end(), is_missing)) return everything;
     }
     return needed;
 }

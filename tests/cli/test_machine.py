@@ -3,6 +3,7 @@ test_faults.py: success, or one clear line and the documented status, and a soun
 
 import fcntl
 import hashlib
+import json
 import os
 import resource
 import shutil
@@ -55,9 +56,13 @@ class Machine(FaultTest):
     def test_a_read_only_cache_and_a_lock_that_is_compared(self):
         """What kernels need is read in the metadata of all their builds, which a download need not have fetched."""
         other = "torch212-cxx11-cpu-x86_64-linux"
-        self.publish(REPO, "v1", {f"build/{other}/metadata.json": files()[f"build/{VARIANT}/metadata.json"]})
+        metadata = json.loads(files()[f"build/{VARIANT}/metadata.json"])
+        metadata["kernel-depends"] = [{"repo-id": "demo/needed", "version": 1}]
+        self.publish(REPO, "v1", {f"build/{other}/metadata.json": json.dumps(metadata).encode()})
+        self.publish("demo/needed", "v1", files("needed"))
         self.serve()
         self.kernels("lock", "--upgrade")
+        whole = (self.project / "kernels.lock").read_text()
         self.forget()
         self.kernels("download")
         self.folder.chmod(0o755)
@@ -65,12 +70,15 @@ class Machine(FaultTest):
         for path in paths:
             path.chmod(0o555 if path.is_dir() else 0o444)
         try:
-            done = self.kernels("download", "--locked", preexec_fn=syscalls.as_nobody())
+            self.kernels("download", "--locked", preexec_fn=syscalls.as_nobody())
+            entries = [entry for entry in json.loads(whole) if entry["dependency"]["repo-id"] == REPO]
+            (self.project / "kernels.lock").write_text(json.dumps(entries, indent=2))
+            done = self.kernels("download", "--locked", preexec_fn=syscalls.as_nobody(), status=3)
         finally:
             for path in paths:
                 if path.is_dir():
                     path.chmod(0o755)
-        self.assertIn(f"so what {REPO}@v1 needs was not compared with the lock", done.stderr)
+        self.assertIn("demo/needed@v1", done.stderr)
 
     def full_disk(self, place):
         """Something that makes the disk full behind the library's first half: (name, keyword arguments of `kernels`)."""

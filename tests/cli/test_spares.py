@@ -131,6 +131,38 @@ class Spares(harness.CliTest):
             result = self.expect(1, "download", *arguments, *([] if "--all-variants" in arguments else TARGET))
             self.assertIn("lead back to each other: demo/", result.err)
 
+    def test_a_circle_of_redirects_that_nobody_needs(self):
+        self.lock_spare("demo/aa", **{"kernel-status.toml": b'kind = "redirect"\ndestination = "demo/aa"\nrevision = "v1"\n'})
+        self.assertEqual(self.repos(), ["demo/old", "demo/one"])
+        self.assertEqual(self.image(), ["one"])
+
+    def test_what_a_needed_kernel_lacks_in_the_lock(self):
+        """The lock is out of date, and does not say what is needed."""
+        self.lock_spare(**build(OLD, name="leaf"))
+        self.hub.publish("demo/leaf", "v2", build(VARIANT, name="leaf", version=2))
+        self.hub.publish("demo/user", "v1", build(VARIANT, name="user", depends=[("demo/leaf", 2)]))
+        self.write_project('"demo/old" = 1\n"demo/user" = 1')
+        self.expect(0, "lock")
+        entries = [entry for entry in self.lock() if entry["dependency"] != {"repo-id": "demo/leaf", "version": 2}]
+        (self.project / "kernels.lock").write_text(json.dumps(entries, indent=2))
+        (self.project / "kernels.sum").unlink()
+        self.expect_error(7, "demo/leaf@", "download", *TARGET)
+
+    def test_a_folder_beside_a_cache_that_cannot_be_written(self):
+        self.lock_spare(**build(VARIANT, name="leaf"))
+        self.assertEqual(self.image(), ["one"])
+        self.hub.requests.clear()
+        locks = self.cache / ".locks"
+        before = sorted(map(str, self.cache.rglob("*")))
+        shutil.rmtree(locks)
+        locks.write_bytes(b"")  # for root, whom permissions do not stop
+        self.assertEqual(self.image(), ["one"])
+        self.expect(0, "download", "-o", self.folder / "image", "--offline", *TARGET)
+        self.assertEqual(sorted(path.name for path in (self.folder / "image" / "demo").iterdir()), ["one"])
+        self.assertEqual([path for path in self.hub.requests if "/tree/" in path or "metadata" in path], [])
+        self.assertEqual([path for path in before if ".locks" not in path],
+                         [path for path in sorted(map(str, self.cache.rglob("*"))) if ".locks" not in path])
+
     def test_a_wrong_sum_is_refused_whoever_published_it(self):
         self.lock_spare("someone/leaf", **build(VARIANT, name="leaf"))
         sums = self.project / "kernels.sum"
