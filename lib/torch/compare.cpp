@@ -202,7 +202,7 @@ void Comparison::tensors(const at::Tensor& actual, const at::Tensor& expected, c
     const bool comparable = exact.defined() && exact.sizes() == expected.sizes() &&
                             exact.scalar_type() == at::kDouble && !expected.is_complex();
     numbers(a.to(at::kDouble), e.to(at::kDouble), comparable ? plain(exact) : at::Tensor(),
-            comparable ? sensitivity : at::Tensor(), e.scalar_type());
+            comparable || !exact.defined() ? sensitivity : at::Tensor(), e.scalar_type());
 }
 
 void Comparison::numbers(at::Tensor actual, const at::Tensor& expected, const at::Tensor& exact,
@@ -251,6 +251,7 @@ void Comparison::numbers(at::Tensor actual, const at::Tensor& expected, const at
                            c10::str(own));
         }
     }
+    if (!exact.defined() && sensitivity.defined()) a = at::where(distance.le(may_move * sensitivity), e, a);
     const auto excess = (a - e).abs() - (slack + m_options.tolerance.relative.value_or(tolerance) * e.abs());
     const auto index = excess.argmax().item<int64_t>();
     if (excess.flatten()[index].item<double>() <= 0 || error_fits) return;

@@ -10,6 +10,7 @@
 #include "guarded_memory.hpp"
 #include "kept_state.hpp"
 #include "kernels/core/text.hpp"
+#include "random_state.hpp"
 #include "sensitivity.hpp"
 #include "tensors_in.hpp"
 
@@ -54,9 +55,19 @@ class FilledMemory {
     bool m_fill = at::globalContext().deterministicFillUninitializedMemory();
 };
 
-c10::IValue call(Module& module, const std::string& method, const Values& arguments, std::uint64_t seed) {
+struct Called {
+    c10::IValue result;
+    RandomState after;
+    bool draws = false;  // random numbers
+};
+
+Called call(Module& module, const std::string& method, const Values& arguments, std::uint64_t seed) {
     at::manual_seed(seed);  // for dropout and the like
-    return module.get_method(method)(arguments);
+    const RandomState before;
+    auto result = module.get_method(method)(arguments);
+    RandomState after;
+    const bool draws = after != before;
+    return {std::move(result), std::move(after), draws};
 }
 
 // A copy for the exact pair.
@@ -122,6 +133,8 @@ struct OriginalCall {
     Values arguments;                 // after it
     std::vector<at::Tensor> results;  // may share memory with the state, which is given back
     Changes changes;                  // of its state
+    std::optional<RandomState> random;
+    bool draws = false;
 };
 
 // What two calls of the replacement left.
@@ -133,20 +146,39 @@ struct Calls {
     std::vector<at::Tensor> second_results;
     std::string other_state;
     bool damage = false;
+    bool draws = false;
+    bool other_numbers = false;  // than the original
 };
 
 bool changes_parameters(const Changes& changes) {
     return std::any_of(changes.begin(), changes.end(), [](const auto& change) { return change.parameter; });
 }
 
-// What the replacement's call made of the state, against what the original's call made of it.
-std::string other_state(const KeptState& replaced, const Changes& by_original,
-                        const CompareOptions& options) {
+// Whether the one could be the other, had the same random numbers been drawn.
+bool same_form(const c10::IValue& actual, const c10::IValue& expected) {
+    if (actual.tagKind() != expected.tagKind()) return false;
+    const auto now = tensors_in({actual});
+    const auto then = tensors_in({expected});
+    const bool same =
+        std::equal(now.begin(), now.end(), then.begin(), then.end(), [](const auto& a, const auto& e) {
+            return a.sizes() == e.sizes() && a.scalar_type() == e.scalar_type() && a.device() == e.device() &&
+                   a.layout() == e.layout();
+        });
+    return same && (all_finite(actual) || !all_finite(expected));
+}
+
+// What the replacement's call made of the state, against what the original's call made of it. `drawn`: floats
+// there may come of other random numbers.
+std::string other_state(const KeptState& replaced, const Changes& by_original, const CompareOptions& options,
+                        bool drawn) {
     std::set<std::string> expected;
     for (const auto& change : by_original) {
         expected.insert(change.name);
-        const auto difference = compare(replaced.now(change.name), change.now, options);
-        if (!difference.within)
+        const auto now = replaced.now(change.name);
+        const auto difference = compare(now, change.now, options);
+        const bool may_differ = drawn && change.now.isTensor() && change.now.toTensor().is_floating_point() &&
+                                same_form(now, change.now);
+        if (!difference.within && !may_differ)
             return "it leaves another " + change.name + " behind than the original: " + difference.problem;
     }
     for (const auto& change : replaced.changes()) {
@@ -164,9 +196,11 @@ Outcome run_original(Pair& pair, const InputCase& one, const CheckOptions& optio
     try {
         call_of.arguments = with_tensors(one.arguments, exact_copy);
         const KeptState state(pair.original, options.watch_weights ? Parameters::kept : Parameters::not_kept);
-        const auto result = call(pair.original, pair.method, call_of.arguments, options.seed);
-        call_of.results = tensors_in({result});
-        outcome.expected = with_tensors(result, exact_copy);
+        auto called = call(pair.original, pair.method, call_of.arguments, options.seed);
+        call_of.results = tensors_in({called.result});
+        outcome.expected = with_tensors(called.result, exact_copy);
+        outcome.draws = call_of.draws = called.draws;
+        call_of.random = std::move(called.after);
         call_of.changes = state.changes();
     } catch (const std::exception& failure) {
         outcome.kind = Outcome::Kind::left_out;
@@ -195,7 +229,8 @@ std::string fault_beside_result(const Pair& pair, const InputCase& one, const Ca
         !changed.empty()) {
         return changed;
     }
-    if (const auto repeated = compare(calls.second, expected, rules); !repeated.within)
+    const auto& once_more = calls.other_numbers ? calls.first : expected;
+    if (const auto repeated = compare(calls.second, once_more, rules); !repeated.within)
         return "its result differs when it is called again: " + repeated.problem;
     const auto before = tensors_in({calls.first});
     const auto& after = calls.first_results;
@@ -211,12 +246,12 @@ std::string fault_beside_result(const Pair& pair, const InputCase& one, const Ca
 // What the original's gradients are, and whether the replacement's are the same.
 void compare_gradients(Pair& pair, const InputCase& one, const CheckOptions& options, Outcome& outcome) {
     const auto of_results = gradients_for(outcome.expected, options.seed);
-    Gradients expected;
+    Gradients expected;  // of other numbers than the replacement's, where it draws such
     std::vector<c10::IValue> exact;
     try {
         expected = gradients_of(pair.original, pair.method, one.arguments, of_results, options.seed);
         if (!expected.any) return;
-        if (pair.exact) {
+        if (pair.exact && !outcome.draws) {
             const auto found = gradients_of(*pair.exact, pair.method, with_tensors(one.arguments, to_double),
                                             of_results, options.seed);
             exact.assign(found.values.begin(), found.values.end());
@@ -235,11 +270,20 @@ void compare_gradients(Pair& pair, const InputCase& one, const CheckOptions& opt
         outcome.problem = "its backward fails where the original's does not: " + cause_of(failure);
         return;
     }
-    outcome.gradients = true;
+    outcome.gradients = !outcome.other_numbers;
     if (found.names != expected.names) {
         outcome.problem = "it has other parameters than the original";
     }
     for (std::size_t i = 0; i < found.values.size() && outcome.problem.empty(); ++i) {
+        if (outcome.other_numbers) {
+            const bool none = found.values[i].eq(0).all().item<bool>();
+            if (none && !expected.values[i].eq(0).all().item<bool>())
+                outcome.problem =
+                    "its gradient of " + found.names[i] + " is zero where the original's is not";
+            if (!all_finite(found.values[i]))
+                outcome.problem = "its gradient of " + found.names[i] + " has NaN or infinity";
+            continue;
+        }
         const CompareOptions rules{options.tolerance, i < exact.size() ? &exact[i] : nullptr};
         const auto difference = compare(found.values[i], expected.values[i], rules);
         outcome.largest_of_gradients = std::max(outcome.largest_of_gradients, difference.largest);
@@ -279,10 +323,11 @@ Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options) {
     Outcome outcome = run_original(pair, one, options, original);
     if (outcome.kind == Outcome::Kind::left_out) return outcome;
     std::optional<c10::IValue> exact;
-    if (pair.exact) {
+    if (pair.exact && !original.draws) {
         try {
             const KeptState state(*pair.exact);
-            exact = call(*pair.exact, pair.method, with_tensors(one.arguments, to_double), options.seed);
+            exact =
+                call(*pair.exact, pair.method, with_tensors(one.arguments, to_double), options.seed).result;
             exact = with_tensors(*exact, exact_copy);
         } catch (const std::exception&) {  // its code names a dtype; then there is nothing more exact
         }
@@ -302,13 +347,17 @@ Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options) {
         const Values again = with_tensors(one.arguments, exact_copy);
         {
             const FilledMemory filled;
-            const auto result = call(pair.replaced, pair.method, calls.arguments, options.seed);
-            calls.first_results = tensors_in({result});
-            calls.first = with_tensors(result, exact_copy);
+            const auto called = call(pair.replaced, pair.method, calls.arguments, options.seed);
+            calls.first_results = tensors_in({called.result});
+            calls.first = with_tensors(called.result, exact_copy);
+            calls.draws = called.draws;
+            calls.other_numbers =
+                options.may_draw_others && original.draws && called.draws && called.after != *original.random;
         }
-        calls.other_state = other_state(state, original.changes, {options.tolerance});
+        calls.other_state = other_state(state, original.changes, {options.tolerance},
+                                        calls.other_numbers && options.whole_model);
         state.restore();
-        const auto result = call(pair.replaced, pair.method, again, options.seed);
+        const auto result = call(pair.replaced, pair.method, again, options.seed).result;
         calls.second_results = tensors_in({result});
         calls.second = with_tensors(result, exact_copy);
         calls.damage = GuardedMemory::damaged();
@@ -319,10 +368,17 @@ Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options) {
     }
     auto found = compare(calls.first, outcome.expected, rules);
     c10::IValue moves;
-    if (!found.within && exact && !options.tolerance.given()) {
-        moves = sensitivity(*pair.exact, pair.method, one.arguments, *exact, options.seed);
+    if (!found.within && (exact || original.draws) && !calls.other_numbers && !options.tolerance.given()) {
+        const auto [module, result] =
+            exact ? std::tie(*pair.exact, *exact) : std::tie(pair.original, outcome.expected);
+        moves = sensitivity(module, pair.method, one.arguments, result, options.seed, original.draws);
         rules.sensitivity = &moves;
         found = compare(calls.first, outcome.expected, rules);
+    }
+    outcome.draws = original.draws || calls.draws;
+    if (calls.other_numbers && same_form(calls.first, outcome.expected)) {
+        outcome.other_numbers = true;
+        found = {};
     }
     outcome.largest = found.largest;
     outcome.problem = found.within ? fault_beside_result(pair, one, calls, original, outcome.expected, rules)

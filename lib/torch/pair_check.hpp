@@ -26,7 +26,9 @@ struct Outcome {
     double largest = 0;
     bool gradients = false;  ///< were compared
     double largest_of_gradients = 0;
-    c10::IValue expected;  ///< the original's result; none when it was left out
+    bool draws = false;          ///< random numbers, one of the two
+    bool other_numbers = false;  ///< were drawn by the replacement: its result was compared in form alone
+    c10::IValue expected;        ///< the original's result; none when it was left out
 };
 
 struct CheckOptions {
@@ -36,11 +38,15 @@ struct CheckOptions {
     const KnownCall* known = nullptr;  ///< what the case was made from
     bool watch_weights = false;        ///< copies them; so not where they are large
     bool gradients = false;            ///< are compared as well
+    /// Where both draw random numbers, but leave the generator behind in different states, as one draws
+    /// others than the other, a result of the same form is no fault, however its values differ.
+    bool may_draw_others = false;
 };
 
 /// Runs both on copies of the case's inputs, the replacement twice, and compares everything that can be seen
 /// from outside: results, arguments afterwards, shared memory, memory that was not written
-/// or is not its own, state, and gradients where that is asked for.
+/// or is not its own, state, and gradients where that is asked for. What draws random numbers is not compared
+/// with the original in float64: that may draw others.
 Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options);
 
 /// Whether the original runs on the case and gives what the known call lets expect.

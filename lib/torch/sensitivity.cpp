@@ -90,39 +90,18 @@ at::Tensor distance(const at::Tensor& now, const at::Tensor& before) {
 
 }  // namespace
 
-bool draws_random_numbers(const Module& module, const std::string& method,
-                          const std::vector<IValue>& arguments, std::uint64_t seed) {
-    constexpr std::uint64_t tries = 4;  // few numbers may be equal by chance
-    std::vector<at::Tensor> first;
-    for (std::uint64_t i = 0; i < tries; ++i) {
-        const KeptState state(module);
-        std::vector<at::Tensor> now;
-        try {
-            const auto given = with_tensors(arguments, exact_copy);
-            at::manual_seed(seed + i);
-            now = tensors_in({with_tensors(module.get_method(method)(given), exact_copy)});
-        } catch (const std::exception&) {
-            return false;
-        }
-        if (i == 0) first = now;
-        for (std::size_t j = 0; j < now.size() && j < first.size(); ++j)
-            if (!same_bytes(now[j], first[j])) return true;
-    }
-    return false;
-}
-
 c10::IValue sensitivity(const Module& exact, const std::string& method, const std::vector<IValue>& arguments,
-                        const IValue& result, std::uint64_t seed) {
+                        const IValue& result, std::uint64_t seed, bool draws) {
     double rounding = 0;
     for (const auto& tensor : tensors_in(arguments)) {
         if (tensor.is_floating_point()) rounding = std::max(rounding, rounding_of(tensor.scalar_type()));
     }
-    const auto in_double = [](const at::Tensor& tensor) {
-        return tensor.is_floating_point() ? tensor.to(at::kDouble) : tensor.clone();
-    };
     // What the model draws must be the same each time: where it draws nothing itself, ties draw.
-    const bool ties = !choices_in(exact).empty() &&
-                      !draws_random_numbers(exact, method, with_tensors(arguments, in_double), seed);
+    const bool ties = !draws && !choices_in(exact).empty();
+    const auto moved_input = [&](const at::Tensor& tensor) {
+        const auto values = moved(tensor);
+        return draws ? values.to(tensor.scalar_type()) : values;
+    };
     Module module = ties ? without_ties(exact, rounding) : exact;
     const KeptState state(module);
     std::vector<at::Tensor> largest;
@@ -131,7 +110,7 @@ c10::IValue sensitivity(const Module& exact, const std::string& method, const st
     for (int i = 0; i < (ties ? tries_of_ties : tries); ++i) {
         KeptState of_call(module);
         at::manual_seed(seed + static_cast<std::uint64_t>(i));
-        const auto given = with_tensors(arguments, moved);
+        const auto given = with_tensors(arguments, moved_input);
         if (!ties) at::manual_seed(seed);
         std::vector<at::Tensor> now;
         try {

@@ -13,13 +13,10 @@ namespace kernels::torchscript {
 /// when the arguments change by as much as roundings in their own dtypes do and equal elements come in
 /// another order: where an attention's largest score is nearly equal to the second, or a top-k's elements are
 /// equal, any kernel may choose the other one. In the form of `result`, in float64; of whole numbers 1 where
-/// another one is as good.
+/// another one is as good. Where the module draws random numbers it is the one in its own dtypes instead,
+/// which draws the same ones each time, and equal elements stay in their order.
 c10::IValue sensitivity(const torch::jit::Module& exact, const std::string& method,
                         const std::vector<c10::IValue>& arguments, const c10::IValue& result,
-                        std::uint64_t seed);
-
-/// Whether what the module gives depends on the state of the random number generator.
-bool draws_random_numbers(const torch::jit::Module& module, const std::string& method,
-                          const std::vector<c10::IValue>& arguments, std::uint64_t seed);
+                        std::uint64_t seed, bool draws);
 
 }  // namespace kernels::torchscript

@@ -33,14 +33,16 @@ class Verifier {
     void layer(Verdict& verdict, Pair& pair, const std::vector<c10::IValue>& arguments,
                const std::string& name, bool one_rank);
 
-    /// `compare` makes both comparisons, of which the problem found is that of a module in training whose
-    /// numbers are drawn otherwise than the original's: then again in evaluation, with a note. Of a whole
-    /// model only where a layer was such a one.
-    void with_random_numbers(Verdict& verdict, Pair& pair, const std::vector<c10::IValue>& arguments,
-                             const std::function<void()>& compare);
+    /// `compare` makes both comparisons. Where the replacement of a module in training draws other random
+    /// numbers than the original, its results there are compared in form alone and everything is compared
+    /// again in evaluation, with a note. Of a whole model only where a layer was such a one.
+    void with_random_numbers(Verdict& verdict, Pair& pair, const std::function<void()>& compare);
 
   private:
-    void take(Verdict& verdict, const Outcome& outcome, const InputCase& one);
+    /// Compares on the case and, where random numbers are drawn, with some others `more` times: a branch may
+    /// depend on them.
+    Outcome check_drawing(Verdict& verdict, Pair& pair, const InputCase& one, CheckOptions options, int more);
+    void take(Verdict& verdict, const Outcome& outcome, const std::string& name);
     void tell(const Verdict& verdict, const std::string& what) const {
         const std::string model = verdict.method.empty() ? "the whole model" : "the method " + verdict.method;
         if (m_options.before)
@@ -51,6 +53,9 @@ class Verifier {
     bool m_gradients;
     std::set<std::string> m_kinds;
     bool m_draws_otherwise = false;  // a layer
+    bool m_may_draw_others = false;  // what is compared now
+    bool m_drew_others = false;      // since this was last set to false
+    std::uint64_t m_draws = 0;       // further random numbers that were tried
     KnownCall m_known;
     DoubleCopies m_doubles;
 };

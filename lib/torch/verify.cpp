@@ -281,7 +281,7 @@ void Run::run_what_was_not_reached() {
 void Run::whole_model() {
     Pair pair = m_verifier.pair_of(m_original, m_kernelized);
     const auto compare = [&](Verdict& verdict, const Values& inputs, const char* name) {
-        m_verifier.with_random_numbers(verdict, pair, inputs, [&] {
+        m_verifier.with_random_numbers(verdict, pair, [&] {
             m_verifier.own_inputs(verdict, pair, inputs, name, true);
             if (verdict.problem.empty()) m_verifier.cases(verdict, pair, inputs, Verifier::Of::whole_model);
         });

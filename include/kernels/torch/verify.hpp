@@ -69,9 +69,11 @@ struct Verification {
 /// compared as the results are, for the same random gradients of the results: of layers on all inputs of
 /// usual values, of models on their own.
 ///
-/// Each call begins with the same state of the random number generator. Where a replaced layer draws other
-/// numbers than its original in training, both are compared in evaluation, and the whole models too; a note
-/// says so.
+/// Each call begins with the same state of the random number generator; what draws random numbers is compared
+/// from several ones, without the original in float64. Where a replaced layer draws other numbers than its
+/// original in training, so that it leaves the generator in another state, its results there are compared in
+/// shape, dtype and being finite alone, its gradients in not being zero, and all again in evaluation, also of
+/// the whole models; a note says so.
 ///
 /// A result must be equal within the tolerance, or have an error against the original in float64 that is not
 /// clearly larger than the original's own, with the same shape, dtype and NaN and infinity at the same

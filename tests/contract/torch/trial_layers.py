@@ -156,6 +156,18 @@ plain("Rotation", "ByEinsum", ROTATED, arguments=POSITIONED, attributes=FREQUENC
 plain("Softplus", "BySteps", "(torch.clamp(w, min=0) + torch.log1p(torch.exp(-w.abs()))).to(x.dtype)", before=("w = x.float()",))
 plain("Maximum", "BySort", "torch.sort(x, dim=-1)[0][..., -1].contiguous()")
 plain("Sum", "OtherWay", "y + x", arguments=("x", "y"))
+DROPPED = "(torch.rand_like(out) < 0.7)"
+norm("", "rms_norm", original="DroppedNorm", result=f"out * {DROPPED}", forms=SCRIPTED)
+
+
+def skipped(name, factor, probability, eps, fault=None):
+    layer("SkippedNorm", name,
+          [f"if bool(torch.rand(1) < {probability}):", f"    return x * {factor}", "out = torch.empty_like(x)",
+           f"ops.rms_norm(out, x, self.weight, {eps})", "return out"], fault,
+          attributes=("weight: torch.Tensor", "variance_epsilon: float"), forms=SCRIPTED)
+
+
+skipped("", 2, 0.3, "self.variance_epsilon")
 trained("ReLU", "Trained", "ops.relu_trained(x)")
 trained("RMSNorm", "Trained", "ops.rms_norm_trained(x, self.weight, self.variance_epsilon)")
 trained("RotateHalf", "Trained", "torch.cat((-x[..., x.shape[-1] // 2:], x[..., :x.shape[-1] // 2]), dim=-1)")
@@ -253,6 +265,15 @@ plain("FirstSoftmax", "Second", "torch.softmax(x, 1)", "[24] dimensions in the p
 plain("TopK", "Smallest", "values[..., :4], order[..., :4]", before=("values, order = torch.sort(x, dim=-1)",), type=TUPLE, fault=differs)
 plain("TopK", "OtherPlaces", "values[..., :4], order[..., 1:5].contiguous()", before=TOP, type=TUPLE, fault="other whole numbers")
 plain("Attention", "Unscaled", "torch.nn.functional.scaled_dot_product_attention(q * 1.05, k, v, attn_mask=mask)", differs, arguments=(*QKV, "mask"))
+# Next to random numbers:
+norm("Scaled", "rms_norm", differs, original="DroppedNorm", result=f"out * 0.7 * {DROPPED}", forms=SCRIPTED)
+norm("WrongEps", "rms_norm", differs, original="DroppedNorm", eps="0.5", result=f"out * {DROPPED}", forms=SCRIPTED)
+norm("DropsMore", "rms_norm", differs, original="DroppedNorm", result="out * (torch.rand_like(out) < 0.6)", forms=SCRIPTED)
+norm("DropsOthers", "rms_norm", differs, original="DroppedNorm", result="torch.dropout(out, 0.3, True)", forms=SCRIPTED)
+norm("Adds", "rms_norm", differs, original="DroppedNorm", result=f"(out + 0.2) * {DROPPED}", forms=SCRIPTED)
+skipped("OtherBranch", 3, 0.3, "self.variance_epsilon", differs)
+skipped("WrongEps", 2, 0.3, 0.5, differs)
+skipped("MoreOften", 2, 0.6, "self.variance_epsilon", differs)
 # A right result with wrong gradients:
 trained("ReLU", "PassesAll", "ops.relu_passes_all(x)", "what the model gives it: its gradient of argument 1 differs")
 trained("ReLU", "Detached", "ops.relu_trained(x.detach())", "what the model gives it: its gradient of argument 1 differs")

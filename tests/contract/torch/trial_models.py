@@ -300,10 +300,11 @@ AROUND = {"RMSNorm": Model, "LastNorm": Ending, "CountingNorm": Model, "GemmaNor
           "HeadGelu": Heads, "Scores": Attends, "OptionsNorm": Options, "MaskedSoftmax": Masked, "Projection": Model,
           "Attention": AttendingMasked, "FusedAttention": AttendingMasked, "CausalAttention": Attending,
           "FusedCausalAttention": Attending, "BatchNorm": Images, "TopK": Choosing, "Router": Choosing, "Rotation": Positioned,
-          "Softplus": Model, "Maximum": Ending, "Sum": Doubled, "FirstSoftmax": Model}
+          "Softplus": Model, "Maximum": Ending, "Sum": Doubled, "FirstSoftmax": Model,
+          "DroppedNorm": Model, "SkippedNorm": Model}
 # Options are gone in other code, and sizes are fixed in what is traced.
 SCRIPTED_ONLY = ("OptionsNorm", "Projection", "Attention", "FusedAttention", "CausalAttention", "FusedCausalAttention", "BatchNorm", "TopK",
-                 "Router", "Rotation", "Softplus", "Maximum", "Sum", "FirstSoftmax")
+                 "Router", "Rotation", "Softplus", "Maximum", "Sum", "FirstSoftmax", "DroppedNorm", "SkippedNorm")
 
 
 def main(folder: pathlib.Path, *names: str) -> None:

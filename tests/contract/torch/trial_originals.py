@@ -41,6 +41,25 @@ class CountingNorm(nn.Module):
         return self.weight * (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)).to(x.dtype)
 
 
+class DroppedNorm(RMSNorm):
+    """Draws random numbers, which would be others in float64."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        wide = x.to(torch.float32)
+        y = self.weight * (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)).to(x.dtype)
+        return y * (torch.rand_like(y) < 0.7)
+
+
+class SkippedNorm(RMSNorm):
+    """A random number chooses the branch."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if bool(torch.rand(1) < 0.3):
+            return x * 2
+        wide = x.to(torch.float32)
+        return self.weight * (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)).to(x.dtype)
+
+
 class GemmaNorm(nn.Module):
     def __init__(self):
         super().__init__()

@@ -8,15 +8,19 @@
 #include <string>
 
 #include "kernels/torch/verify.hpp"
+#include "torch/verifier.hpp"
 
 using namespace kernels::torchscript;
 
 namespace {
 
-torch::jit::Module model_of(const std::string& result) {
+// `code` is the result, or the lines of the body.
+torch::jit::Module model_of(const std::string& code) {
     torch::jit::Module layer("L");
     layer.register_attribute("training", c10::BoolType::get(), true);
-    layer.define("def forward(self, x: Tensor) -> Tensor:\n    return " + result + "\n");
+    layer.register_buffer("calls", torch::zeros({1}));
+    const std::string body = code.starts_with("    ") ? code : "    return " + code + "\n";
+    layer.define("def forward(self, x: Tensor) -> Tensor:\n" + body);
     torch::jit::Module model("M");
     model.register_attribute("training", c10::BoolType::get(), true);
     model.register_module("layer", layer);
@@ -25,12 +29,14 @@ torch::jit::Module model_of(const std::string& result) {
 }
 
 // What is found of a layer with dropout and another in its place.
-Verification found(const std::string& other,
-                   const std::string& own = "torch.dropout(x, 0.5, self.training)") {
+Verification found(const std::string& other, const std::string& own = "torch.dropout(x, 0.5, self.training)",
+                   bool training = true, const std::string& mode = "inference") {
     auto original = model_of(own);
     auto replaced = model_of(other);
+    original.train(training);
+    replaced.train(training);
     KernelizeReport report;
-    report.mode = "inference";
+    report.mode = mode;
     report.layers.emplace_back();
     report.layers.back().module = "layer";
     report.layers.back().layer = "L";
@@ -38,8 +44,8 @@ Verification found(const std::string& other,
     VerifyOptions options;
     options.inputs = {torch::rand({4, 8})};
     auto verification = verify(original, replaced, report, options);
-    CHECK(original.is_training());
-    CHECK(replaced.is_training());
+    CHECK(original.is_training() == training);
+    CHECK(replaced.is_training() == training);
     return verification;
 }
 
@@ -88,4 +94,102 @@ TEST_CASE("A layer that draws no random numbers where the original does is wrong
     // In evaluation both are drawn alike: nothing is left to compare.
     const auto always = found(drawn, "torch.dropout(x, 0.5, True)");
     CHECK(!always.passed());
+}
+
+TEST_CASE("Random numbers that are others in float64 forgive nothing") {
+    const auto passes = [](const std::string& own, const std::string& other) {
+        const bool evaluation = found(other, own, false).passed();
+        CHECK(found(other, own, true).passed() == evaluation);
+        return evaluation;
+    };
+    CHECK(passes("x * (torch.rand_like(x) < 0.7)", "(torch.rand_like(x) < 0.7) * x"));
+    CHECK(!passes("x * (torch.rand_like(x) < 0.7)", "x * 0.7 * (torch.rand_like(x) < 0.7)"));
+    CHECK(!passes("x + torch.rand_like(x)", "x + torch.rand_like(x) + 0.2"));
+    CHECK(!passes("x * torch.bernoulli(torch.full_like(x, 0.7))",
+                  "x * 0.8 * torch.bernoulli(torch.full_like(x, 0.7))"));
+}
+
+TEST_CASE("A branch that random numbers choose is compared") {
+    const std::string own = "x * 2 if bool(torch.rand(1) < 0.5) else x * 3";
+    for (const bool training : {true, false}) {
+        CAPTURE(training);
+        CHECK(found("x + x if bool(torch.rand(1) < 0.5) else x * 3", own, training).passed());
+        for (const char* other : {"x * 2 if bool(torch.rand(1) < 0.5) else x * 5",
+                                  "x * 5 if bool(torch.rand(1) < 0.5) else x * 3"}) {
+            const auto wrong = found(other, own, training);
+            CHECK(!wrong.layers.at(0).problem.empty());
+        }
+    }
+    const std::string skipped = "    if self.training and bool(torch.rand(1) < 0.2):\n        return x\n";
+    CHECK(found(skipped + "    return 2 * x\n", skipped + "    return x * 2\n").passed());
+    CHECK(!found(skipped + "    return x * 2\n",
+                 "    if self.training and bool(torch.rand(1) < 0.2):\n"
+                 "        return x * 1.5\n    return x * 2\n")
+               .passed());
+}
+
+TEST_CASE("In training a layer that draws the original's numbers must agree with it") {
+    const std::string dropped = "    y = torch.dropout(x, 0.5, self.training)\n";
+    CHECK(found(dropped + "    return y\n").passed());
+    CHECK(!found("torch.dropout(x, 0.1, self.training)").passed());
+    for (const char* more :
+         {"y = -y", "y = y / 0.0", "y = y.double()", "x.zero_()", "self.calls.add_(100)"}) {
+        CAPTURE(std::string(more));
+        const auto wrong = found(dropped + "    if self.training:\n        " + more + "\n    return y\n");
+        CHECK(!wrong.layers.at(0).problem.empty());
+        CHECK(!says(wrong.layers[0]));
+    }
+    const auto detached = found("torch.dropout(x.detach() if self.training else x, 0.5, self.training)",
+                                "torch.dropout(x, 0.5, self.training)", true, "training");
+    CHECK(detached.layers.at(0).problem.find("gradient") != std::string::npos);
+}
+
+TEST_CASE("Other random numbers in training forgive another result of the same form alone") {
+    const auto with = [](const std::string& more, const std::string& mode = "inference") {
+        const std::string body = "    y = x\n    if self.training:\n        y = " + drawn + "\n        " +
+                                 more + "\n    return y\n";
+        return found(body, "torch.dropout(x, 0.5, self.training)", true, mode);
+    };
+    CHECK(with("pass").passed());
+    CHECK(with("pass", "training").passed());
+    for (const auto& [more, problem] : std::vector<std::pair<std::string, std::string>>{
+             {"y = y / 0.0", "result differs"},
+             {"y = y.double()", "a Double tensor"},
+             {"y = y[:-1]", "a Float tensor of shape"},
+             {"x.zero_()", "changes its argument 1"},
+             {"self.calls.add_(1)", "changes its attribute calls"},
+             {"y = x.mul_(y.sum() * 0.0 + 1.0)", "shares memory with its argument 1"}}) {
+        CAPTURE(more);
+        const auto wrong = with(more);
+        CHECK(wrong.layers.at(0).problem.find(problem) != std::string::npos);
+    }
+    CHECK(with("y = y.detach()", "training").layers.at(0).problem.find("gradient of argument 1 is zero") !=
+          std::string::npos);
+}
+
+TEST_CASE("Comparing in evaluation leaves each module in its mode") {
+    const auto frozen_inside = [](const std::string& result) {
+        torch::jit::Module child("Child");
+        child.register_attribute("training", c10::BoolType::get(), false);
+        child.define("def forward(self, x: Tensor) -> Tensor:\n    return x * 3.0 if self.training else x\n");
+        torch::jit::Module layer("L");
+        layer.register_attribute("training", c10::BoolType::get(), true);
+        layer.register_module("child", child);
+        layer.define("def forward(self, x: Tensor) -> Tensor:\n    return " + result + "\n");
+        return layer;
+    };
+    VerifyOptions options;
+    Verifier verifier(options, false);
+    auto pair = verifier.pair_of(frozen_inside("torch.dropout(self.child.forward(x), 0.5, self.training)"),
+                                 frozen_inside(drawn + " if self.training else self.child.forward(x)"));
+    Verdict verdict;
+    verdict.module = "layer";
+    verifier.layer(verdict, pair, {torch::rand({4, 8})}, "inputs", false);
+    CHECK(verdict.problem == "");
+    CHECK(says(verdict));
+    REQUIRE(pair.exact);
+    for (const auto& layer : {pair.original, pair.replaced, *pair.exact}) {
+        CHECK(layer.is_training());
+        CHECK(!layer.attr("child").toModule().is_training());
+    }
 }
