@@ -36,10 +36,13 @@ std::string print_tensor_method(const Expression& call, const Scope& scope) {
     const Expression& callee = call.part(0);
     if (callee.kind != Expr::attribute || is_of_module(callee, scope)) return {};
     if (callee.text == "new_tensor") return new_tensor(call, scope);
-    if (call.parts.size() != 1) return {};
     const auto of = [&](const std::string& method) {
         return "(" + print(callee.part(0), scope) + ")." + method;
     };
+    // In TorchScript the dtype has no name: its only view is the one with a size.
+    if (callee.text == "view" && call.parts.size() == 2 && call.part(1).is(Expr::keyword, "dtype"))
+        return of("view(" + print(call.part(1).part(0), scope) + ")");
+    if (call.parts.size() != 1) return {};
     if (callee.text == "nelement") return of("numel()");
     const char* dtype = callee.text == "bool"       ? dtype_bool
                         : callee.text == "bfloat16" ? dtype_bfloat16

@@ -5,6 +5,7 @@
 
 #include <regex>
 
+#include "as_in_python.hpp"
 #include "compile_reason.hpp"
 #include "graph_calls.hpp"
 #include "hub_compilation.hpp"
@@ -15,6 +16,7 @@
 #include "python_meaning.hpp"
 #include "source/decorators.hpp"
 #include "source/function_scope.hpp"
+#include "torch_names.hpp"
 #include "variable_types.hpp"
 
 namespace kernels::torchscript {
@@ -111,12 +113,15 @@ std::vector<ParameterPlan> plan(HubCompilation& compilation, const FunctionSourc
     return plans;
 }
 
-void finish(Function& compiled) {
+void finish(Function& compiled, HubCompilation& compilation) {
     auto graph = toGraphFunction(compiled).graph();
     inline_functions(*graph);
+    compute_ones_and_zeros(*graph, compilation);
+    view_by_dtype(*graph, compilation);
     LowerSimpleTuples(graph);
     EliminateDeadCode(graph);
     require_python_meaning(*graph);
+    forget_dtypes(*graph);
 }
 
 void refuse_python_kernel(const FunctionSource& function) {
@@ -150,7 +155,7 @@ void compile_method(const Module& owner, const c10::ClassTypePtr& type, const st
                 const auto defined = unit->define(
                     type->name(), {}, {}, {definition_of(lowered, function.file(), function.line(), true)},
                     {compilation->resolver(function, lowered.imports)}, self.get());
-                finish(*defined.front());
+                finish(*defined.front(), *compilation);
             } catch (...) {
                 if (type->findMethod(method) != nullptr) remove_method(owner, type, method);
                 throw;
@@ -177,7 +182,7 @@ Function& compile_function(CompilationUnit& unit, const std::string& name, const
                         unit.define(std::nullopt, {}, {},
                                     {definition_of(lowered, function.file(), function.line(), false)},
                                     {compilation->resolver(function, lowered.imports)}, nullptr);
-                    finish(*defined.front());
+                    finish(*defined.front(), *compilation);
                     return *defined.front();
                 } catch (...) {
                     if (unit.find_function(c10::QualifiedName(name)) != nullptr)

@@ -252,6 +252,35 @@ def hub_divmod(a: int, b: int) -> Tuple[int, int]:
     if b == -1:
         return -a, 0
     return divmod(a, b)
+
+def hub_view_dtype(x: Tensor, dtype: int) -> Tensor:
+    result = torch.empty([0], dtype=dtype, device=x.device)
+    old = x.element_size()
+    new = result.element_size()
+    sizes = x.size()
+    strides = x.stride()
+    offset = x.storage_offset()
+    if old != new:
+        assert len(sizes) != 0, "view with a dtype of another size: the tensor has no dimension"
+        bytes = sizes[-1] * old
+        fits = strides[-1] == 1 and bytes % new == 0 and offset * old % new == 0
+        for stride in strides[:-1]:
+            fits = fits and stride * old % new == 0
+        assert fits, "view with a dtype of another size: the last dimension, the strides or the offset do not fit it"
+        for i in range(len(strides) - 1):
+            strides[i] = strides[i] * old // new
+        sizes[-1] = bytes // new
+        offset = offset * old // new
+    end = 0
+    if x.numel() > 0:
+        end = x.storage_offset() + 1
+        for i in range(x.dim()):
+            end += (x.size(i) - 1) * x.stride(i)
+    memory = x.detach().as_strided([end], [1], 0)
+    return result.set_(memory, offset, sizes, strides)
+
+def hub_numbers(x: Tensor) -> Tensor:
+    return x.to(4) if x.dtype == 11 else x
 )";
 }
 

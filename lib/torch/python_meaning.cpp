@@ -182,24 +182,6 @@ void require_no_bools_with_tensors(const torch::jit::Block& block) {
     }
 }
 
-// (x > 0) * 1: libtorch leaves it out when it runs, and so its result stays one of bools.
-void refuse_ones_with_bools(const Node* node) {
-    static const std::set<std::string> of_bools = {
-        "gt",         "lt",          "ge",          "le",    "eq",       "ne",       "logical_and",
-        "logical_or", "logical_xor", "isnan",       "isinf", "isneginf", "isposinf", "isfinite",
-        "isclose",    "signbit",     "logical_not", "any",   "all"};
-    const bool factor = node->kind() == aten::mul || node->kind() == aten::div;
-    if (!factor && node->kind() != aten::add && node->kind() != aten::sub) return;
-    const auto number = toIValue(node->input(1));
-    if (!number || !number->isScalar() || number->toScalar().toDouble() != (factor ? 1 : 0)) return;
-    if (of_bools.contains(node->input(0)->node()->kind().toUnqualString()) &&
-        node->input(0)->type()->isSubtypeOf(*c10::TensorType::get()))
-        refuse(node->sourceRange(), std::string(node->kind().toUnqualString()) + " of bools and " +
-                                        (factor ? "1" : "0") +
-                                        ", which libtorch leaves out, and in Python it makes numbers of "
-                                        "them; .to() with a dtype does so in both");
-}
-
 // x[[True, False]]: the compiler makes whole numbers of them, which choose other rows.
 void refuse_index_of_bools(const Node* node) {
     const auto list = node->input(0)->type()->cast<c10::ListType>();
@@ -224,7 +206,6 @@ void require(const torch::jit::Block& block) {
         const auto kind = node->kind();
         if (is_implicit(node)) refuse_numbers_of_tensors(node);
         if (makes_text(node)) refuse_other_text(node);
-        refuse_ones_with_bools(node);
         if (kind == aten::tensor) refuse_index_of_bools(node);
         if (kind == aten::eq || kind == aten::ne) refuse_device_of_text(node);
         if (kind == prim::max || kind == prim::min) refuse_mixed_numbers(node);

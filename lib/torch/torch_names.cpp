@@ -111,7 +111,11 @@ struct OpNamespace final : SugaredValue {
     std::string name;
 };
 
-constexpr const char* dtype_name = "hub_dtype";  // of a constant that stands for one
+// What a constant that stands for a dtype has besides its value: libtorch makes one constant of equal ones.
+Symbol dtype_mark() {
+    static const Symbol mark = Symbol::attr("hub_dtype");
+    return mark;
+}
 
 const std::map<std::string, int64_t>& constants_of_torch() {
     const auto dtype = [](at::ScalarType type) { return static_cast<int64_t>(type); };
@@ -244,7 +248,14 @@ const Value* held(const Value* value) {
 bool is_dtype(const Value* value) {
     const Node* node = held(value)->node();
     return node->kind() == prim::dtype || node->kind() == prim::layout ||
-           (node->kind() == prim::Constant && node->output()->debugName().starts_with(dtype_name));
+           (node->kind() == prim::Constant && node->hasAttribute(dtype_mark()));
+}
+
+void forget_dtypes(Graph& graph) {
+    for_each_node(graph.block(), [](Node* node) {
+        if (node->kind() == prim::Constant && node->hasAttribute(dtype_mark()))
+            node->removeAttribute(dtype_mark());
+    });
 }
 
 std::shared_ptr<SugaredValue> op_namespace_value(const std::string& name) {
@@ -314,9 +325,11 @@ std::shared_ptr<SugaredValue> external_value(const std::string& path, HubCompila
     if (path == "torch.finfo" || path == "torch.iinfo")
         return std::make_shared<DtypeLimitsMaker>(name, compilation);
     if (owner == "torch" || owner == "torch.functional") {
-        if (const auto known = constants_of_torch().find(name); known != constants_of_torch().end())
-            return std::make_shared<SimpleValue>(
-                method.graph()->insertConstant(known->second, where)->setDebugName(dtype_name));
+        if (const auto known = constants_of_torch().find(name); known != constants_of_torch().end()) {
+            Value* dtype = method.graph()->insertConstant(known->second, where);
+            dtype->node()->s_(dtype_mark(), "");
+            return std::make_shared<SimpleValue>(dtype);
+        }
         if (name == "tensor") return tensor_value(name, compilation);
         if (auto op = operator_without_bools(name)) return op;
         if (auto op = operator_value(name)) return op;

@@ -47,6 +47,9 @@ const torch::jit::Value* held(const torch::jit::Value* value);
 /// as it is taken of a tensor or named here.
 bool is_dtype(const torch::jit::Value* value);
 
+/// Leaves whole numbers of them alone, as in graphs that libtorch makes: for when all is compiled.
+void forget_dtypes(torch::jit::Graph& graph);
+
 /// torch.NAME; nullptr when there is no such operator.
 std::shared_ptr<torch::jit::SugaredValue> operator_value(const std::string& name);
 

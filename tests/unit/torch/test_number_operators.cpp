@@ -88,12 +88,6 @@ TEST_CASE("A bool that is constant is not taken for a whole number either") {
     CHECK(gives("    m[0] = True\n    return m\n")[0].item<bool>());
     CHECK(gives("    return x * (3 + f) * int(f)\n").equal(x * 4));
     CHECK((gives("    return torch.full_like(m, f)\n").scalar_type() == at::kBool));
-    // libtorch leaves these out when it runs.
-    for (const char* expression : {"m * 1", "(x > 0) * 1.0", "m + 0", "m.logical_not() / int(f)"}) {
-        INFO(expression);
-        CHECK(said(std::string("    m = x > 0\n    f = True\n    return ") + expression + "\n")
-                  .find("libtorch leaves out") != std::string::npos);
-    }
 }
 
 TEST_CASE("What changes a part of a tensor changes the tensor") {
@@ -176,15 +170,15 @@ TEST_CASE("torch.tensor is refused of what libtorch makes something else of") {
 
 TEST_CASE("A dtype is neither a size nor an int, and a kind of tensors is not every tensor") {
     for (const char* expression :
-         {"x.view(torch.int32)", "x.view(x.dtype)", "(x * 2).view(torch.uint8)",
-          "x if isinstance(x, torch.FloatTensor) else -x", "x if isinstance(x, torch.nn.Parameter) else -x",
+         {"x.view(2, torch.int32)", "x if isinstance(x, torch.FloatTensor) else -x",
+          "x if isinstance(x, torch.nn.Parameter) else -x",
           "x if isinstance(x, (torch.BoolTensor, int)) else -x", "x if isinstance(x.dtype, int) else -x"}) {
         INFO(expression);
         const auto words = said_of(expression);
         INFO(words);
         CHECK(words.starts_with("layers.py:9: "));
     }
-    CHECK(said("    d = x.dtype\n    return x.view(d)\n").find("view with a dtype") != std::string::npos);
+    CHECK(said("    d = x.dtype\n    return x.view(2, d)\n").find("view with a dtype") != std::string::npos);
     CHECK(body("    return x.view(x.shape).view(-1) if isinstance(x, torch.Tensor) else -x\n", x)
               .equal(x.view(-1)));
     CHECK(body("    n = x.numel()\n    return x.view(n)\n", x).equal(x.view(-1)));
