@@ -15,6 +15,7 @@
 #include "kernels/torch/verify.hpp"
 #include "original_forwards.hpp"
 #include "pattern_matcher.hpp"
+#include "splice.hpp"
 
 namespace kernels::torchscript {
 namespace {
@@ -202,6 +203,9 @@ std::vector<std::shared_ptr<const PatternMatch>> PatternSearch::replace(const Mo
                                                                         const LayerSource& hub_layer,
                                                                         const KernelLayer& kernel,
                                                                         const Given& given) {
+    // What changes nothing else can be found by what its result is computed from, and taken out.
+    if (changes_in_place(*toGraphFunction(reference.get_method("forward").function()).graph()))
+        refuse("the reference changes tensors or attributes in place, which no form tells");
     const auto layer = matched_layer(reference, hub_layer, kernel, given);
     const HubMethod method(reference, hub_layer, kernel, given);
     const Arguments arguments =

@@ -1,7 +1,6 @@
 #include "rewrite.hpp"
 
 #include <torch/csrc/jit/api/function_impl.h>
-#include <torch/csrc/jit/passes/inliner.h>
 
 #include <algorithm>
 #include <regex>
@@ -9,7 +8,6 @@
 #include <vector>
 
 #include "class_uses.hpp"
-#include "dead_calls.hpp"
 #include "graph_calls.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/core/text.hpp"
@@ -17,6 +15,7 @@
 #include "original_source.hpp"
 #include "recover.hpp"
 #include "same_computation.hpp"
+#include "splice.hpp"
 
 namespace kernels::torchscript {
 namespace {
@@ -49,27 +48,6 @@ std::size_t own_result(const Node* tuple) {
     }
     refuse("it returns " + counted(tuple->inputs().size(), "value") +
            ", and which is the layer's own result cannot be told");
-}
-
-// Puts the hub method's graph before the return of the forward, its result in the place of the layer's own.
-void splice(Graph& graph, const Place& place, Graph& hub, const Arguments& arguments) {
-    {
-        // Before the tuple where there is one, so that it can take the new value.
-        WithInsertPoint guard(place.tuple != nullptr ? place.tuple : graph.return_node());
-        std::vector<Value*> inputs;
-        for (const auto& argument : arguments) {
-            const auto* index = std::get_if<std::size_t>(&argument);
-            inputs.push_back(index != nullptr ? graph.inputs().at(*index)
-                                              : graph.insertConstant(std::get<IValue>(argument)));
-        }
-        Value* result = insertGraph(graph, hub, inputs).at(0);
-        if (place.tuple != nullptr) {
-            place.tuple->replaceInput(place.index, result);
-        } else {
-            graph.return_node()->replaceInput(0, result);
-        }
-    }
-    remove_dead_code(graph);
 }
 
 // A name that the class has for nothing.
@@ -360,7 +338,9 @@ ReplacedForward replace_forward(const Module& layer, const LayerSource& hub_laye
     std::vector<std::pair<Place, Arguments>> places;
     for (Function* method : methods) {
         auto arguments = arguments_for(*method, hub.function(), given);
-        places.emplace_back(find_place(*toGraphFunction(*method).graph(), offered), std::move(arguments));
+        Graph& graph = *toGraphFunction(*method).graph();
+        places.emplace_back(find_place(graph, offered), std::move(arguments));
+        require_removable(graph, places.back().first);
     }
     require_kept_values(methods, layer, uses);
     if (methods.size() > 1) require_same_computation(methods, offered, layer, uses);

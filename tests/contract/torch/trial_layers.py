@@ -91,7 +91,8 @@ norm("RoundedOnce", "rms_norm_rounded_once")
 norm("Threads", "rms_norm_threads")
 norm("OtherStrides", "rms_norm", result="out.transpose(0, -1).contiguous().transpose(0, -1)")  # what follows takes any
 norm("ContiguousOnly", "rms_norm_contiguous_only", dtypes=("float32",))
-norm("", "rms_norm", original="CountingNorm")
+# The kernel's code takes the place of all that the layer did; in frozen code such a layer stays as it is.
+norm("", "rms_norm", original="CountingNorm", result="out + 0 * self.calls.add_(1).to(x.dtype)", forms=FORMS[:2])
 norm("", "gemma_norm", original="GemmaNorm")
 add_norm("", "out, total")
 add_norm("", "total, out", original="AddFirst")
@@ -287,7 +288,8 @@ norm("IntoInput", "rms_norm_into_input", "changes its argument 1 in place")
 norm("IntoWeight", "rms_norm_into_weight", "changes its parameter weight in place")
 norm("IsItsInput", "rms_norm", "shares memory with its argument 1|changes its argument 1 in place", result="x.copy_(out)")
 norm("CountsTwice", "rms_norm", "leaves another calls behind than the original", original="CountingNorm",
-     result="out + 0 * self.calls.add_(1).to(x.dtype)", forms=FORMS[:2])
+     result="out + 0 * self.calls.add_(2).to(x.dtype)", forms=FORMS[:2])
+norm("DoesNotCount", "rms_norm", "leaves another calls behind than the original", original="CountingNorm", forms=FORMS[:2])
 norm("IntoBuffer", "rms_norm", "leaves another calls behind than the original", original="CountingNorm",
      result="out + 0 * self.calls.zero_().to(x.dtype)", forms=FORMS[:2])
 activation("ReLU", "ReturnsTheInput", "relu", "shares memory with its argument 1",

@@ -230,29 +230,53 @@ TEST_CASE("Methods of a layer are not the same where one does more than compute"
     }
 }
 
-TEST_CASE("What the original called is not called any more, unless it may do more than compute") {
+TEST_CASE("Nothing of the original is left: what it changed, raised or called") {
     const std::string hub =
         "import torch\nclass L(torch.nn.Module):\n  def forward(self, x):\n    return x + 1\n";
-    const auto calls_left = [&](const std::string& child_forward, const std::string& forward) {
+    for (const char* body :
+         {"    return torch.dropout(torch.dropout(x, 0.5, self.training), 0.5, self.training)\n",
+          "    assert x.dim() == 5, 'five dimensions'\n    return x\n", "    x.mul_(3)\n    return x\n",
+          "    return torch.silu_(x)\n", "    y = x.float()\n    y.mul_(2)\n    return y\n",
+          "    if x.dim() == 1:\n        x.add_(1)\n    return x\n",
+          "    self.count.add_(1)\n    return x * self.count\n",
+          "    self.steps = self.steps + 1\n    return x * self.steps\n",
+          "    return self.child.forward(x)\n"}) {
+        CAPTURE(std::string(body));
         torch::jit::Module child("Child");
-        child.register_attribute("training", c10::BoolType::get(), true);
-        child.define("def forward(self, x: Tensor) -> Tensor:\n" + child_forward);
+        child.define("def forward(self, x: Tensor) -> Tensor:\n    return x.mul_(3)\n");
         torch::jit::Module layer("L");
         layer.register_module("child", child);
-        CHECK(replace(layer, "def forward(self, x: Tensor) -> Tensor:\n" + forward, hub) == "");
-        int calls = 0;
+        layer.register_attribute("training", c10::BoolType::get(), true);
+        layer.register_buffer("count", torch::zeros({1}));
+        layer.register_attribute("steps", c10::IntType::get(), 0);
+        CHECK(replace(layer, std::string("def forward(self, x: Tensor) -> Tensor:\n") + body, hub) == "");
+        const auto x = torch::ones({3});
+        CHECK(layer.forward({x}).toTensor().equal(torch::full({3}, 2.0)));
+        CHECK(x.equal(torch::ones({3})));
+        CHECK(layer.attr("count").toTensor().item<float>() == 0);
+        CHECK(layer.attr("steps").toInt() == 0);
         for (const auto* node : layer.get_method("forward").graph()->nodes())
-            calls += node->kind() == torch::jit::prim::CallMethod ? 1 : 0;
-        CHECK(layer.forward({torch::ones({3})}).toTensor().equal(torch::full({3}, 2.0)));
-        return calls;
-    };
-    const std::string random = "    return torch.dropout(x, 0.5, self.training)\n";
-    CHECK(calls_left(random, "    return self.child.forward(self.child.forward(x * 2) * 3)\n") == 0);
-    CHECK(calls_left("    if x.dim() == 1:\n        x = x * 2\n    return x\n",
-                     "    return self.child.forward(x)\n") == 0);
-    CHECK(calls_left("    assert x.dim() == 1, 'one dimension'\n    return x\n",
-                     "    return self.child.forward(x)\n") == 1);
-    CHECK(calls_left("    return x.mul_(1)\n", "    return self.child.forward(x)\n") == 1);
+            CHECK(node->kind() != torch::jit::prim::CallMethod);
+    }
+}
+
+TEST_CASE("A layer that changes something in place and returns what tracing lifted stays as it is") {
+    const std::string hub =
+        "import torch\nclass L(torch.nn.Module):\n  def forward(self, x):\n    return x + 1\n";
+    for (const bool writes : {true, false}) {
+        CAPTURE(writes);
+        torch::jit::Module layer("L");
+        const std::string forward = std::string("def forward(self, x: Tensor):\n    y = x * 5\n") +
+                                    (writes ? "    y.add_(1)\n" : "") + "    return (y, y * 3)\n";
+        const auto reason = replace(layer, forward, hub);
+        CHECK(reason.empty() != writes);
+        if (writes)
+            CHECK(reason == "it changes tensors or attributes in place, and returns more than its result");
+        if (writes) continue;
+        const auto result = layer.forward({torch::ones({3})}).toTuple()->elements();
+        CHECK(result[0].toTensor().equal(torch::full({3}, 5.0)));
+        CHECK(result[1].toTensor().equal(torch::full({3}, 2.0)));
+    }
 }
 
 TEST_CASE("A kernel that reads the mode in the place of a trace that may have it written in is told of") {
