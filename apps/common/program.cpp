@@ -191,7 +191,7 @@ namespace {
 
 // A folder in front of a cache that cannot be written; none where there is no need or no room for one.
 std::filesystem::path temporary_front(const hub::Cache& cache, CacheUse use) {
-    if (use == CacheUse::fills || cache.is_writable()) return {};
+    if (use == CacheUse::fills || (use == CacheUse::asks && cache.is_writable())) return {};
     std::error_code error;
     std::string name = (std::filesystem::temp_directory_path(error) / "kernels-XXXXXX").string();
     if (error || ::mkdtemp(name.data()) == nullptr) return {};

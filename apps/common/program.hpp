@@ -46,6 +46,7 @@ struct Context {
 enum class CacheUse {
     asks,   ///< what it holds or the Hub says; what that brings may be kept or not
     fills,  ///< to hold something afterwards
+    reads,  ///< what it holds; what the Hub says is not kept
 };
 
 /// A connection to the Hub (or only to its cache, when offline) for one command. Who only asks needs no cache

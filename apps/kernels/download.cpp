@@ -48,12 +48,28 @@ Locked load_lock(const Context& context) {
 // With --locked: the lock is what `kernels lock` would write, as far as it can be told without asking where
 // the branches are now.
 void require_covered(const Context& context, const Locked& locked, const hub::Hub& filling) {
-    // A cache that cannot be written may still be complete for this machine.
-    std::optional<Session> asking;
-    if (!filling.cache().is_writable()) asking.emplace(context, CacheUse::asks);
-    const hub::Hub& hub = asking ? asking->hub() : filling;
-    auto lines = lock::uncovered(locked.lock, locked.project->require_dependencies(),
-                                 locked.project->lock_trust(), hub);
+    const auto& dependencies = locked.project->require_dependencies();
+    // Nothing where the cache that is used for it cannot be written: it may be complete for this machine.
+    const auto compared = [&](const hub::Hub& hub) -> std::optional<std::vector<std::string>> {
+        try {
+            return lock::uncovered(locked.lock, dependencies, locked.project->lock_trust(), hub);
+        } catch (const Error& error) {
+            if (!lock::blames_cache(error)) throw;
+            log::debug(error.what());
+            return std::nullopt;
+        }
+    };
+    std::optional<std::vector<std::string>> told;
+    if (filling.cache().is_writable()) told = compared(filling);
+    if (!told) told = compared(Session(context, CacheUse::reads).hub());
+    if (!told) {
+        log::warning(
+            "neither the cache nor the folder for temporary files can be written, so what the locked kernels "
+            "need was "
+            "not compared with the lock");
+        told = lock::missing_from(locked.lock, dependencies);
+    }
+    auto& lines = *told;
     if (lines.empty()) return;
     throw Error(ErrorCode::lock_stale,
                 (locked.folder / "kernels.lock").string() + ": it does not cover the project file exactly",

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <set>
 
 #include "choose.hpp"
@@ -333,15 +334,20 @@ std::vector<LockedKernel> needed_kernels(const Lock& lock, const DownloadOptions
     auto noted = look_parallel(kernels.size(), hub.settings().jobs, [&](std::size_t i) {
         return spares.note(kernels[i], asked_redirect(kernels[i], options.before_fetch, hub));
     });
+    bool any_moved = false;
+    std::optional<Error> unknown;
     for (std::size_t i = 0; i < kernels.size(); ++i) {
         try {
-            noted[i].get();
+            any_moved = noted[i].get() || any_moved;
         } catch (const Error& error) {
+            if (error.code() == ErrorCode::interrupted || blames_cache(error)) throw;
             const bool is_lacking = hub.settings().offline && error.code() == ErrorCode::network;
-            if (!is_lacking && !is_withdrawn(error)) throw;
-            log::debug(error.what());  // whoever downloads it, if somebody needs it, says why
+            if (is_lacking || is_withdrawn(error)) continue;
+            if (!unknown || error.code() == ErrorCode::verification) unknown = error;
         }
     }
+    // Where none has moved all are needed, and whoever downloads them says what is wrong.
+    if (unknown && any_moved) throw Error(*unknown);
     std::vector<LockedKernel> needed;
     std::copy_if(kernels.begin(), kernels.end(), std::back_inserter(needed),
                  [&](const LockedKernel& kernel) { return !spares.contains(kernel); });

@@ -57,4 +57,9 @@ Error explained(const Error& error, const LockedKernel& kernel, const hub::Hub& 
                           std::move(hint));
 }
 
+bool blames_cache(const Error& error) {
+    const auto& remedies = error.remedies();
+    return std::find(remedies.begin(), remedies.end(), Remedy::cache) != remedies.end();
+}
+
 }  // namespace kernels::lock

@@ -13,6 +13,7 @@
 #include "kernels/core/files.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/hub/cache.hpp"
+#include "kernels/lock/failures.hpp"
 
 namespace kernels::lock {
 namespace {
@@ -20,17 +21,13 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* staging_name = ".kernels-download";
+constexpr const char* front_name = "front";
 constexpr const char* lock_name = ".kernels-download.lock";
 
 Error disk_error(const fs::path& path, const std::error_code& error) {
     return Error(ErrorCode::failed, path.string() + ": cannot be written: " + error.message(),
                  "choose another folder")
         .with_remedies({Remedy::output});
-}
-
-bool blames_cache(const Error& error) {
-    const auto& remedies = error.remedies();
-    return std::find(remedies.begin(), remedies.end(), Remedy::cache) != remedies.end();
 }
 
 // The cache that is full or cannot be written is the staging one, and lies in the folder.
@@ -193,7 +190,7 @@ std::vector<LockedKernel> needed_in(const fs::path& folder, const Lock& lock, co
             log::debug(error.what());
         }
     }
-    const auto cache = hub::Cache::in_front_of(hub.cache(), folder / staging_name / "front");
+    const auto cache = hub::Cache::in_front_of(hub.cache(), folder / staging_name / front_name);
     return look(hub::Hub(hub.settings(), hub.http(), cache));
 }
 
@@ -203,6 +200,8 @@ DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOpti
     const hub::Cache& shared = hub.cache();
     const hub::Cache staging =
         takes_locks(shared) ? hub::Cache(folder / staging_name, shared) : hub::Cache(folder / staging_name);
+    std::error_code ignored;
+    const bool is_fresh = !fs::exists(staging.root(), ignored);
     make_folders(staging.root());
     hub::Settings settings = hub.settings();
     settings.cache = staging.root();
@@ -215,12 +214,17 @@ DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOpti
         return found;
     };
     const hub::Hub staged(settings, hub.http(), staging);
-    const auto needed = needed_in(folder, lock, options, hub, staging);
+    std::vector<LockedKernel> needed;
+    try {
+        needed = needed_in(folder, lock, options, hub, staging);
+    } catch (const Error& error) {
+        fs::remove_all(is_fresh ? staging.root() : staging.root() / front_name, ignored);
+        throw told_of_folder(error, staging);
+    }
     auto result = download(lock, needed, options, staged, monitor);
     for (auto& [kernel, error] : result.failures)
         error = told_of_folder(error, staging);
 
-    std::error_code ignored;
     try {
         require_one_state_each(result.builds);
     } catch (...) {

@@ -74,11 +74,14 @@ class Machine(FaultTest):
             entries = [entry for entry in json.loads(whole) if entry["dependency"]["repo-id"] == REPO]
             (self.project / "kernels.lock").write_text(json.dumps(entries, indent=2))
             done = self.kernels("download", "--locked", preexec_fn=syscalls.as_nobody(), status=3)
+            (self.project / "kernels.lock").write_text(whole)
+            done_without_room = self.kernels("download", "--locked", preexec_fn=syscalls.as_nobody(), TMPDIR="/proc")
         finally:
             for path in paths:
                 if path.is_dir():
                     path.chmod(0o755)
         self.assertIn("demo/needed@v1", done.stderr)
+        self.assertIn("was not compared with the lock", done_without_room.stderr)
 
     def full_disk(self, place):
         """Something that makes the disk full behind the library's first half: (name, keyword arguments of `kernels`)."""

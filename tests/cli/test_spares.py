@@ -163,6 +163,39 @@ class Spares(harness.CliTest):
         self.assertEqual([path for path in before if ".locks" not in path],
                          [path for path in sorted(map(str, self.cache.rglob("*"))) if ".locks" not in path])
 
+    def test_a_folder_and_kernels_whose_listings_cannot_be_had(self):
+        """Each is told of, the gravest decides, the others are there, and nothing else is left behind."""
+        for name in ("a", "b", "c"):
+            self.hub.publish(f"demo/k{name}", "v1", build(VARIANT, name=f"k{name}"))
+        self.write_project('"demo/ka" = 1\n"demo/kb" = 1\n"demo/kc" = 1')
+        self.expect(0, "lock")
+        shutil.rmtree(self.cache)
+        orderly = self.hub.answer
+        bad = json.dumps([{"type": "file", "path": "../x", "size": 1, "oid": "0" * 40}]).encode()
+
+        def answer(handler):
+            if "demo/ka/tree" in handler.path:
+                return self.hub.send(handler, 503)
+            if "demo/kb/tree" in handler.path:
+                return self.hub.send(handler, 200, bad)
+            return orderly(handler)
+
+        self.hub.answer = answer
+        image = self.folder / "image"
+        result = self.expect(6, "download", "-o", image, *TARGET)
+        self.assertIn("2 of 3 kernels could not be downloaded", result.err)
+        self.assertEqual([path.name for path in (image / "demo").iterdir()], ["kc"])
+        # With a kernel that has moved it cannot be told what is needed.
+        self.hub.answer = orderly
+        self.lock_spare(**build(VARIANT, name="leaf"))
+        self.write_project('"demo/old" = 1\n"demo/kb" = 1')
+        self.expect(0, "lock")
+        shutil.rmtree(self.cache)
+        shutil.rmtree(image)
+        self.hub.answer = answer
+        self.expect(6, "download", "-o", image, *TARGET)
+        self.assertFalse(image.exists())
+
     def test_a_wrong_sum_is_refused_whoever_published_it(self):
         self.lock_spare("someone/leaf", **build(VARIANT, name="leaf"))
         sums = self.project / "kernels.sum"
