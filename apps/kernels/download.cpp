@@ -65,15 +65,13 @@ void require_covered(const Context& context, const Locked& locked, const hub::Hu
     if (!told) {
         log::warning(
             "neither the cache nor the folder for temporary files can be written, so what the locked kernels "
-            "need was "
-            "not compared with the lock");
+            "need was not compared with the lock");
         told = lock::missing_from(locked.lock, dependencies);
     }
-    auto& lines = *told;
-    if (lines.empty()) return;
+    if (told->empty()) return;
     throw Error(ErrorCode::lock_stale,
                 (locked.folder / "kernels.lock").string() + ": it does not cover the project file exactly",
-                "run `kernels lock`", std::move(lines));
+                "run `kernels lock`", std::move(*told));
 }
 
 lock::DownloadOptions options_from(const Context& context) {

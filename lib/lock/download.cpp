@@ -14,6 +14,7 @@
 #include "kernels/core/parallel.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/lock/failures.hpp"
+#include "kernels/lock/redirect.hpp"
 #include "kernels/lock/sum_file.hpp"
 #include "kernels/verify/digest.hpp"
 #include "spares.hpp"
@@ -53,8 +54,9 @@ std::vector<hub::FileRequest> files_of(const Plan& plan, const DownloadOptions& 
 
 Plan plan_for(const LockedKernel& kernel, const DownloadOptions& options, const hub::Hub& hub,
               Spares& spares) {
-    const auto redirect = asked_redirect(kernel, options.before_fetch, hub);
-    Plan plan{kernel, spares.note(kernel, redirect), hub.tree(kernel.dependency.repo, kernel.commit), {}, {}};
+    hub::Tree tree = asked_tree(kernel, options.before_fetch, hub);
+    const auto redirect = redirect_of(kernel.dependency.repo, kernel.commit, hub);
+    Plan plan{kernel, spares.note(kernel, redirect), std::move(tree), {}, {}};
     if (redirect && !plan.has_moved) {
         log::warning(name_of(kernel) + ": moved to " + redirect->to_string() +
                      ", which kernels.lock does not have; run `kernels lock`");
@@ -285,8 +287,7 @@ class Run {
     }
 
     bool hinders_nobody(const LockedKernel& kernel, const Error& error) {
-        const bool is_lacking = m_hub.settings().offline && error.code() == ErrorCode::network;
-        if (!is_lacking && !is_withdrawn(error)) return false;
+        if (!is_out_of_reach(error, m_hub)) return false;
         try {
             return !m_spares.is_needed(kernel);
         } catch (const Error& unknown) {
@@ -341,8 +342,7 @@ std::vector<LockedKernel> needed_kernels(const Lock& lock, const DownloadOptions
             any_moved = noted[i].get() || any_moved;
         } catch (const Error& error) {
             if (error.code() == ErrorCode::interrupted || blames_cache(error)) throw;
-            const bool is_lacking = hub.settings().offline && error.code() == ErrorCode::network;
-            if (is_lacking || is_withdrawn(error)) continue;
+            if (is_out_of_reach(error, hub)) continue;
             if (!unknown || error.code() == ErrorCode::verification) unknown = error;
         }
     }

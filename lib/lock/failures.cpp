@@ -57,6 +57,10 @@ Error explained(const Error& error, const LockedKernel& kernel, const hub::Hub& 
                           std::move(hint));
 }
 
+bool is_flaw(const Error& error) {
+    return error.code() == ErrorCode::verification || error.code() == ErrorCode::not_found;
+}
+
 bool blames_cache(const Error& error) {
     const auto& remedies = error.remedies();
     return std::find(remedies.begin(), remedies.end(), Remedy::cache) != remedies.end();

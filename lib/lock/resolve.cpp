@@ -309,8 +309,7 @@ KernelDepends depends_of(const RepoId& repo, const Commit& commit, const hub::Hu
             for (const auto& needed : metadata.kernel_depends)
                 depends[needed].push_back(variant);
         } catch (const Error& error) {
-            // Of what somebody published, and not of the network or of this machine.
-            if (error.code() != ErrorCode::verification && error.code() != ErrorCode::not_found) throw;
+            if (!is_flaw(error)) throw;
             flawed(error);
         }
     }

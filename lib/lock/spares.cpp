@@ -8,6 +8,7 @@
 #include "choose.hpp"
 #include "kernels/core/parallel.hpp"
 #include "kernels/core/text.hpp"
+#include "kernels/lock/failures.hpp"
 #include "kernels/lock/publishers.hpp"
 #include "kernels/lock/redirect.hpp"
 #include "kernels/lock/resolve.hpp"
@@ -34,17 +35,26 @@ std::set<Dependency> reached(std::vector<Dependency> open, Edges edges,
 
 }  // namespace
 
-std::optional<Dependency> asked_redirect(const LockedKernel& kernel, const BeforeFetch& before_fetch,
-                                         const hub::Hub& hub) {
+hub::Tree asked_tree(const LockedKernel& kernel, const BeforeFetch& before_fetch, const hub::Hub& hub) {
     const RepoId& repo = kernel.dependency.repo;
     ask_for_file(repo, kernel.commit, status_file, before_fetch, hub);  // where there is no listing, for that
-    hub.tree(repo, kernel.commit);
+    hub::Tree tree = hub.tree(repo, kernel.commit);
     ask_for_file(repo, kernel.commit, status_file, before_fetch, hub);
-    return redirect_of(repo, kernel.commit, hub);
+    return tree;
+}
+
+std::optional<Dependency> asked_redirect(const LockedKernel& kernel, const BeforeFetch& before_fetch,
+                                         const hub::Hub& hub) {
+    asked_tree(kernel, before_fetch, hub);
+    return redirect_of(kernel.dependency.repo, kernel.commit, hub);
 }
 
 bool is_withdrawn(const Error& error) {
     return error.code() == ErrorCode::not_found || dynamic_cast<const UntrustedPublisher*>(&error) != nullptr;
+}
+
+bool is_out_of_reach(const Error& error, const hub::Hub& hub) {
+    return is_withdrawn(error) || (hub.settings().offline && error.code() == ErrorCode::network);
 }
 
 bool Spares::note(const LockedKernel& kernel, const std::optional<Dependency>& redirect) {
@@ -97,8 +107,7 @@ std::set<Dependency> Spares::needed() const {
     auto looks = look_parallel(kernels.size(), m_hub.settings().jobs, [&](std::size_t i) {
         const LockedKernel& kernel = kernels[i];
         const RepoId& repo = kernel.dependency.repo;
-        asked_redirect(kernel, m_options.before_fetch, m_hub);  // before its listing is fetched
-        for (const auto& name : m_hub.tree(repo, kernel.commit).folders("build"))
+        for (const auto& name : asked_tree(kernel, m_options.before_fetch, m_hub).folders("build"))
             ask_for_file(repo, kernel.commit, "build/" + name + "/metadata.json", m_options.before_fetch,
                          m_hub);
         Needs found = needs_of(repo, kernel.commit, m_hub);
@@ -131,9 +140,7 @@ std::set<Dependency> Spares::needed() const {
     // Of one whose own needs are not known, each of the others may be one.
     for (const auto& [dependency, error] : unknown) {
         if (!needed.contains(dependency)) continue;
-        const bool was_published =
-            error.code() == ErrorCode::not_found || error.code() == ErrorCode::verification;
-        if (!was_published && !m_hub.settings().offline) throw Error(error);
+        if (!is_flaw(error) && !m_hub.settings().offline) throw Error(error);
         return everything;
     }
     for (const auto& one : needed) {

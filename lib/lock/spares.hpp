@@ -10,13 +10,19 @@
 
 namespace kernels::lock {
 
-/// Where this kernel sends to, if it has moved; its publisher is asked about before anything is fetched.
+/// The kernel's files. Its publisher is asked about before anything is fetched, kernel-status.toml too.
+hub::Tree asked_tree(const LockedKernel& kernel, const BeforeFetch& before_fetch, const hub::Hub& hub);
+
+/// Where this kernel sends to, if it has moved; its publisher is asked about likewise.
 std::optional<Dependency> asked_redirect(const LockedKernel& kernel, const BeforeFetch& before_fetch,
                                          const hub::Hub& hub);
 
 /// Whether an error says of a kernel that it is gone from the Hub, or that its publisher is trusted no
 /// longer: of all that can be wrong, what is not the fault of the Hub or of this machine.
 bool is_withdrawn(const Error& error);
+
+/// The same, or that it is not in the cache and this is offline.
+bool is_out_of_reach(const Error& error, const hub::Hub& hub);
 
 /// Tells what a lock has for the Python client alone, which follows no redirect: the kernels that have moved,
 /// and what only the builds need that these left behind.

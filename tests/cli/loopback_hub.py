@@ -35,6 +35,12 @@ def build(variant, name="demo", version=1, size=20000, **more):
             f"build/{variant}/_{name}.abi3.so": library}
 
 
+def redirect(destination, revision=None):
+    """The file of a kernel that has moved."""
+    text = f'kind = "redirect"\ndestination = "{destination}"\n' + (f'revision = "{revision}"\n' if revision else "")
+    return {"kernel-status.toml": text.encode()}
+
+
 class Hub:
     """`publish` repositories, then use `url`. Faults: corrupt (blob names), slow (seconds a block), status (by path)."""
 

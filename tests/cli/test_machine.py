@@ -3,6 +3,7 @@ test_faults.py: success, or one clear line and the documented status, and a soun
 
 import fcntl
 import hashlib
+import contextlib
 import json
 import os
 import resource
@@ -22,16 +23,29 @@ import syscalls
 
 
 class Machine(FaultTest):
+    def protect_cache(self):
+        self.folder.chmod(0o755)
+        for path in (self.cache, *self.cache.rglob("*")):
+            if not path.is_symlink():
+                path.chmod(0o555 if path.is_dir() else 0o444)
+
+    @contextlib.contextmanager
+    def read_only_cache(self):
+        """For syscalls.as_nobody(): root writes all the same."""
+        self.protect_cache()
+        try:
+            yield
+        finally:
+            for path in (self.cache, *self.cache.rglob("*")):
+                if path.is_dir() and not path.is_symlink():
+                    path.chmod(0o755)
+
     def test_a_read_only_cache_is_used(self):
         self.kernels("download")
         for record in self.cache.glob("*/verified"):
             record.unlink()
-        self.folder.chmod(0o755)
-        paths = [self.cache, *(p for p in self.cache.rglob("*") if not p.is_symlink())]
-        for path in paths:
-            path.chmod(0o555 if path.is_dir() else 0o444)
         before = sorted(map(str, self.cache.rglob("*")))
-        try:
+        with self.read_only_cache():
             probe = subprocess.run(["touch", self.cache / "probe"], capture_output=True, preexec_fn=syscalls.as_nobody())
             self.assertNotEqual(probe.returncode, 0)
             hub = self.serve()
@@ -43,15 +57,9 @@ class Machine(FaultTest):
             self.publish(REPO, "v1", {f"build/{VARIANT}/more.py": b"# new\n"})
             self.serve()
             self.kernels("lock")  # as root, for a commit that the cache has not
-            for path in self.cache.rglob("*"):
-                if not path.is_symlink():
-                    path.chmod(0o555 if path.is_dir() else 0o444)
+            self.protect_cache()
             done = self.kernels("download", preexec_fn=syscalls.as_nobody(), status=FAILED)
             self.assertIn("by HF_HUB_CACHE say (--cache DIR)", done.stderr)
-        finally:
-            for path in self.cache.rglob("*"):
-                if path.is_dir() and not path.is_symlink():
-                    path.chmod(0o755)
 
     def test_a_read_only_cache_and_a_lock_that_is_compared(self):
         """What kernels need is read in the metadata of all their builds, which a download need not have fetched."""
@@ -65,21 +73,13 @@ class Machine(FaultTest):
         whole = (self.project / "kernels.lock").read_text()
         self.forget()
         self.kernels("download")
-        self.folder.chmod(0o755)
-        paths = [self.cache, *(p for p in self.cache.rglob("*") if not p.is_symlink())]
-        for path in paths:
-            path.chmod(0o555 if path.is_dir() else 0o444)
-        try:
+        with self.read_only_cache():
             self.kernels("download", "--locked", preexec_fn=syscalls.as_nobody())
             entries = [entry for entry in json.loads(whole) if entry["dependency"]["repo-id"] == REPO]
             (self.project / "kernels.lock").write_text(json.dumps(entries, indent=2))
             done = self.kernels("download", "--locked", preexec_fn=syscalls.as_nobody(), status=3)
             (self.project / "kernels.lock").write_text(whole)
             done_without_room = self.kernels("download", "--locked", preexec_fn=syscalls.as_nobody(), TMPDIR="/proc")
-        finally:
-            for path in paths:
-                if path.is_dir():
-                    path.chmod(0o755)
         self.assertIn("demo/needed@v1", done.stderr)
         self.assertIn("was not compared with the lock", done_without_room.stderr)
 

@@ -7,13 +7,12 @@ import shutil
 
 import harness
 from harness import TARGET, VARIANT
-from loopback_hub import build, metadata
+from loopback_hub import build, metadata, redirect
 
 
 class Moved(harness.CliTest):
     def redirect(self, repo, destination, revision=None, **files):
-        text = f'kind = "redirect"\ndestination = "{destination}"\n' + (f'revision = "{revision}"\n' if revision else "")
-        self.hub.publish(repo, "v1", {"kernel-status.toml": text.encode(), **files})
+        self.hub.publish(repo, "v1", {**redirect(destination, revision), **files})
 
     def test_a_redirect_is_followed_with_a_warning(self):
         self.publish_demo()

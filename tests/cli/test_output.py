@@ -10,7 +10,7 @@ import subprocess
 
 import harness
 from harness import TARGET, VARIANT
-from loopback_hub import build
+from loopback_hub import build, redirect
 
 
 class Output(harness.CliTest):
@@ -77,7 +77,7 @@ class Output(harness.CliTest):
         self.assertFalse(self.out.exists())
         self.expect(0, "download", *TARGET)
         # One that has moved to another is not placed.
-        self.hub.publish("demo/one", "v1", {"kernel-status.toml": b'kind = "redirect"\ndestination = "demo/one"\nrevision = "v2"\n'})
+        self.hub.publish("demo/one", "v1", redirect("demo/one", "v2"))
         self.write_project('"demo/one" = 1')
         self.expect(0, "lock", "--upgrade")
         self.expect(0, "download", "-o", self.out, *TARGET)

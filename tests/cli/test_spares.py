@@ -6,7 +6,7 @@ import shutil
 
 import harness
 from harness import TARGET, VARIANT
-from loopback_hub import build, metadata
+from loopback_hub import build, metadata, redirect
 
 OLD = "torch29-cxx11-cpu-x86_64-linux"
 
@@ -16,8 +16,7 @@ class Spares(harness.CliTest):
         """demo/old moved to demo/one; what is left there needs the spare."""
         self.publish_demo()
         self.hub.publish(repo, "v1", leaf)
-        status = {"kernel-status.toml": b'kind = "redirect"\ndestination = "demo/one"\nrevision = "v1"\n'}
-        self.hub.publish("demo/old", "v1", {**status, **build(VARIANT, name="old", depends=[(repo, 1)])})
+        self.hub.publish("demo/old", "v1", {**redirect("demo/one", "v1"), **build(VARIANT, name="old", depends=[(repo, 1)])})
         self.write_project('"demo/old" = 1')
         self.expect(0, "lock")
         self.assertEqual(self.locked(), sorted([(repo, 1), ("demo/old", 1), ("demo/one", 1)]))
@@ -122,7 +121,7 @@ class Spares(harness.CliTest):
     def test_redirects_that_lead_back_to_each_other(self):
         """The Python client locks them without a word."""
         for one, other in (("demo/a", "demo/b"), ("demo/b", "demo/a")):
-            self.hub.publish(one, "v1", {"kernel-status.toml": f'kind = "redirect"\ndestination = "{other}"\nrevision = "v1"\n'.encode()})
+            self.hub.publish(one, "v1", redirect(other, "v1"))
         self.write_project('"demo/a" = 1')
         entries = [{"dependency": {"repo-id": repo, "version": 1}, "lock": {"commit": self.hub.commit_of(repo, "v1")}}
                    for repo in ("demo/a", "demo/b")]
@@ -132,7 +131,7 @@ class Spares(harness.CliTest):
             self.assertIn("lead back to each other: demo/", result.err)
 
     def test_a_circle_of_redirects_that_nobody_needs(self):
-        self.lock_spare("demo/aa", **{"kernel-status.toml": b'kind = "redirect"\ndestination = "demo/aa"\nrevision = "v1"\n'})
+        self.lock_spare("demo/aa", **redirect("demo/aa", "v1"))
         self.assertEqual(self.repos(), ["demo/old", "demo/one"])
         self.assertEqual(self.image(), ["one"])
 
@@ -207,8 +206,7 @@ class Spares(harness.CliTest):
 
     def test_a_named_kernel_that_has_moved_has_to_be_trusted(self):
         self.publish_demo()
-        status = {"kernel-status.toml": b'kind = "redirect"\ndestination = "demo/one"\nrevision = "v1"\n'}
-        self.hub.publish("some/old", "v1", {**status, **build(VARIANT, name="old")})
+        self.hub.publish("some/old", "v1", {**redirect("demo/one", "v1"), **build(VARIANT, name="old")})
         self.write_project('"some/old" = 1')
         self.expect(0, "lock")
         self.hub.trusted.remove("some")

@@ -27,6 +27,9 @@ std::vector<Failure> grouped(std::span<const std::pair<Dependency, Error>> failu
 /// error is given back as it is. Only for Error(not_found) the Hub is asked.
 Error explained(const Error& error, const LockedKernel& kernel, const hub::Hub& hub);
 
+/// Whether what somebody published is at fault, and not the network or this machine.
+bool is_flaw(const Error& error);
+
 /// Whether it is the cache that cannot be written.
 bool blames_cache(const Error& error);
 

@@ -13,7 +13,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "cli"))
-from loopback_hub import Hub, build  # noqa: E402
+from loopback_hub import Hub, build, redirect  # noqa: E402
 
 PROBE = os.environ.get("KERNELS_LAYER_PROBE")
 VARIANT = "torch213-cxx11-cpu-x86_64-linux"
@@ -70,8 +70,7 @@ class Resolving(unittest.TestCase):
 
     def test_what_only_the_builds_of_a_moved_kernel_need_does_not_matter(self):
         self.hub.publish("demo/leaf", "v1", build("torch29-cxx11-cpu-x86_64-linux", name="leaf"))
-        status = {"kernel-status.toml": b'kind = "redirect"\ndestination = "demo/one"\nrevision = "v1"\n'}
-        self.hub.publish("demo/old", "v1", {**status, **build(VARIANT, name="old", depends=[("demo/leaf", 1)])})
+        self.hub.publish("demo/old", "v1", {**redirect("demo/one", "v1"), **build(VARIANT, name="old", depends=[("demo/leaf", 1)])})
         (found,) = self.resolve(layer("demo/old", version=1))
         self.assertEqual(found.get("commit"), self.first, found)
 
