@@ -212,6 +212,11 @@ void require_equal_arithmetic(const Expression& expression, const Scope& scope) 
     Arithmetic(scope).value(expression);
 }
 
+std::optional<std::int64_t> known_whole(const Expression& expression, const Scope& scope) {
+    const Known known = Arithmetic(scope).value(expression);
+    return known.type == Known::Type::whole ? std::optional(known.whole) : std::nullopt;
+}
+
 bool is_harmless_divisor(const Expression& divisor) {
     return divisor.kind == Expr::number && divisor.text.find_first_of("123456789") != std::string::npos;
 }

@@ -143,7 +143,7 @@ class Printer {
     // Some divisors of whole numbers crash libtorch.
     std::string binary(const Expression& e) const {
         const std::string left = print(e.part(0));
-        const std::string right = print(e.part(1));
+        const std::string right = e.text == "**" ? exponent(e.part(1)) : print(e.part(1));
         const bool of_text = e.part(0).kind == Expr::string || e.part(0).kind == Expr::format;
         if (e.text == "%" && of_text) require_plain_format(e.part(0));
         const bool divides = e.text == "//" || (e.text == "%" && !of_text);
@@ -156,6 +156,12 @@ class Printer {
                 refuse_at(e, side + " to compute with, of which TorchScript makes a whole number");
         }
         return "(" + left + " " + e.text + " " + right + ")";
+    }
+
+    // Whole numbers have powers only where the exponent is known.
+    std::string exponent(const Expression& e) const {
+        const auto known = known_whole(e, m_scope);
+        return known ? std::to_string(*known) : print(e);
     }
 
     // Of "%…" TorchScript knows some letters and nothing between them and the %.

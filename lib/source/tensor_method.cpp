@@ -1,5 +1,10 @@
 #include "tensor_method.hpp"
 
+#include <algorithm>
+#include <map>
+#include <vector>
+
+#include "arithmetic.hpp"
 #include "tokens.hpp"
 
 namespace kernels::source {
@@ -22,6 +27,49 @@ std::string new_tensor(const Expression& call, const Scope& scope) {
     return text + ")";
 }
 
+// Parameters that are floats, which TorchScript's methods take no whole numbers for; in their order, "" for
+// others.
+using FloatParameters = std::vector<std::string>;
+
+const FloatParameters* float_parameters(const std::string& method) {
+    static const std::map<std::string, FloatParameters> known = {{"quantile", {"q"}},
+                                                                 {"nanquantile", {"q"}},
+                                                                 {"nan_to_num", {"nan", "posinf", "neginf"}},
+                                                                 {"nan_to_num_", {"nan", "posinf", "neginf"}},
+                                                                 {"logit", {"eps"}},
+                                                                 {"logit_", {"eps"}},
+                                                                 {"isclose", {"", "rtol", "atol"}},
+                                                                 {"allclose", {"", "rtol", "atol"}},
+                                                                 {"bernoulli", {"p"}},
+                                                                 {"bernoulli_", {"p"}},
+                                                                 {"exponential_", {"lambd"}},
+                                                                 {"uniform_", {"from", "to"}},
+                                                                 {"normal_", {"mean", "std"}},
+                                                                 {"log_normal_", {"mean", "std"}},
+                                                                 {"cauchy_", {"median", "sigma"}}};
+    const auto found = known.find(method);
+    return found == known.end() ? nullptr : &found->second;
+}
+
+// The arguments with floats for whole numbers that are known; empty where there are none.
+std::string with_floats(const Expression& call, const FloatParameters& floats, const Scope& scope) {
+    std::string text;
+    bool any = false;
+    for (std::size_t i = 1; i < call.parts.size(); ++i) {
+        const Expression& argument = call.part(i);
+        if (argument.kind == Expr::star || argument.kind == Expr::double_star) return {};
+        const bool keyword = argument.kind == Expr::keyword;
+        const Expression& value = keyword ? argument.part(0) : argument;
+        const bool is_float = keyword ? std::find(floats.begin(), floats.end(), argument.text) != floats.end()
+                                      : i <= floats.size() && !floats[i - 1].empty();
+        const auto whole = is_float ? known_whole(value, scope) : std::nullopt;
+        any = any || whole;
+        text += (text.empty() ? "" : ", ") + (keyword ? argument.text + "=" : "") +
+                (whole ? std::to_string(*whole) + ".0" : print(value, scope));
+    }
+    return any ? text : "";
+}
+
 // A function of a module is no method.
 bool is_of_module(const Expression& callee, const Scope& scope) {
     const Expression* root = &callee;
@@ -42,6 +90,10 @@ std::string print_tensor_method(const Expression& call, const Scope& scope) {
     // In TorchScript the dtype has no name: its only view is the one with a size.
     if (callee.text == "view" && call.parts.size() == 2 && call.part(1).is(Expr::keyword, "dtype"))
         return of("view(" + print(call.part(1).part(0), scope) + ")");
+    if (const auto* floats = float_parameters(callee.text)) {
+        const std::string arguments = with_floats(call, *floats, scope);
+        return arguments.empty() ? "" : of(callee.text + "(" + arguments + ")");
+    }
     if (call.parts.size() != 1) return {};
     if (callee.text == "nelement") return of("numel()");
     const char* dtype = callee.text == "bool"       ? dtype_bool

@@ -1,4 +1,4 @@
-// Methods of tensors that TorchScript has under another name.
+// Methods of tensors that TorchScript has under another name or with stricter arguments.
 #pragma once
 
 #include <string>

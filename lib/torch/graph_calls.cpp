@@ -82,6 +82,20 @@ Value* call_compiled(Graph& graph, Function& compiled, const std::vector<Value*>
         &compiled, MatchedSchema{values, {schema.returns().at(0).type()}, {}, schema.name()});
 }
 
+namespace {
+
+// Users know the place of the call, and not the library's own source.
+void set_place_of_call(Node* node, const SourceRange& call) {
+    const auto known = node->sourceRange().file_line_col();
+    if (!known || std::get<0>(*known) == "<string>") node->setSourceRange(call);
+    for (torch::jit::Block* block : node->blocks()) {
+        for (Node* inner : block->nodes())
+            set_place_of_call(inner, call);
+    }
+}
+
+}  // namespace
+
 void inline_functions(Graph& graph) {
     constexpr std::size_t largest_graph = 50000;
     std::size_t size = 0;
@@ -110,7 +124,10 @@ void inline_functions(Graph& graph) {
         // As inlineCallTo, but for the call stack that it notes: the functions are gone when the layer runs,
         // and libtorch asks them for their names when the layer throws.
         const WithInsertPoint here(call);
+        Node* before = call->prev();
         const auto results = insertGraph(graph, *function->graph(), call->inputs());
+        for (Node* node = before->next(); node != call; node = node->next())
+            set_place_of_call(node, call->sourceRange());
         for (std::size_t i = 0; i < results.size(); ++i)
             call->output(i)->replaceAllUsesWith(results[i]);
         call->destroy();

@@ -139,6 +139,15 @@ TEST_CASE("Whole numbers are given for floats") {
     CHECK(given("F.dropout(x, p=0)", rows).equal(rows));
     CHECK(given("torch.nan_to_num(x / 0, posinf=1)", rows).equal(at::ones({3, 4})));
     CHECK_THROWS_WITH(given("F.layer_norm(x, (4,), eps='1')", rows), doctest::Contains("the argument eps"));
+    CHECK(given("x.quantile(1, dim=1)", rows).equal(rows.amax(1)));
+    CHECK(given("x.quantile(q=0, dim=1)", rows).equal(rows.amin(1)));
+    CHECK(given("x.nan_to_num(0, 1, neginf=-1)", rows / 0).equal(ones.expand({3, 4})));
+    CHECK(given("x.logit(0)", rows).equal(at::logit(rows, 0.0)));
+    CHECK(given("x.isclose(x + 1, 1, 0)", rows).equal(at::isclose(rows, rows + 1, 1.0, 0.0)));
+    CHECK(given("x.clone().uniform_(2, 2)", rows).equal(ones.expand({3, 4}) * 2));
+    CHECK(given("x.quantile(torch.tensor([0.0, 1.0]), 1)", rows)
+              .equal(at::stack({rows.amin(1), rows.amax(1)})));
+    CHECK(given("x.quantile(0.5, -1)", rows).equal(at::quantile(rows, 0.5, -1)));
     // And what group_norm says of an input that has one value for each channel.
     CHECK_THROWS_WITH(given("F.group_norm(x, 4)", torch::rand({1, 4})),
                       doctest::Contains("more than one value"));

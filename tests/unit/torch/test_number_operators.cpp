@@ -138,6 +138,9 @@ TEST_CASE("Powers of whole numbers are whole") {
     // Of variables as far as they are known.
     CHECK(body("    e = 2\n    n = x.shape[0]\n    return x * n ** e\n", x).equal(x * 16));
     CHECK(body("    e: int = 0\n    k = e\n    return x * (x.shape[0] ** k + 2)\n", x).equal(x * 3));
+    CHECK(body("    e = 2\n    for i in range(2):\n      x = x * x.shape[0] ** e\n    return x\n", x)
+              .equal(x * 256));
+    CHECK(body("    return x * 2 ** (1 + 1) * pow(2, 2)\n", x).equal(x * 16));
     CHECK(body("    e = 3\n    b = 2\n    return x * b ** e\n", x).equal(x * 8));
     CHECK(said("    e = 2\n    if x.dim() == 1:\n      e = 3\n    return x * x.shape[0] ** e\n")
               .find("write it as a product") != std::string::npos);
