@@ -11,6 +11,12 @@ namespace kernels::hub {
 
 using std::chrono::milliseconds;
 
+namespace {
+
+constexpr milliseconds noticed_pause{3'000};  // users ask themselves why nothing happens
+
+}  // namespace
+
 void pause_before_retry(const Settings& settings, int attempt, const std::optional<milliseconds>& wanted,
                         const std::string& why) {
     milliseconds wait = wanted.value_or(settings.retry_delay * (1 << std::min(attempt, 10)));
@@ -19,7 +25,12 @@ void pause_before_retry(const Settings& settings, int attempt, const std::option
         wait += milliseconds(random() % static_cast<unsigned long>(wait.count() / 2 + 1));
         wait = std::min(wait, longest_pause);
     }
-    log::info(why + "; trying again in " + std::to_string(wait.count()) + " ms");
+    const std::string next = why + "; trying again in ";
+    if (wait < noticed_pause) {
+        log::info(next + std::to_string(wait.count()) + " ms");
+    } else {
+        log::warning(next + std::to_string((wait.count() + 500) / 1000) + " s");
+    }
     const auto until = std::chrono::steady_clock::now() + wait;
     while (std::chrono::steady_clock::now() < until) {
         check_cancelled(settings.cancel);

@@ -7,9 +7,11 @@
 #include <array>
 #include <charconv>
 #include <csignal>
+#include <utility>
 
 #include "kernels/core/cancel.hpp"
 #include "kernels/core/files.hpp"
+#include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 
 namespace kernels::hub {
@@ -30,6 +32,7 @@ bool is_success(int status) {
 
 std::size_t on_header(char* data, std::size_t, std::size_t size, void* user) {
     auto& transfer = *static_cast<Transfer*>(user);
+    transfer.heard = true;
     const std::string_view line(data, size);
     if (line.starts_with("HTTP/")) {
         // A new head: an interim or proxy answer came before it.
@@ -47,6 +50,7 @@ std::size_t on_header(char* data, std::size_t, std::size_t size, void* user) {
 
 std::size_t on_body(char* data, std::size_t, std::size_t size, void* user) {
     auto& transfer = *static_cast<Transfer*>(user);
+    transfer.heard = true;
     const Request& request = *transfer.request;
     try {
         if (request.sink != nullptr && is_success(transfer.response.status)) {
@@ -235,6 +239,23 @@ void CurlLoop::configure(CURL* easy, Job& job) {
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, &transfer);
 }
 
+// Users ask themselves why nothing happens, whatever they want to hear of otherwise.
+void CurlLoop::tell_of_silence() {
+    constexpr std::chrono::seconds long_enough{5};
+    const auto now = std::chrono::steady_clock::now();
+    bool heard = m_running.empty();
+    for (Job* job : m_running)
+        heard = std::exchange(job->transfer->heard, false) || heard;
+    if (heard) {
+        m_heard = now;
+        m_told = false;
+    } else if (!m_told && now - m_heard >= long_enough) {
+        m_told = true;
+        log::notice("waiting for " + url_origin(m_running.front()->transfer->url) +
+                    ", which has been silent for " + std::to_string(long_enough.count()) + " s");
+    }
+}
+
 void CurlLoop::start(Job& job) {
     job.easy = curl_easy_init();
     if (job.easy != nullptr) {
@@ -256,6 +277,8 @@ void CurlLoop::finish(CURL* easy, CURLcode code) {
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &data);
     Job& job = *reinterpret_cast<Job*>(data);
     job.transfer->curl = code;
+    m_heard = std::chrono::steady_clock::now();
+    m_told = false;
     curl_off_t connect_time = 0;
     curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connect_time);
     job.transfer->connected = connect_time > 0 || job.transfer->response.status != 0;
@@ -291,6 +314,7 @@ void CurlLoop::loop() {
                 m_waiting.pop_front();
             }
         }
+        tell_of_silence();
         for (Job* job : to_start)
             start(*job);
         if (cancelled) {

@@ -3,6 +3,7 @@
 
 #include <curl/curl.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -28,6 +29,7 @@ struct Transfer {
     bool body_begun = false;
     bool connected = false;  ///< there was a connection, whatever became of it
     bool cancelled = false;
+    bool heard = false;  ///< something has arrived since the loop last looked
 };
 
 class CurlLoop {
@@ -48,6 +50,7 @@ class CurlLoop {
     void start(Job& job);
     void finish(CURL* easy, CURLcode code);
     void configure(CURL* easy, Job& job);
+    void tell_of_silence();
 
     const Settings& m_settings;
     std::string m_user_agent;
@@ -58,6 +61,8 @@ class CurlLoop {
     std::condition_variable m_done;
     std::deque<Job*> m_waiting;
     std::vector<Job*> m_running;
+    std::chrono::steady_clock::time_point m_heard;  // when something arrived last, or had no need to
+    bool m_told = false;                            // that nothing has arrived since then
     bool m_stop = false;
     std::thread m_thread;
 };

@@ -202,7 +202,7 @@ FetchedFile Fetch::bring(const FileRequest& file, const std::optional<fs::path>&
                             "once online, `kernels cache verify --repair` fetches them again");
             }
             throw Error(ErrorCode::network, name_of(file) + " is not in the cache, and this is offline",
-                        "run `kernels download` once online");
+                        "run the same command once online");
         };
         // Before a lock is made or waited for: a cache that is only read has room for none.
         if (m_settings.offline && find_donors().empty() && copies_elsewhere(file).empty()) refuse_offline();

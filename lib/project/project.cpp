@@ -62,6 +62,13 @@ std::optional<TrustPolicy> parse_trust(const TableReader& table) {
     return trust;
 }
 
+// Nothing may look verified that is not.
+void refuse_signatures(const TableReader& table) {
+    if (!table.has("require-signature") || table.boolean_if("require-signature") == false) return;
+    table.fail("require-signature", "signatures cannot be verified by this version",
+               "remove it, or write false: digests in kernels.sum and trust-remote-code are checked");
+}
+
 int capability(const TableReader& table, const char* key, std::int64_t value) {
     if (value < 0 || value > 9999)
         table.fail(key, "is no capability", "compute capability 8.0 is written 80");
@@ -162,7 +169,8 @@ Binding parse_binding(const TableReader& table, const fs::path& folder) {
 }
 
 Project parse_table(const TableReader& table, const fs::path& file) {
-    table.allow({"dependencies", "trust-remote-code", "layers", "bindings"});
+    table.allow({"dependencies", "trust-remote-code", "require-signature", "layers", "bindings"});
+    refuse_signatures(table);
     Project project;
     project.file = file;
     project.folder = file.has_parent_path() ? file.parent_path() : fs::path(".");

@@ -328,6 +328,16 @@ class Machine(FaultTest):
                 if fault.startswith("slow"):
                     self.assertIn(f"bytes={kept}-", [r["range"] for r in hub.requests()])
 
+    def test_a_long_wait_is_said(self):
+        for fault, option, said in (("stall=30:*/tree/*", "--quiet", "waiting for {url}, which has been silent for 5 s"),
+                                    ("retry-after=50:*/tree/*", "--jobs=1", "warning: {url} answered 429; trying again in 50 s")):
+            with self.subTest(fault):
+                self.forget()
+                url = self.serve(fault).url
+                process = self.start("download", *TARGET, option)
+                self.assertEqual(next(process.stderr, "").rstrip(), said.format(url=url))
+                self.interrupt(process)
+
     def test_interrupted_while_it_waits_for_a_lock(self):
         self.forget()
         sha256 = hashlib.sha256(LIBRARY).hexdigest()

@@ -44,6 +44,14 @@ TEST_CASE("Bindings: conditions on attributes") {
     CHECK(project::parse(head + pattern, "kernels.toml").bindings.at(0).pattern->filename() == "plain.pt");
 }
 
+TEST_CASE("No project file asks for signatures that nobody verifies") {
+    CHECK(!project::parse("require-signature = false\n", "kernels.toml").dependencies);
+    for (const char* wanted : {"true", "[\"a/*\"]"}) {
+        CHECK(refused("require-signature = " + std::string(wanted) + "\n")
+                  .starts_with("kernels.toml:1: require-signature: signatures cannot be verified"));
+    }
+}
+
 TEST_CASE("A whole project file") {
     const auto project = project::parse(R"(
 trust-remote-code = ["a/b"]
