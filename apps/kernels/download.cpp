@@ -182,14 +182,19 @@ void report(const Context& context, const lock::DownloadResult& result, const hu
 
 int run_download(const Context& context) {
     const Locked locked = load_lock(context);
-    const auto& [folder, lock, project] = locked;
+    const auto& project = locked.project;
     auto options = options_from(context);
     std::optional<lock::SumFile> sums;
-    if (!context.arguments.has("--no-sum")) sums = lock::SumFile::load(folder / "kernels.sum");
+    if (!context.arguments.has("--no-sum")) sums = lock::SumFile::load(locked.folder / "kernels.sum");
     if (sums) options.sums = &*sums;
     const Session session(context, CacheUse::fills);
     if (context.arguments.has("--locked")) require_covered(context, locked, session.hub());
-    if (project && project->dependencies) options.direct = named_in(*project, lock);
+    lock::Lock lock = locked.lock;
+    if (project && project->dependencies) {
+        // Afterwards the Python client finds by their versions also what an old lock has by commits.
+        lock = lock::with_references(lock, *project->dependencies);
+        options.direct = named_in(*project, lock);
+    }
     const auto trust = project ? project->lock_trust() : project::TrustPolicy{};
     options.before_fetch = [&](const RepoId& repo) { lock::require_trusted(repo, trust, session.hub()); };
     lock::DownloadResult result;

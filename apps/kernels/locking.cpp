@@ -15,11 +15,15 @@
 namespace kernels::app {
 namespace {
 
-// The text of a file before git checked it out with CRLF, which is no difference to tell.
-std::optional<std::string> as_written(std::optional<std::string> text) {
-    for (std::size_t at = 0; text && (at = text->find("\r\n", at)) != std::string::npos; ++at)
+// Whether a file says the same: that git checked it out with CRLF, or that a hook ended its last line, is no
+// difference to tell.
+bool says(std::optional<std::string> text, std::string wanted) {
+    if (!text) return false;
+    for (std::size_t at = 0; (at = text->find("\r\n", at)) != std::string::npos; ++at)
         text->erase(at, 1);
-    return text;
+    for (auto* one : {&*text, &wanted})
+        one->erase(one->find_last_not_of('\n') + 1);
+    return *text == wanted;
 }
 
 // The lock that is there, none when it may be written anew and cannot be read.
@@ -173,7 +177,7 @@ void fill(LockPlan& plan, const Context& context, const project::Project& projec
     plan.conflicts = std::move(found.conflicts);
     require_legacy_hashes(before, plan.lock, hub);
     plan.bytes = plan.lock.to_json();
-    plan.differs = check ? as_written(text) != plan.bytes : text != plan.bytes;
+    plan.differs = check ? !says(text, plan.bytes) : text != plan.bytes;
     plan.changes = lock::describe_difference(pinned, plan.lock);
     if (no_sum) {
         std::error_code unreadable;
@@ -182,7 +186,7 @@ void fill(LockPlan& plan, const Context& context, const project::Project& projec
         // The Python client writes no kernels.sum, so a project without one is not out of date.
         auto sums = new_sums(plan.lock, sums_before, plan.sum_file, hub);
         plan.sums = sums.to_text();
-        plan.sums_differ = check ? as_written(sums_text) != plan.sums : sums_text != plan.sums;
+        plan.sums_differ = check ? !says(sums_text, *plan.sums) : sums_text != plan.sums;
         if (check && plan.sums_differ) plan.sum_changes = sums_before->changes_to(sums);
         if (!check) {
             if (sums_before) sums.keep(*sums_before);

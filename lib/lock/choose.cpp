@@ -8,6 +8,7 @@
 #include "kernels/build/suggestion.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/parallel.hpp"
+#include "machine_needs.hpp"
 #include "spares.hpp"
 
 namespace kernels::lock {
@@ -67,19 +68,23 @@ Choice choose_builds(const LockedKernel& kernel, const hub::Tree& tree, const Do
     return choice;
 }
 
-Error no_build(const LockedKernel& kernel, const Lack& lack, const BeforeFetch& before_fetch,
+Error no_build(const LockedKernel& kernel, const Lack& lack, const DownloadOptions& options,
                const hub::Hub& hub) {
+    const auto& direct = options.direct;
+    const bool is_named =
+        direct.empty() || std::find(direct.begin(), direct.end(), kernel.dependency) != direct.end();
     if (!lack.target) return {ErrorCode::no_build, name_of(kernel) + ": there are no builds in it"};
     auto selection = lack.selection;
     if (lack.of_code) build::refuse_for_device(selection, *lack.target, lack.fit_of);
-    auto suggestions = build::suggest(
-        selection, *lack.target,
-        other_versions(kernel.dependency.repo, kernel.commit, lack.fit_of != nullptr, hub, before_fetch),
-        lack.fit_of);
+    auto suggestions = build::suggest(selection, *lack.target,
+                                      other_versions(kernel.dependency.repo, kernel.commit,
+                                                     lack.fit_of != nullptr, hub, options.before_fetch),
+                                      lack.fit_of);
     for (auto& suggestion : suggestions) {
         if (suggestion.kind != build::Suggestion::Kind::version) continue;
         suggestion.text +=
-            ": `kernels add " + kernel.dependency.repo.to_string() + "@" + suggestion.value + "`";
+            is_named ? ": `kernels add " + kernel.dependency.repo.to_string() + "@" + suggestion.value + "`"
+                     : ", but another kernel asks for this one (`kernels tree`)";
     }
     return build::no_build_error(name_of(kernel), selection, *lack.target, suggestions);
 }
@@ -107,6 +112,7 @@ std::vector<Error> missing_builds(const Lock& lock, const std::vector<build::Tar
     options.check_device = check_device;
     options.direct = direct;
     Spares spares(lock, options, hub);
+    MachineNeeds machine_needs(lock, options, hub);
     for (const auto& kernel : lock.kernels())
         spares.note(kernel, asked_redirect(kernel, options.before_fetch, hub));
     std::vector<Error> missing;
@@ -114,9 +120,10 @@ std::vector<Error> missing_builds(const Lock& lock, const std::vector<build::Tar
     for (const auto& kernel : lock.kernels()) {
         const RepoId& repo = kernel.dependency.repo;
         if (spares.contains(kernel) || !seen.emplace(repo, kernel.commit).second) continue;
-        const auto choice = choose_builds(kernel, hub.tree(repo, kernel.commit), options, hub);
+        auto choice = choose_builds(kernel, hub.tree(repo, kernel.commit), options, hub);
+        machine_needs.forgive(kernel, choice.lacks);
         for (const auto& lack : choice.lacks)
-            missing.push_back(no_build(kernel, lack, options.before_fetch, hub));
+            missing.push_back(no_build(kernel, lack, options, hub));
         warn_of_unknown_devices(kernel, choice);
         for (const auto& build : choice.builds)
             build::warn_of_caution(build.fit, name_of(kernel) + ": " + build.variant.to_string());

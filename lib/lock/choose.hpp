@@ -45,7 +45,7 @@ Choice choose_builds(const LockedKernel& kernel, const hub::Tree& tree, const Do
 
 /// The Error(no_build) for a lack: each build with the reason, nearest first, and what would help, other
 /// versions of the kernel included, for which the Hub is asked.
-Error no_build(const LockedKernel& kernel, const Lack& lack, const BeforeFetch& before_fetch,
+Error no_build(const LockedKernel& kernel, const Lack& lack, const DownloadOptions& options,
                const hub::Hub& hub);
 
 /// The builds that fit a target by their names, or all of them; there may be none. For what nobody needs here

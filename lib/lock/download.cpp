@@ -17,6 +17,7 @@
 #include "kernels/lock/redirect.hpp"
 #include "kernels/lock/sum_file.hpp"
 #include "kernels/verify/digest.hpp"
+#include "machine_needs.hpp"
 #include "spares.hpp"
 
 namespace kernels::lock {
@@ -97,66 +98,6 @@ const char* why_spare(bool has_moved) {
     return has_moved ? "its kernel has moved" : "only builds at a place that a kernel has left need it";
 }
 
-// The builds, or in `lacks` which of them cannot be used.
-std::vector<DownloadedBuild> finish_plan(const Plan& plan, std::span<const hub::FetchedFile> files,
-                                         const Lock& lock, const DownloadOptions& options,
-                                         const hub::Hub& hub, Spares& spares, std::vector<Lack>& lacks) {
-    std::vector<DownloadedBuild> builds;
-    const hub::Cache& cache = hub.cache();
-    const RepoId& repo = plan.kernel.dependency.repo;
-    for (const auto& chosen : plan.choice.builds) {
-        DownloadedBuild build{plan.kernel, chosen.variant, {}, {}, {}, plan.has_moved};
-        const std::string prefix = folder_of(chosen.variant) + "/";
-        for (const auto& file : files) {
-            if (!file.request.entry.path.starts_with(prefix)) continue;
-            // An older cache holds the files elsewhere; the folder is the one above the first file.
-            if (build.folder.empty()) {
-                const auto depth =
-                    std::count(file.request.entry.path.begin() + static_cast<std::ptrdiff_t>(prefix.size()),
-                               file.request.entry.path.end(), '/');
-                build.folder = file.path.parent_path();
-                for (std::ptrdiff_t i = 0; i < depth; ++i)
-                    build.folder = build.folder.parent_path();
-            }
-            build.files.push_back(file);
-        }
-        build::Metadata metadata;
-        try {
-            metadata = check_build(build, hub.settings().cancel);
-        } catch (const Error& error) {
-            if (error.code() != ErrorCode::verification || !spares.contains(plan.kernel)) throw;
-            log::warning(build.describe() + ": " + why_spare(plan.has_moved) +
-                         ", and the build is left out: " + error.what());
-            continue;
-        }
-        if (options.check_device && !plan.has_moved) {
-            auto lacking =
-                without_device_code(plan.kernel, chosen, metadata, build.folder, options.before_fetch, hub);
-            if (!lacking.empty() && !spares.contains(plan.kernel))
-                std::move(lacking.begin(), lacking.end(), std::back_inserter(lacks));
-        }
-        for (const auto& needed : metadata.kernel_depends) {
-            // Of what Python only would need, `kernels lock` has said why it is not there.
-            if (lock.find(needed.repo) != nullptr || spares.contains(plan.kernel)) continue;
-            log::warning(build.describe() + " needs " + needed.to_string() +
-                         ", which kernels.lock does not have; run `kernels lock`");
-        }
-        build.remarks = build::remarks(metadata);
-        builds.push_back(std::move(build));
-    }
-    if (!lacks.empty()) return {};
-    // What Python needs to find the kernel offline (see hub::Cache). A cache that cannot be written needs no
-    // change.
-    try {
-        const auto& reference = plan.kernel.dependency.reference;
-        if (!Commit::is_commit(reference.to_string())) cache.write_ref(repo, reference, plan.kernel.commit);
-        cache.drop_partial_python_listing(repo, plan.kernel.commit);
-    } catch (const Error& error) {
-        log::info(error.what());
-    }
-    return builds;
-}
-
 }  // namespace
 
 std::string DownloadedBuild::describe() const {
@@ -186,7 +127,11 @@ namespace {
 class Run {
   public:
     Run(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub)
-        : m_lock(lock), m_options(options), m_hub(hub), m_spares(lock, options, hub) {}
+        : m_lock(lock),
+          m_options(options),
+          m_hub(hub),
+          m_spares(lock, options, hub),
+          m_machine_needs(lock, options, hub) {}
 
     DownloadResult download(const std::vector<LockedKernel>& kernels, hub::Monitor* monitor) {
         plan(kernels);
@@ -219,6 +164,7 @@ class Run {
                 const bool may_be_spare =
                     made.has_moved || (!lacks.empty() && !made.tree.folders("build").empty());
                 if (may_be_spare && m_spares.contains(kernels[i])) lacks.clear();
+                m_machine_needs.forgive(kernels[i], lacks);
                 for (const auto& lack : lacks)
                     m_lacks.emplace_back(kernels[i], lack);
                 // All else is downloaded for all targets or not at all.
@@ -242,16 +188,20 @@ class Run {
     void take(const Plan& plan, std::span<const hub::FetchOutcome> outcomes) {
         try {
             std::vector<hub::FetchedFile> files;
+            const Error* wrong = nullptr;
             for (const auto& outcome : outcomes) {
                 if (!outcome.error) {
                     files.push_back(*outcome.file);
-                    continue;
+                } else if (wrong == nullptr || (blames_cache(*wrong) && !blames_cache(*outcome.error))) {
+                    wrong = &*outcome.error;  // of a cache that is only read, rather what is not in it
                 }
+            }
+            if (wrong != nullptr) {
                 m_result.is_partial = true;
-                throw Error(*outcome.error);
+                throw Error(*wrong);
             }
             std::vector<Lack> lacks;
-            auto builds = finish_plan(plan, files, m_lock, m_options, m_hub, m_spares, lacks);
+            auto builds = finish(plan, files, lacks);
             for (auto& lack : lacks)
                 m_lacks.emplace_back(plan.kernel, std::move(lack));
             std::move(builds.begin(), builds.end(), std::back_inserter(m_result.builds));
@@ -260,10 +210,71 @@ class Run {
         }
     }
 
+    // The builds, or in `lacks` which of them cannot be used.
+    std::vector<DownloadedBuild> finish(const Plan& plan, std::span<const hub::FetchedFile> files,
+                                        std::vector<Lack>& lacks) {
+        std::vector<DownloadedBuild> builds;
+        const hub::Cache& cache = m_hub.cache();
+        const RepoId& repo = plan.kernel.dependency.repo;
+        for (const auto& chosen : plan.choice.builds) {
+            DownloadedBuild build{plan.kernel, chosen.variant, {}, {}, {}, plan.has_moved};
+            const std::string prefix = folder_of(chosen.variant) + "/";
+            for (const auto& file : files) {
+                if (!file.request.entry.path.starts_with(prefix)) continue;
+                // An older cache holds the files elsewhere; the folder is the one above the first file.
+                if (build.folder.empty()) {
+                    const auto depth = std::count(
+                        file.request.entry.path.begin() + static_cast<std::ptrdiff_t>(prefix.size()),
+                        file.request.entry.path.end(), '/');
+                    build.folder = file.path.parent_path();
+                    for (std::ptrdiff_t i = 0; i < depth; ++i)
+                        build.folder = build.folder.parent_path();
+                }
+                build.files.push_back(file);
+            }
+            build::Metadata metadata;
+            try {
+                metadata = check_build(build, m_hub.settings().cancel);
+            } catch (const Error& error) {
+                if (error.code() != ErrorCode::verification || !m_spares.contains(plan.kernel)) throw;
+                log::warning(build.describe() + ": " + why_spare(plan.has_moved) +
+                             ", and the build is left out: " + error.what());
+                continue;
+            }
+            if (m_options.check_device && !plan.has_moved) {
+                auto lacking = without_device_code(plan.kernel, chosen, metadata, build.folder,
+                                                   m_options.before_fetch, m_hub);
+                m_machine_needs.forgive(plan.kernel, lacking);
+                if (!lacking.empty() && !m_spares.contains(plan.kernel))
+                    std::move(lacking.begin(), lacking.end(), std::back_inserter(lacks));
+            }
+            for (const auto& needed : metadata.kernel_depends) {
+                // Of what Python only would need, `kernels lock` has said why it is not there.
+                if (m_lock.find(needed.repo) != nullptr || m_spares.contains(plan.kernel)) continue;
+                log::warning(build.describe() + " needs " + needed.to_string() +
+                             ", which kernels.lock does not have; run `kernels lock`");
+            }
+            build.remarks = build::remarks(metadata);
+            builds.push_back(std::move(build));
+        }
+        if (!lacks.empty()) return {};
+        // What Python needs to find the kernel offline (see hub::Cache). A cache that cannot be written needs
+        // no change.
+        try {
+            const auto& reference = plan.kernel.dependency.reference;
+            if (!Commit::is_commit(reference.to_string()))
+                cache.write_ref(repo, reference, plan.kernel.commit);
+            cache.drop_partial_python_listing(repo, plan.kernel.commit);
+        } catch (const Error& error) {
+            log::info(error.what());
+        }
+        return builds;
+    }
+
     // What would help against each lack is asked for at the same time.
     void tell_lacks() {
         auto errors = look_parallel(m_lacks.size(), m_hub.settings().jobs, [&](std::size_t i) {
-            return no_build(m_lacks[i].first, m_lacks[i].second, m_options.before_fetch, m_hub);
+            return no_build(m_lacks[i].first, m_lacks[i].second, m_options, m_hub);
         });
         for (std::size_t i = 0; i < m_lacks.size(); ++i) {
             const LockedKernel& kernel = m_lacks[i].first;
@@ -300,6 +311,7 @@ class Run {
     const DownloadOptions& m_options;
     const hub::Hub& m_hub;
     Spares m_spares;
+    MachineNeeds m_machine_needs;
     std::vector<Plan> m_plans;
     std::vector<std::pair<LockedKernel, Lack>> m_lacks;
     DownloadResult m_result;

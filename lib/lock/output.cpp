@@ -14,6 +14,7 @@
 #include "kernels/core/log.hpp"
 #include "kernels/hub/cache.hpp"
 #include "kernels/lock/failures.hpp"
+#include "machine_needs.hpp"
 
 namespace kernels::lock {
 namespace {
@@ -117,6 +118,23 @@ FileLockOptions lock_options(const fs::path& folder, const hub::Settings& settin
     options.remedies = {Remedy::output};
     options.removed_at_end = true;
     return options;
+}
+
+// Of a repository in several states, those that only builds for other machines need.
+void drop_states_of_others(std::vector<DownloadedBuild>& builds, const Lock& lock,
+                           const DownloadOptions& options, const hub::Hub& hub) {
+    std::map<RepoId, std::set<Commit>> states;
+    for (const auto& build : builds)
+        states[build.kernel.dependency.repo].insert(build.kernel.commit);
+    MachineNeeds needs(lock, options, hub);
+    std::erase_if(builds, [&](const DownloadedBuild& build) {
+        const Dependency& dependency = build.kernel.dependency;
+        const auto is_needed = [&](const build::Target& target) {
+            return needs.is_needed(dependency, target);
+        };
+        return !options.all_variants && states.at(dependency.repo).size() > 1 &&
+               std::none_of(options.targets.begin(), options.targets.end(), is_needed);
+    });
 }
 
 // A tree of folders has one place for each repository.
@@ -225,6 +243,7 @@ DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOpti
     for (auto& [kernel, error] : result.failures)
         error = told_of_folder(error, staging);
 
+    drop_states_of_others(result.builds, lock, options, staged);
     try {
         require_one_state_each(result.builds);
     } catch (...) {

@@ -29,7 +29,9 @@ class Before017(harness.CliTest):
 
     def test_its_hashes_are_verified_and_lock_rewrites_it(self):
         self.old_lock()
-        self.expect(0, "download", *TARGET)
+        self.assertIn("demo/one@v1", self.expect(0, "download", *TARGET).out)
+        # So that the Python client finds it offline, by its version too.
+        self.assertEqual((self.cache / "kernels--demo--one" / "refs" / "v1").read_text(), self.commit)
         self.expect(0, "lock")
         self.assertEqual(self.locked(), [("demo/one", 1, self.commit)])
 

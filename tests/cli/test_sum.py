@@ -95,13 +95,14 @@ class Sums(harness.CliTest):
         self.locked()
         files = [self.sums, self.project / "kernels.lock"]
         before = [file.read_bytes() for file in files]
-        for file, text in zip(files, before):
-            file.write_bytes(text.replace(b"\n", b"\r\n"))
-        self.assertNotEqual([file.read_bytes() for file in files], before)
-        self.expect(0, "lock", "--check")
-        self.expect(0, "download", "--locked", *TARGET)
-        self.expect(0, "lock")
-        self.assertEqual([file.read_bytes() for file in files], before)
+        for changed in (lambda text: text.replace(b"\n", b"\r\n"), lambda text: text.rstrip(b"\n") + b"\n"):
+            for file, text in zip(files, before):
+                file.write_bytes(changed(text))
+            self.assertNotEqual([file.read_bytes() for file in files], before)
+            self.expect(0, "lock", "--check")
+            self.expect(0, "download", "--locked", *TARGET)
+            self.expect(0, "lock")
+            self.assertEqual([file.read_bytes() for file in files], before)
 
     def test_a_lock_by_the_python_client_needs_new_sums(self):
         self.locked()

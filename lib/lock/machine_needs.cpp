@@ -1,0 +1,78 @@
+#include "machine_needs.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "kernels/build/metadata.hpp"
+#include "kernels/core/log.hpp"
+#include "kernels/lock/redirect.hpp"
+#include "spares.hpp"
+
+namespace kernels::lock {
+
+void MachineNeeds::forgive(const LockedKernel& kernel, std::vector<Lack>& lacks) {
+    std::erase_if(lacks, [&](const Lack& lack) {
+        const bool is_empty = lack.selection.decisions.empty();  // which may be the cache's fault
+        if (!lack.target || is_empty || is_needed(kernel.dependency, *lack.target)) return false;
+        log::info(name_of(kernel) + ": no build for " + lack.target->to_string() +
+                  ", and what else is locked does not need it there");
+        return true;
+    });
+}
+
+bool MachineNeeds::is_needed(const Dependency& dependency, const build::Target& target) {
+    const std::string name = target.to_string();
+    auto known = m_needed.find(name);
+    if (known == m_needed.end()) known = m_needed.emplace(name, needed_for(target)).first;
+    return known->second.contains(dependency);
+}
+
+std::set<Dependency> MachineNeeds::needed_for(const build::Target& target) const {
+    std::set<Dependency> everything;
+    for (const auto& kernel : m_lock.kernels())
+        everything.insert(kernel.dependency);
+    std::set<Dependency> needed;
+    std::vector<Dependency> open = m_options.direct;
+    if (open.empty()) return everything;
+    while (!open.empty()) {
+        const Dependency one = open.back();
+        open.pop_back();
+        const auto* kernel = m_lock.find(one);
+        if (kernel == nullptr) return everything;
+        if (!needed.insert(one).second) continue;
+        try {
+            const auto more = needs_of_builds(*kernel, target);
+            if (!more) return everything;
+            open.insert(open.end(), more->begin(), more->end());
+        } catch (const Error& error) {
+            if (error.code() == ErrorCode::interrupted) throw;
+            log::info(std::string(error.what()) + "; so all that is locked counts as needed");
+            return everything;
+        }
+    }
+    return needed;
+}
+
+std::optional<std::vector<Dependency>> MachineNeeds::needs_of_builds(const LockedKernel& kernel,
+                                                                     const build::Target& target) const {
+    const RepoId& repo = kernel.dependency.repo;
+    const hub::Tree tree = asked_tree(kernel, m_options.before_fetch, m_hub);
+    const auto redirect = redirect_of(repo, kernel.commit, m_hub);
+    if (redirect && m_lock.find(*redirect) != nullptr) return std::vector{*redirect};
+    DownloadOptions options = m_options;
+    options.targets = {target};
+    const auto builds = builds_that_fit(tree, repo.to_string(), options).builds;
+    if (builds.empty()) return std::nullopt;
+    std::vector<Dependency> needs;
+    for (const auto& build : builds) {
+        const std::string path = "build/" + build.variant.to_string() + "/metadata.json";
+        ask_for_file(repo, kernel.commit, path, m_options.before_fetch, m_hub);
+        const auto text = m_hub.small_file(repo, kernel.commit, path);
+        if (!text) throw Error(ErrorCode::verification, name_of(kernel) + ": there is no " + path);
+        const auto metadata = build::Metadata::parse(*text, name_of(kernel) + ": " + path);
+        needs.insert(needs.end(), metadata.kernel_depends.begin(), metadata.kernel_depends.end());
+    }
+    return needs;
+}
+
+}  // namespace kernels::lock
