@@ -146,8 +146,21 @@ std::map<std::string, AttributeValue> parse_scalars(const TableReader& table, co
     return values;
 }
 
+// Each number from 0 on once.
+std::vector<std::int64_t> parse_results(const TableReader& table) {
+    auto results = table.integers("results", "a list of numbers");
+    auto sorted = results;
+    std::sort(sorted.begin(), sorted.end());
+    for (std::size_t i = 0; i < sorted.size(); ++i) {
+        if (sorted[i] != static_cast<std::int64_t>(i))
+            table.fail("results", "does not have each of the kernel's results once",
+                       "write results = [1, 0] where the traced code returns the second one first");
+    }
+    return results;
+}
+
 Binding parse_binding(const TableReader& table, const fs::path& folder) {
-    table.allow({"layer", "class", "module", "attributes", "arguments", "pattern", "when"});
+    table.allow({"layer", "class", "module", "attributes", "arguments", "results", "pattern", "when"});
     Binding binding;
     binding.where = table.location("");
     binding.layer = table.require_text("layer");
@@ -158,6 +171,7 @@ Binding parse_binding(const TableReader& table, const fs::path& folder) {
                    "add class = \"*.LlamaRMSNorm\" or module = \"model.layers.*.norm\"");
     }
     if (table.has("arguments")) binding.arguments = table.texts("arguments", "a list of names");
+    if (table.has("results")) binding.results = parse_results(table);
     if (const auto pattern = table.text("pattern")) binding.pattern = folder / expand_user(*pattern);
     binding.attributes = parse_scalars(table, "attributes");
     binding.when = parse_scalars(table, "when");

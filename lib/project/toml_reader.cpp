@@ -102,17 +102,27 @@ std::string TableReader::require_text(std::string_view key) const {
     return std::move(*value);
 }
 
-std::vector<std::string> TableReader::texts(std::string_view key, const std::string& expected) const {
+template <typename T>
+std::vector<T> TableReader::list(std::string_view key, const std::string& expected, const char* what) const {
     const auto* value = node(key);
-    std::vector<std::string> out;
+    std::vector<T> out;
     if (value == nullptr) return out;
     const std::string wrong = "is " + std::string(type_name(*value)) + ", not " + expected;
     if (!value->is_array()) fail(key, wrong);
     for (const auto& item : *value->as_array()) {
-        if (!item.is_string()) fail(key, "holds " + std::string(type_name(item)) + ", not only texts");
-        out.push_back(item.as_string()->get());
+        const auto* one = item.as<T>();
+        if (one == nullptr) fail(key, "holds " + std::string(type_name(item)) + ", not only " + what);
+        out.push_back(one->get());
     }
     return out;
+}
+
+std::vector<std::string> TableReader::texts(std::string_view key, const std::string& expected) const {
+    return list<std::string>(key, expected, "texts");
+}
+
+std::vector<std::int64_t> TableReader::integers(std::string_view key, const std::string& expected) const {
+    return list<std::int64_t>(key, expected, "whole numbers");
 }
 
 std::vector<TableReader> TableReader::tables(std::string_view key) const {

@@ -41,6 +41,7 @@ class TableReader {
     std::optional<TableReader> table_if(std::string_view key) const;
     std::string require_text(std::string_view key) const;
     std::vector<std::string> texts(std::string_view key, const std::string& expected) const;
+    std::vector<std::int64_t> integers(std::string_view key, const std::string& expected) const;
     std::vector<TableReader> tables(std::string_view key) const;
     AttributeValue scalar(std::string_view key) const;
 
@@ -60,6 +61,8 @@ class TableReader {
 
   private:
     const toml::node* node(std::string_view key) const;
+    template <typename T>
+    std::vector<T> list(std::string_view key, const std::string& expected, const char* what) const;
     const toml::table* m_table;
     std::string m_file;
     std::string m_path;

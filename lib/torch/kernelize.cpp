@@ -25,7 +25,9 @@ namespace {
 using torch::jit::Module;
 
 Given given_by(const project::Binding* binding) {
-    return binding != nullptr ? Given{binding->attributes, binding->arguments} : Given{};
+    return binding != nullptr ? Given{binding->attributes, binding->arguments, binding->results,
+                                      binding->pattern.has_value()}
+                              : Given{};
 }
 
 // Which modules get the same forward: those of the same layer with the same attributes. The paths of modules
@@ -40,6 +42,8 @@ ModuleGroups groups_of(const std::vector<FoundLayer>& found, KernelChooser& choo
         const Given given = given_by(one.binding);
         for (const auto& name : given.arguments)
             group += ", " + name;
+        for (const auto number : given.results)
+            group += ", " + std::to_string(number);
         for (const auto& attribute : given.attributes)
             group +=
                 std::visit([&](const auto& known) { return c10::str(", ", attribute.first, " = ", known); },

@@ -133,18 +133,21 @@ c10::IValue load_values(const fs::path& path, std::uintmax_t limit) {
 void save_model(const Model& model, const fs::path& path) {
     try {
         AtomicFile file(path);
-        bool failed = false;
+        // libtorch's writer ends the program when a write fails: its destructor goes on to write, and throws.
+        std::exception_ptr failure;
         const auto write = [&](const void* bytes, std::size_t size) {
-            // After a failure libtorch's writer still writes its directory, in its destructor.
-            if (failed) return size;
-            failed = true;
-            if (model.cancel != nullptr && *model.cancel) throw Error(ErrorCode::interrupted, "interrupted");
-            file.write({static_cast<const char*>(bytes), size});
-            failed = false;
+            try {
+                if (model.cancel != nullptr && *model.cancel)
+                    throw Error(ErrorCode::interrupted, "interrupted");
+                if (!failure) file.write({static_cast<const char*>(bytes), size});
+            } catch (const Error&) {
+                if (!failure) failure = std::current_exception();
+            }
             return size;
         };
         share_places(model.module);
         torch::jit::ExportModule(model.module, write, model.extra_files);
+        if (failure) std::rethrow_exception(failure);
         file.commit();
     } catch (const Error&) {
         throw;

@@ -182,6 +182,32 @@ Place find_place(Graph& graph, const TypePtr& offered) {
     return place;
 }
 
+namespace {
+
+// Tracing gives what a layer returns in the order in which its caller uses it.
+std::vector<std::size_t> order_of_results(const Graph& graph, const TypePtr& offered, const Given& given) {
+    const auto tuple = offered->cast<TupleType>();
+    const std::size_t count = tuple ? tuple->elements().size() : 1;
+    if (given.results.empty()) {
+        if (count > 1 && !given.is_verified && may_be_traced(graph))
+            refuse("tracing does not keep the order of its " + std::to_string(count) +
+                   " results; give the numbers of the kernel's, from 0, in the order of the traced code, as "
+                   "results = [ … ] in the binding");
+        return {};
+    }
+    if (given.results.size() != count)
+        refuse("the binding names " + counted(given.results.size(), "result") +
+               ", and the kernel's layer gives " + std::to_string(count));
+    if (!tuple) return {};
+    const auto first = tuple->elements().front();
+    for (const auto& element : tuple->elements()) {
+        if (*element != *first) refuse("the binding orders its results, which are of several types");
+    }
+    return {given.results.begin(), given.results.end()};
+}
+
+}  // namespace
+
 std::vector<Value*> results_of(Graph& graph, const TypePtr& offered) {
     Value* result = find_place(graph, offered).result;
     if (result->node()->kind() != prim::TupleConstruct) return {result};
@@ -340,6 +366,7 @@ ReplacedForward replace_forward(const Module& layer, const LayerSource& hub_laye
         auto arguments = arguments_for(*method, hub.function(), given);
         Graph& graph = *toGraphFunction(*method).graph();
         places.emplace_back(find_place(graph, offered), std::move(arguments));
+        places.back().first.order = order_of_results(graph, offered, given);
         require_removable(graph, places.back().first);
     }
     require_kept_values(methods, layer, uses);

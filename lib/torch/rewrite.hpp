@@ -20,6 +20,7 @@ struct Place {
     torch::jit::Node* tuple = nullptr;
     std::size_t index = 0;
     torch::jit::Value* result = nullptr;
+    std::vector<std::size_t> order;  ///< of the hub layer's results, where theirs is another one
 };
 
 /// Throws Error(kernelize) when it cannot be told, or is of another type than the one offered.
@@ -35,6 +36,8 @@ using Arguments = std::vector<std::variant<std::size_t, c10::IValue>>;
 struct Given {
     std::map<std::string, project::AttributeValue> attributes;
     std::vector<std::string> arguments;  ///< see project::Binding
+    std::vector<std::int64_t> results;   ///< likewise
+    bool is_verified = false;            ///< what comes of it is compared with the original in any case
 };
 
 /// Throws Error(kernelize) when the layer's arguments do not fit.

@@ -56,6 +56,13 @@ void splice(Graph& graph, const Place& place, Graph& hub, const Arguments& argum
                                               : graph.insertConstant(std::get<IValue>(argument)));
         }
         Value* result = insertGraph(graph, hub, inputs).at(0);
+        if (!place.order.empty()) {
+            const auto given = graph.insertNode(graph.createTupleUnpack(result))->outputs();
+            std::vector<Value*> ordered;
+            for (const std::size_t number : place.order)
+                ordered.push_back(given.at(number));
+            result = graph.insertNode(graph.createTuple(ordered))->output();
+        }
         if (place.tuple != nullptr) {
             place.tuple->replaceInput(place.index, result);
         } else {

@@ -80,6 +80,9 @@ struct Binding {
     std::map<std::string, AttributeValue> attributes;
     /// The kernel's names for the tensors that a traced module takes, in its order: tracing does not keep it.
     std::vector<std::string> arguments;
+    /// For each of several values that a traced module returns, in its order, the number of the kernel's
+    /// result from 0: tracing orders them by their use.
+    std::vector<std::int64_t> results;
     /// A TorchScript file whose matching layers are looked for by their form, for models whose classes are
     /// gone.
     std::optional<std::filesystem::path> pattern;

@@ -129,6 +129,16 @@ class ArgumentsTest(TrialTest):
         self.kernelize("RMSNorm", "-o", "to-real.pt", status=0)
         self.assertEqual((self.folder / "to-real.pt").read_bytes(), self.made)
 
+    def test_a_full_disk(self):
+        """Wherever it becomes full. (libtorch's writer ends the program when its caller tells it.)"""
+        ends = set()
+        for blocks in range(0, 2 + len(self.made) // 512, 2):
+            limited = f'trap "" XFSZ; ulimit -f {blocks}; exec "$@"'
+            done = self.run_command("sh", "-c", limited, "sh", *self.command("RMSNorm", "-o", "full.pt"), status=1)
+            ends.add(done.stderr)
+            self.assertFalse((self.folder / "full.pt").exists())
+        self.assertEqual(ends, {"error: full.pt: cannot be written: File too large\n"})
+
     def test_a_model_that_crashes(self):
         self.kernelize("GeluCrashes", "-o", "crashes.pt", status=0)
         self.refused("crashes.pt: it crashed while it ran", "run", "crashes.pt", "--input", "f32[0,32]", status=1)
