@@ -1,0 +1,122 @@
+"""Layers with several results: tracing gives them in the order in which the caller uses them."""
+
+import json
+import subprocess
+import sys
+import unittest
+import unittest.mock
+
+import harness
+from trial_world import KERNELS, LAY_OUT, LIBRARY, NAMESPACE, variant
+
+RUNTIME = harness.need("KERNELS_RUNTIME_LIB")
+
+import torch  # noqa: E402  (only after trial_world's check)
+
+HEAD = "from typing import Tuple\nimport torch\nfrom torch import Tensor, nn\n"
+LAYERS = """
+class Parts(nn.Module):
+    def forward(self, x: Tensor) -> Tuple[Tensor, Tensor]:
+        a, b = x.chunk(2, -1)
+        return torch.tanh(a), torch.sigmoid(b)
+
+"""
+MODELS = """
+import sys
+
+class First(nn.Module):  # uses the first result first
+    def __init__(self):
+        super().__init__()
+        self.parts = Parts()
+    def forward(self, x):
+        a, b = self.parts(x)
+        return a.exp() - b * 2
+
+class Second(First):
+    def forward(self, x):
+        a, b = self.parts(x)
+        return a - b * 2
+
+x = torch.randn(3, 8)
+torch.save(x, "x.pt")
+for model in (First(), Second()):
+    name = type(model).__name__
+    torch.jit.trace(model, x).save(f"{name}-traced.pt")
+    torch.jit.script(model).save(f"{name}-scripted.pt")
+    torch.jit.freeze(torch.jit.script(model.eval())).save(f"{name}-frozen.pt")
+"""
+KEPT = ("tracing does not keep the order of its 2 results; give the numbers of the kernel's, from 0, in the order of the traced "
+        "code, as results = [ … ] in the binding")
+
+
+class ResultsTest(harness.WorldTest):
+    def setUp(self):
+        super().setUp()
+        package = self.folder / "source" / "parts"
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("from . import layers\n")
+        (package / "layers.py").write_text(HEAD + LAYERS)
+        subprocess.run([sys.executable, LAY_OUT, package.parent, self.folder / "kernel", "--id", NAMESPACE, "--variant", variant(),
+                        "--library", LIBRARY], check=True)
+        self.environment["KERNELS_LIBRARY_PATH"] = str(self.folder / "kernel" / "build" / variant())
+        (self.folder / "models.py").write_text(HEAD + LAYERS + MODELS)
+        self.run_command(sys.executable, "models.py")
+
+    def kernelize(self, model, results="", *options, pattern="", status=0):
+        (self.folder / "kernels.toml").write_text(f"""
+[[layers]]
+name = "Parts"
+device = "cpu"
+path = "kernel"
+layer = "Parts"
+[[bindings]]
+layer = "Parts"
+class = "*Parts"
+{results}
+{pattern}
+""")
+        done = self.run_command(KERNELS, "kernelize", f"{model}.pt", "-o", "out.pt", "--device", "cpu", "--json", *options, status=status)
+        document = json.loads(done.stdout)
+        if status != 0:
+            return document["error"]["message"]
+        return [row["reason"] or row["status"] for row in document["manifest"]["layers"]]
+
+    def difference(self, model):
+        torch.ops.load_library(RUNTIME)
+        with unittest.mock.patch.dict("os.environ", self.environment), torch.no_grad():
+            torch.ops.kernels.load(str(self.folder / "out.pt"))
+            x = torch.load(self.folder / "x.pt")
+            return (torch.jit.load(self.folder / "out.pt")(x) - torch.jit.load(self.folder / f"{model}.pt")(x)).abs().max().item()
+
+    def test_traced(self):
+        orders = {"First-traced": "[0, 1]", "Second-traced": "[1, 0]"}
+        for model, order in orders.items():
+            with self.subTest(model):
+                code = torch.jit.load(self.folder / f"{model}.pt").parts.code
+                self.assertIn("return (a0, b0)" if order == "[0, 1]" else "return (b0, a0)", code.replace("_", ""), code)
+                self.assertEqual(self.kernelize(model), [KEPT])
+                self.assertEqual(self.difference(model), 0)
+                self.assertEqual(self.kernelize(model, f"results = {order}", "--verify"), ["replaced"])
+                self.assertEqual(self.difference(model), 0)
+        message = self.kernelize("Second-traced", "results = [0, 1]", "--verify", status=8)
+        self.assertIn("parts", message)
+
+    def test_scripted_and_frozen(self):
+        for model in ("First-scripted", "Second-scripted"):
+            self.assertEqual(self.kernelize(model), ["replaced"])
+            self.assertEqual(self.difference(model), 0)
+        pattern = 'pattern = "First-scripted.pt"'
+        self.assertEqual(self.kernelize("Second-frozen", pattern=pattern), ["matched by pattern"])
+        self.assertEqual(self.difference("Second-frozen"), 0)
+
+    def test_orders_that_are_none(self):
+        for order, said in (("[0, 0]", "does not have each of the kernel's results once"), ("[1]", "does not have each"),
+                            ('["a"]', "holds a text, not only whole numbers"), ("1", "is an integer, not a list of numbers")):
+            with self.subTest(order):
+                self.assertIn(said, self.kernelize("Second-traced", f"results = {order}", status=2))
+        self.assertEqual(self.kernelize("Second-traced", "results = [2, 0, 1]"),
+                         ["the binding names 3 results, and the kernel's layer gives 2"])
+
+
+if __name__ == "__main__":
+    unittest.main()
