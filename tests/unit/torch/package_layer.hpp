@@ -4,9 +4,7 @@
 #include <torch/library.h>
 #include <torch/script.h>
 
-// libtorch's logging has a CHECK of its own.
-#undef CHECK
-#include <doctest/doctest.h>
+#include "torch_doctest.hpp"
 
 #include "checking.hpp"
 #include "kernels/core/error.hpp"

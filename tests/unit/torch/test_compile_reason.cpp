@@ -1,9 +1,7 @@
 // What TorchScript's compiler refuses, in our words: each from a source that it really refuses.
 #include <torch/script.h>
 
-// libtorch's logging has a CHECK of its own.
-#undef CHECK
-#include <doctest/doctest.h>
+#include "torch_doctest.hpp"
 
 #include "kernels/core/error.hpp"
 #include "torch/compile_reason.hpp"

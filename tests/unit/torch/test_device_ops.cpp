@@ -3,9 +3,7 @@
 
 #include "npu_device.hpp"
 
-// libtorch's logging has a CHECK of its own.
-#undef CHECK
-#include <doctest/doctest.h>
+#include "torch_doctest.hpp"
 
 #include <filesystem>
 

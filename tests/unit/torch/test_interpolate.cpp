@@ -14,7 +14,7 @@ at::Tensor interpolated(const std::string& arguments, const at::Tensor& input) {
     return body("    return F.interpolate(x, " + arguments + ")\n", input);
 }
 
-std::string said(const std::string& arguments, const at::Tensor& input = torch::rand({1, 2, 4, 4})) {
+std::string said_of_scale(const std::string& arguments, const at::Tensor& input = torch::rand({1, 2, 4, 4})) {
     try {
         interpolated(arguments, input);
     } catch (const std::exception& error) {
@@ -74,13 +74,15 @@ TEST_CASE("F.interpolate in all modes, by sizes and factors") {
 }
 
 TEST_CASE("What F.interpolate refuses") {
-    CHECK(has(said("mode='nearest'"), "one of size and scale_factor must be given"));
-    CHECK(has(said("2, 2.0"), "one of size and scale_factor must be given"));
-    CHECK(has(said("[2]"), "size has another number of dimensions"));
-    CHECK(has(said("scale_factor=[2.0, 2.0, 2.0]"), "scale_factor has another number of dimensions"));
-    CHECK(has(said("2, align_corners=True"), "align_corners goes with linear modes alone"));
-    CHECK(has(said("2, mode='trilinear'"), "there is no such mode"));
-    CHECK(has(said("2, mode='nearest', antialias=True"), "antialias does not go with this mode"));
-    CHECK(has(said("2, recompute_scale_factor=True"), "recompute_scale_factor is for scale_factor alone"));
-    CHECK(has(said("'a'"), "layers.py:7: in `L.forward`: "));
+    CHECK(has(said_of_scale("mode='nearest'"), "one of size and scale_factor must be given"));
+    CHECK(has(said_of_scale("2, 2.0"), "one of size and scale_factor must be given"));
+    CHECK(has(said_of_scale("[2]"), "size has another number of dimensions"));
+    CHECK(
+        has(said_of_scale("scale_factor=[2.0, 2.0, 2.0]"), "scale_factor has another number of dimensions"));
+    CHECK(has(said_of_scale("2, align_corners=True"), "align_corners goes with linear modes alone"));
+    CHECK(has(said_of_scale("2, mode='trilinear'"), "there is no such mode"));
+    CHECK(has(said_of_scale("2, mode='nearest', antialias=True"), "antialias does not go with this mode"));
+    CHECK(has(said_of_scale("2, recompute_scale_factor=True"),
+              "recompute_scale_factor is for scale_factor alone"));
+    CHECK(has(said_of_scale("'a'"), "layers.py:7: in `L.forward`: "));
 }

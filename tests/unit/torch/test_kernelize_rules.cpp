@@ -2,9 +2,7 @@
 
 #include <cstdlib>
 
-// libtorch's logging has a CHECK of its own.
-#undef CHECK
-#include <doctest/doctest.h>
+#include "torch_doctest.hpp"
 
 #include "act_model.hpp"
 

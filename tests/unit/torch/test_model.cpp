@@ -5,9 +5,7 @@
 #include <filesystem>
 #include <set>
 
-// libtorch's logging has a CHECK of its own.
-#undef CHECK
-#include <doctest/doctest.h>
+#include "torch_doctest.hpp"
 
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"

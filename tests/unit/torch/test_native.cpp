@@ -5,9 +5,7 @@
 #include <sstream>
 #include <thread>
 
-// libtorch's logging has a CHECK of its own.
-#undef CHECK
-#include <doctest/doctest.h>
+#include "torch_doctest.hpp"
 
 #include "kernelizing.hpp"
 #include "kernels/core/error.hpp"

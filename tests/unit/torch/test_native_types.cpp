@@ -1,8 +1,6 @@
 #include <torch/torch.h>
 
-// libtorch's logging has a CHECK of its own.
-#undef CHECK
-#include <doctest/doctest.h>
+#include "torch_doctest.hpp"
 
 #include "kernelizing.hpp"
 #include "kernels/core/error.hpp"

@@ -2,9 +2,7 @@
 #include <torch/csrc/jit/frontend/resolver.h>
 #include <torch/script.h>
 
-// libtorch's logging has a CHECK of its own.
-#undef CHECK
-#include <doctest/doctest.h>
+#include "torch_doctest.hpp"
 
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"

@@ -1,5 +1,4 @@
-#undef CHECK
-#include <doctest/doctest.h>
+#include "torch_doctest.hpp"
 
 #include "../build/made_library.hpp"
 #include "environment_variable.hpp"

@@ -4,9 +4,7 @@
 #include <cstdlib>
 #include <sstream>
 
-// libtorch's logging has a CHECK of its own.
-#undef CHECK
-#include <doctest/doctest.h>
+#include "torch_doctest.hpp"
 
 #include "act_model.hpp"
 

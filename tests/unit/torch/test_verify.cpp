@@ -1,9 +1,7 @@
 // Verifying layers that draw random numbers.
 #include <torch/script.h>
 
-// libtorch's logging has a CHECK of its own.
-#undef CHECK
-#include <doctest/doctest.h>
+#include "torch_doctest.hpp"
 
 #include <string>
 
