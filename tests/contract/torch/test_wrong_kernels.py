@@ -43,10 +43,12 @@ class WrongKernelsTest(TrialTest):
                 question = {"model": str(self.models / f"{trial.original}-{dtype}-{form}.pt"), "seed": seed,
                             "layer": trial.original, "hub-layer": trial.name, "fault": trial.fault, "place": "layer",
                             "mode": trial.mode}
-                # Tracing keeps the arguments, and not their order: it is given.
+                # Tracing keeps the arguments and results, and not their order: it is given.
                 order = {"AddRMSNorm": ["x", "residual"], "AddFirst": ["x", "residual"], "Scores": ["k", "q"]}
                 if form == "traced" and trial.original in order:
                     question["arguments"] = order[trial.original]
+                if form == "traced" and trial.original in ("AddRMSNorm", "AddFirst"):
+                    question["results"] = [0, 1]
                 if form in trial_layers.FROZEN:
                     question["place"] = "forward[0]"
                     question["pattern"] = str(self.models / f"{trial.original}-{dtype}-scripted.pt")

@@ -5,7 +5,8 @@
 //
 // --verify on many models: verify_probe KERNEL_REPOSITORY < lines of JSON
 // {"model": file, "layer": its class, "hub-layer": class in the kernel, "seed": number, "mode": "inference"
-// or "training", "pattern": file with the reference layer}; one line of JSON for each.
+// or "training", "arguments" and "results": their order in traced code, "pattern": file with the reference
+// layer}; one line of JSON for each.
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <torch/script.h>
@@ -33,9 +34,10 @@ nlohmann::json answer(const nlohmann::json& question, const std::string& reposit
     plan.device = layer::Device("cpu");
     plan.mapping = layer::KernelMapping{
         {layer, "cpu", layer::LocalLayerRepository{repository, question.at("hub-layer").get<std::string>()}}};
-    if (question.contains("arguments") || question.contains("pattern")) {
+    if (question.contains("arguments") || question.contains("results") || question.contains("pattern")) {
         auto binding = torchscript::use_kernel_forward_from_hub(layer, "*" + layer);
         binding.arguments = question.value("arguments", std::vector<std::string>());
+        binding.results = question.value("results", std::vector<std::int64_t>());
         if (question.contains("pattern")) binding.pattern = question.at("pattern").get<std::string>();
         plan.bindings.push_back(std::move(binding));
     }
