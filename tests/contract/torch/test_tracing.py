@@ -1,4 +1,4 @@
-"""Layers with several results: tracing gives them in the order in which the caller uses them."""
+"""What tracing loses of a layer: the order of its results, which is then that of their use, and arguments that are None."""
 
 import json
 import subprocess
@@ -13,12 +13,21 @@ RUNTIME = harness.need("KERNELS_RUNTIME_LIB")
 
 import torch  # noqa: E402  (only after trial_world's check)
 
-HEAD = "from typing import Tuple\nimport torch\nfrom torch import Tensor, nn\n"
+HEAD = "from typing import Optional, Tuple\nimport torch\nfrom torch import Tensor, nn\n"
 LAYERS = """
 class Parts(nn.Module):
     def forward(self, x: Tensor) -> Tuple[Tensor, Tensor]:
         a, b = x.chunk(2, -1)
         return torch.tanh(a), torch.sigmoid(b)
+
+
+class Step(nn.Module):
+    def forward(self, x: Tensor, past: Optional[Tensor] = None, scale: Optional[Tensor] = None) -> Tensor:
+        if past is not None:
+            x = x + past
+        if scale is not None:
+            x = x * scale
+        return torch.tanh(x)
 
 """
 MODELS = """
@@ -37,7 +46,17 @@ class Second(First):
         a, b = self.parts(x)
         return a - b * 2
 
+class Steps(nn.Module):
+    def __init__(self, past=None):
+        super().__init__()
+        self.step = Step()
+        self.past = [past]  # no part of the model's state: tracing writes it into the code
+    def forward(self, x):
+        return self.step(x, self.past[0]) + 1
+
 x = torch.randn(3, 8)
+for name, past in (("Steps", None), ("StepsOn", torch.randn(8))):
+    torch.jit.trace(Steps(past), x).save(f"{name}-traced.pt")
 torch.save(x, "x.pt")
 for model in (First(), Second()):
     name = type(model).__name__
@@ -49,7 +68,7 @@ KEPT = ("tracing does not keep the order of its 2 results; give the numbers of t
         "code, as results = [ … ] in the binding")
 
 
-class ResultsTest(harness.WorldTest):
+class TracingTest(harness.WorldTest):
     def setUp(self):
         super().setUp()
         package = self.folder / "source" / "parts"
@@ -69,6 +88,11 @@ name = "Parts"
 device = "cpu"
 path = "kernel"
 layer = "Parts"
+[[layers]]
+name = "Step"
+device = "cpu"
+path = "kernel"
+layer = "Step"
 [[bindings]]
 layer = "Parts"
 class = "*Parts"
@@ -108,6 +132,12 @@ class = "*Parts"
         pattern = 'pattern = "First-scripted.pt"'
         self.assertEqual(self.kernelize("Second-frozen", pattern=pattern), ["matched by pattern"])
         self.assertEqual(self.difference("Second-frozen"), 0)
+
+    def test_arguments_that_are_none(self):
+        self.assertEqual(self.kernelize("Steps-traced", "", "--verify"), ["replaced"])
+        self.assertEqual(self.difference("Steps-traced"), 0)
+        self.assertEqual(self.kernelize("StepsOn-traced"), ["the kernel's layer takes 3 arguments, this one 1: a tensor is written into "
+                                                            "its traced code, which may be one of them"])
 
     def test_orders_that_are_none(self):
         for order, said in (("[0, 0]", "does not have each of the kernel's results once"), ("[1]", "does not have each"),
