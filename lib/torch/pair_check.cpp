@@ -148,6 +148,7 @@ struct Calls {
     bool damage = false;
     bool draws = false;
     bool other_numbers = false;  // than the original
+    bool other_order = false;    // may be theirs: the same numbers, for other elements
 };
 
 bool changes_parameters(const Changes& changes) {
@@ -229,8 +230,7 @@ std::string fault_beside_result(const Pair& pair, const InputCase& one, const Ca
         !changed.empty()) {
         return changed;
     }
-    const auto& once_more = calls.other_numbers ? calls.first : expected;
-    if (const auto repeated = compare(calls.second, once_more, rules); !repeated.within)
+    if (const auto repeated = compare(calls.second, expected, rules); !repeated.within)
         return "its result differs when it is called again: " + repeated.problem;
     const auto before = tensors_in({calls.first});
     const auto& after = calls.first_results;
@@ -270,12 +270,12 @@ void compare_gradients(Pair& pair, const InputCase& one, const CheckOptions& opt
         outcome.problem = "its backward fails where the original's does not: " + cause_of(failure);
         return;
     }
-    outcome.gradients = !outcome.other_numbers;
+    outcome.gradients = !outcome.form_alone;
     if (found.names != expected.names) {
         outcome.problem = "it has other parameters than the original";
     }
     for (std::size_t i = 0; i < found.values.size() && outcome.problem.empty(); ++i) {
-        if (outcome.other_numbers) {
+        if (outcome.form_alone) {
             const bool none = found.values[i].eq(0).all().item<bool>();
             if (none && !expected.values[i].eq(0).all().item<bool>())
                 outcome.problem =
@@ -351,11 +351,13 @@ Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options) {
             calls.first_results = tensors_in({called.result});
             calls.first = with_tensors(called.result, exact_copy);
             calls.draws = called.draws;
-            calls.other_numbers =
-                options.may_draw_others && original.draws && called.draws && called.after != *original.random;
+            const bool both_draw = original.draws && called.draws;
+            const bool same_numbers = both_draw && called.after == *original.random;
+            calls.other_numbers = options.may_draw_others && both_draw && !same_numbers;
+            calls.other_order = same_numbers && !one.usual_layout;
         }
         calls.other_state = other_state(state, original.changes, {options.tolerance},
-                                        calls.other_numbers && options.whole_model);
+                                        (calls.other_numbers || calls.other_order) && options.whole_model);
         state.restore();
         const auto result = call(pair.replaced, pair.method, again, options.seed).result;
         calls.second_results = tensors_in({result});
@@ -376,13 +378,17 @@ Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options) {
         found = compare(calls.first, outcome.expected, rules);
     }
     outcome.draws = original.draws || calls.draws;
-    if (calls.other_numbers && same_form(calls.first, outcome.expected)) {
-        outcome.other_numbers = true;
+    const bool may_differ = calls.other_numbers || (calls.other_order && !found.within);
+    if (may_differ && same_form(calls.first, outcome.expected)) {
+        outcome.form_alone = true;
+        outcome.other_numbers = calls.other_numbers;
         found = {};
     }
     outcome.largest = found.largest;
-    outcome.problem = found.within ? fault_beside_result(pair, one, calls, original, outcome.expected, rules)
-                                   : "its result differs: " + found.problem;
+    outcome.problem = found.within
+                          ? fault_beside_result(pair, one, calls, original,
+                                                outcome.form_alone ? calls.first : outcome.expected, rules)
+                          : "its result differs: " + found.problem;
     if (!outcome.problem.empty()) {
         outcome.kind = Outcome::Kind::differs;
     } else if (options.gradients && one.gradients) {

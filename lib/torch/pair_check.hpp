@@ -27,7 +27,8 @@ struct Outcome {
     bool gradients = false;  ///< were compared
     double largest_of_gradients = 0;
     bool draws = false;          ///< random numbers, one of the two
-    bool other_numbers = false;  ///< were drawn by the replacement: its result was compared in form alone
+    bool form_alone = false;     ///< was compared, as random numbers make the values
+    bool other_numbers = false;  ///< were drawn by the replacement; then the form alone was compared
     c10::IValue expected;        ///< the original's result; none when it was left out
 };
 
@@ -46,7 +47,8 @@ struct CheckOptions {
 /// Runs both on copies of the case's inputs, the replacement twice, and compares everything that can be seen
 /// from outside: results, arguments afterwards, shared memory, memory that was not written
 /// or is not its own, state, and gradients where that is asked for. What draws random numbers is not compared
-/// with the original in float64: that may draw others.
+/// with the original in float64: that may draw others. On inputs of an unusual layout both may draw the same
+/// numbers for other elements, as draws follow the memory: then too the form alone is compared.
 Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options);
 
 /// Whether the original runs on the case and gives what the known call lets expect.

@@ -33,6 +33,16 @@ at::Tensor bytes_of(const at::Tensor& tensor) {
     return at::empty({0}, tensor.options().dtype(at::kByte)).set_(tensor.storage(), 0, {size}, {1});
 }
 
+// Whether the same bytes are the same values in both: a tensor may be the conjugate, or the negative, of what
+// its memory holds.
+bool reads_alike(const at::Tensor& one, const at::Tensor& other) {
+    return one.is_conj() == other.is_conj() && one.is_neg() == other.is_neg();
+}
+
+at::Tensor plain(const at::Tensor& tensor) {
+    return tensor.resolve_conj().resolve_neg().contiguous().cpu();
+}
+
 }  // namespace
 
 std::vector<at::Tensor> tensors_in(const std::vector<c10::IValue>& values) {
@@ -93,22 +103,26 @@ std::vector<c10::IValue> with_numbered_tensors(
 at::Tensor exact_copy(const at::Tensor& tensor) {
     if (!copies_whole(tensor)) return tensor.detach().clone();
     const at::Tensor bytes = bytes_of(tensor.detach()).clone();
-    return at::empty({0}, tensor.options())
-        .set_(bytes.storage(), tensor.storage_offset(), tensor.sizes(), tensor.strides());
+    const at::Tensor copy =
+        at::empty({0}, tensor.options())
+            .set_(bytes.storage(), tensor.storage_offset(), tensor.sizes(), tensor.strides());
+    copy._set_conj(tensor.is_conj());
+    copy._set_neg(tensor.is_neg());
+    return copy;
 }
 
 bool same_bytes(const at::Tensor& one, const at::Tensor& other) {
     if (one.layout() != at::kStrided || one.is_quantized() || !one.has_storage()) {
         return at::equal(one.to_dense(), other.to_dense());
     }
-    if (one.storage().nbytes() == other.storage().nbytes()) {
+    if (one.storage().nbytes() == other.storage().nbytes() && reads_alike(one, other)) {
         const auto a = bytes_of(one).cpu();
         const auto b = bytes_of(other).cpu();
         return a.numel() == 0 ||
                std::memcmp(a.data_ptr(), b.data_ptr(), static_cast<std::size_t>(a.numel())) == 0;
     }
-    const auto a = one.contiguous().cpu();
-    const auto b = other.contiguous().cpu();
+    const auto a = plain(one);
+    const auto b = plain(other);
     return a.nbytes() == b.nbytes() &&
            (a.nbytes() == 0 || std::memcmp(a.data_ptr(), b.data_ptr(), a.nbytes()) == 0);
 }
@@ -118,7 +132,8 @@ void give_bytes(const at::Tensor& tensor, const at::Tensor& copy) {
     if (tensor.sizes() != copy.sizes() || (strided && tensor.storage().nbytes() < copy.nbytes())) {
         tensor.unsafeGetTensorImpl()->shallow_copy_from(exact_copy(copy).getIntrusivePtr());  // was resized
     } else if (!same_bytes(tensor, copy)) {
-        const bool alike = copies_whole(tensor) && tensor.storage().nbytes() == copy.storage().nbytes();
+        const bool alike = copies_whole(tensor) && reads_alike(tensor, copy) &&
+                           tensor.storage().nbytes() == copy.storage().nbytes();
         alike ? bytes_of(tensor.detach()).copy_(bytes_of(copy)) : tensor.detach().copy_(copy);
     }
 }

@@ -140,6 +140,7 @@ void Verifier::take(Verdict& verdict, const Outcome& outcome, const std::string&
     if (outcome.gradients) ++verdict.gradients;
     verdict.largest_of_gradients = std::max(verdict.largest_of_gradients, outcome.largest_of_gradients);
     m_drew_others = m_drew_others || outcome.other_numbers;
+    m_form_alone = m_form_alone || outcome.form_alone;
     if (outcome.kind == Outcome::Kind::differs && verdict.problem.empty())
         verdict.problem = name + ": " + outcome.problem;
 }
@@ -175,6 +176,18 @@ std::size_t steps_in(const Module& module) {
                           [&](const torch::jit::Node*) { ++steps; });
     }
     return steps;
+}
+
+// Whether it tells training from evaluation.
+bool reads_mode(const Module& module) {
+    bool found = false;
+    for (torch::jit::Graph* graph : graphs_of(module)) {
+        for_each_node(graph->block(), [&](const torch::jit::Node* node) {
+            found = found || (node->kind() == torch::jit::prim::GetAttr &&
+                              node->s(torch::jit::attr::name) == "training");
+        });
+    }
+    return found;
 }
 
 }  // namespace
@@ -278,18 +291,21 @@ void Verifier::layer(Verdict& verdict, Pair& pair, const Values& arguments, cons
 void Verifier::with_random_numbers(Verdict& verdict, Pair& pair, const std::function<void()>& compare) {
     const auto kinds = m_kinds;
     const bool layer = !verdict.module.empty();
-    m_drew_others = false;
-    m_may_draw_others = (layer || m_draws_otherwise) && pair.original.is_training();
+    const bool training = pair.original.is_training();
+    m_drew_others = m_form_alone = false;
+    m_may_draw_others = (layer || m_draws_otherwise) && training;
     compare();
     m_may_draw_others = false;
-    if (!m_drew_others) return;
-    m_draws_otherwise = true;
-    const std::string note =
-        "it draws random numbers in training, other ones than the original: its results there are compared "
-        "in shape, dtype and being finite alone, all else in evaluation";
-    if (std::find(verdict.notes.begin(), verdict.notes.end(), note) == verdict.notes.end())
-        verdict.notes.push_back(note);
-    if (!verdict.problem.empty()) return;
+    if (m_drew_others) {
+        m_draws_otherwise = true;
+        const std::string note =
+            "it draws random numbers in training, other ones than the original: its results there are "
+            "compared in shape, dtype and being finite alone, all else in evaluation";
+        if (std::find(verdict.notes.begin(), verdict.notes.end(), note) == verdict.notes.end())
+            verdict.notes.push_back(note);
+    }
+    const bool in_both = layer && m_gradients && (reads_mode(pair.original) || reads_mode(pair.replaced));
+    if (!training || !(m_form_alone || in_both) || !verdict.problem.empty()) return;
     m_kinds = kinds;
     // These give back the mode of each module in them, as some may be frozen in evaluation.
     const KeptState original(pair.original);

@@ -35,7 +35,9 @@ class Verifier {
 
     /// `compare` makes both comparisons. Where the replacement of a module in training draws other random
     /// numbers than the original, its results there are compared in form alone and everything is compared
-    /// again in evaluation, with a note. Of a whole model only where a layer was such a one.
+    /// again in evaluation, with a note. Of a whole model only where a layer was such a one. Compared again
+    /// are also, without a note, results whose random numbers may be in another order, and with `gradients`
+    /// layers that tell training from evaluation: a model that is trained is evaluated as well.
     void with_random_numbers(Verdict& verdict, Pair& pair, const std::function<void()>& compare);
 
   private:
@@ -55,6 +57,7 @@ class Verifier {
     bool m_draws_otherwise = false;  // a layer
     bool m_may_draw_others = false;  // what is compared now
     bool m_drew_others = false;      // since this was last set to false
+    bool m_form_alone = false;       // was compared; likewise
     std::uint64_t m_draws = 0;       // further random numbers that were tried
     KnownCall m_known;
     DoubleCopies m_doubles;

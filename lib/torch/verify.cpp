@@ -6,6 +6,7 @@
 #include <map>
 #include <regex>
 #include <set>
+#include <tuple>
 
 #include "call_recorder.hpp"
 #include "kept_state.hpp"
@@ -37,6 +38,31 @@ class SeveralThreads {
 
   private:
     int m_before = at::get_num_threads();
+};
+
+// The modules of both compute in training, or in evaluation, as long as this lives: those that have a flag
+// for it. The flags they had come back.
+class Modes {
+  public:
+    Modes(const Module& original, const Module& kernelized, bool training) {
+        for (const Module& model : {original, kernelized}) {
+            for (const Module& part : model.modules()) {
+                const auto slot = part.type()->findAttributeSlot("training");
+                if (!slot || part.type()->getAttribute(*slot)->kind() != c10::TypeKind::BoolType) continue;
+                m_flags.emplace_back(part._ivalue(), *slot, part._ivalue()->getSlot(*slot).toBool());
+                part._ivalue()->setSlot(*slot, training);
+            }
+        }
+    }
+    ~Modes() {
+        for (auto one = m_flags.rbegin(); one != m_flags.rend(); ++one)  // a shared module is there twice
+            std::get<0>(*one)->setSlot(std::get<1>(*one), std::get<2>(*one));
+    }
+    Modes(const Modes&) = delete;
+    Modes& operator=(const Modes&) = delete;
+
+  private:
+    std::vector<std::tuple<c10::intrusive_ptr<c10::ivalue::Object>, std::size_t, bool>> m_flags;
 };
 
 // Inputs on which the layer alone runs.
@@ -251,11 +277,10 @@ void Run::observe_other_inputs() {
     for (const auto& one : cases)
         runs(one);
     if (all_reached()) return;
-    const KeptState state(m_original);
-    m_original.train(!m_original.is_training());
+    const bool training = !m_original.is_training();
+    const Modes other(m_original, m_kernelized, training);
     observe("forward", m_options.inputs,
-            m_original.is_training() ? "what the model gives it in training"
-                                     : "what the model gives it in evaluation");
+            training ? "what the model gives it in training" : "what the model gives it in evaluation");
 }
 
 // What no input reaches others may: it must not pass unseen. A match would be compared with the reference
@@ -347,6 +372,10 @@ Verification verify(Module& original, Module& kernelized, const KernelizeReport&
     }
     const at::NoGradGuard no_gradients;
     const SeveralThreads several;
+    // A model that is in training keeps the modes of what is in it, as some may be frozen in evaluation.
+    std::optional<Modes> training;
+    if (layer::Mode::parse(report.mode).is_training() && !original.attr("training", false).toBool())
+        training.emplace(original, kernelized, true);
     return Run(original, kernelized, report, options).run();
 }
 

@@ -61,7 +61,9 @@ struct Verification {
 /// the model does not come to there is looked for with other sizes, numbers and flags; a layer then runs on
 /// inputs made for it alone, and where none can be made, or for a match, it does not pass. The whole models
 /// run on other sizes, numbers of dimensions, arguments, layouts and dtypes as well. Exported methods run as
-/// forward does, on inputs of the forms that were traced or on ones found by trying. `original` is a copy
+/// forward does, on inputs of the forms that were traced or on ones found by trying. Where the report says
+/// that layers were replaced for training, models in evaluation are set to training meanwhile; layers that
+/// tell the two apart are compared in both. `original` is a copy
 /// that with_own_code() made before kernelize(), or loaded once more; one that shares the code of a
 /// module with the kernelized model is refused: Error(usage).
 ///

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "kernels/torch/verify.hpp"
+#include "torch/tensors_in.hpp"
 #include "torch/verifier.hpp"
 
 using namespace kernels::torchscript;
@@ -190,4 +191,62 @@ TEST_CASE("Comparing in evaluation leaves each module in its mode") {
         CHECK(layer.is_training());
         CHECK(!layer.attr("child").toModule().is_training());
     }
+}
+
+TEST_CASE("A tensor that is the conjugate or the negative of its memory is compared as such") {
+    const auto rows = torch::rand({4, 8});
+    const auto conjugate = torch::fft::rfft(rows).conj();
+    for (const at::Tensor& lazy : {conjugate, at::imag(conjugate)}) {
+        REQUIRE((lazy.is_conj() || lazy.is_neg()));
+        const auto values = lazy.resolve_conj().resolve_neg().clone();
+        CHECK(exact_copy(lazy).equal(values));
+        CHECK(exact_copy(lazy).strides() == lazy.strides());
+        CHECK(same_bytes(lazy, exact_copy(lazy)));
+        const auto otherwise = lazy.is_conj() ? lazy.conj() : at::imag(conjugate.conj());
+        CHECK(!same_bytes(lazy, otherwise));
+        auto changed = exact_copy(lazy);
+        changed.mul_(2);
+        give_bytes(changed, exact_copy(lazy));
+        CHECK(changed.equal(values));
+    }
+    const std::string lazy = "torch.imag(torch.conj(torch.fft_rfft(x)))";
+    CHECK(found("-torch.imag(torch.fft_rfft(x))", lazy).passed());
+    CHECK(!found("torch.imag(torch.fft_rfft(x))", lazy).passed());
+    CHECK(!found(lazy, "torch.imag(torch.fft_rfft(x))").passed());
+}
+
+TEST_CASE("What is replaced for training is compared in training, however the model was saved") {
+    const std::string own = "torch.dropout(x, 0.5, self.training)";
+    for (const bool training : {true, false}) {
+        CAPTURE(training);
+        const auto passes = [&](const std::string& other, const std::string& mode = "training") {
+            return found(other, own, training, mode).passed();
+        };
+        CHECK(passes("torch.dropout(x * 1.0, 0.5, self.training)"));
+        CHECK(passes(drawn + " if self.training else x"));
+        CHECK(!passes("x"));
+        CHECK(!passes("torch.dropout(x, 0.2, self.training)"));
+        // A model that is trained is evaluated as well.
+        CHECK(!passes("torch.dropout(x, 0.5, True)"));
+        CHECK(!passes("torch.dropout(x, 0.5, self.training) * (1.0 if self.training else 1.01)"));
+        CHECK(passes("x", "inference") == !training);
+    }
+}
+
+TEST_CASE("On an unusual layout the same random numbers may fall on other elements") {
+    // As a sum with something contiguous does: dropout follows the memory of what it is given.
+    const std::string own = "    y = x.contiguous()\n    return torch.dropout(y, 0.5, self.training)\n";
+    const std::string other = "torch.dropout(x * 1.0, 0.5, self.training)";
+    CHECK(found(other, own).passed());
+    CHECK(found(other, own, true, "training").passed());
+    CHECK(!says(found(other, own).layers.at(0)));
+    const auto wrong_there = [&](const std::string& factor) {
+        return found("torch.dropout(x * (1.0 if x.is_contiguous() else " + factor + "), 0.5, self.training)",
+                     own);
+    };
+    CHECK(wrong_there("1.0").passed());
+    CHECK(!wrong_there("1.01").passed());  // found in evaluation
+    CHECK(!wrong_there("float('nan')").passed());
+    CHECK(!found("torch.dropout(x if x.is_contiguous() else x.double(), 0.5, self.training)", own).passed());
+    CHECK(!found("torch.dropout(x.t().contiguous().t(), 0.5, self.training)", own).passed());
 }
