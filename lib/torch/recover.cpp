@@ -2,8 +2,11 @@
 
 #include <torch/csrc/jit/api/function_impl.h>
 
+#include <cctype>
 #include <cmath>
+#include <memory>
 #include <set>
+#include <vector>
 
 #include "graph_calls.hpp"
 #include "kernels/core/error.hpp"
@@ -27,6 +30,8 @@ void add_epsilon(const Value* value, const Value* self, std::set<Epsilon>& found
         found.insert({std::nullopt, node->s(attr::name)});
         return;
     }
+    if (node->kind() == prim::unchecked_cast)
+        value = node->input(0);  // an optional number known not to be None
     const auto known = toIValue(value);
     if (known && known->isDouble()) found.insert({known->toDouble(), ""});
     if (known && known->isTensor() && known->toTensor().numel() == 1)
@@ -54,6 +59,27 @@ void collect_epsilons(const Block* block, const Value* self, std::set<Epsilon>& 
                 add_epsilon(node->input(static_cast<std::size_t>(*place)), self, found);
         }
     }
+}
+
+// A copy with the functions that it calls, torch's functional ones among them, in their places.
+std::shared_ptr<Graph> with_functions(const Graph& graph) {
+    auto copy = const_cast<Graph&>(graph).copy();  // which leaves it as it is
+    std::vector<Node*> calls;
+    do {
+        calls.clear();
+        for_each_node(copy->block(), [&](Node* node) {
+            if (node->kind() == prim::CallFunction) calls.push_back(node);
+        });
+        std::erase_if(calls, [](Node* call) {
+            auto* function = call->input(0)->type()->expectRef<c10::FunctionType>().function();
+            auto* callee = tryToGraphFunction(*function);
+            if (callee == nullptr) return true;
+            call->removeInput(0);  // the function
+            inlineCallTo(call, callee);
+            return false;
+        });
+    } while (!calls.empty());
+    return copy;
 }
 
 // Tracing turns the epsilon of a norm into a constant: the number that is added before the root is taken, or
@@ -85,8 +111,26 @@ std::string to_text(const project::AttributeValue& value) {
 
 }  // namespace
 
+bool names_epsilon(const std::string& name) {
+    std::string word;
+    const auto is_epsilon = [&word] { return word == "eps" || word == "epsilon"; };
+    char before = '_';
+    for (const char c : name) {
+        const auto letter = static_cast<unsigned char>(c);
+        const bool begins =
+            std::isupper(letter) != 0 && std::islower(static_cast<unsigned char>(before)) != 0;
+        if (begins || std::isalpha(letter) == 0) {
+            if (is_epsilon()) return true;
+            word.clear();
+        }
+        if (std::isalpha(letter) != 0) word += static_cast<char>(std::tolower(letter));
+        before = c;
+    }
+    return is_epsilon();
+}
+
 std::optional<double> recover_epsilon(const Graph& graph) {
-    const auto found = epsilons(graph);
+    const auto found = epsilons(*with_functions(graph));
     return found.size() == 1 ? found.begin()->constant : std::nullopt;
 }
 
@@ -94,13 +138,12 @@ Missing missing_attributes(const Module& layer, const std::set<std::string>& rea
                            const std::map<std::string, project::AttributeValue>& given) {
     Missing missing;
     const auto type = layer.type();
+    const auto graph = with_functions(*toGraphFunction(layer.get_method("forward").function()).graph());
     for (const auto& name : read) {
         if (type->hasAttribute(name) || type->hasConstant(name) || type->findMethod(name) != nullptr)
             continue;
         const auto known = given.find(name);
-        const bool is_epsilon = name.find("eps") != std::string::npos;
-        Graph& graph = *toGraphFunction(layer.get_method("forward").function()).graph();
-        const auto found = is_epsilon ? epsilons(graph) : std::set<Epsilon>();
+        const auto found = names_epsilon(name) ? epsilons(*graph) : std::set<Epsilon>();
         if (known != given.end()) {
             const auto* number = std::get_if<double>(&known->second);
             if (number != nullptr && found.size() == 1 &&
@@ -117,7 +160,7 @@ Missing missing_attributes(const Module& layer, const std::set<std::string>& rea
                    ", which this layer does not have and which of its numbers it is cannot be told; give it "
                    "as attributes = { " +
                    name + " = … } in the binding");
-        } else if (gets_none(graph, name)) {
+        } else if (gets_none(*graph, name)) {
             missing.none.insert(name);
         }
         // What else is not there may be read where this layer never comes; the compiler says so if not.

@@ -12,8 +12,11 @@
 
 namespace kernels::torchscript {
 
-/// The number that a graph adds before it takes a root, or gives a norm operator as `eps`; nothing unless
-/// there is exactly one.
+/// Whether `eps` or `epsilon` is a word of the name: layer_norm_eps, eps1, varianceEpsilon; not steps.
+bool names_epsilon(const std::string& name);
+
+/// The number that a graph, or a function that it calls, adds before it takes a root, or gives a norm
+/// operator as `eps`; nothing unless there is exactly one.
 std::optional<double> recover_epsilon(const torch::jit::Graph& graph);
 
 /// What the hub layer reads from self and the class does not have.

@@ -169,7 +169,7 @@ IValue constant_argument(const Graph& graph, const c10::Argument& argument,
         return value;
     }
     if (c10::TensorType::get()->isSubtypeOf(*argument.type())) return {};  // None
-    if (argument.name().find("eps") != std::string::npos) {
+    if (names_epsilon(argument.name())) {
         if (const auto found = recover_epsilon(graph)) return *found;
     }
     refuse(refusal + give_as_attribute(argument.name()));

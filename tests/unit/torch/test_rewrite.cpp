@@ -1,5 +1,6 @@
 #include <torch/csrc/jit/frontend/parser.h>
 #include <torch/csrc/jit/frontend/resolver.h>
+#include <torch/csrc/jit/frontend/sugared_value.h>
 #include <torch/script.h>
 
 #include "torch_doctest.hpp"
@@ -7,6 +8,7 @@
 #include "kernels/core/error.hpp"
 #include "kernels/core/files.hpp"
 #include "temporary_folder.hpp"
+#include "torch/recover.hpp"
 #include "torch/rewrite.hpp"
 
 using namespace kernels;
@@ -289,4 +291,78 @@ TEST_CASE("A kernel that reads the mode in the place of a trace that may have it
     CHECK(follows(perhaps_traced(fixed), reading));
     CHECK(!follows(perhaps_traced(fixed), start + "    return x * 1.0\n"));
     CHECK(!follows(scripted(fixed), reading));
+}
+
+TEST_CASE("An epsilon has its word in the name") {
+    for (const char* name : {"eps", "epsilon", "variance_epsilon", "layer_norm_eps", "eps1", "eps_2", "_eps",
+                             "layerNormEps", "EPS", "config.rms_norm_eps"}) {
+        CAPTURE(std::string(name));
+        CHECK(names_epsilon(name));
+    }
+    for (const char* name : {"steps", "num_steps", "reps", "epsilons", "depth", ""}) {
+        CAPTURE(std::string(name));
+        CHECK(!names_epsilon(name));
+    }
+    const std::string norm = "x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 0.5)";
+    const auto x = torch::ones({2});
+    for (const bool is_epsilon : {true, false}) {
+        torch::jit::Module layer("L");
+        layer.define("def forward(self, x: Tensor) -> Tensor:\n    return " + norm + "\n");
+        const std::string name = is_epsilon ? "self.norm_eps" : "self.steps";
+        const auto reason = replace(layer, hub_layer("self, x: torch.Tensor", "x * " + name));
+        CHECK(reason.empty() == is_epsilon);
+        if (is_epsilon) CHECK(layer.forward({x}).toTensor().equal(x * 0.5));
+        if (!is_epsilon) CHECK(reason.find("needs the attribute steps") != std::string::npos);
+    }
+}
+
+namespace {
+
+// Knows the functions of a unit.
+struct FunctionResolver : torch::jit::NativeResolver {
+    explicit FunctionResolver(torch::jit::CompilationUnit& owner) : unit(owner) {}
+    std::shared_ptr<torch::jit::SugaredValue> resolveValue(const std::string& name,
+                                                           torch::jit::GraphFunction& method,
+                                                           const torch::jit::SourceRange& place) override {
+        auto* function = unit.find_function(name);
+        if (function == nullptr) return NativeResolver::resolveValue(name, method, place);
+        return std::make_shared<torch::jit::FunctionValue>(function);
+    }
+    torch::jit::CompilationUnit& unit;
+};
+
+}  // namespace
+
+TEST_CASE("An epsilon is found in the functions that a layer calls") {
+    torch::jit::CompilationUnit unit;
+    unit.define(std::nullopt,
+                "def inner(x: Tensor, eps: float):\n"
+                "    return torch.rms_norm(x, [2], None, eps)\n"
+                "def outer(x: Tensor, eps: Optional[float] = None):\n"
+                "    if eps is None:\n"
+                "        y = x\n"
+                "    else:\n"
+                "        y = inner(x, eps)\n"
+                "    return y\n"
+                "def other(x: Tensor, eps: float = 0.25):\n"
+                "    return x / torch.sqrt(x * x + eps)\n",
+                torch::jit::nativeResolver(), nullptr);
+    const auto x = torch::ones({2});
+    const auto reason = [&](const std::string& result) {
+        torch::jit::Module layer("L");
+        layer.register_attribute("own", c10::FloatType::get(), 0.25);
+        layer.define("def forward(self, x: Tensor) -> Tensor:\n    return " + result + "\n",
+                     std::make_shared<FunctionResolver>(unit));
+        const auto problem = replace(layer, hub_layer("self, x: torch.Tensor", "x * self.eps"));
+        if (problem.empty()) CHECK(layer.forward({x}).toTensor().equal(x * 0.25));
+        return problem;
+    };
+    CHECK(reason("inner(x, 0.25)") == "");
+    CHECK(reason("inner(x, self.own)") == "");
+    CHECK(reason("inner(inner(x, 0.25), 0.25)") == "");
+    CHECK(reason("other(x)") == "");
+    CHECK(reason("x * 2").find("needs the attribute eps") != std::string::npos);
+    CHECK(reason("inner(other(x), 0.5)").find("which of its numbers it is cannot be told") !=
+          std::string::npos);
+    CHECK(reason("outer(x, 0.25)") == "");
 }
