@@ -19,7 +19,7 @@ constexpr std::array globals = {
     OptionSpec{"--json", "", "", "print one JSON document on stdout, on failure too"},
     OptionSpec{"--color", "", "WHEN", "auto, always or never; NO_COLOR is honoured"},
     OptionSpec{"--no-progress", "", "", "show no progress"},
-    OptionSpec{"--quiet", "-q", "", "print errors only, and when another process is waited for"},
+    OptionSpec{"--quiet", "-q", "", "print errors only, and what is waited for"},
     OptionSpec{"--verbose", "-v", "", "print what is done; twice: every request", true},
     OptionSpec{"--help", "-h", "", "print help"},
     OptionSpec{"--version", "-V", "", "print the version of this program"},

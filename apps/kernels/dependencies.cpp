@@ -128,6 +128,10 @@ int run_add(const Context& context) {
             continue;
         }
         text = project::with_dependency(text, before.file, dependency);
+        if (dependency.reference.version() == nullptr && before.file.filename() == "pyproject.toml")
+            log::warning(before.file.string() +
+                         ": the Python client reads versions only, so it cannot lock " +
+                         dependency.to_string());
     }
     const auto project = project::parse(text, before.file);
     finish(context, before, text,

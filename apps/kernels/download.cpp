@@ -189,12 +189,8 @@ int run_download(const Context& context) {
     if (sums) options.sums = &*sums;
     const Session session(context, CacheUse::fills);
     if (context.arguments.has("--locked")) require_covered(context, locked, session.hub());
-    lock::Lock lock = locked.lock;
-    if (project && project->dependencies) {
-        // Afterwards the Python client finds by their versions also what an old lock has by commits.
-        lock = lock::with_references(lock, *project->dependencies);
-        options.direct = named_in(*project, lock);
-    }
+    const auto& lock = locked.lock;
+    if (project && project->dependencies) options.direct = named_in(*project, lock);
     const auto trust = project ? project->lock_trust() : project::TrustPolicy{};
     options.before_fetch = [&](const RepoId& repo) { lock::require_trusted(repo, trust, session.hub()); };
     lock::DownloadResult result;

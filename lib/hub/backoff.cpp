@@ -1,6 +1,7 @@
 #include "backoff.hpp"
 
 #include <algorithm>
+#include <mutex>
 #include <random>
 #include <thread>
 
@@ -14,6 +15,16 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr milliseconds noticed_pause{3'000};  // users ask themselves why nothing happens
+
+// Transfers that pause at the same time do so for one reason.
+void tell(const std::string& text) {
+    static std::mutex mutex;
+    static std::chrono::steady_clock::time_point last;
+    const std::lock_guard lock(mutex);
+    const auto now = std::chrono::steady_clock::now();
+    if (last.time_since_epoch().count() == 0 || now - last >= std::chrono::seconds(1)) log::notice(text);
+    last = now;
+}
 
 }  // namespace
 
@@ -29,7 +40,7 @@ void pause_before_retry(const Settings& settings, int attempt, const std::option
     if (wait < noticed_pause) {
         log::info(next + std::to_string(wait.count()) + " ms");
     } else {
-        log::warning(next + std::to_string((wait.count() + 500) / 1000) + " s");
+        tell(next + std::to_string((wait.count() + 500) / 1000) + " s");
     }
     const auto until = std::chrono::steady_clock::now() + wait;
     while (std::chrono::steady_clock::now() < until) {

@@ -13,7 +13,7 @@ namespace kernels::hub {
 constexpr std::chrono::milliseconds longest_pause{60'000};
 
 /// Sleeps before attempt `attempt + 1`: settings.retry_delay, doubled with each attempt, plus up to half of
-/// it by chance, or exactly `wanted`. `why` is logged, before a long pause as a warning. A cancel ends it
+/// it by chance, or exactly `wanted`. `why` is logged, before a long pause as a notice. A cancel ends it
 /// with Error(interrupted).
 void pause_before_retry(const Settings& settings, int attempt,
                         const std::optional<std::chrono::milliseconds>& wanted, const std::string& why);

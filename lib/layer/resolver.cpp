@@ -173,7 +173,8 @@ struct Resolver::State {
         options.targets = {target};
         options.check_device = check == DeviceCheck::yes;
         // A layer is loaded from where its kernel is now.
-        const auto result = lock::download(lock, lock::needed_kernels(lock, options, *hub), options, *hub);
+        const auto result =
+            lock::download(lock, lock::needed_kernels(lock, options, *hub), options, *hub, *hub);
         if (!result.failures.empty()) throw Error(result.failures.front().second);
     }
 };

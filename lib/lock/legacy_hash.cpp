@@ -1,10 +1,60 @@
-// The hashes that lock files before 0.17 keep.
+// Lock files before 0.17: the hashes that they keep, and which version a commit of theirs is.
+#include <set>
+
 #include "choose.hpp"
+#include "kernels/build/metadata.hpp"
 #include "kernels/core/digest.hpp"
+#include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/lock/download.hpp"
 
 namespace kernels::lock {
+namespace {
+
+// What the builds of a commit say; empty where that cannot be had, which whoever locks the commit tells.
+std::set<std::int64_t> stated_versions(const LockedKernel& kernel, const BeforeFetch& before_fetch,
+                                       const hub::Hub& hub) {
+    const RepoId& repo = kernel.dependency.repo;
+    std::set<std::int64_t> versions;
+    try {
+        if (before_fetch && !hub.cache().read_listing(repo, kernel.commit)) before_fetch(repo);
+        for (const auto& name : hub.tree(repo, kernel.commit).folders("build")) {
+            const std::string path = "build/" + name + "/metadata.json";
+            ask_for_file(repo, kernel.commit, path, before_fetch, hub);
+            if (const auto text = hub.small_file(repo, kernel.commit, path))
+                versions.insert(build::Metadata::parse(*text, name_of(kernel) + ": " + path).version);
+        }
+    } catch (const Error& error) {
+        if (error.code() == ErrorCode::interrupted) throw;
+        log::debug(error.what());
+        return {};
+    }
+    versions.erase(0);  // says nothing
+    return versions;
+}
+
+}  // namespace
+
+Lock pinned_by(const Lock& lock, const std::vector<Dependency>& dependencies, const BeforeFetch& before_fetch,
+               const hub::Hub& hub) {
+    std::vector<LockedKernel> kernels;
+    const Lock all = with_references(lock, dependencies);
+    for (const auto& kernel : all.kernels()) {
+        const auto* version = kernel.dependency.reference.version();
+        if (version != nullptr && !kernel.legacy_hashes.empty()) {
+            const auto stated = stated_versions(kernel, before_fetch, hub);
+            if (!stated.empty() && !stated.contains(version->number)) {
+                log::warning(kernel.dependency.repo.to_string() +
+                             ": kernels.lock, of a version before 0.17, has a commit of version " +
+                             std::to_string(*stated.begin()) + ", and the project names version " +
+                             std::to_string(version->number) + ": it is locked anew");
+                continue;
+            }
+        }
+        kernels.push_back(kernel);
+    }
+    return Lock(std::move(kernels));
+}
 
 std::string legacy_variant_hash(const hub::Tree& tree, const build::BuildVariant& variant) {
     Hasher hasher(HashAlgorithm::sha256);

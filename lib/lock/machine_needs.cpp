@@ -21,48 +21,52 @@ void MachineNeeds::forgive(const LockedKernel& kernel, std::vector<Lack>& lacks)
 }
 
 bool MachineNeeds::is_needed(const Dependency& dependency, const build::Target& target) {
-    const std::string name = target.to_string();
-    auto known = m_needed.find(name);
-    if (known == m_needed.end()) known = m_needed.emplace(name, needed_for(target)).first;
-    return known->second.contains(dependency);
+    const auto& direct = m_options.direct;
+    if (direct.empty() || std::find(direct.begin(), direct.end(), dependency) != direct.end()) return true;
+    auto [known, is_new] = m_needed.try_emplace(target.to_string());
+    if (is_new) {
+        try {
+            known->second = needed_for(target);
+        } catch (const Error& error) {
+            known->second = error;
+        }
+    }
+    if (const auto* error = std::get_if<Error>(&known->second)) throw Error(*error);
+    return std::get<std::set<Dependency>>(known->second).contains(dependency);
 }
 
 std::set<Dependency> MachineNeeds::needed_for(const build::Target& target) const {
-    std::set<Dependency> everything;
-    for (const auto& kernel : m_lock.kernels())
-        everything.insert(kernel.dependency);
     std::set<Dependency> needed;
     std::vector<Dependency> open = m_options.direct;
-    if (open.empty()) return everything;
     while (!open.empty()) {
         const Dependency one = open.back();
         open.pop_back();
         const auto* kernel = m_lock.find(one);
-        if (kernel == nullptr) return everything;
-        if (!needed.insert(one).second) continue;
-        try {
-            const auto more = needs_of_builds(*kernel, target);
-            if (!more) return everything;
-            open.insert(open.end(), more->begin(), more->end());
-        } catch (const Error& error) {
-            if (error.code() == ErrorCode::interrupted) throw;
-            log::info(std::string(error.what()) + "; so all that is locked counts as needed");
-            return everything;
+        if (kernel == nullptr) {  // the lock is out of date
+            for (const auto& locked : m_lock.kernels())
+                needed.insert(locked.dependency);
+            return needed;
         }
+        if (!needed.insert(one).second) continue;
+        const auto more = needs_of_builds(*kernel, target);
+        open.insert(open.end(), more.begin(), more.end());
     }
     return needed;
 }
 
-std::optional<std::vector<Dependency>> MachineNeeds::needs_of_builds(const LockedKernel& kernel,
-                                                                     const build::Target& target) const {
+std::vector<Dependency> MachineNeeds::needs_of_builds(const LockedKernel& kernel,
+                                                      const build::Target& target) const {
     const RepoId& repo = kernel.dependency.repo;
     const hub::Tree tree = asked_tree(kernel, m_options.before_fetch, m_hub);
     const auto redirect = redirect_of(repo, kernel.commit, m_hub);
-    if (redirect && m_lock.find(*redirect) != nullptr) return std::vector{*redirect};
+    if (redirect && m_lock.find(*redirect) != nullptr) return {*redirect};
     DownloadOptions options = m_options;
     options.targets = {target};
-    const auto builds = builds_that_fit(tree, repo.to_string(), options).builds;
-    if (builds.empty()) return std::nullopt;
+    auto builds = builds_that_fit(tree, repo.to_string(), options).builds;
+    if (builds.empty()) {  // what one would need that fits, some of the others may say
+        options.all_variants = true;
+        builds = builds_that_fit(tree, repo.to_string(), options).builds;
+    }
     std::vector<Dependency> needs;
     for (const auto& build : builds) {
         const std::string path = "build/" + build.variant.to_string() + "/metadata.json";

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <map>
-#include <optional>
 #include <set>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "choose.hpp"
@@ -20,9 +20,9 @@ class MachineNeeds {
     MachineNeeds(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub)
         : m_lock(lock), m_options(options), m_hub(hub) {}
 
-    /// Reads the metadata of the builds that fit. Where it cannot be had, where the lock or the target lacks
-    /// something, and where it is not known what the project names (DownloadOptions::direct), all is needed.
-    /// Throws Error(interrupted).
+    /// Reads the metadata of the builds that fit, and throws what hub::Hub does where it cannot be had. Where
+    /// the lock lacks something, and where it is not known what the project names (DownloadOptions::direct),
+    /// all is needed; what the project names is in any case.
     bool is_needed(const Dependency& dependency, const build::Target& target);
 
     /// Takes out the lacks of targets that do not need the kernel.
@@ -30,14 +30,12 @@ class MachineNeeds {
 
   private:
     std::set<Dependency> needed_for(const build::Target& target) const;
-    /// None where no build fits, so that nothing says what one would need.
-    std::optional<std::vector<Dependency>> needs_of_builds(const LockedKernel& kernel,
-                                                           const build::Target& target) const;
+    std::vector<Dependency> needs_of_builds(const LockedKernel& kernel, const build::Target& target) const;
 
     const Lock& m_lock;
     const DownloadOptions& m_options;
     const hub::Hub& m_hub;
-    std::map<std::string, std::set<Dependency>> m_needed;  // by target
+    std::map<std::string, std::variant<std::set<Dependency>, Error>> m_needed;  // by target
 };
 
 }  // namespace kernels::lock

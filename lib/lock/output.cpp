@@ -22,7 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* staging_name = ".kernels-download";
-constexpr const char* front_name = "front";
 constexpr const char* lock_name = ".kernels-download.lock";
 
 Error disk_error(const fs::path& path, const std::error_code& error) {
@@ -126,13 +125,14 @@ void drop_states_of_others(std::vector<DownloadedBuild>& builds, const Lock& loc
     std::map<RepoId, std::set<Commit>> states;
     for (const auto& build : builds)
         states[build.kernel.dependency.repo].insert(build.kernel.commit);
+    if (options.all_variants) return;
     MachineNeeds needs(lock, options, hub);
     std::erase_if(builds, [&](const DownloadedBuild& build) {
         const Dependency& dependency = build.kernel.dependency;
         const auto is_needed = [&](const build::Target& target) {
             return needs.is_needed(dependency, target);
         };
-        return !options.all_variants && states.at(dependency.repo).size() > 1 &&
+        return states.at(dependency.repo).size() > 1 &&
                std::none_of(options.targets.begin(), options.targets.end(), is_needed);
     });
 }
@@ -188,8 +188,8 @@ void warn_of_other_states(const fs::path& folder, const DownloadResult& result, 
 
 // The kernels that are needed here, where the Python client does not look for anything, with the lists of
 // their files. What tells that is kept in the cache, so that the next run finds it.
-std::vector<LockedKernel> needed_in(const fs::path& folder, const Lock& lock, const DownloadOptions& options,
-                                    const hub::Hub& hub, const hub::Cache& staging) {
+std::vector<LockedKernel> needed_in(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub,
+                                    const hub::Hub& front, const hub::Cache& staging) {
     const auto look = [&](const hub::Hub& where) {
         auto needed = needed_kernels(lock, options, where);
         for (const auto& kernel : needed) {
@@ -208,8 +208,7 @@ std::vector<LockedKernel> needed_in(const fs::path& folder, const Lock& lock, co
             log::debug(error.what());
         }
     }
-    const auto cache = hub::Cache::in_front_of(hub.cache(), folder / staging_name / front_name);
-    return look(hub::Hub(hub.settings(), hub.http(), cache));
+    return look(front);
 }
 
 DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOptions& options,
@@ -232,19 +231,21 @@ DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOpti
         return found;
     };
     const hub::Hub staged(settings, hub.http(), staging);
+    const auto front_cache = hub::Cache::in_front_of(shared, staging.root());
+    const hub::Hub front(hub.settings(), hub.http(), front_cache);
     std::vector<LockedKernel> needed;
     try {
-        needed = needed_in(folder, lock, options, hub, staging);
+        needed = needed_in(lock, options, hub, front, staging);
     } catch (const Error& error) {
-        fs::remove_all(is_fresh ? staging.root() : staging.root() / front_name, ignored);
+        if (is_fresh) fs::remove_all(staging.root(), ignored);
         throw told_of_folder(error, staging);
     }
-    auto result = download(lock, needed, options, staged, monitor);
+    auto result = download(lock, needed, options, staged, front, monitor);
     for (auto& [kernel, error] : result.failures)
         error = told_of_folder(error, staging);
 
-    drop_states_of_others(result.builds, lock, options, staged);
     try {
+        drop_states_of_others(result.builds, lock, options, front);
         require_one_state_each(result.builds);
     } catch (...) {
         fs::remove_all(staging.root(), ignored);  // no later run will ask for it

@@ -29,7 +29,7 @@ class Before017(harness.CliTest):
 
     def test_its_hashes_are_verified_and_lock_rewrites_it(self):
         self.old_lock()
-        self.assertIn("demo/one@v1", self.expect(0, "download", *TARGET).out)
+        self.expect(0, "download", *TARGET)
         # So that the Python client finds it offline, by its version too.
         self.assertEqual((self.cache / "kernels--demo--one" / "refs" / "v1").read_text(), self.commit)
         self.expect(0, "lock")
@@ -52,6 +52,30 @@ class Before017(harness.CliTest):
         self.hub.publish("demo/one", "v1", build(VARIANT, size=50))
         self.expect(0, "lock", "--upgrade", "demo/one")
         self.assertEqual(self.locked(), [("demo/one", 1, newer)])
+
+    def test_a_version_that_the_project_names_now(self):
+        """An old lock does not say of which version its commit is; the builds do."""
+        self.old_lock()
+        newer = self.hub.publish("demo/one", "v2", build(VARIANT, size=50, version=2))
+        self.write_project('"demo/one" = 2')
+        ref = self.cache / "kernels--demo--one" / "refs" / "v2"
+        self.expect(0, "download", *TARGET)
+        self.assertFalse(ref.exists() or ref.with_name("v1").exists())
+        self.expect(3, "lock", "--check")
+        result = self.expect(0, "lock")
+        self.assertIn("has a commit of version 1, and the project names version 2", result.err)
+        self.assertEqual(self.locked(), [("demo/one", 2, newer)])
+
+    def test_a_ref_that_is_there_stays(self):
+        self.old_lock()
+        newer = self.hub.publish("demo/one", "v1", build(VARIANT, size=50))
+        old = (self.project / "kernels.lock").read_text()
+        (self.project / "kernels.lock").unlink()
+        self.expect(0, "lock")
+        self.expect(0, "download", *TARGET)
+        (self.project / "kernels.lock").write_text(old)
+        self.expect(0, "download", "--no-sum", *TARGET)
+        self.assertEqual((self.cache / "kernels--demo--one" / "refs" / "v1").read_text(), newer)
 
     def test_what_follows_from_it_is_told(self):
         self.old_lock()

@@ -5,7 +5,7 @@ import unittest
 
 import harness
 from harness import TARGET, VARIANT
-from loopback_hub import build
+from loopback_hub import build, redirect
 
 CUDA_VARIANT = "torch213-cxx11-cu128-x86_64-linux"
 CUDA = ["--target", "torch=2.13,cuda=12.8,cpu=x86_64,os=linux"]
@@ -29,7 +29,9 @@ class OtherMachines(harness.CliTest):
     def test_a_kernel_that_only_the_builds_of_others_need(self):
         self.lock(cuda=[("demo/leaf", 1)], leaf=build(CUDA_VARIANT, name="leaf"))
         top = ("demo/top", 1, VARIANT)
-        for arguments in ([], ["--locked"], ["-o", self.folder / "image"], ["--offline"]):
+        self.assertEqual(self.builds(*TARGET), [top])
+        self.assertFalse((self.cache / "kernels--demo--leaf" / "refs").exists())  # to a commit of which nothing is here
+        for arguments in (["--locked"], ["-o", self.folder / "image"], ["--offline"]):
             self.assertEqual(self.builds(*TARGET, *arguments), [top], arguments)
         self.hub.requests.clear()
         self.assertEqual(self.builds(*TARGET), [top])
@@ -57,14 +59,40 @@ class OtherMachines(harness.CliTest):
             file.unlink()
         self.expect_error(7, "demo/leaf@", "download", *TARGET)
 
-    def test_metadata_that_cannot_be_had(self):
-        """Then all may be needed, and what is missing is told, not why."""
+    def test_what_tells_who_needs_what_cannot_be_had(self):
         self.lock(cuda=[("demo/leaf", 1)], leaf=build(CUDA_VARIANT, name="leaf"))
-        files = self.hub.repos["demo/top"]["commits"][self.hub.commit_of("demo/top", "v1")]
-        files[f"build/{VARIANT}/metadata.json"] = b"{"
-        result = self.expect(6, "download", *TARGET)
-        self.assertIn("2 of 2 kernels could not be downloaded", result.err)
-        self.assertIn("demo/leaf@", result.err)
+        orderly = self.hub.answer
+        self.hub.answer = lambda handler: self.hub.send(handler, 404 if "demo/top/tree" in handler.path else 503) \
+            if "demo/top" in handler.path else orderly(handler)
+        result = self.expect(4, "download", *TARGET)
+        self.assertNotIn("no build", result.err)
+
+    def test_one_that_is_gone(self):
+        self.lock(cuda=[("demo/leaf", 1)], leaf=build(CUDA_VARIANT, name="leaf"))
+        del self.hub.repos["demo/leaf"]
+        for arguments in ([], ["-o", self.folder / "image"]):
+            result = self.expect(0, "download", *TARGET, *arguments)
+        self.assertIn("; only builds for other machines need it, so it is left out", self.expect(0, "download", *TARGET).err)
+        self.expect_error(4, "demo/leaf", "download", *CUDA)
+
+    def test_beside_a_moved_kernel(self):
+        """A folder's own cache lacks what tells where it has moved."""
+        self.lock(cuda=[("demo/leaf", 1)], leaf=build(CUDA_VARIANT, name="leaf"))
+        self.hub.publish("demo/old", "v1", redirect("demo/top", "v1"))
+        self.write_project('"demo/old" = 1')
+        self.expect(0, "lock", "--upgrade")
+        self.expect(0, "download", "--all-variants")
+        self.hub.requests.clear()
+        for more in ([], ["--offline"]):
+            self.assertEqual(self.builds(*TARGET, "-o", self.folder / "image", *more), [("demo/top", 1, VARIANT)])
+        self.assertEqual(self.hub.requests, [])
+
+    def test_a_lack_beside_one(self):
+        self.hub.publish("demo/gpu", "v1", build(CUDA_VARIANT, name="gpu"))
+        self.lock(cuda=[("demo/leaf", 1)], leaf=build(CUDA_VARIANT, name="leaf"))
+        self.write_project('"demo/top" = 1\n"demo/gpu" = 1')
+        self.expect(0, "lock")
+        self.expect_error(7, "demo/gpu@", "download", *TARGET)
 
     def test_states_for_different_machines(self):
         """A folder has room for one of them, and one is needed."""

@@ -75,9 +75,10 @@ std::vector<LockedKernel> needed_kernels(const Lock& lock, const DownloadOptions
 DownloadResult download(const Lock& lock, const DownloadOptions& options, const hub::Hub& hub,
                         hub::Monitor* monitor = nullptr);
 
-/// The same for some of the lock's kernels.
+/// The same for some of the lock's kernels. What the others say of who needs what is read through `asked`.
 DownloadResult download(const Lock& lock, const std::vector<LockedKernel>& kernels,
-                        const DownloadOptions& options, const hub::Hub& hub, hub::Monitor* monitor = nullptr);
+                        const DownloadOptions& options, const hub::Hub& hub, const hub::Hub& asked,
+                        hub::Monitor* monitor = nullptr);
 
 /// For every locked kernel and target without a build that fits (or without code for the target's device, as
 /// its metadata says, or its libraries where they are in the cache): the error that download() would give.
@@ -98,6 +99,11 @@ build::DeviceFitOf fit_without_download(const RepoId& repo, const Commit& commit
 /// refuses, cost the suggestion and nothing else: none is given, and why is logged. `hub` must outlive them.
 std::vector<build::OtherVersion> other_versions(const RepoId& repo, const Commit& commit, bool check_device,
                                                 const hub::Hub& hub, const BeforeFetch& before_fetch = {});
+
+/// with_references() without the entries whose builds say that they are another version than the project
+/// names now; a warning names them. What says so is fetched.
+Lock pinned_by(const Lock& lock, const std::vector<Dependency>& dependencies, const BeforeFetch& before_fetch,
+               const hub::Hub& hub);
 
 /// The hash that lock files before 0.17 keep of a build: SHA-256 over path and raw hash of each of its files,
 /// by path.
