@@ -13,6 +13,7 @@
 #include "kernels/torch/kernelize.hpp"
 #include "kernels/torch/verify.hpp"
 #include "tensors_in.hpp"
+#include "whole_numbers.hpp"
 
 namespace kernels::torchscript {
 namespace {
@@ -113,15 +114,49 @@ class Search {
     /// Whether the search is over.
     bool consider(Values inputs) {
         if (++m_tries > most_tries) return true;
-        const Answer answer = attempt(m_model, m_method, inputs);
-        m_state.restore();
+        const Answer answer = answer_to(inputs);
         if (answer == Answer::fails || (answer == Answer::runs && m_best)) return false;
         m_best = std::move(inputs);
         return answer == Answer::finite;
     }
-    std::optional<Values> best() && { return std::move(m_best); }
+    /// The best, with whole numbers from all of the range that the model takes where that has an end.
+    std::optional<Values> best() && {
+        if (m_best) widen();
+        return std::move(m_best);
+    }
 
   private:
+    Answer answer_to(const Values& inputs) {
+        const Answer answer = attempt(m_model, m_method, inputs);
+        m_state.restore();
+        return answer;
+    }
+
+    void widen() {
+        const auto tensors = tensors_in(*m_best);
+        if (std::none_of(tensors.begin(), tensors.end(), is_whole)) return;
+        const auto rows = row_counts(m_model);
+        const bool finite = answer_to(*m_best) == Answer::finite;
+        for (std::size_t i = 0; i < tensors.size(); ++i) {
+            if (!is_whole(tensors[i])) continue;
+            const auto with = [&](const std::function<at::Tensor(const at::Tensor&)>& change) {
+                return with_numbered_tensors(*m_best, [&](const at::Tensor& t, std::size_t number) {
+                    return number == i ? change(t) : t;
+                });
+            };
+            const auto takes = [&](int64_t value) {
+                return answer_to(with([&](const at::Tensor& t) { return at::full_like(t, value); })) !=
+                       Answer::fails;
+            };
+            // Other ends than a matrix's are those of inputs, which other sizes move.
+            const auto most = largest_taken(takes, tensors[i].max().item<int64_t>(), rows, false);
+            if (!most) continue;
+            auto wider = with([&](const at::Tensor& t) { return spread(t, 0, *most); });
+            const Answer answer = answer_to(wider);
+            if (answer == Answer::finite || (answer == Answer::runs && !finite)) m_best = std::move(wider);
+        }
+    }
+
     Module& m_model;
     std::string m_method;
     KeptState m_state;
@@ -204,16 +239,28 @@ std::vector<Form> suggested_forms(const Module& model, const std::string& method
     return all;
 }
 
+std::vector<at::Tensor> masks_for(const Form& form) {
+    std::vector<at::Tensor> masks;
+    const at::IntArrayRef all(form.sizes);
+    for (const auto dtype : {at::kLong, at::kBool}) {
+        if (all.size() > 1) masks.push_back(at::ones(all.slice(0, all.size() - 1), dtype));
+        masks.push_back(at::ones(all, dtype));
+    }
+    return masks;
+}
+
 std::optional<Values> by_trying(Module& model, const std::string& method) {
     const auto schema = model.get_method(method).function().getSchema();
     Values inputs;
     std::vector<std::size_t> tensors;
+    std::set<std::size_t> masks;
     for (std::size_t i = 1; i < schema.arguments().size(); ++i) {
         const auto& argument = schema.arguments()[i];
         const auto type = argument.type();
         if (argument.default_value()) {
             inputs.push_back(*argument.default_value());
         } else if (type->kind() == c10::TypeKind::TensorType) {
+            if (is_mask(argument.name())) masks.insert(inputs.size());
             tensors.push_back(inputs.size());
             inputs.emplace_back();
         } else if (type->kind() == c10::TypeKind::OptionalType) {
@@ -235,7 +282,15 @@ std::optional<Values> by_trying(Module& model, const std::string& method) {
             inputs[tensors[i]] = make(forms[choice[i]]);
         return search.consider(inputs);
     };
-    // All arguments alike first, then every combination.
+    // Masks of ones first, with a flag for each row or each element of the others; then all arguments alike,
+    // then every combination.
+    for (std::size_t form = 0; form < forms.size() && !masks.empty(); ++form) {
+        for (auto& mask : masks_for(forms[form])) {
+            for (const auto place : tensors)
+                inputs[place] = masks.contains(place) ? mask : make(forms[form]);
+            if (search.consider(inputs)) return std::move(search).best();
+        }
+    }
     for (std::size_t form = 0; form < forms.size(); ++form) {
         if (try_forms(std::vector<std::size_t>(tensors.size(), form))) return std::move(search).best();
     }

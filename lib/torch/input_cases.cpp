@@ -4,8 +4,10 @@
 #include <cmath>
 #include <limits>
 
+#include "input_masks.hpp"
 #include "input_sizes.hpp"
 #include "tensors_in.hpp"
+#include "whole_numbers.hpp"
 
 namespace kernels::torchscript {
 namespace {
@@ -159,54 +161,6 @@ void add_values(const Values& arguments, std::vector<InputCase>& cases) {
     cases.back().special = Special::negative_infinity;
 }
 
-// Masks: what is given is often true everywhere. The first of each row stays, since a row without any is
-// computed by few models.
-void add_masks(const Values& arguments, std::vector<InputCase>& cases) {
-    const auto is_mask = [](const at::Tensor& t) { return t.scalar_type() == at::kBool && t.dim() > 0; };
-    const auto tensors = tensors_in(arguments);
-    if (std::none_of(tensors.begin(), tensors.end(), is_mask)) return;
-    InputCase one;
-    one.name = "masks of other flags";
-    one.arguments = with_tensors(arguments, [&](const at::Tensor& t) {
-        if (!is_mask(t)) return t;
-        auto flags = at::rand(t.sizes()) < 0.6;
-        if (t.size(-1) > 0) flags.select(-1, 0).fill_(true);
-        return flags.to(t.device());
-    });
-    cases.push_back(std::move(one));
-}
-
-// Whole numbers larger than those given, and negative ones: positions and indices may be, if the original
-// takes them.
-void add_whole_numbers(const Values& arguments, const Accepts& accepts, std::vector<InputCase>& cases) {
-    const auto is_whole = [](const at::Tensor& t) {
-        return (t.scalar_type() == at::kLong || t.scalar_type() == at::kInt) && t.numel() > 0;
-    };
-    const auto tensors = tensors_in(arguments);
-    const auto count = std::count_if(tensors.begin(), tensors.end(), is_whole);
-    const auto add = [&](const std::string& what, std::optional<std::size_t> alone, const Change& change) {
-        InputCase one;
-        one.name = what + (alone ? " in tensor " + std::to_string(*alone + 1) : "");
-        one.arguments = with_numbered_tensors(arguments, [&](const at::Tensor& t, std::size_t number) {
-            const bool chosen = is_whole(t) && (!alone || *alone == number);
-            return chosen ? change(t) : t;
-        });
-        one.may_be_refused = true;
-        if (accepts(one)) cases.push_back(std::move(one));
-    };
-    const auto add_all = [&](std::optional<std::size_t> alone) {
-        add("whole numbers beyond those given", alone, [](const at::Tensor& t) { return t + t.max() + 1; });
-        for (const int64_t more : {1000, 40000})
-            add("whole numbers from " + std::to_string(more), alone,
-                [more](const at::Tensor& t) { return t + more; });
-        add("negative whole numbers", alone, [](const at::Tensor& t) { return -1 - t; });
-    };
-    if (count > 0) add_all(std::nullopt);
-    if (count < 2) return;
-    for (std::size_t i = 0; i < tensors.size(); ++i)
-        if (is_whole(tensors[i])) add_all(i);
-}
-
 void add_dtypes(const Values& arguments, std::vector<InputCase>& cases, bool values) {
     const auto own = floating_dtype(arguments).value_or(at::kFloat);
     for (const auto dtype : {at::kFloat, at::kBFloat16}) {
@@ -271,10 +225,13 @@ at::Tensor resampled(const at::Tensor& tensor, at::IntArrayRef sizes) {
     const auto flat = tensor.detach().reshape({-1});
     const auto picked = at::randint(flat.numel(), {count}, tensor.options().dtype(at::kLong));
     auto values = flat.index_select(0, picked).reshape(sizes);
-    if (tensor.scalar_type() == at::kBool && !sizes.empty() && sizes.back() > 0 && tensor.dim() > 0 &&
-        tensor.any(-1).all().item<bool>())
-        values.select(-1, 0).fill_(true);  // a mask: a row without any is computed by few models
-    if (!values.is_floating_point()) return values;
+    const bool flags = is_flags(tensor);
+    if (flags && !tensor.is_floating_point() && !sizes.empty() && sizes.back() > 0 &&
+        tensor.ne(0).any(-1).all().item<bool>())
+        values.select(-1, 0).fill_(1);  // a mask: a row without any is computed by few models
+    // Zeros or ones alone may be any values.
+    const bool mask = flags && tensor.ne(0).any().item<bool>() && tensor.eq(0).any().item<bool>();
+    if (mask || !values.is_floating_point()) return values;
     const auto scatter = 1 + 0.05 * at::randn(sizes, tensor.options().dtype(at::kFloat));
     return (values.to(at::kDouble) * scatter).to(tensor.scalar_type());
 }
@@ -286,7 +243,7 @@ std::optional<at::ScalarType> floating_dtype(const Values& arguments) {
     return std::nullopt;
 }
 
-std::vector<InputCase> layer_cases(const Values& arguments, const Accepts& accepts, bool one_rank) {
+std::vector<InputCase> layer_cases(const Values& arguments, const Accepts& accepts, const Known& known) {
     std::vector<InputCase> cases;
     InputCase other;
     other.name = "other values";
@@ -294,9 +251,9 @@ std::vector<InputCase> layer_cases(const Values& arguments, const Accepts& accep
         with_tensors(arguments, [](const at::Tensor& tensor) { return resampled(tensor, tensor.sizes()); });
     cases.push_back(other);
     add_values(arguments, cases);
-    add_masks(arguments, cases);
-    add_whole_numbers(arguments, accepts, cases);
-    add_sizes(arguments, accepts, Amount::many_sizes, cases);
+    add_masks(arguments, false, cases);
+    add_whole_numbers(arguments, accepts, known.rows, cases);
+    add_sizes(arguments, accepts, known.halves ? Amount::many_even_sizes : Amount::many_sizes, cases);
     add_layouts(arguments, cases);
     if (floating_dtype(arguments)) add_dtypes(arguments, cases, true);
     for (const auto& [weights, name] : {std::pair(Weights::both_signs, "weights of both signs"),
@@ -305,18 +262,19 @@ std::vector<InputCase> layer_cases(const Values& arguments, const Accepts& accep
         other.weights = weights;
         cases.push_back(other);
     }
-    if (!one_rank && !tensors_in(arguments).empty()) add_ranks(arguments, cases);
+    if (!known.one_rank && !tensors_in(arguments).empty()) add_ranks(arguments, cases);
     return cases;
 }
 
-std::vector<InputCase> model_cases(const Values& arguments, const Accepts& accepts, bool small) {
+std::vector<InputCase> model_cases(const Values& arguments, const Accepts& accepts, const Known& known,
+                                   bool small) {
     std::vector<InputCase> cases;
     if (tensors_in(arguments).empty()) return cases;
     add_sizes(arguments, accepts, small ? Amount::some_sizes : Amount::one_size, cases);
     add_ranks(arguments, cases);
-    add_masks(arguments, cases);
+    add_masks(arguments, !small, cases);
     if (!small) return cases;
-    add_whole_numbers(arguments, accepts, cases);
+    add_whole_numbers(arguments, accepts, known.rows, cases);
     const auto layouts = static_cast<std::ptrdiff_t>(cases.size());
     add_layouts(arguments, cases);
     std::for_each(cases.begin() + layouts, cases.end(), [](auto& one) { one.may_be_refused = false; });

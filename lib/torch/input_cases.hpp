@@ -58,16 +58,22 @@ std::optional<at::ScalarType> floating_dtype(const std::vector<c10::IValue>& arg
 /// Whether the original runs on a case and gives what the case lets expect.
 using Accepts = std::function<bool(const InputCase&)>;
 
-/// What a layer must compute as its original does, made from arguments that it was called with.
-/// Arguments that are no tensors are varied by add_other_arguments. Numbers of dimensions are varied as well
-/// unless it is known to be found for one only.
-std::vector<InputCase> layer_cases(const std::vector<c10::IValue>& arguments, const Accepts& accepts,
-                                   bool one_rank);
+/// What is known of the original beside what it computes.
+struct Known {
+    std::set<int64_t> rows;  ///< see row_counts
+    bool halves = false;     ///< it may take sizes to be even, see halves_sizes
+    bool one_rank = false;   ///< it was found for one number of dimensions only
+};
 
-/// The same for whole models: sizes, numbers of dimensions and, where the model is `small`, more sizes,
-/// layouts and other dtypes; values stay of the kind given.
+/// What a layer must compute as its original does, made from arguments that it was called with. Arguments
+/// that are no tensors are varied by add_other_arguments.
+std::vector<InputCase> layer_cases(const std::vector<c10::IValue>& arguments, const Accepts& accepts,
+                                   const Known& known);
+
+/// The same for whole models: sizes, numbers of dimensions, masks and, where the model is `small`, more
+/// sizes, whole numbers, layouts and other dtypes; values stay of the kind given.
 std::vector<InputCase> model_cases(const std::vector<c10::IValue>& arguments, const Accepts& accepts,
-                                   bool small);
+                                   const Known& known, bool small);
 
 /// What the original gave for the inputs that the cases are made from, and what its code holds.
 struct KnownCall {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "graph_calls.hpp"
 #include "tensors_in.hpp"
 
 namespace kernels::torchscript {
@@ -14,7 +15,14 @@ using Values = std::vector<c10::IValue>;
 using Places = std::set<Extent>;
 
 constexpr int64_t most_bytes = 1 << 24;  // larger inputs cost time and show nothing more
+constexpr int64_t most_long_bytes = 1 << 20;
 constexpr std::size_t most_tensors = 8;
+
+// Longer than usual blocks of a kernel, by one where odd ones may be.
+constexpr int64_t longer = 1025;
+constexpr int64_t longer_and_even = 1026;
+// Shorter than a block by one.
+constexpr int64_t shorter_by_one = 127;
 
 class Sizes {
   public:
@@ -37,6 +45,7 @@ class Sizes {
     }
 
   private:
+    bool is_many() const { return m_amount >= Amount::many_even_sizes; }
     int64_t size(const Extent& at) const { return m_tensors[at.tensor].size(at.dim); }
     int64_t from_end(const Extent& at) const { return m_tensors[at.tensor].dim() - at.dim; }
     bool is_last(const Extent& at) const { return from_end(at) == 1; }
@@ -107,8 +116,8 @@ class Sizes {
                 " (dimension " + std::to_string(at.dim) + " of tensor " + std::to_string(at.tensor + 1) + ")";
         one.arguments = with_size(places, to);
         one.resize = Resize{from, to, is_last(at)};
-        // The model always gives equal ones, and may have to.
-        one.may_be_refused = places.size() < together(at).size();
+        // The model always gives equal ones, and may have to; and its weights fix most last dimensions.
+        one.may_be_refused = places.size() < together(at).size() || (is_many() && is_last(at));
         return one;
     }
 
@@ -134,14 +143,32 @@ class Sizes {
         return first ? std::vector<int64_t>{1, 0, from + 1, 67, 521} : std::vector<int64_t>{1, 0};
     }
 
+    // Longer than a kernel's block, last: what fails for any other size is told with one that is near.
+    std::vector<int64_t> long_sizes_for(const Extent& at) const {
+        if (!is_many() || (at.dim == 0 && !is_last(at))) return {};
+        std::vector<int64_t> sizes;
+        if (!is_last(at)) {
+            sizes = {67, longer};
+        } else if (m_amount == Amount::many_sizes) {
+            sizes = {shorter_by_one, longer};
+        } else {
+            sizes = {longer_and_even};
+        }
+        const auto is_long = [&](int64_t to) {
+            return to > 521 && m_bytes / size(at) * to > most_long_bytes;
+        };
+        std::erase_if(sizes, is_long);
+        return sizes;
+    }
+
     bool add(const Extent& at, const Places& places) {
         if (!m_tried.insert(places).second) return false;
         const auto found = accepted(at, places);
         if (!found) return false;
         auto sizes = sizes_for(at);
         if (std::find(sizes.begin(), sizes.end(), *found) == sizes.end()) sizes.push_back(*found);
-        // Longer than a kernel's block, last: what fails for any other size is told with one that is near.
-        if (m_amount == Amount::many_sizes && !is_last(at) && at.dim > 0) sizes.push_back(67);
+        for (const int64_t to : long_sizes_for(at))
+            if (to <= 521 || !m_covered.contains(at)) sizes.push_back(to);
         for (const int64_t to : sizes)
             if (may_be(size(at), to)) m_cases.push_back(resized(at, places, to));
         return true;
@@ -235,6 +262,19 @@ bool follows_resize(at::IntArrayRef now, at::IntArrayRef before, const Resize& r
     if (each || (resize.last && others && now.back() * resize.from == before.back() * resize.to)) return true;
     return std::none_of(numbers.begin(), numbers.end(),
                         [&](int64_t number) { return is_made_of(number, resize.from); });
+}
+
+bool halves_sizes(const torch::jit::Module& module) {
+    static const std::set<c10::Symbol> halving{c10::aten::floordiv, c10::aten::floor_divide,
+                                               c10::aten::chunk,    c10::aten::tensor_split,
+                                               c10::aten::split,    c10::aten::split_with_sizes};
+    bool halves = false;
+    for (auto* graph : graphs_of(module)) {
+        for_each_node(graph->block(), [&](const torch::jit::Node* node) {
+            halves = halves || halving.contains(node->kind());
+        });
+    }
+    return halves;
 }
 
 std::set<int64_t> numbers_in(const torch::jit::Module& module) {

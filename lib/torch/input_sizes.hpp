@@ -8,7 +8,8 @@
 
 namespace kernels::torchscript {
 
-enum class Amount { one_size, some_sizes, many_sizes };
+/// With many_even_sizes no last dimension is made odd.
+enum class Amount { one_size, some_sizes, many_even_sizes, many_sizes };
 
 /// Cases in which one extent is another, with all that must change with it: the fewest that the original
 /// takes, so that a kernel for which two extents must be equal shows. None for an extent that it takes no
@@ -21,6 +22,10 @@ void add_sizes(const std::vector<c10::IValue>& arguments, const Accepts& accepts
 /// extent. Tracing makes numbers of sizes, and such code is right for these only.
 bool follows_resize(at::IntArrayRef now, at::IntArrayRef before, const Resize& resize,
                     const std::set<int64_t>& numbers);
+
+/// Whether the code of a module, or of one that is in it, splits sizes: for an odd one halves are of no use
+/// to any model, and each code makes its own of them.
+bool halves_sizes(const torch::jit::Module& module);
 
 /// The whole numbers in the code of a module and all that are in it.
 std::set<int64_t> numbers_in(const torch::jit::Module& module);

@@ -13,6 +13,7 @@
 #include "layer_kind.hpp"
 #include "other_arguments.hpp"
 #include "tensors_in.hpp"
+#include "whole_numbers.hpp"
 
 namespace kernels::torchscript {
 namespace {
@@ -132,8 +133,9 @@ Pair Verifier::pair_of(const Module& original, const Module& replaced, const std
 void Verifier::take(Verdict& verdict, const Outcome& outcome, const std::string& name) {
     if (outcome.kind == Outcome::Kind::left_out) return;
     if (outcome.kind == Outcome::Kind::refused) {
-        const std::string note = name + ": " + outcome.problem;
-        verdict.notes.push_back(note);
+        if (std::none_of(verdict.notes.begin(), verdict.notes.end(),
+                         [&](const std::string& note) { return note.ends_with(": " + outcome.problem); }))
+            verdict.notes.push_back(name + ": " + outcome.problem);
         return;
     }
     if (tells_anything(outcome.expected)) ++verdict.cases;
@@ -248,8 +250,10 @@ void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments
         m_options.tolerance,         whole_model,      m_options.seed, &known, !whole_model,
         m_gradients && !whole_model, m_may_draw_others};
     const Accepts accepted = [&](const InputCase& one) { return accepts(pair_for(one), one, options); };
-    auto all = whole_model ? model_cases(arguments, accepted, copies)
-                           : layer_cases(arguments, accepted, of == Of::layer_of_one_rank);
+    const Known of_original{row_counts(pair.original), halves_sizes(pair.original),
+                            of == Of::layer_of_one_rank};
+    auto all = whole_model ? model_cases(arguments, accepted, of_original, copies)
+                           : layer_cases(arguments, accepted, of_original);
     const auto has_none_of = [&](const InputCase& one) {
         if (one.weights == Weights::near) return false;
         const bool buffers = one.weights == Weights::other_buffers;

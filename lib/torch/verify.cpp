@@ -271,7 +271,7 @@ void Run::observe_other_inputs() {
         return all_reached() ||
                observe("forward", one.arguments, "what the model gives it on " + one.name).empty();
     };
-    auto cases = model_cases(m_options.inputs, runs, false);
+    auto cases = model_cases(m_options.inputs, runs, {}, false);
     add_other_arguments(m_options.inputs, m_original.get_method("forward").function().getSchema(), runs,
                         cases);
     for (const auto& one : cases)

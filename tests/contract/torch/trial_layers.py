@@ -115,6 +115,12 @@ scores("RefusesOthers", "k.view(q.shape)", more=" * 1.0")
 options_norm("", before=CENTRED)
 options_norm("RefusesOptions", before=("assert groups == 1 and not centred and bias is None and eps == 1e-6",))
 
+# What a model between two projections cannot be: other widths than its own.
+layer("Gelu", "OneWidth", ["assert x.shape[-1] == 32", "out = torch.empty_like(x)", "ops.gelu(out, x)", "return out"], None)
+layer("RotateHalf", "MultiplesOf16",
+      ["if x.shape[-1] % 16 != 0:", "    raise ValueError('the width must be a multiple of 16')", "one, other = x.chunk(2, -1)",
+       "return torch.cat((-other, one), dim=-1)"], None)
+
 # Right ones of which only roundings, the order of ties or strides differ.
 SCRIPTED = ("scripted",)
 LINEAR = ("weight: torch.Tensor", "bias: torch.Tensor")
@@ -130,11 +136,13 @@ plain("Projection", "InDouble", "torch.nn.functional.linear(x.to(torch.float64),
 QKV = ("q", "k", "v")
 STEPS = ("scores = torch.matmul(q, k.transpose(-1, -2)) / q.shape[-1] ** 0.5",)
 plain("Attention", "Fused", "torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)", arguments=(*QKV, "mask"))
-plain("FusedAttention", "BySteps", "torch.matmul(torch.softmax(scores.masked_fill(mask.logical_not(), float('-inf')), dim=-1), v).to(dtype)",
-      before=("dtype = q.dtype", "q, k, v = q.float(), k.float(), v.float()", *STEPS), arguments=(*QKV, "mask"))
+WEIGHTS = "torch.softmax(scores.masked_fill(mask.logical_not(), float('-inf')), dim=-1)"
+WIDENED = ("dtype = q.dtype", "q, k, v = q.float(), k.float(), v.float()")
+plain("FusedAttention", "BySteps", f"torch.matmul({WEIGHTS}.masked_fill(mask.any(-1, keepdim=True).logical_not(), 0), v).to(dtype)",
+      before=(*WIDENED, *STEPS), arguments=(*QKV, "mask"))
 plain("CausalAttention", "Fused", "torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)", arguments=QKV)
 plain("FusedCausalAttention", "BySteps", "torch.matmul(torch.softmax(scores.masked_fill(later, float('-inf')), dim=-1), v).to(dtype)",
-      before=("dtype = q.dtype", "q, k, v = q.float(), k.float(), v.float()", *STEPS, "later = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool).triu(1)"), arguments=QKV)
+      before=(*WIDENED, *STEPS, "later = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool).triu(1)"), arguments=QKV)
 BATCH = (*LINEAR, "running_mean: torch.Tensor", "running_var: torch.Tensor", "eps: float")
 SHIFT = "shift = self.bias.view(-1, 1, 1) - self.running_mean.view(-1, 1, 1) * scale"
 SCALE = ("scale = (self.weight * torch.rsqrt(self.running_var + self.eps)).view(-1, 1, 1)",)
@@ -157,6 +165,14 @@ plain("Rotation", "ByEinsum", ROTATED, arguments=POSITIONED, attributes=FREQUENC
 plain("Softplus", "BySteps", "(torch.clamp(w, min=0) + torch.log1p(torch.exp(-w.abs()))).to(x.dtype)", before=("w = x.float()",))
 plain("Maximum", "BySort", "torch.sort(x, dim=-1)[0][..., -1].contiguous()")
 plain("Sum", "OtherWay", "y + x", arguments=("x", "y"))
+MASKED = ("x", "mask")
+plain("FilledSoftmax", "", "torch.softmax(torch.where(mask, x, -1e9), dim=-1)", arguments=MASKED)
+plain("MaskedMean", "ByEinsum", "torch.einsum('btd,bt->bd', x, mask.to(x.dtype)) / mask.to(x.dtype).sum(1, keepdim=True).clamp(min=1e-9)",
+      arguments=MASKED, dtypes=("float32",))
+KNOWN = ("x", "ids")
+TABLE = ("weight: torch.Tensor",)
+plain("Rows", "", "x + torch.where((ids == 0).unsqueeze(-1), 0.0, nn.functional.embedding(ids, self.weight))", arguments=KNOWN,
+      attributes=TABLE, dtypes=("float32",))
 DROPPED = "(torch.rand_like(out) < 0.7)"
 norm("", "rms_norm", original="DroppedNorm", result=f"out * {DROPPED}", forms=SCRIPTED)
 
@@ -236,6 +252,28 @@ activation("HeadGelu", "FourHeads", "gelu", "inner rows in the place of 4: its r
            dtypes=("float32",))
 scores("EqualLengths", "k", "inner rows in the place of 16.*: its result differs",
        ".masked_fill(torch.arange(k.shape[1]) >= q.shape[1], 0.0)")
+activation("Softmax", "OneBlock", "softmax", "1025 columns in the place of 32: its result differs", result="out if x.shape[-1] <= 1024 else out * 0")
+activation("Softmax", "WholeBlocks", "softmax", "127 columns in the place of 32: its result differs", result="out if x.shape[-1] % 64 < 63 else out * 0")
+activation("Softmax", "LastBlock", "softmax", "1025 columns in the place of 32: its result differs",
+           result="out if x.shape[-1] % 256 != 1 else out * 0")
+activation("RotateHalf", "OneBlock", "relu", "1026 columns in the place of 32: its result differs",
+           result="torch.cat((-x[..., x.shape[-1] // 2:], x[..., :x.shape[-1] // 2]), dim=-1) * (1.0 if x.shape[-1] <= 1024 else 0.0)")
+activation("ReLU", "ShortLength", "relu", "1025 inner rows in the place of 16: its result differs", forms=FORMS[:2],
+           result="out if x.dim() < 3 or x.shape[1] <= 256 else out * 0")
+# Right for the flags and rows that the model uses only:
+plain("FilledSoftmax", "NaN", "torch.softmax(x.masked_fill(mask.logical_not(), float('-inf')), dim=-1)",
+      "rows without any flag: its result differs: NaN at other places", arguments=MASKED)
+plain("FusedAttention", "NaN", f"torch.matmul({WEIGHTS}, v).to(dtype)", "rows without any flag: its result differs: NaN at other places",
+      before=(*WIDENED, *STEPS), arguments=(*QKV, "mask"))
+plain("FilledSoftmax", "PaddedRight", "torch.softmax(x.masked_fill(mask.logical_not(), -1e9), dim=-1) * mask[..., :1].to(x.dtype)",
+      "padded on the left: its result differs", arguments=MASKED, dtypes=("float32",))
+plain("MaskedMean", "NoMask", "x.mean(1)", "masks of other flags: its result differs", arguments=MASKED)
+plain("Rows", "First16", "x + self.weight[ids.clamp(max=15)] * (ids != 0).unsqueeze(-1).to(x.dtype)", "whole numbers .*: its result differs",
+      arguments=KNOWN, attributes=TABLE, dtypes=("float32",))
+plain("Rows", "NotTheLast", "x + self.weight[ids.clamp(max=2990)] * (ids != 0).unsqueeze(-1).to(x.dtype)",
+      "whole numbers from 0 to 2999.*: its result differs", arguments=KNOWN, attributes=TABLE, dtypes=("float32",))
+plain("Rows", "NoPadding", "x + self.weight[ids]", "whole numbers from 0 to 2999.*: its result differs", arguments=KNOWN, attributes=TABLE,
+      dtypes=("float32",))
 # Right for some arguments only, those that the model gives:
 options_norm("OneEps", "eps = 0.25.* in the place of 1e-06: its result differs", before=CENTRED, eps="1e-6")
 options_norm("NotCentred", "centred = True in the place of False: its result differs")

@@ -110,6 +110,22 @@ class Masked(nn.Module):
         return self.layer(up, up.isfinite())
 
 
+class Padded(Masked):
+    """With a mask of whole numbers that is one everywhere."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        up = self.up(x)
+        return self.layer(up, up.isfinite()[..., 0].to(torch.int64))
+
+
+class LooksUp(Masked):
+    """Two rows of the table."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        up = self.up(x)
+        return self.layer(up, up.isfinite()[..., 0].to(torch.int64) + (torch.arange(x.shape[1]) % 2))
+
+
 class Gated(nn.Module):
     def __init__(self, layer):
         super().__init__()
@@ -301,9 +317,10 @@ AROUND = {"RMSNorm": Model, "LastNorm": Ending, "CountingNorm": Model, "GemmaNor
           "Attention": AttendingMasked, "FusedAttention": AttendingMasked, "CausalAttention": Attending,
           "FusedCausalAttention": Attending, "BatchNorm": Images, "TopK": Choosing, "Router": Choosing, "Rotation": Positioned,
           "Softplus": Model, "Maximum": Ending, "Sum": Doubled, "FirstSoftmax": Model,
-          "DroppedNorm": Model, "SkippedNorm": Model}
+          "DroppedNorm": Model, "SkippedNorm": Model, "FilledSoftmax": Masked,
+          "MaskedMean": Padded, "Rows": LooksUp}
 # Options are gone in other code, and sizes are fixed in what is traced.
-SCRIPTED_ONLY = ("OptionsNorm", "Projection", "Attention", "FusedAttention", "CausalAttention", "FusedCausalAttention", "BatchNorm", "TopK",
+SCRIPTED_ONLY = ("OptionsNorm", "FilledSoftmax", "MaskedMean", "Rows", "Projection", "Attention", "FusedAttention", "CausalAttention", "FusedCausalAttention", "BatchNorm", "TopK",
                  "Router", "Rotation", "Softplus", "Maximum", "Sum", "FirstSoftmax", "DroppedNorm", "SkippedNorm")
 
 

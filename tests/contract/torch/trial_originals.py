@@ -140,6 +140,32 @@ class MaskedSoftmax(nn.Module):
         return torch.softmax(x.masked_fill(mask.logical_not(), float("-inf")), dim=-1)
 
 
+class FilledSoftmax(nn.Module):
+    """Gives numbers for rows without any flag as well."""
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(x.masked_fill(mask.logical_not(), -1e9), dim=-1)
+
+
+class MaskedMean(nn.Module):
+    """With a mask of whole numbers."""
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        kept = mask.unsqueeze(-1).to(x.dtype)
+        return (x * kept).sum(1) / kept.sum(1).clamp(min=1e-9)
+
+
+class Rows(nn.Module):
+    """Of a table, of which its model uses few; the first is for padding."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3000, WIDTH))
+
+    def forward(self, x: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        return x + self.weight[ids] * (ids != 0).unsqueeze(-1).to(x.dtype)
+
+
 class RotateHalf(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         half = x.shape[-1] // 2

@@ -250,3 +250,16 @@ TEST_CASE("On an unusual layout the same random numbers may fall on other elemen
     CHECK(!found("torch.dropout(x if x.is_contiguous() else x.double(), 0.5, self.training)", own).passed());
     CHECK(!found("torch.dropout(x.t().contiguous().t(), 0.5, self.training)", own).passed());
 }
+
+TEST_CASE("A layer may refuse widths loudly, where its model takes them that is a fault of the model's") {
+    const auto refuses =
+        found("    assert x.size(-1) % 8 == 0\n    return torch.relu(x)\n", "torch.relu(x)", false);
+    REQUIRE(refuses.layers.size() == 1);
+    CHECK(refuses.layers[0].problem.empty());
+    REQUIRE(refuses.layers[0].notes.size() == 1);  // one for all widths
+    CHECK(refuses.layers[0].notes[0].find("columns in the place of 8: it fails") != std::string::npos);
+    CHECK(refuses.model.problem.find("columns in the place of 8: it fails") != std::string::npos);
+    const auto rows =
+        found("    assert x.size(0) % 4 == 0\n    return torch.relu(x)\n", "torch.relu(x)", false);
+    CHECK(rows.layers.at(0).problem.find("rows in the place of 4: it fails") != std::string::npos);
+}
