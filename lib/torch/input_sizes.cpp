@@ -14,8 +14,8 @@ namespace {
 using Values = std::vector<c10::IValue>;
 using Places = std::set<Extent>;
 
-constexpr int64_t most_bytes = 1 << 24;  // larger inputs cost time and show nothing more
-constexpr int64_t most_long_bytes = 1 << 20;
+constexpr int64_t most_bytes = 1 << 24;       // larger inputs cost time and show nothing more
+constexpr int64_t most_long_bytes = 1 << 20;  // the same for the longest
 constexpr std::size_t most_tensors = 8;
 
 // Longer than usual blocks of a kernel, by one where odd ones may be.
@@ -154,10 +154,11 @@ class Sizes {
         } else {
             sizes = {longer_and_even};
         }
-        const auto is_long = [&](int64_t to) {
-            return to > 521 && m_bytes / size(at) * to > most_long_bytes;
-        };
-        std::erase_if(sizes, is_long);
+        // Once for each extent, alone where it can be: the square of a long one takes time.
+        const bool again = m_covered.contains(at);
+        std::erase_if(sizes, [&](int64_t to) {
+            return to >= longer && (again || m_bytes / size(at) * to > most_long_bytes);
+        });
         return sizes;
     }
 
@@ -167,8 +168,8 @@ class Sizes {
         if (!found) return false;
         auto sizes = sizes_for(at);
         if (std::find(sizes.begin(), sizes.end(), *found) == sizes.end()) sizes.push_back(*found);
-        for (const int64_t to : long_sizes_for(at))
-            if (to <= 521 || !m_covered.contains(at)) sizes.push_back(to);
+        const auto long_sizes = long_sizes_for(at);
+        sizes.insert(sizes.end(), long_sizes.begin(), long_sizes.end());
         for (const int64_t to : sizes)
             if (may_be(size(at), to)) m_cases.push_back(resized(at, places, to));
         return true;

@@ -101,8 +101,9 @@ c10::IValue run_method(torch::jit::Module& model, const std::string& method,
 torch::jit::Module with_own_code(const torch::jit::Module& model);
 
 /// Arguments for the model's forward, or another method: of the shapes and dtypes that tracing left in the
-/// archive, else found by trying what the parameters' shapes suggest. Whole numbers are indices that every
-/// embedding has. Nothing when none is found on which the model runs.
+/// archive, else found by trying what the parameters' shapes suggest. Masks are ones. Whole numbers are
+/// indices from all rows of the table that they look up in. Nothing when none is found on which the model
+/// runs.
 std::optional<std::vector<c10::IValue>> infer_inputs(const torch::jit::Module& model,
                                                      const std::filesystem::path& archive, std::uint64_t seed,
                                                      const std::string& method = "forward");
