@@ -10,6 +10,7 @@
 
 #include "class_uses.hpp"
 #include "frontend.hpp"
+#include "layer_arguments.hpp"
 #include "loaded_kernel.hpp"
 
 namespace kernels::torchscript {
@@ -28,21 +29,6 @@ Place find_place(torch::jit::Graph& graph, const c10::TypePtr& offered);
 
 /// The values that a hub layer gives for it: the elements of a tuple, which is gone in frozen code.
 std::vector<torch::jit::Value*> results_of(torch::jit::Graph& graph, const c10::TypePtr& offered);
-
-/// What a hub method gets: for each of its arguments the one of the layer at that place, or a constant.
-using Arguments = std::vector<std::variant<std::size_t, c10::IValue>>;
-
-/// What the project says of a layer beyond its name.
-struct Given {
-    std::map<std::string, project::AttributeValue> attributes;
-    std::vector<std::string> arguments;  ///< see project::Binding
-    std::vector<std::int64_t> results;   ///< likewise
-    bool is_verified = false;            ///< what comes of it is compared with the original in any case
-};
-
-/// Throws Error(kernelize) when the layer's arguments do not fit.
-Arguments arguments_for(const torch::jit::Function& original, const torch::jit::Function& hub,
-                        const Given& given);
 
 /// The class's forward, and its repetitions: what is called several times is traced into a method for each
 /// call, also where a scripted method calls it as well.

@@ -1,0 +1,201 @@
+#include "layer_arguments.hpp"
+
+#include <torch/csrc/jit/api/function_impl.h>
+
+#include <algorithm>
+
+#include "graph_calls.hpp"
+#include "kernels/core/error.hpp"
+#include "kernels/core/text.hpp"
+#include "original_source.hpp"
+#include "recover.hpp"
+
+namespace kernels::torchscript {
+namespace {
+
+using namespace torch::jit;
+
+std::string mismatch(std::size_t offered, std::size_t wanted) {
+    return "the kernel's layer takes " + counted(offered, "argument") + ", this one " +
+           std::to_string(wanted);
+}
+
+std::string give_as_attribute(const std::string& name) {
+    return "; give " + name + " as attributes = { " + name + " = … } in the binding";
+}
+
+// Calls by keyword are positions in TorchScript: a kernel that has the layer's names in another order would
+// silently get the one for the other.
+void require_same_order(const std::vector<std::string>& own, const std::vector<std::string>& offered) {
+    for (std::size_t i = 0; i < std::min(own.size(), offered.size()); ++i) {
+        const auto there = std::find(offered.begin(), offered.end(), own[i]);
+        if (own[i] == offered[i] || there == offered.end()) continue;
+        refuse("the kernel's layer takes " + join(offered, ", ") + ", this one " + join(own, ", ") + ": " +
+               own[i] +
+               " is in another place, and TorchScript passes arguments by their places; give the kernel's "
+               "names in the order of this layer's arguments as arguments = [ … ] in the binding");
+    }
+}
+
+// `keyword_only`: of the original, where it is known.
+void require_same_kind(const c10::Argument& own, const c10::Argument& offered,
+                       const std::optional<std::set<std::string>>& keyword_only) {
+    if (!keyword_only && offered.kwarg_only()) {
+        refuse("the kernel's layer takes " + offered.name() +
+               " by keyword only, and whether this one does is not known: tracing does not keep it, nor "
+               "does a model that is saved without its source");
+    }
+    if (!keyword_only || keyword_only->contains(own.name()) == offered.kwarg_only()) return;
+    refuse("the kernel's layer takes " + offered.name() +
+           (offered.kwarg_only() ? " by keyword only, this one by position"
+                                 : " by position, this one by keyword only"));
+}
+
+// Whether a tensor is written into the code.
+bool holds_tensor(const Graph& graph) {
+    bool holds = false;
+    for_each_node(const_cast<Graph&>(graph).block(), [&](const Node* node) {
+        holds = holds || (node->kind() == prim::Constant && !node->outputs().empty() &&
+                          node->output()->type()->isSubtypeOf(*TensorType::get()));
+    });
+    return holds;
+}
+
+// Tracing leaves the tensors among the arguments; what else the hub method takes must be known.
+IValue constant_argument(const Graph& graph, const c10::Argument& argument,
+                         const std::map<std::string, project::AttributeValue>& given,
+                         const std::string& refusal) {
+    if (const auto known = given.find(argument.name()); known != given.end()) {
+        IValue value = std::visit([](const auto& one) { return IValue(one); }, known->second);
+        if (value.isInt() && argument.type()->kind() == TypeKind::FloatType)
+            value = static_cast<double>(value.toInt());
+        if (!value.type()->isSubtypeOf(*argument.type())) {
+            refuse("the binding gives " + argument.name() + " as a " + value.type()->str() +
+                   ", and the kernel takes a " + argument.type()->str());
+        }
+        return value;
+    }
+    if (c10::TensorType::get()->isSubtypeOf(*argument.type())) return {};  // None
+    if (names_epsilon(argument.name())) {
+        if (const auto found = recover_epsilon(graph)) return *found;
+    }
+    refuse(refusal + give_as_attribute(argument.name()));
+}
+
+}  // namespace
+
+void require_same_parameters(const Function& original, const FunctionSource& hub, const Given& given) {
+    const auto& parameters = hub.definition->parameters;
+    std::size_t open = 0;
+    std::string by_default;
+    if (const auto unfit = hub.unfit_parameter(); !unfit.empty()) refuse("the kernel's layer " + unfit);
+    for (std::size_t i = hub.method ? 1 : 0; i < parameters.size(); ++i) {
+        if (given.attributes.contains(parameters[i].name)) continue;
+        ++open;
+        if (parameters[i].value != nullptr && by_default.empty()) by_default = parameters[i].name;
+    }
+    const std::size_t offered = hub.argument_count();
+    const std::size_t wanted = original.getSchema().arguments().size() - 1;
+    if (offered == wanted || open == wanted || may_be_traced(*toGraphFunction(original).graph())) return;
+    const bool may_be_given = offered > wanted && !by_default.empty();
+    refuse(mismatch(offered, wanted) + (may_be_given ? give_as_attribute(by_default) : std::string()));
+}
+
+std::optional<std::vector<TypePtr>> argument_types(const Function& original, const FunctionSource& hub,
+                                                   const Given& given) {
+    std::vector<TypePtr> types;
+    for (const auto& argument : original.getSchema().arguments())
+        types.push_back(argument.type());
+    types.erase(types.begin());  // self
+    const auto& parameters = hub.definition->parameters;
+    const auto stars = std::count_if(parameters.begin(), parameters.end(),
+                                     [](const auto& parameter) { return parameter.stars != 0; });
+    const auto offered = parameters.size() - static_cast<std::size_t>(stars) - (hub.method ? 1 : 0);
+    const bool all =
+        types.size() >= offered || (!hub.method && !may_be_traced(*toGraphFunction(original).graph()));
+    return given.arguments.empty() && all ? std::optional(std::move(types)) : std::nullopt;
+}
+
+Arguments arguments_for(const Function& original, const Function& hub, const Given& given) {
+    const auto& wanted = original.getSchema().arguments();
+    const auto& offered = hub.getSchema().arguments();
+    const Graph& graph = *toGraphFunction(original).graph();
+    std::string refusal = mismatch(offered.size() - 1, wanted.size() - 1);
+    if (wanted.size() > offered.size() && may_be_traced(graph)) {
+        refusal +=
+            "; tracing makes arguments of what other modules hold, and of a module's own weights where it is "
+            "held in several: hold it in one, or script the model";
+    }
+    const auto is_tensor = [](const c10::Argument& argument) {
+        return c10::TensorType::get()->isSubtypeOf(*argument.type());
+    };
+    const auto in_binding = [&](const c10::Argument& argument) {
+        return given.attributes.contains(argument.name());
+    };
+    const auto among_offered = [&](auto matches) {
+        return static_cast<std::size_t>(std::count_if(offered.begin() + 1, offered.end(), matches));
+    };
+    const auto is_optional = [&](const c10::Argument& argument) {
+        return is_tensor(argument) && argument.type()->kind() == TypeKind::OptionalType;
+    };
+    const bool all_given = wanted.size() == offered.size();
+    // What the layer does not give is what the binding gives, or else what tracing took away.
+    const bool rest_in_binding = wanted.size() == offered.size() - among_offered(in_binding);
+    const std::size_t tensors = among_offered(is_tensor);
+    const bool by_tracing = !all_given && !rest_in_binding;
+    // Tracing has every tensor that is given; what may be None and is not there was None.
+    const bool nones = by_tracing && wanted.size() - 1 != tensors;
+    if (nones && (!may_be_traced(graph) || wanted.size() - 1 != tensors - among_offered(is_optional)))
+        refuse(refusal);
+    if (nones && holds_tensor(graph))
+        refuse(refusal + ": a tensor is written into its traced code, which may be one of them");
+    const auto is_constant = [&](const c10::Argument& argument) {
+        return !all_given && (rest_in_binding ? in_binding(argument)
+                                              : !is_tensor(argument) || (nones && is_optional(argument)));
+    };
+    std::vector<std::string> order = given.arguments;
+    if (order.empty() && wanted.size() > 2 && may_be_traced(graph)) {
+        refuse("tracing does not keep the order of its " + std::to_string(wanted.size() - 1) +
+               " arguments; give the kernel's names for them, in the order of the traced code, as "
+               "arguments = [ … ] in the binding");
+    }
+    if (!order.empty() && order.size() != wanted.size() - 1)
+        refuse("the binding names " + counted(order.size(), "argument") + ", and it takes " +
+               std::to_string(wanted.size() - 1));
+    if (order.empty() && !may_be_traced(graph)) {
+        std::vector<std::string> own;
+        std::vector<std::string> taken;
+        for (std::size_t i = 1; i < wanted.size(); ++i)
+            own.push_back(wanted[i].name());
+        for (std::size_t i = 1; i < offered.size(); ++i)
+            if (!is_constant(offered[i])) taken.push_back(offered[i].name());
+        require_same_order(own, taken);
+    }
+    const auto keyword_only = keyword_only_parameters(original);
+    Arguments arguments{std::size_t{0}};
+    std::size_t next = 1;
+    for (std::size_t i = 1; i < offered.size(); ++i) {
+        if (is_constant(offered[i])) {
+            arguments.emplace_back(constant_argument(graph, offered[i], given.attributes, refusal));
+            continue;
+        }
+        std::size_t place = next++;
+        if (!order.empty()) {
+            const auto named = std::find(order.begin(), order.end(), offered[i].name());
+            if (named == order.end())
+                refuse("the binding does not name the kernel's argument " + offered[i].name());
+            place = static_cast<std::size_t>(named - order.begin()) + 1;
+        }
+        require_same_kind(wanted[place], offered[i], keyword_only);
+        const auto& here = offered[i].type();
+        const auto& there = wanted[place].type();
+        if (!there->isSubtypeOf(*here)) {
+            refuse("the kernel's layer takes a " + here->str() + " as argument " + std::to_string(i) +
+                   ", this one a " + there->str());
+        }
+        arguments.emplace_back(place);
+    }
+    return arguments;
+}
+
+}  // namespace kernels::torchscript
