@@ -26,15 +26,16 @@ std::string function_of(const std::string& op) {
 std::string print_augmented(const Statement& s, const Scope& scope) {
     const Expression& target = s.value(0);
     const std::string function = function_of(s.text.substr(0, s.text.size() - 1));
-    if (s.text == "@=") refuse(scope.function.file(), s.line, "TorchScript has not: @=");
     const std::string value = checked(s.value(1), scope);
     const std::string place = checked(target, scope);
-    if (function.empty()) return place + " " + s.text + " " + value;
+    const bool product = s.text == "@=";  // which makes a new tensor
+    if (function.empty() && !product) return place + " " + s.text + " " + value;
     // It is written twice.
     for_each_expression(target, [&](const Expression& e) {
         if (e.kind == Expr::call)
             refuse(scope.function.file(), s.line, s.text + " of a place that a call gives");
     });
+    if (product) return place + " = (" + place + " @ " + value + ")";
     return place + " = " + function + "_(" + place + ", " + value + ")";
 }
 

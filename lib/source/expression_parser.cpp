@@ -212,16 +212,48 @@ std::string ExpressionParser::comparison_operator() {
     return accept("not") ? "is not" : "is";
 }
 
-// `a < b < c` is `a < b and b < c`, where b is computed once: only a name or a constant may be copied.
+namespace {
+
+// Whether computing it twice gives the same and changes nothing: names, constants, sizes, and arithmetic of
+// such. The layer's own methods may change it.
+bool may_be_copied(const Expression& e) {
+    const auto all_may = [&e](std::size_t first) {
+        return std::all_of(e.parts.begin() + static_cast<std::ptrdiff_t>(first), e.parts.end(),
+                           [](const auto& part) { return part && may_be_copied(*part); });
+    };
+    switch (e.kind) {
+        case Expr::name:
+        case Expr::number:
+        case Expr::constant:
+            return true;
+        case Expr::attribute:
+        case Expr::subscript:
+        case Expr::unary:
+        case Expr::binary:
+            return all_may(0);
+        case Expr::call: {
+            static constexpr std::array<std::string_view, 4> sizes = {"size", "dim", "ndimension", "numel"};
+            const Expression& callee = e.part(0);
+            if (callee.is(Expr::name, "len")) return e.parts.size() == 2 && all_may(1);
+            return callee.kind == Expr::attribute && !callee.part(0).is(Expr::name, "self") &&
+                   std::find(sizes.begin(), sizes.end(), callee.text) != sizes.end() && all_may(0);
+        }
+        default:
+            return false;
+    }
+}
+
+}  // namespace
+
+// `a < b < c` is `a < b and b < c`, where b is computed once.
 ExpressionPtr ExpressionParser::comparison() {
     auto left = binary(0);
     ExpressionPtr chain;
     for (auto op = comparison_operator(); !op.empty(); op = comparison_operator()) {
         auto right = binary(0);
-        const bool simple =
-            right->kind == Expr::name || right->kind == Expr::number || right->kind == Expr::constant;
-        auto again =
-            simple ? clone(*right) : unsupported("a chained comparison with more than a name in its middle");
+        auto again = may_be_copied(*right)
+                         ? clone(*right)
+                         : unsupported("a chained comparison with a call in its middle that is no size");
         auto compared = join(Expr::compare, op, std::move(left), std::move(right));
         chain =
             chain ? join(Expr::boolean, "and", std::move(chain), std::move(compared)) : std::move(compared);

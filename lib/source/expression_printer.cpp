@@ -7,6 +7,7 @@
 #include "boolean_value.hpp"
 #include "chosen_list.hpp"
 #include "comparable.hpp"
+#include "dims_argument.hpp"
 #include "instance_test.hpp"
 #include "iterated.hpp"
 #include "kernels/core/text.hpp"
@@ -278,8 +279,11 @@ class Printer {
         for (std::size_t i = first; i < parts.size(); ++i) {
             if (parts[i]->kind == Expr::keyword || parts[i]->kind == Expr::double_star) break;
             text += i == first ? "" : ", ";
-            text += parts[i]->kind == Expr::star ? print_iterated(parts[i]->part(0), m_scope)
-                                                 : "(" + print(*parts[i]) + ",)";
+            const bool star = parts[i]->kind == Expr::star;
+            const std::string range = star ? print_listed_range(parts[i]->part(0), m_scope) : "";
+            text += !range.empty() ? range
+                    : star         ? print_iterated(parts[i]->part(0), m_scope)
+                                   : "(" + print(*parts[i]) + ",)";
         }
         return text + ")";
     }
@@ -306,6 +310,7 @@ class Printer {
         if (callee.is(Expr::name, "isinstance") && e.parts.size() == 3)
             return print_instance_test(e, m_scope);
         if (is_reversed(e, m_scope)) refuse_at(e, "reversed() of which more is made than a loop or a list");
+        if (is_tuple_of_dims(e, m_scope)) return print_listed_range(e.part(1), m_scope);
         if (const std::string text = print_tensor_method(e, m_scope); !text.empty()) return text;
         const bool divides = callee.is(Expr::name, "divmod") && e.parts.size() == 3 &&
                              !m_scope.locals.contains("divmod") && !is_harmless_divisor(e.part(2));

@@ -70,6 +70,31 @@ std::string with_floats(const Expression& call, const FloatParameters& floats, c
     return any ? text : "";
 }
 
+// The norm of Python's torch is one with p="fro" where none is given, which TorchScript's operator has not;
+// empty where it is given or all dimensions are meant.
+std::string frobenius_norm(const std::string& input, const Expression& call, std::size_t first,
+                           const Scope& scope) {
+    const auto is_default = [](const Expression& p) { return p.is(Expr::string, "fro"); };
+    std::string text;
+    bool has_dim = false;
+    bool says_default = false;
+    for (std::size_t i = first; i < call.parts.size(); ++i) {
+        const Expression& argument = call.part(i);
+        if (argument.kind == Expr::star || argument.kind == Expr::double_star) return {};
+        const bool keyword = argument.kind == Expr::keyword;
+        if (keyword ? argument.text == "p" : i == first) {
+            if (!is_default(keyword ? argument.part(0) : argument)) return {};
+            says_default = true;
+            continue;
+        }
+        has_dim = has_dim || !keyword || argument.text == "dim";
+        text +=
+            ", " + (keyword ? argument.text + "=" + print(argument.part(0), scope) : print(argument, scope));
+    }
+    if (has_dim) return "hub_norm(" + input + text + ")";
+    return says_default && text.empty() ? "(" + input + ").norm()" : "";
+}
+
 // A function of a module is no method.
 bool is_of_module(const Expression& callee, const Scope& scope) {
     const Expression* root = &callee;
@@ -82,7 +107,13 @@ bool is_of_module(const Expression& callee, const Scope& scope) {
 
 std::string print_tensor_method(const Expression& call, const Scope& scope) {
     const Expression& callee = call.part(0);
-    if (callee.kind != Expr::attribute || is_of_module(callee, scope)) return {};
+    if (callee.kind != Expr::attribute) return {};
+    if (callee.text == "norm" && scope.path(callee) == "torch.norm" && call.parts.size() > 1 &&
+        call.part(1).kind != Expr::keyword && call.part(1).kind != Expr::star)
+        return frobenius_norm(print(call.part(1), scope), call, 2, scope);
+    if (is_of_module(callee, scope)) return {};
+    if (callee.text == "norm" && !callee.part(0).is(Expr::name, "self"))
+        return frobenius_norm(print(callee.part(0), scope), call, 1, scope);
     if (callee.text == "new_tensor") return new_tensor(call, scope);
     const auto of = [&](const std::string& method) {
         return "(" + print(callee.part(0), scope) + ")." + method;

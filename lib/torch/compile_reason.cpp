@@ -27,6 +27,7 @@ std::string callee_in(const std::string& message) {
         std::string name(schema.substr(0, schema.find('(')));
         if (const auto colon = name.rfind(':'); colon != std::string::npos) name.erase(0, colon + 1);
         name = name.substr(0, name.find('.'));
+        if (name.starts_with("hub_")) name.erase(0, std::string_view("hub_").size());
         return name == "__contains__" ? "`in`" : name;
     }
     return {};
@@ -88,6 +89,10 @@ std::string in_our_words(const std::string& text) {
 
 std::string compile_reason(const std::string& message) {
     std::string words = in_our_words(first_paragraph(message));
+    static const std::regex optional("for argument '\\w+' but instead found type 'Optional\\[(\\w+)\\]'");
+    std::smatch found;
+    if (words.ends_with("fit none of its forms") && std::regex_search(message, found, optional))
+        words += ": a " + found.str(1) + " among them may be None";
     if (const auto at = words.find(of_call); at != std::string::npos) {
         const std::string callee = callee_in(message);
         words.replace(at, of_call.size(), callee.empty() ? "" : " of " + callee);

@@ -48,6 +48,10 @@ def log_softmax(input: Tensor, dim: int, _stacklevel: int = 3, dtype: Optional[i
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12):
     return input / torch.norm(input, p, [dim], True).clamp_min(eps).expand_as(input)
 
+def hub_norm(input: Tensor, dim: List[int], keepdim: bool = False, dtype: Optional[int] = None):
+    assert len(dim) <= 2, "norm: the Frobenius norm is one of at most two dimensions"
+    return torch.linalg_vector_norm(input, 2, dim, keepdim, dtype=dtype)
+
 def embedding(input: Tensor, weight: Tensor, padding_idx: Optional[int] = None, max_norm: Optional[float] = None,
               norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False):
     assert max_norm is None, "max_norm of embedding, which changes the weights"

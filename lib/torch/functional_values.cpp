@@ -29,13 +29,12 @@ struct FunctionalValue final : SugaredValue {
               [this](Value* value, const c10::TypePtr& wanted) { return for_all(value, wanted); });
         return FunctionValue(function).call(where, method, given, named, n_binders);
     }
-    // One number for all dimensions, two unless the name says otherwise.
+    // One number for all dimensions, two unless the name says otherwise. Of a norm it is the dimension.
     Value* for_all(Value* value, const c10::TypePtr& wanted) const {
         if (value->type()->kind() != c10::TypeKind::IntType || !wanted->isSubtypeOf(*c10::ListType::ofInts()))
             return value;
-        const std::size_t count = function->name().ends_with("1d")   ? 1
-                                  : function->name().ends_with("3d") ? 3
-                                                                     : 2;
+        const bool single = function->name().ends_with("1d") || function->name() == "hub_norm";
+        const std::size_t count = single ? 1 : function->name().ends_with("3d") ? 3 : 2;
         auto& graph = *value->owningGraph();
         return graph.insertNode(graph.createList(c10::IntType::get(), std::vector<Value*>(count, value)))
             ->output();

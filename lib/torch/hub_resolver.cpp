@@ -315,6 +315,7 @@ struct HubResolver final : Resolver {
                                                        "hub_floordiv_", "hub_remainder_"};
         if (dividers.contains(name)) return std::make_shared<Divider>(name, *compilation);
         if (auto op = number_operator(name)) return op;
+        if (name == "hub_norm") return functional_value(name, *compilation);
         if (name == "hub_new_tensor") return tensor_value(name, *compilation);
         if (name == "hub_torch") return std::make_shared<BuiltinModule>("aten");
         const auto local = imports.find(name);

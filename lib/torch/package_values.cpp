@@ -12,6 +12,7 @@ namespace kernels::torchscript {
 namespace {
 
 using namespace torch::jit;
+using source::Expr;
 using source::ParameterPlan;
 using source::Symbol;
 
@@ -135,7 +136,6 @@ struct AutogradValue final : SugaredValue {
 
 // What makes more of a record than its fields: "has an __init__ of its own"; else empty.
 std::string unlike_its_fields(const source::Statement& definition) {
-    using source::Expr;
     const auto says = [](const source::Expression& call, const char* keyword) {
         return call.kind == Expr::call &&
                std::any_of(call.parts.begin() + 1, call.parts.end(),
@@ -261,9 +261,63 @@ bool is_record(const source::Statement& definition) {
            std::any_of(definition.values.begin(), definition.values.end(), names_record);
 }
 
+// Any other class: methods that are written out in it are functions that get self, as in
+// Base.forward(self, x).
+struct ClassValue final : SugaredValue {
+    ClassValue(std::shared_ptr<HubCompilation> in, source::FunctionSource from_function, Symbol class_symbol)
+        : compilation(std::move(in)), from(std::move(from_function)), symbol(std::move(class_symbol)) {}
+    std::string kind() const override { return "the class " + symbol.statement->text; }
+    std::shared_ptr<SugaredValue> attr(const SourceRange& where, GraphFunction&,
+                                       const std::string& field) override {
+        const source::Statement* method = nullptr;
+        bool plain = symbol.statement->decorators.empty();
+        for (const auto& member : symbol.statement->body) {
+            const bool function = member->kind == source::Statement::Kind::function;
+            if (function && member->text == field) {
+                plain = plain && method == nullptr && member->decorators.empty();
+                method = member.get();
+            } else if (!function && member->kind != source::Statement::Kind::annotate) {
+                plain = plain && !mentions(*member, field);
+            }
+        }
+        if (method == nullptr || !plain) refuse_as_value(where);
+        return std::make_shared<PackageFunction>(
+            compilation, source::FunctionSource{from.package, symbol.module, method, false, false});
+    }
+    std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction&, at::ArrayRef<NamedValue>,
+                                       at::ArrayRef<NamedValue>, size_t) override {
+        refuse_as_value(where);
+    }
+    Value* asValue(const SourceRange& where, GraphFunction&) override { refuse_as_value(where); }
+
+  private:
+    // What else may give the name: `forward = other`, a definition under a condition.
+    static bool mentions(const source::Statement& member, const std::string& name) {
+        bool found = false;
+        const auto look = [&](const source::Statement& one) {
+            found = found || one.text == name;
+            for (const auto& value : one.values)
+                source::for_each_expression(
+                    *value, [&](const source::Expression& e) { found = found || e.is(Expr::name, name); });
+        };
+        look(member);
+        for (const source::Block* inner : {&member.body, &member.otherwise, &member.handlers})
+            source::for_each_statement(*inner, look);
+        return found;
+    }
+    [[noreturn]] void refuse_as_value(const SourceRange& where) const {
+        refuse(where, kind() + " (" + symbol.module->file + ":" + std::to_string(symbol.line) +
+                          ") is no autograd function, dataclass or NamedTuple");
+    }
+
+    std::shared_ptr<HubCompilation> compilation;
+    source::FunctionSource from;
+    Symbol symbol;
+};
+
 std::shared_ptr<SugaredValue> class_value(const Symbol& symbol,
                                           const std::shared_ptr<HubCompilation>& compilation,
-                                          const source::FunctionSource& from, const SourceRange& where) {
+                                          const source::FunctionSource& from) {
     if (const auto forward = source::autograd_forward(from, symbol))
         return std::make_shared<AutogradValue>(compilation, *forward);
     if (is_exception(*symbol.statement)) return std::make_shared<ExceptionValue>(symbol.statement->text);
@@ -271,8 +325,7 @@ std::shared_ptr<SugaredValue> class_value(const Symbol& symbol,
         source::FunctionSource module{from.package, symbol.module, nullptr, false, false};
         return std::make_shared<RecordValue>(compilation, module, *symbol.statement);
     }
-    refuse(where, "the class " + symbol.statement->text + " (" + symbol.module->file + ":" +
-                      std::to_string(symbol.line) + ") is no autograd function, dataclass or NamedTuple");
+    return std::make_shared<ClassValue>(compilation, from, symbol);
 }
 
 }  // namespace
@@ -292,7 +345,7 @@ std::shared_ptr<SugaredValue> symbol_value(const Symbol& symbol, const std::stri
                 compilation,
                 source::FunctionSource{from.package, symbol.module, symbol.statement, false, false});
         case Symbol::Kind::class_:
-            return class_value(symbol, compilation, from, where);
+            return class_value(symbol, compilation, from);
         case Symbol::Kind::module:
         case Symbol::Kind::ops_module:
             return std::make_shared<PackageModule>(compilation, from, symbol);

@@ -197,6 +197,22 @@ struct MathValue final : SugaredValue {
     std::shared_ptr<SugaredValue> function;
 };
 
+// math.log2: TorchScript has none, and torch's own may differ from C's in the last bit.
+struct KnownLogarithm final : SugaredValue {
+    std::string kind() const override { return "math.log2"; }
+    std::shared_ptr<SugaredValue> call(const SourceRange& where, GraphFunction& method,
+                                       at::ArrayRef<NamedValue> args, at::ArrayRef<NamedValue> kwargs,
+                                       size_t) override {
+        const auto known =
+            args.size() == 1 && kwargs.empty() ? toIValue(args[0].value(*method.graph())) : std::nullopt;
+        if (!known || !(known->isInt() || known->isDouble()))
+            refuse(where, "math.log2 of what is no constant, which TorchScript has not");
+        const double number = known->isInt() ? static_cast<double>(known->toInt()) : known->toDouble();
+        if (!(number > 0)) refuse(where, "math.log2 of a number that is not positive");
+        return constant_value(IValue(std::log2(number)), method, where);
+    }
+};
+
 // torch.finfo(dtype), torch.iinfo(dtype): their members are chosen by the dtype when the layer runs.
 struct DtypeLimits final : SugaredValue {
     DtypeLimits(std::string of, Value* of_dtype, HubCompilation& in)
@@ -349,6 +365,7 @@ std::shared_ptr<SugaredValue> external_value(const std::string& path, HubCompila
             {"pi", M_PI}, {"e", M_E}, {"inf", INFINITY}, {"nan", NAN}, {"tau", 2 * M_PI}};
         if (const auto known = numbers.find(name); known != numbers.end())
             return constant_value(IValue(known->second), method, where);
+        if (name == "log2") return std::make_shared<KnownLogarithm>();
         if (auto op = operator_value(name)) return std::make_shared<MathValue>(op);
     }
     if (owner == "builtins") return nullptr;

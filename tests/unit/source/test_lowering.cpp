@@ -155,8 +155,10 @@ TEST_CASE("What TorchScript has not is named with its line") {
     CHECK(body("    while x:\n      x = x.a\n    else:\n      pass\n    return x\n") ==
           "layers.py:3: while … else");
     CHECK(body("    return x.f(**x.g)\n") == "layers.py:3: ** of a dictionary");
-    CHECK(body("    return 1 < x.size() < 3\n") ==
-          "layers.py:3: TorchScript has not: a chained comparison with more than a name in its middle");
+    for (const char* middle : {"f(x)", "self.size()", "x.sum()", "(x if x else y)", "len(f(x))", "x[f(x)]"})
+        CHECK(body("    return 1 < " + std::string(middle) + " < 3\n") ==
+              "layers.py:3: TorchScript has not: a chained comparison with a call in its middle that is no "
+              "size");
     CHECK(lowered("class L(nn.Module):\n  @cached\n  def forward(self, x):\n    return x\n") ==
           "layers.py:2: the decorator @cached of `forward` may change what it does");
 }

@@ -155,5 +155,8 @@ TEST_CASE("Loops without an end, and divisions in place") {
     CHECK(body("    x >>= 2\n    return x\n") == "  x = hub_rshift_(x, 2)\n  return x\n");
     CHECK(body("    x[0] += 2\n    return x\n") == "  x[0] += 2\n  return x\n");
     CHECK(body("    x[x.argmax()] |= 2\n    return x\n") == "layers.py:3: |= of a place that a call gives");
-    CHECK(body("    x @= 2\n    return x\n") == "layers.py:3: TorchScript has not: @=");
+    CHECK(body("    x @= x.a\n    return x\n") == "  x = (x @ x.a)\n  return x\n");
+    CHECK(body("    x[x.argmax()] @= 2\n    return x\n") == "layers.py:3: @= of a place that a call gives");
+    CHECK(body("    self.a @= x\n    return x\n") ==
+          "layers.py:3: it changes self.a, and a kernel's layer has no state");
 }

@@ -75,6 +75,10 @@ TEST_CASE("A message of the compiler becomes one line without its marks") {
           "its type");
     CHECK(compile_reason("Arguments for call are not valid.\nThe following variants are available:\n") ==
           "the arguments of the call fit none of its forms");
+    CHECK(
+        of("x: torch.Tensor, y: torch.Tensor | None", "    return y + x\n") ==
+        "__init__.py:4: in `f`: the arguments of the call of add fit none of its forms: a Tensor among them "
+        "may be None");
     CHECK(compile_reason("something\nelse.\n\nmore") == "something else");
     CHECK(compile_reason("") == "");
 }

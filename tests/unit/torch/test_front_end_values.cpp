@@ -211,3 +211,67 @@ TEST_CASE("What is refused for no line of its own is so at the function's") {
     CHECK(why.starts_with("layers.py:"));
     CHECK(why.find("more than") != std::string::npos);
 }
+
+TEST_CASE("Sizes stand in the middle of a chained comparison, and are computed as often as it takes") {
+    for (const char* middle :
+         {"x.shape[0]", "x.size(-1)", "len(x)", "x.dim() + 3", "-x.numel() + 8", "(x.shape[0] * 2) // 2"}) {
+        CAPTURE(std::string(middle));
+        const auto in = [&](const char* from, const char* to) {
+            return body(std::string("    return x * 2 if ") + from + " < " + middle + " <= " + to +
+                            " else x\n",
+                        x)
+                .equal(x * 2);
+        };
+        CHECK(in("3", "4"));
+        CHECK(!in("4", "5"));
+        CHECK(!in("2", "3"));
+    }
+}
+
+TEST_CASE("@= makes a new tensor") {
+    const auto input = torch::randn({3, 3});
+    CHECK(body("    y = x\n    for i in range(2):\n        y @= x\n    return y + x\n", input)
+              .equal(input.matmul(input).matmul(input) + input));
+}
+
+TEST_CASE("Tuples of ranges are given for dimensions") {
+    const auto input = torch::randn({3, 2, 4});
+    CHECK(body("    return x.sum(tuple(range(1, x.dim())))\n", input).equal(input.sum({1, 2})));
+    CHECK(body("    dims = tuple(range(1, x.dim()))\n"
+               "    return torch.mean(x, dim=dims, keepdim=True) + x.amax(dims, True)\n",
+               input)
+              .equal(input.mean({1, 2}, true) + input.amax({1, 2}, true)));
+    CHECK(body("    return x.permute(*range(1, x.dim()), 0)\n", input).equal(input.permute({1, 2, 0})));
+    // A list would be another index, and no tuple.
+    for (const char* other : {"x[dims]", "x if isinstance(dims, tuple) else x * 2", "x.sum(dims) + len(dims)",
+                              "self.sum(dims)"}) {
+        CAPTURE(std::string(other));
+        CHECK_THROWS_AS(body(std::string("    dims = tuple(range(2))\n    return ") + other + "\n", input),
+                        Error);
+    }
+}
+
+TEST_CASE("A method by its class is a function that gets self") {
+    const std::string base =
+        "class Base(nn.Module):\n  k = 3\n"
+        "  def forward(self, x, more=1):\n    return x * self.weight + more\n"
+        "  def helper(self, x):\n    return Base.forward(self, x, more=5)\n"
+        "  @staticmethod\n  def of(x):\n    return x\n"
+        "  def twice(self, x):\n    return x\n"
+        "  twice = of\n"
+        "class Child(Base):\n  pass\n";
+    const auto layer = [&](const std::string& result) {
+        return Files{{"layers.py", imports + base +
+                                       "class L(nn.Module):\n  def forward(self, x: torch.Tensor):\n"
+                                       "    return " +
+                                       result + "\n"}};
+    };
+    CHECK(run(layer("Base.forward(self, x) * 2"), {x}).toTensor().equal((x * 3 + 1) * 2));
+    CHECK(run(layer("Base.helper(self, x)"), {x}).toTensor().equal(x * 3 + 5));
+    for (const char* other : {"Base.of(x)", "Base.twice(self, x)", "Child.forward(self, x)", "Base(x)",
+                              "Base.k * x", "Base.nothing(self, x)"}) {
+        CAPTURE(std::string(other));
+        CHECK(refused(layer(other)).find("is no autograd function, dataclass or NamedTuple") !=
+              std::string::npos);
+    }
+}

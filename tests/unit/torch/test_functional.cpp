@@ -1,6 +1,8 @@
 // Functions of torch.nn.functional, torch.tensor and tensor methods that TorchScript has not by their names.
 #include <torch/torch.h>
 
+#include <cmath>
+
 #include "package_layer.hpp"
 
 using namespace kernels;
@@ -163,4 +165,33 @@ TEST_CASE("F.interpolate takes whole numbers and floats for factors") {
     CHECK(given("F.interpolate(x, scale_factor=(2, 1.5))", image).equal(expected));
     CHECK(given("F.interpolate(x, scale_factor=[2, 1.5])", image).equal(expected));
     CHECK(given("F.interpolate(x, None, (2, 1.5))", image).equal(expected));
+}
+
+TEST_CASE("The norm of Python's torch, which needs no p") {
+    const auto rows = torch::randn({3, 4, 5});
+    const auto norm = [&](at::OptionalIntArrayRef dims, bool keep = false) {
+        return at::linalg_vector_norm(rows, 2, dims, keep);
+    };
+    CHECK(given("torch.norm(x, dim=-1)", rows).equal(norm(-1)));
+    CHECK(given("x.norm(dim=-1, keepdim=True)", rows).equal(norm(-1, true)));
+    CHECK(given("x.norm(dim=(0, 2))", rows).equal(norm(at::IntArrayRef({0, 2}))));
+    CHECK(given("torch.norm(x, 'fro', -1, True)", rows).equal(norm(-1, true)));
+    CHECK(given("x.norm('fro')", rows).equal(norm(std::nullopt)));
+    CHECK(given("x.norm(dim=-1, dtype=torch.float64)", rows)
+              .equal(at::linalg_vector_norm(rows, 2, -1, false, at::kDouble)));
+    CHECK(given("x.norm(1, dim=-1)", rows).equal(at::norm(rows, 1, {-1})));
+    CHECK_THROWS_WITH(given("x.norm(dim=(0, 1, 2))", rows), doctest::Contains("at most two dimensions"));
+    CHECK_THROWS_AS(given("x.norm(keepdim=True)", rows), Error);
+    CHECK_THROWS_AS(given("x.norm(p='nuc', dim=(0, 1))", rows), Error);
+}
+
+TEST_CASE("math.log2 of constants is C's") {
+    const auto one = torch::ones({1}, at::kDouble);
+    const auto times = [&](const std::string& factor) {
+        return body("    import math\n    return x * " + factor + "\n", one).item<double>();
+    };
+    CHECK(times("math.log2(8)") == 3);
+    CHECK(times("math.log2(0.3)") == std::log2(0.3));
+    CHECK_THROWS_WITH(times("math.log2(x.shape[0])"), doctest::Contains("of what is no constant"));
+    CHECK_THROWS_WITH(times("math.log2(0)"), doctest::Contains("not positive"));
 }
