@@ -22,8 +22,9 @@ void tell(const std::string& text) {
     static std::chrono::steady_clock::time_point last;
     const std::lock_guard lock(mutex);
     const auto now = std::chrono::steady_clock::now();
-    if (last.time_since_epoch().count() == 0 || now - last >= std::chrono::seconds(1)) log::notice(text);
+    if (last.time_since_epoch().count() != 0 && now - last < std::chrono::seconds(1)) return;
     last = now;
+    log::notice(text);
 }
 
 }  // namespace

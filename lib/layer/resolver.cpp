@@ -1,4 +1,5 @@
 // Resolving through the Hub, and remembering what was resolved.
+#include <algorithm>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -25,13 +26,20 @@ lock::Lock part_of(const lock::Lock& whole, const lock::LockedKernel& first,
     for (std::size_t at = 0; at < kernels.size(); ++at) {
         const RepoId repo = kernels[at].dependency.repo;
         const Commit commit = kernels[at].commit;
-        before_fetch(repo);
         std::vector<Dependency> needed;
-        if (const auto redirect = lock::redirect_of(repo, commit, hub)) {
-            needed.push_back(*redirect);
-        } else {
-            for (const auto& [dependency, variants] : lock::kernel_depends(repo, commit, hub))
-                needed.push_back(dependency);
+        try {
+            before_fetch(repo);
+            if (const auto redirect = lock::redirect_of(repo, commit, hub)) {
+                needed.push_back(*redirect);
+            } else {
+                for (const auto& [dependency, variants] : lock::kernel_depends(repo, commit, hub))
+                    needed.push_back(dependency);
+            }
+        } catch (const Error& error) {
+            // Whether it is needed here, the download finds out.
+            const bool is_withdrawn = error.code() == ErrorCode::not_found ||
+                                      dynamic_cast<const lock::UntrustedPublisher*>(&error) != nullptr;
+            if (at == 0 || !is_withdrawn) throw;
         }
         for (const auto& dependency : needed) {
             const auto* locked = whole.find(dependency);
@@ -175,7 +183,11 @@ struct Resolver::State {
         // A layer is loaded from where its kernel is now.
         const auto result =
             lock::download(lock, lock::needed_kernels(lock, options, *hub), options, *hub, *hub);
-        if (!result.failures.empty()) throw Error(result.failures.front().second);
+        if (result.failures.empty()) return;
+        const auto gravest = std::find_if(
+            result.failures.begin(), result.failures.end(),
+            [](const auto& failure) { return failure.second.code() == ErrorCode::verification; });
+        throw Error((gravest == result.failures.end() ? result.failures.front() : *gravest).second);
     }
 };
 

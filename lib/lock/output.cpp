@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "kernels/build/build_variant.hpp"
 #include "kernels/core/file_lock.hpp"
@@ -130,7 +132,12 @@ void drop_states_of_others(std::vector<DownloadedBuild>& builds, const Lock& loc
     std::erase_if(builds, [&](const DownloadedBuild& build) {
         const Dependency& dependency = build.kernel.dependency;
         const auto is_needed = [&](const build::Target& target) {
-            return needs.is_needed(dependency, target);
+            try {
+                return needs.is_needed(dependency, target);
+            } catch (const Error& unknown) {
+                if (unknown.code() == ErrorCode::interrupted) throw;
+                return true;
+            }
         };
         return states.at(dependency.repo).size() > 1 &&
                std::none_of(options.targets.begin(), options.targets.end(), is_needed);
@@ -138,21 +145,23 @@ void drop_states_of_others(std::vector<DownloadedBuild>& builds, const Lock& loc
 }
 
 // A tree of folders has one place for each repository.
-void require_one_state_each(const std::vector<DownloadedBuild>& builds) {
+std::optional<std::pair<LockedKernel, Error>> two_states(const std::vector<DownloadedBuild>& builds) {
     std::map<RepoId, const LockedKernel*> states;
     for (const auto& build : builds) {
         const LockedKernel& kernel = build.kernel;
         const auto [place, is_new] = states.emplace(kernel.dependency.repo, &kernel);
         const LockedKernel& other = *place->second;
         if (is_new || other.commit == kernel.commit) continue;
-        throw Error(
+        const Error error(
             ErrorCode::failed,
             kernel.dependency.repo.to_string() + ": the lock has two states of it, " +
                 other.dependency.reference.to_string() + " (" + other.commit.brief() + ") and " +
                 kernel.dependency.reference.to_string() + " (" + kernel.commit.brief() +
                 "), and a folder has room for one",
             "`kernels tree` shows who needs which: depend on one of them, or download into the cache");
+        return std::pair(kernel, error);
     }
+    return std::nullopt;
 }
 
 // Whether the commit that `tree` lists has this build, by its metadata.
@@ -244,12 +253,13 @@ DownloadResult fill(const fs::path& folder, const Lock& lock, const DownloadOpti
     for (auto& [kernel, error] : result.failures)
         error = told_of_folder(error, staging);
 
-    try {
-        drop_states_of_others(result.builds, lock, options, front);
-        require_one_state_each(result.builds);
-    } catch (...) {
-        fs::remove_all(staging.root(), ignored);  // no later run will ask for it
-        throw;
+    drop_states_of_others(result.builds, lock, options, front);
+    if (auto conflict = two_states(result.builds)) {
+        if (!result.is_partial) fs::remove_all(staging.root(), ignored);  // no later run will ask for it
+        if (result.failures.empty()) throw Error(conflict->second);
+        result.failures.push_back(std::move(*conflict));  // beside what may be graver
+        result.builds.clear();
+        return result;
     }
     Uses uses;
     for (const auto& build : result.builds) {

@@ -1,5 +1,6 @@
 """A lock has what the builds of all machines need; a download wants what is needed for its targets."""
 
+import re
 import shutil
 import unittest
 
@@ -105,6 +106,20 @@ class OtherMachines(harness.CliTest):
         self.assertIn('"version": 1', (image / f"demo/leaf/build/{VARIANT}/metadata.json").read_text())
         self.assertEqual(self.builds(*CUDA, "-o", self.folder / "cuda"), [("demo/leaf", 2, CUDA_VARIANT), ("demo/top", 1, CUDA_VARIANT)])
         self.expect_error(1, "the lock has two states of it", "download", *TARGET, *CUDA, "-o", self.folder / "both")
+
+    def test_a_failed_verification_does_not_hide_behind_two_states(self):
+        self.hub.publish("demo/leaf", "v2", build(VARIANT, name="leaf", version=2))
+        self.hub.publish("demo/bad", "v1", build(VARIANT, name="bad"))
+        self.lock(cpu=[("demo/leaf", 1)], leaf=build(VARIANT, name="leaf"))
+        self.write_project('"demo/top" = 1\n"demo/leaf" = 2\n"demo/bad" = 1')
+        self.expect(0, "lock")
+        sums = self.project / "kernels.sum"
+        sums.write_text(re.sub(r"^(demo/bad .* sha256:)\w{4}", r"\1dead", sums.read_text(), flags=re.M))
+        image = self.folder / "image"
+        result = self.expect(6, "download", *TARGET, "-o", image)
+        for said in ("demo/bad@", "the lock has two states of it"):
+            self.assertIn(said, result.err)
+        self.assertFalse((image / "demo").exists())
 
 
 if __name__ == "__main__":

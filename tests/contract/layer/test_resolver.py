@@ -74,6 +74,18 @@ class Resolving(unittest.TestCase):
         (found,) = self.resolve(layer("demo/old", version=1))
         self.assertEqual(found.get("commit"), self.first, found)
 
+    def test_what_only_builds_for_other_machines_need_does_not_matter(self):
+        cuda = "torch213-cxx11-cu128-x86_64-linux"
+        leaf = self.hub.publish("demo/leaf", "v1", build(cuda, name="leaf"))
+        top = self.hub.publish("demo/top", "v1", {**build(VARIANT, name="top"), **build(cuda, name="top", depends=[("demo/leaf", 1)])})
+        lock = Path(self.folder.name) / "kernels.lock"
+        lock.write_text(json.dumps([{"dependency": {"repo-id": repo, "version": 1}, "lock": {"commit": commit}}
+                                    for repo, commit in (("demo/leaf", leaf), ("demo/top", top))]))
+        for _ in range(2):  # there and gone
+            (found,) = self.resolve(layer("demo/top", lock=str(lock)), HF_HUB_CACHE=f"{self.folder.name}/{len(self.hub.repos)}")
+            self.assertEqual(found.get("commit"), top, found)
+            self.hub.repos.pop("demo/leaf", None)
+
     def test_trust(self):
         allowed = [True, ["shady/one"], ["demo/one", "shady/one"]]
         refused = [False, [], ["shady/ones"], ["demo/one"]]
