@@ -1,6 +1,7 @@
 #include "kernels/layer/resolve.hpp"
 
 #include <charconv>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -15,6 +16,7 @@
 #include "kernels/core/text.hpp"
 #include "kernels/lock/download.hpp"
 #include "kernels/lock/redirect.hpp"
+#include "kernels/verify/digest.hpp"
 
 namespace kernels::layer {
 namespace {
@@ -91,6 +93,22 @@ void require_complete(const RepoId& repo, const Commit& commit, const std::strin
         throw Error(ErrorCode::not_found, what + ": " + variant + ": not downloaded", to_get)
             .with_remedies({Remedy::download});
     }
+}
+
+// A build that a download refused stays refused. Large files were hashed when they came, for what the listing
+// names.
+void require_digest(const RepoId& repo, const Commit& commit, const ResolvedKernel& kernel,
+                    const hub::Cache& cache, const std::string& what) {
+    std::map<std::string, std::string> known;
+    if (const auto listing = cache.read_listing(repo, commit)) {
+        const std::string folder = "build/" + kernel.variant + "/";
+        for (const auto& entry : listing->below("build/" + kernel.variant)) {
+            if (entry.lfs_sha256) known.emplace(entry.path.substr(folder.size()), entry.etag());
+        }
+    }
+    const fs::path file = kernel.folder / "metadata.json";
+    const auto metadata = build::Metadata::parse(read_file(file), file.string());
+    verify::require_digest(metadata, kernel.folder, what + ": " + kernel.variant, known);
 }
 
 // `repo` is empty for a local folder, which no command downloads.
@@ -192,6 +210,7 @@ ResolvedKernel resolve(const Repository& repository, const build::Target& target
     }
     auto resolved = from_folder(builds, what, repo.to_string(), target, check, to_get);
     require_complete(repo, commit, resolved.variant, cache, what, to_get);
+    require_digest(repo, commit, resolved, cache, what);
     resolved.repo = repo.to_string();
     resolved.commit = commit.to_string();
     return resolved;

@@ -77,12 +77,7 @@ build::Metadata check_build(const DownloadedBuild& build, const std::atomic<bool
         if (!file.sha256.empty())
             known.emplace(file.path.lexically_relative(build.folder).generic_string(), file.sha256);
     }
-    auto violations = verify::digest_violations(metadata, build.folder, known, cancel);
-    if (!violations.empty()) {
-        throw Error(ErrorCode::verification,
-                    what + ": its files are not the ones that its metadata.json names",
-                    "tell the publisher; the build is not usable", std::move(violations));
-    }
+    verify::require_digest(metadata, build.folder, what, known, cancel);
     return metadata;
 }
 

@@ -52,4 +52,12 @@ std::vector<std::string> digest_violations(const build::Metadata& metadata, cons
     return violations;
 }
 
+void require_digest(const build::Metadata& metadata, const fs::path& variant_folder, const std::string& what,
+                    const std::map<std::string, std::string>& sha256, const std::atomic<bool>* cancel) {
+    auto violations = digest_violations(metadata, variant_folder, sha256, cancel);
+    if (violations.empty()) return;
+    throw Error(ErrorCode::verification, what + ": its files are not the ones that its metadata.json names",
+                "tell the publisher; the build is not usable", std::move(violations));
+}
+
 }  // namespace kernels::verify

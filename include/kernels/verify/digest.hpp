@@ -21,4 +21,9 @@ std::vector<std::string> digest_violations(const build::Metadata& metadata,
                                            const std::map<std::string, std::string>& sha256 = {},
                                            const std::atomic<bool>* cancel = nullptr);
 
+/// Throws Error(verification) where there are violations; `what` names the build.
+void require_digest(const build::Metadata& metadata, const std::filesystem::path& variant_folder,
+                    const std::string& what, const std::map<std::string, std::string>& sha256 = {},
+                    const std::atomic<bool>* cancel = nullptr);
+
 }  // namespace kernels::verify

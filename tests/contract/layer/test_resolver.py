@@ -4,6 +4,7 @@ The Python client's rules are the reference: trust_remote_code as its _check_tru
 up anew by every process, locked kernels at the lock's commit.
 """
 
+import base64
 import json
 import os
 import subprocess
@@ -85,6 +86,18 @@ class Resolving(unittest.TestCase):
             (found,) = self.resolve(layer("demo/top", lock=str(lock)), HF_HUB_CACHE=f"{self.folder.name}/{len(self.hub.repos)}")
             self.assertEqual(found.get("commit"), top, found)
             self.hub.repos.pop("demo/leaf", None)
+
+    def test_a_build_that_was_refused_stays_refused(self):
+        files = build(VARIANT, name="wrong")
+        path = f"build/{VARIANT}/metadata.json"
+        digest = {"algorithm": "sha256", "files": {"_wrong.abi3.so": base64.b64encode(bytes(32)).decode()}}
+        files[path] = json.dumps({**json.loads(files[path]), "digest": digest}).encode()
+        commit = self.hub.publish("demo/wrong", "v1", files)
+        lock = Path(self.folder.name) / "kernels.lock"
+        lock.write_text(json.dumps([{"dependency": {"repo-id": "demo/wrong", "version": 1}, "lock": {"commit": commit}}]))
+        for fetch in (True, True, False):
+            (refused,) = self.resolve(layer("demo/wrong", lock=str(lock)), fetch=fetch)
+            self.assertEqual(refused.get("code"), "verification", refused)
 
     def test_trust(self):
         allowed = [True, ["shady/one"], ["demo/one", "shady/one"]]
