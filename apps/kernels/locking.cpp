@@ -8,7 +8,6 @@
 #include "kernels/core/log.hpp"
 #include "kernels/lock/download.hpp"
 #include "kernels/lock/failures.hpp"
-#include "kernels/lock/publishers.hpp"
 #include "kernels/lock/resolve.hpp"
 #include "kernels/lock/sum_file.hpp"
 #include "targets.hpp"
@@ -172,9 +171,7 @@ void fill(LockPlan& plan, const Context& context, const project::Project& projec
     const lock::Lock before = check ? lock::Lock::load(plan.file) : lock_before(text, plan.file, present);
     const auto sums_text = no_sum ? std::nullopt : read_file_if_exists(plan.sum_file);
     const auto sums_before = sums_in(sums_text, plan.sum_file, present);
-    const lock::Lock pinned = lock::pinned_by(
-        before, *project.dependencies,
-        [&](const RepoId& repo) { lock::require_trusted(repo, project.lock_trust(), hub); }, hub);
+    const lock::Lock pinned = lock::pinned_by(before, *project.dependencies, project.lock_trust(), hub);
     auto found = lock::resolve({*project.dependencies, project.lock_trust(), keep(pinned)}, hub);
     plan.lock = std::move(found.lock);
     plan.conflicts = std::move(found.conflicts);

@@ -70,8 +70,9 @@ std::string advice(const std::vector<Newer>& all) {
 int run_outdated(const Context& context) {
     const auto project = project::load(context.project_folder());
     const auto direct = project.dependencies.value_or(std::vector<Dependency>{});
-    const auto lock = lock::with_references(lock::Lock::load(project.lock_file()), direct);
+    const auto whole = lock::Lock::load(project.lock_file());
     const Session session(context);
+    const auto lock = lock::pinned_by(whole, direct, project.lock_trust(), session.hub());
     const bool offline = session.hub().settings().offline;
     if (offline) warn_of_offline();
     const auto& kernels = lock.kernels();

@@ -120,8 +120,9 @@ int run_tree(const Context& context) {
     const auto project = project::load(context.project_folder());
     // The project's own dependencies, needed by others or not; what else the lock holds comes behind them.
     std::vector<Dependency> roots = project.dependencies.value_or(std::vector<Dependency>{});
-    const auto lock = lock::with_references(lock::Lock::load(project.lock_file()), roots);
+    const auto whole = lock::Lock::load(project.lock_file());
     const Session session(context);
+    const auto lock = lock::pinned_by(whole, roots, project.lock_trust(), session.hub());
     LockTree tree(lock, project.lock_trust(), session.hub());
     for (const auto& root : tree.roots()) {
         if (std::find(roots.begin(), roots.end(), root) == roots.end()) roots.push_back(root);

@@ -7,6 +7,8 @@
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 #include "kernels/lock/download.hpp"
+#include "kernels/lock/publishers.hpp"
+#include "kernels/lock/resolve.hpp"
 
 namespace kernels::lock {
 namespace {
@@ -35,8 +37,9 @@ std::set<std::int64_t> stated_versions(const LockedKernel& kernel, const BeforeF
 
 }  // namespace
 
-Lock pinned_by(const Lock& lock, const std::vector<Dependency>& dependencies, const BeforeFetch& before_fetch,
-               const hub::Hub& hub) {
+Lock pinned_by(const Lock& lock, const std::vector<Dependency>& dependencies,
+               const project::TrustPolicy& trust, const hub::Hub& hub) {
+    const BeforeFetch before_fetch = [&](const RepoId& repo) { require_trusted(repo, trust, hub); };
     std::vector<LockedKernel> kernels;
     const Lock all = with_references(lock, dependencies);
     for (const auto& kernel : all.kernels()) {
@@ -47,7 +50,10 @@ Lock pinned_by(const Lock& lock, const std::vector<Dependency>& dependencies, co
                 log::warning(kernel.dependency.repo.to_string() +
                              ": kernels.lock, of a version before 0.17, has a commit of version " +
                              std::to_string(*stated.begin()) + ", and the project names version " +
-                             std::to_string(version->number) + ": it is locked anew");
+                             std::to_string(version->number) + ": `kernels lock` locks it anew");
+                LockedKernel as_it_is = kernel;
+                as_it_is.dependency.reference = Revision(kernel.commit.to_string());
+                kernels.push_back(std::move(as_it_is));
                 continue;
             }
         }

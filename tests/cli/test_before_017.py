@@ -62,6 +62,9 @@ class Before017(harness.CliTest):
         self.expect(0, "download", *TARGET)
         self.assertFalse(ref.exists() or ref.with_name("v1").exists())
         self.expect(3, "lock", "--check")
+        for command in ("tree", "outdated"):
+            self.assertNotIn("demo/one@v2: moved", self.expect(0, command).out)
+            self.assertNotIn("demo/one@v2 " + self.commit[:12], self.expect(0, command).out)
         result = self.expect(0, "lock")
         self.assertIn("has a commit of version 1, and the project names version 2", result.err)
         self.assertEqual(self.locked(), [("demo/one", 2, newer)])

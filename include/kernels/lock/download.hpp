@@ -100,11 +100,6 @@ build::DeviceFitOf fit_without_download(const RepoId& repo, const Commit& commit
 std::vector<build::OtherVersion> other_versions(const RepoId& repo, const Commit& commit, bool check_device,
                                                 const hub::Hub& hub, const BeforeFetch& before_fetch = {});
 
-/// with_references() without the entries whose builds say that they are another version than the project
-/// names now; a warning names them. What says so is fetched.
-Lock pinned_by(const Lock& lock, const std::vector<Dependency>& dependencies, const BeforeFetch& before_fetch,
-               const hub::Hub& hub);
-
 /// The hash that lock files before 0.17 keep of a build: SHA-256 over path and raw hash of each of its files,
 /// by path.
 std::string legacy_variant_hash(const hub::Tree& tree, const build::BuildVariant& variant);

@@ -75,6 +75,12 @@ struct Resolution {
 /// for trees of more than a thousand kernels or a hundred levels, and what hub::Hub throws.
 Resolution resolve(const ResolveOptions& options, const hub::Hub& hub);
 
+/// As with_references(), but for entries whose builds say that they are another version than the project
+/// names now: these stay as they are, and a warning names them. What says so is fetched from trusted
+/// publishers.
+Lock pinned_by(const Lock& lock, const std::vector<Dependency>& dependencies,
+               const project::TrustPolicy& trust, const hub::Hub& hub);
+
 /// Where a lock is not the whole tree of the dependencies, at the commits that it has itself: what is needed
 /// and not locked, with the path that led there, or what is locked and not needed; one line each. What the
 /// cache holds costs no request; the rest is fetched from trusted publishers, or offline left out of the
