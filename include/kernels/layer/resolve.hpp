@@ -40,8 +40,8 @@ enum class Fetch { yes, no };
 ///
 /// Throws Error(lock_missing) and Error(lock_stale) for what is not locked, Error(not_found) for what was not
 /// downloaded, with the command that does, and Error(no_build) when nothing fits, or when the build that does
-/// holds no code for the device that `target` names; Error(verification) for a build from a Hub whose files are
-/// not the ones that its metadata names.
+/// holds no code for the device that `target` names; Error(verification) for a build from a Hub whose files
+/// are not the ones that its metadata names.
 ResolvedKernel resolve(const Repository& repository, const build::Target& target, const hub::Cache& cache,
                        DeviceCheck check = DeviceCheck::yes);
 
