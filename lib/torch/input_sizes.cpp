@@ -116,8 +116,10 @@ class Sizes {
                 " (dimension " + std::to_string(at.dim) + " of tensor " + std::to_string(at.tensor + 1) + ")";
         one.arguments = with_size(places, to);
         one.resize = Resize{from, to, is_last(at)};
-        // The model always gives equal ones, and may have to; and its weights fix most last dimensions.
-        one.may_be_refused = places.size() < together(at).size() || (is_many() && is_last(at));
+        // The model always gives equal ones, and may have to; and its weights fix most last dimensions, but
+        // not those of whole numbers, which are positions in sequences of any length.
+        const bool is_width = is_last(at) && !at::isIntegralType(m_tensors[at.tensor].scalar_type(), true);
+        one.may_be_refused = places.size() < together(at).size() || (is_many() && is_width);
         return one;
     }
 

@@ -51,16 +51,6 @@ void require_same_kind(const c10::Argument& own, const c10::Argument& offered,
                                  : " by position, this one by keyword only"));
 }
 
-// Whether a tensor is written into the code.
-bool holds_tensor(const Graph& graph) {
-    bool holds = false;
-    for_each_node(const_cast<Graph&>(graph).block(), [&](const Node* node) {
-        holds = holds || (node->kind() == prim::Constant && !node->outputs().empty() &&
-                          node->output()->type()->isSubtypeOf(*TensorType::get()));
-    });
-    return holds;
-}
-
 // Tracing leaves the tensors among the arguments; what else the hub method takes must be known.
 IValue constant_argument(const Graph& graph, const c10::Argument& argument,
                          const std::map<std::string, project::AttributeValue>& given,
@@ -75,7 +65,6 @@ IValue constant_argument(const Graph& graph, const c10::Argument& argument,
         }
         return value;
     }
-    if (c10::TensorType::get()->isSubtypeOf(*argument.type())) return {};  // None
     if (names_epsilon(argument.name())) {
         if (const auto found = recover_epsilon(graph)) return *found;
     }
@@ -135,23 +124,14 @@ Arguments arguments_for(const Function& original, const Function& hub, const Giv
     const auto among_offered = [&](auto matches) {
         return static_cast<std::size_t>(std::count_if(offered.begin() + 1, offered.end(), matches));
     };
-    const auto is_optional = [&](const c10::Argument& argument) {
-        return is_tensor(argument) && argument.type()->kind() == TypeKind::OptionalType;
-    };
     const bool all_given = wanted.size() == offered.size();
     // What the layer does not give is what the binding gives, or else what tracing took away.
     const bool rest_in_binding = wanted.size() == offered.size() - among_offered(in_binding);
-    const std::size_t tensors = among_offered(is_tensor);
-    const bool by_tracing = !all_given && !rest_in_binding;
-    // Tracing has every tensor that is given; what may be None and is not there was None.
-    const bool nones = by_tracing && wanted.size() - 1 != tensors;
-    if (nones && (!may_be_traced(graph) || wanted.size() - 1 != tensors - among_offered(is_optional)))
-        refuse(refusal);
-    if (nones && holds_tensor(graph))
-        refuse(refusal + ": a tensor is written into its traced code, which may be one of them");
+    // An optional tensor that is not there need not have been None: tracing merges equal arguments, and takes
+    // the layer's own weights out of them.
+    if (!all_given && !rest_in_binding && wanted.size() - 1 != among_offered(is_tensor)) refuse(refusal);
     const auto is_constant = [&](const c10::Argument& argument) {
-        return !all_given && (rest_in_binding ? in_binding(argument)
-                                              : !is_tensor(argument) || (nones && is_optional(argument)));
+        return !all_given && (rest_in_binding ? in_binding(argument) : !is_tensor(argument));
     };
     std::vector<std::string> order = given.arguments;
     if (order.empty() && wanted.size() > 2 && may_be_traced(graph)) {
