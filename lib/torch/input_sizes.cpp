@@ -50,6 +50,10 @@ class Sizes {
     int64_t from_end(const Extent& at) const { return m_tensors[at.tensor].dim() - at.dim; }
     bool is_last(const Extent& at) const { return from_end(at) == 1; }
 
+    bool is_sequence(const Extent& at) const {
+        return is_last(at) && at::isIntegralType(m_tensors[at.tensor].scalar_type(), true);
+    }
+
     template <typename Condition>
     Places equal_extents(const Extent& at, Condition condition) const {
         Places places;
@@ -118,7 +122,7 @@ class Sizes {
         one.resize = Resize{from, to, is_last(at)};
         // The model always gives equal ones, and may have to; and its weights fix most last dimensions, but
         // not those of whole numbers, which are positions in sequences of any length.
-        const bool is_width = is_last(at) && !at::isIntegralType(m_tensors[at.tensor].scalar_type(), true);
+        const bool is_width = is_last(at) && !is_sequence(at);
         one.may_be_refused = places.size() < together(at).size() || (is_many() && is_width);
         return one;
     }
@@ -164,6 +168,15 @@ class Sizes {
         return sizes;
     }
 
+    // Tables of positions end somewhere.
+    std::optional<int64_t> longest_sequence(const Extent& at, const Places& places) const {
+        if (!is_many() || !is_sequence(at) || m_covered.contains(at)) return std::nullopt;
+        for (const int64_t to : {2048, 1024, 512, 256, 128, 64}) {
+            if (to > size(at) && may_be(size(at), to) && m_accepts(resized(at, places, to))) return to;
+        }
+        return std::nullopt;
+    }
+
     bool add(const Extent& at, const Places& places) {
         if (!m_tried.insert(places).second) return false;
         const auto found = accepted(at, places);
@@ -172,6 +185,7 @@ class Sizes {
         if (std::find(sizes.begin(), sizes.end(), *found) == sizes.end()) sizes.push_back(*found);
         const auto long_sizes = long_sizes_for(at);
         sizes.insert(sizes.end(), long_sizes.begin(), long_sizes.end());
+        if (const auto longest = longest_sequence(at, places)) sizes.push_back(*longest);
         for (const int64_t to : sizes)
             if (may_be(size(at), to)) m_cases.push_back(resized(at, places, to));
         return true;

@@ -146,3 +146,15 @@ TEST_CASE("Sizes hold odd ones and ones longer than a block, but no odd ones for
     CHECK(halves("torch.chunk(x, 2, -1)[0]"));
     CHECK(!halves("torch.softmax(x, -1)"));
 }
+
+TEST_CASE("Sequences of whole numbers are as long as the original takes them, and no layer refuses one") {
+    const auto up_to_700 = [](const InputCase& one) {
+        return one.arguments.at(0).toTensor().size(-1) <= 700;
+    };
+    std::vector<InputCase> cases;
+    add_sizes(Values{torch::arange(32).reshape({2, 16})}, up_to_700, Amount::many_sizes, cases);
+    CHECK(in_case(cases, "512 columns").defined());
+    CHECK(!in_case(cases, "2048 columns").defined());
+    for (const auto& one : cases)
+        if (one.resize && one.resize->last) CHECK(!one.may_be_refused);
+}
