@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t small_size = std::size_t{64} << 10U;  // most files are; they need no whole block
 constexpr std::size_t block_size = std::size_t{1} << 20U;
 constexpr std::size_t most_blocks = 4;  // bounds the memory where hashing is slower than the network
-constexpr std::uint64_t sync_step = std::uint64_t{64} << 20U;
+constexpr std::uint64_t sync_step = std::uint64_t{16} << 20U;
 
 }  // namespace
 
