@@ -180,9 +180,8 @@ constexpr std::array commands = {
         "anything else is fetched, its publisher has to be a trusted one or named by trust-remote-code in "
         "the project file, whoever wrote the lock. Of a kernel that has moved, the build that fits and is "
         "left at its old place comes along for the Python client, which follows no redirect. What only "
-        "builds "
-        "for other machines need may lack one for this: the builds say so, from those on that the project "
-        "file names. A server that asks for a pause of up to a minute is given it.",
+        "builds for other machines need may lack one for this: the builds say so, from those on that the "
+        "project file names. A server that asks for a pause of up to a minute is given it.",
         download_options},
     CommandSpec{
         "add", Group::project, "REPO[@VERSION|@REVISION]...", 1, 1000,

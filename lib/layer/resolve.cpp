@@ -84,11 +84,10 @@ std::pair<RepoId, Commit> followed(RepoId repo, Commit commit, const lock::Lock*
 // Locking fetches the metadata of every build, so that a folder is there before its files are. What the
 // commit holds is known from its listing; a cache without one was filled by another tool and is taken as it
 // is.
-void require_complete(const RepoId& repo, const Commit& commit, const std::string& variant,
-                      const hub::Cache& cache, const std::string& what, const std::string& to_get) {
-    const auto listing = cache.read_listing(repo, commit);
-    if (!listing) return;
-    for (const auto& entry : listing->below("build/" + variant)) {
+void require_complete(const RepoId& repo, const Commit& commit, const std::vector<hub::TreeEntry>& listed,
+                      const std::string& variant, const hub::Cache& cache, const std::string& what,
+                      const std::string& to_get) {
+    for (const auto& entry : listed) {
         if (lock::is_bytecode(entry.path) || cache.find_file(repo, commit, entry.path)) continue;
         throw Error(ErrorCode::not_found, what + ": " + variant + ": not downloaded", to_get)
             .with_remedies({Remedy::download});
@@ -97,14 +96,12 @@ void require_complete(const RepoId& repo, const Commit& commit, const std::strin
 
 // A build that a download refused stays refused. Large files were hashed when they came, for what the listing
 // names.
-void require_digest(const RepoId& repo, const Commit& commit, const ResolvedKernel& kernel,
-                    const hub::Cache& cache, const std::string& what) {
+void require_digest(const ResolvedKernel& kernel, const std::vector<hub::TreeEntry>& listed,
+                    const std::string& what) {
+    const std::string folder = "build/" + kernel.variant + "/";
     std::map<std::string, std::string> known;
-    if (const auto listing = cache.read_listing(repo, commit)) {
-        const std::string folder = "build/" + kernel.variant + "/";
-        for (const auto& entry : listing->below("build/" + kernel.variant)) {
-            if (entry.lfs_sha256) known.emplace(entry.path.substr(folder.size()), entry.etag());
-        }
+    for (const auto& entry : listed) {
+        if (entry.lfs_sha256) known.emplace(entry.path.substr(folder.size()), *entry.lfs_sha256);
     }
     const fs::path file = kernel.folder / "metadata.json";
     const auto metadata = build::Metadata::parse(read_file(file), file.string());
@@ -209,8 +206,10 @@ ResolvedKernel resolve(const Repository& repository, const build::Target& target
             .with_remedies({Remedy::download});
     }
     auto resolved = from_folder(builds, what, repo.to_string(), target, check, to_get);
-    require_complete(repo, commit, resolved.variant, cache, what, to_get);
-    require_digest(repo, commit, resolved, cache, what);
+    const auto listing = cache.read_listing(repo, commit);
+    const auto listed = listing ? listing->below("build/" + resolved.variant) : std::vector<hub::TreeEntry>();
+    require_complete(repo, commit, listed, resolved.variant, cache, what, to_get);
+    require_digest(resolved, listed, what);
     resolved.repo = repo.to_string();
     resolved.commit = commit.to_string();
     return resolved;

@@ -25,6 +25,10 @@ void warn_of_unknown_devices(const LockedKernel& kernel, const Choice& choice) {
     }
 }
 
+std::string metadata_of(const std::string& variant) {
+    return "build/" + variant + "/metadata.json";
+}
+
 }  // namespace
 
 std::string name_of(const LockedKernel& kernel) {
@@ -170,6 +174,16 @@ void ask_for_file(const RepoId& repo, const Commit& commit, const std::string& p
     if (!listing || (entry != nullptr && !is_at_hand({repo, commit, *entry}, hub))) before_fetch(repo);
 }
 
+std::optional<build::Metadata> asked_metadata(const RepoId& repo, const Commit& commit,
+                                              const std::string& variant, const BeforeFetch& before_fetch,
+                                              const hub::Hub& hub) {
+    const std::string path = metadata_of(variant);
+    ask_for_file(repo, commit, path, before_fetch, hub);
+    const auto text = hub.small_file(repo, commit, path);
+    if (!text) return std::nullopt;
+    return build::Metadata::parse(*text, repo.to_string() + "@" + commit.brief() + ": " + path);
+}
+
 std::vector<build::OtherVersion> other_versions(const RepoId& repo, const Commit& commit, bool check_device,
                                                 const hub::Hub& hub, const BeforeFetch& before_fetch) {
     std::vector<build::OtherVersion> others;
@@ -200,15 +214,11 @@ build::DeviceFitOf fit_without_download(const RepoId& repo, const Commit& commit
                                         const BeforeFetch& before_fetch) {
     return
         [repo, commit, before_fetch, &hub](const build::BuildVariant& variant, const build::Target& target) {
-            const std::string path = "build/" + variant.to_string() + "/metadata.json";
-            ask_for_file(repo, commit, path, before_fetch, hub);
-            const auto text = hub.small_file(repo, commit, path);
-            if (!text) return build::DeviceFit{};  // a build without metadata is refused when it has arrived
-            const std::string what = repo.to_string() + "@" + commit.brief();
-            const auto metadata = build::Metadata::parse(*text, what + ": " + path);
-            const auto file = hub.cache().find_file(repo, commit, path);
-            return file ? build::device_fit(metadata, file->parent_path(), target)
-                        : build::device_fit(metadata, target);
+            const auto metadata = asked_metadata(repo, commit, variant.to_string(), before_fetch, hub);
+            if (!metadata) return build::DeviceFit{};  // is refused when it has arrived
+            const auto file = hub.cache().find_file(repo, commit, metadata_of(variant.to_string()));
+            return file ? build::device_fit(*metadata, file->parent_path(), target)
+                        : build::device_fit(*metadata, target);
         };
 }
 

@@ -65,4 +65,10 @@ bool is_at_hand(const hub::FileRequest& file, const hub::Hub& hub);
 void ask_for_file(const RepoId& repo, const Commit& commit, const std::string& path,
                   const BeforeFetch& before_fetch, const hub::Hub& hub);
 
+/// What metadata.json says of a build of the commit; nothing for a build without one. Its publisher is asked
+/// about before it is fetched. Throws what Hub::small_file and Metadata::parse do.
+std::optional<build::Metadata> asked_metadata(const RepoId& repo, const Commit& commit,
+                                              const std::string& variant, const BeforeFetch& before_fetch,
+                                              const hub::Hub& hub);
+
 }  // namespace kernels::lock

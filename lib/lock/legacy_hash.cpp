@@ -2,7 +2,6 @@
 #include <set>
 
 #include "choose.hpp"
-#include "kernels/build/metadata.hpp"
 #include "kernels/core/digest.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
@@ -21,10 +20,8 @@ std::set<std::int64_t> stated_versions(const LockedKernel& kernel, const BeforeF
     try {
         if (before_fetch && !hub.cache().read_listing(repo, kernel.commit)) before_fetch(repo);
         for (const auto& name : hub.tree(repo, kernel.commit).folders("build")) {
-            const std::string path = "build/" + name + "/metadata.json";
-            ask_for_file(repo, kernel.commit, path, before_fetch, hub);
-            if (const auto text = hub.small_file(repo, kernel.commit, path))
-                versions.insert(build::Metadata::parse(*text, name_of(kernel) + ": " + path).version);
+            if (const auto metadata = asked_metadata(repo, kernel.commit, name, before_fetch, hub))
+                versions.insert(metadata->version);
         }
     } catch (const Error& error) {
         if (error.code() == ErrorCode::interrupted) throw;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels/build/metadata.hpp"
 #include "kernels/core/log.hpp"
 #include "kernels/lock/redirect.hpp"
 #include "spares.hpp"
@@ -69,12 +68,12 @@ std::vector<Dependency> MachineNeeds::needs_of_builds(const LockedKernel& kernel
     }
     std::vector<Dependency> needs;
     for (const auto& build : builds) {
-        const std::string path = "build/" + build.variant.to_string() + "/metadata.json";
-        ask_for_file(repo, kernel.commit, path, m_options.before_fetch, m_hub);
-        const auto text = m_hub.small_file(repo, kernel.commit, path);
-        if (!text) throw Error(ErrorCode::verification, name_of(kernel) + ": there is no " + path);
-        const auto metadata = build::Metadata::parse(*text, name_of(kernel) + ": " + path);
-        needs.insert(needs.end(), metadata.kernel_depends.begin(), metadata.kernel_depends.end());
+        const std::string variant = build.variant.to_string();
+        const auto metadata = asked_metadata(repo, kernel.commit, variant, m_options.before_fetch, m_hub);
+        if (!metadata)
+            throw Error(ErrorCode::verification,
+                        name_of(kernel) + ": there is no build/" + variant + "/metadata.json");
+        needs.insert(needs.end(), metadata->kernel_depends.begin(), metadata->kernel_depends.end());
     }
     return needs;
 }

@@ -124,10 +124,10 @@ FileLockOptions lock_options(const fs::path& folder, const hub::Settings& settin
 // Of a repository in several states, those that only builds for other machines need.
 void drop_states_of_others(std::vector<DownloadedBuild>& builds, const Lock& lock,
                            const DownloadOptions& options, const hub::Hub& hub) {
+    if (options.all_variants) return;
     std::map<RepoId, std::set<Commit>> states;
     for (const auto& build : builds)
         states[build.kernel.dependency.repo].insert(build.kernel.commit);
-    if (options.all_variants) return;
     MachineNeeds needs(lock, options, hub);
     std::erase_if(builds, [&](const DownloadedBuild& build) {
         const Dependency& dependency = build.kernel.dependency;
