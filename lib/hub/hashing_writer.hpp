@@ -1,9 +1,11 @@
 // Bytes into a file, hashed on the way.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <filesystem>
 #include <mutex>
 #include <optional>
@@ -16,8 +18,9 @@
 
 namespace kernels::hub {
 
-/// Appends to an open file and hashes what it appends. From the first full block on a thread of its own
-/// hashes, so that a fast network and the disk do not wait for it. Not thread-safe.
+/// Appends to an open file and hashes what it appends. From the first full block of 1 MiB on a thread of its
+/// own does both, so that the network waits for neither; at most 6 MiB have arrived and are not in the file.
+/// The destructor writes what is left, so that a download can go on from there. Not thread-safe.
 class HashingWriter {
   public:
     /// `path` is named in errors; the file stays the caller's to close, after this object.
@@ -32,29 +35,35 @@ class HashingWriter {
         m_hasher.update(bytes);
         if (m_second) m_second->update(bytes);
     }
-    /// Throws Error(failed) when the disk refuses.
+    /// Throws Error(failed) when the disk refuses these bytes or earlier ones.
     void append(std::string_view bytes);
-    /// The raw digest of all bytes; the object takes no more afterwards.
+    /// Writes what is left and gives the raw digest of all bytes; the object takes no more afterwards. Throws
+    /// Error(failed) as append() does.
     std::string finish();
     /// That of the second hasher, after finish().
     std::string finish_second() { return m_second->finish(); }
 
   private:
     void store(std::string_view bytes);
-    bool has_thread();
-    void hash_blocks();
+    bool start_thread();
+    void pass_on(bool is_full);
+    void take_blocks();
+    void take(std::string_view bytes);
+    void store_rest();
 
     int m_fd;
     std::filesystem::path m_path;
     Hasher m_hasher;
     std::optional<Hasher> m_second;
     std::string m_block;
+    std::chrono::steady_clock::time_point m_block_began;
     std::uint64_t m_unsynced = 0;
 
     std::mutex m_mutex;
     std::condition_variable m_changed;
     std::deque<std::string> m_queue;
     std::vector<std::string> m_spare;  // hashed; new memory for each block would cost page faults
+    std::exception_ptr m_failure;
     bool m_busy = false;
     bool m_stop = false;
     std::thread m_thread;
