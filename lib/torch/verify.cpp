@@ -376,7 +376,11 @@ Verification verify(Module& original, Module& kernelized, const KernelizeReport&
     std::optional<Modes> training;
     if (layer::Mode::parse(report.mode).is_training() && !original.attr("training", false).toBool())
         training.emplace(original, kernelized, true);
-    return Run(original, kernelized, report, options).run();
+    auto found = Run(original, kernelized, report, options).run();
+    // What ran keeps five copies of its graph, which for a long model are more than all of its layers.
+    renew_methods(original);
+    renew_methods(kernelized);
+    return found;
 }
 
 }  // namespace kernels::torchscript

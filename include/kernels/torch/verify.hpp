@@ -84,7 +84,7 @@ struct Verification {
 /// does not write must not be seen. What only the original refuses, or is fixed to by tracing, is left out.
 /// Every call begins with the buffers and other state that the models came with, and must leave behind what
 /// the original's call leaves. The models are not changed but for `original`, whose graphs tell of calls
-/// afterwards.
+/// afterwards; torch::jit::Method objects got from them before are no longer valid.
 ///
 /// Throws Error(failed) when the original fails on the inputs.
 Verification verify(torch::jit::Module& original, torch::jit::Module& kernelized,
