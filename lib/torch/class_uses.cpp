@@ -47,7 +47,7 @@ std::vector<const Node*> attributes_written(const Node& node) {
 
 }  // namespace
 
-ClassUses::ClassUses(Module model) : m_model(std::move(model)) {
+ClassUses::ClassUses(Module model) : m_model(std::move(model)), m_own_arguments(m_model) {
     std::set<const Function*> functions;
     for (const auto& module : m_model.modules()) {
         const auto type = module.type();

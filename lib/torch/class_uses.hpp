@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "own_arguments.hpp"
+
 namespace kernels::torchscript {
 
 /// Knows the writes that the model had when this was made; looks at the rest once, when first asked.
@@ -21,6 +23,9 @@ class ClassUses {
     /// An attribute of the layer, or of an object in it, that code of the model writes, as text: "its eps is
     /// written by the model's set_eps". Attributes are told apart by class only.
     std::optional<std::string> written_in(const torch::jit::Module& layer) const;
+    const OwnArguments& own_arguments(const torch::jit::Function& method) {
+        return m_own_arguments.of(method);
+    }
 
   private:
     struct Write {
@@ -31,6 +36,7 @@ class ClassUses {
     std::string writer(const torch::jit::Function& function, const c10::ClassType& layer) const;
 
     torch::jit::Module m_model;
+    OwnArgumentSearch m_own_arguments;
     std::map<std::string, Write> m_writes;  // the first of each class, by qualified names
     std::map<const c10::ClassType*, std::vector<torch::jit::Module>> m_instances;
     std::map<std::string, std::vector<std::string>> m_callers;  // by qualified names, which copies keep

@@ -209,7 +209,7 @@ std::vector<std::shared_ptr<const PatternMatch>> PatternSearch::replace(const Mo
     const auto layer = matched_layer(reference, hub_layer, kernel, given);
     const HubMethod method(reference, hub_layer, kernel, given);
     const Arguments arguments =
-        arguments_for(reference.get_method("forward").function(), method.function(), given);
+        arguments_for(reference.get_method("forward").function(), method.function(), given, {});
     const OpenGraph hub = opened(method.graph());
     const auto offered = method.graph().outputs().at(0)->type();
     std::vector<std::shared_ptr<const PatternMatch>> found;

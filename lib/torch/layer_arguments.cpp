@@ -91,11 +91,11 @@ void require_same_parameters(const Function& original, const FunctionSource& hub
 }
 
 std::optional<std::vector<TypePtr>> argument_types(const Function& original, const FunctionSource& hub,
-                                                   const Given& given) {
+                                                   const Given& given, const OwnArguments& own) {
     std::vector<TypePtr> types;
-    for (const auto& argument : original.getSchema().arguments())
-        types.push_back(argument.type());
-    types.erase(types.begin());  // self
+    const auto& wanted = original.getSchema().arguments();
+    for (std::size_t i = 1; i < wanted.size(); ++i)  // 0 is self
+        if (!own.contains(i)) types.push_back(wanted[i].type());
     const auto& parameters = hub.definition->parameters;
     const auto stars = std::count_if(parameters.begin(), parameters.end(),
                                      [](const auto& parameter) { return parameter.stars != 0; });
@@ -105,15 +105,18 @@ std::optional<std::vector<TypePtr>> argument_types(const Function& original, con
     return given.arguments.empty() && all ? std::optional(std::move(types)) : std::nullopt;
 }
 
-Arguments arguments_for(const Function& original, const Function& hub, const Given& given) {
-    const auto& wanted = original.getSchema().arguments();
+Arguments arguments_for(const Function& original, const Function& hub, const Given& given,
+                        const OwnArguments& own) {
+    const auto& all = original.getSchema().arguments();
+    std::vector<std::size_t> places;  // of what the layer is given
+    for (std::size_t i = 1; i < all.size(); ++i)
+        if (!own.contains(i)) places.push_back(i);
     const auto& offered = hub.getSchema().arguments();
     const Graph& graph = *toGraphFunction(original).graph();
-    std::string refusal = mismatch(offered.size() - 1, wanted.size() - 1);
-    if (wanted.size() > offered.size() && may_be_traced(graph)) {
+    std::string refusal = mismatch(offered.size() - 1, places.size());
+    if (places.size() + 1 > offered.size() && may_be_traced(graph)) {
         refusal +=
-            "; tracing makes arguments of what other modules hold, and of a module's own weights where it is "
-            "held in several: hold it in one, or script the model";
+            "; tracing makes arguments of what other modules hold: hold it in the layer, or script the model";
     }
     const auto is_tensor = [](const c10::Argument& argument) {
         return c10::TensorType::get()->isSubtypeOf(*argument.type());
@@ -124,51 +127,52 @@ Arguments arguments_for(const Function& original, const Function& hub, const Giv
     const auto among_offered = [&](auto matches) {
         return static_cast<std::size_t>(std::count_if(offered.begin() + 1, offered.end(), matches));
     };
-    const bool all_given = wanted.size() == offered.size();
+    const bool all_given = places.size() + 1 == offered.size();
     // What the layer does not give is what the binding gives, or else what tracing took away.
-    const bool rest_in_binding = wanted.size() == offered.size() - among_offered(in_binding);
+    const bool rest_in_binding = places.size() + 1 == offered.size() - among_offered(in_binding);
     // An optional tensor that is not there need not have been None: tracing merges equal arguments, and takes
     // the layer's own weights out of them.
-    if (!all_given && !rest_in_binding && wanted.size() - 1 != among_offered(is_tensor)) refuse(refusal);
+    if (!all_given && !rest_in_binding && places.size() != among_offered(is_tensor)) refuse(refusal);
     const auto is_constant = [&](const c10::Argument& argument) {
         return !all_given && (rest_in_binding ? in_binding(argument) : !is_tensor(argument));
     };
     std::vector<std::string> order = given.arguments;
-    if (order.empty() && wanted.size() > 2 && may_be_traced(graph)) {
-        refuse("tracing does not keep the order of its " + std::to_string(wanted.size() - 1) +
+    if (order.empty() && places.size() > 1 && may_be_traced(graph)) {
+        refuse("tracing does not keep the order of its " + std::to_string(places.size()) +
                " arguments; give the kernel's names for them, in the order of the traced code, as "
                "arguments = [ … ] in the binding");
     }
-    if (!order.empty() && order.size() != wanted.size() - 1)
+    if (!order.empty() && order.size() != places.size())
         refuse("the binding names " + counted(order.size(), "argument") + ", and it takes " +
-               std::to_string(wanted.size() - 1));
+               std::to_string(places.size()));
     if (order.empty() && !may_be_traced(graph)) {
-        std::vector<std::string> own;
+        std::vector<std::string> names;
         std::vector<std::string> taken;
-        for (std::size_t i = 1; i < wanted.size(); ++i)
-            own.push_back(wanted[i].name());
+        for (const std::size_t i : places)
+            names.push_back(all[i].name());
         for (std::size_t i = 1; i < offered.size(); ++i)
             if (!is_constant(offered[i])) taken.push_back(offered[i].name());
-        require_same_order(own, taken);
+        require_same_order(names, taken);
     }
     const auto keyword_only = keyword_only_parameters(original);
     Arguments arguments{std::size_t{0}};
-    std::size_t next = 1;
+    std::size_t next = 0;
     for (std::size_t i = 1; i < offered.size(); ++i) {
         if (is_constant(offered[i])) {
             arguments.emplace_back(constant_argument(graph, offered[i], given.attributes, refusal));
             continue;
         }
-        std::size_t place = next++;
+        std::size_t number = next++;
         if (!order.empty()) {
             const auto named = std::find(order.begin(), order.end(), offered[i].name());
             if (named == order.end())
                 refuse("the binding does not name the kernel's argument " + offered[i].name());
-            place = static_cast<std::size_t>(named - order.begin()) + 1;
+            number = static_cast<std::size_t>(named - order.begin());
         }
-        require_same_kind(wanted[place], offered[i], keyword_only);
+        const std::size_t place = places.at(number);
+        require_same_kind(all[place], offered[i], keyword_only);
         const auto& here = offered[i].type();
-        const auto& there = wanted[place].type();
+        const auto& there = all[place].type();
         if (!there->isSubtypeOf(*here)) {
             refuse("the kernel's layer takes a " + here->str() + " as argument " + std::to_string(i) +
                    ", this one a " + there->str());

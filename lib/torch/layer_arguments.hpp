@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "frontend.hpp"
+#include "own_arguments.hpp"
 
 namespace kernels::torchscript {
 
@@ -34,11 +35,13 @@ void require_same_parameters(const torch::jit::Function& original, const Functio
 /// The types of the layer's arguments, for parameters without annotation; a function's default stands where
 /// the layer gives less. Nothing where the layer's arguments are not the kernel's first ones: the binding
 /// gives another order or further values, or tracing may have taken some away, whose values must be known.
+/// `own`: those that the hub layer reads from the module, here and below.
 std::optional<std::vector<c10::TypePtr>> argument_types(const torch::jit::Function& original,
-                                                        const FunctionSource& hub, const Given& given);
+                                                        const FunctionSource& hub, const Given& given,
+                                                        const OwnArguments& own);
 
 /// Throws Error(kernelize) when the layer's arguments do not fit.
 Arguments arguments_for(const torch::jit::Function& original, const torch::jit::Function& hub,
-                        const Given& given);
+                        const Given& given, const OwnArguments& own);
 
 }  // namespace kernels::torchscript

@@ -118,13 +118,13 @@ std::vector<Value*> results_of(Graph& graph, const TypePtr& offered) {
 }
 
 HubMethod::HubMethod(const Module& layer, const LayerSource& hub_layer, const KernelLayer& kernel,
-                     const Given& given)
+                     const Given& given, const OwnArguments& own)
     : m_layer(layer), m_type(layer.type()), m_name(unused_name(*m_type)) {
     const Function& original = m_type->getMethod("forward");
     require_same_parameters(original, hub_layer.forward, given);
     auto missing = missing_attributes(layer, hub_layer.attributes, given.attributes);
     CompileOptions options{kernel.op_namespace, std::move(missing.constants), std::move(missing.renamed),
-                           argument_types(original, hub_layer.forward, given)};
+                           argument_types(original, hub_layer.forward, given, own)};
     options.none = std::move(missing.none);
     compile_method(layer, m_type, m_name, hub_layer.forward, options);
 }
@@ -177,7 +177,9 @@ void require_same_computation(const std::vector<Function*>& methods, const TypeP
         if (!seen.insert(numbers_of(layer, [](const at::Tensor&) { return std::string(); })).second) continue;
         for (const Function* method : methods) {
             const Function& first = *methods.front();
-            if (method == &first || compute_the_same(layer, first, *method, offered)) continue;
+            if (method == &first || compute_the_same(layer, {first, uses.own_arguments(first)},
+                                                     {*method, uses.own_arguments(*method)}, offered))
+                continue;
             refuse("its " + first.name() + ", which " + called_by(uses.callers(first)) +
                    " calls, cannot be shown to compute the same as its " + method->name() + ", which " +
                    called_by(uses.callers(*method)) + " calls");
@@ -189,12 +191,13 @@ void require_same_computation(const std::vector<Function*>& methods, const TypeP
 
 ReplacedForward replace_forward(const Module& layer, const LayerSource& hub_layer, const KernelLayer& kernel,
                                 const Given& given, ClassUses& uses) {
-    const HubMethod hub(layer, hub_layer, kernel, given);
+    const HubMethod hub(layer, hub_layer, kernel, given,
+                        uses.own_arguments(layer.get_method("forward").function()));
     const auto methods = forwards(layer.type());
     const TypePtr offered = hub.graph().outputs().at(0)->type();
     std::vector<std::pair<Place, Arguments>> places;
     for (Function* method : methods) {
-        auto arguments = arguments_for(*method, hub.function(), given);
+        auto arguments = arguments_for(*method, hub.function(), given, uses.own_arguments(*method));
         Graph& graph = *toGraphFunction(*method).graph();
         places.emplace_back(find_place(graph, offered), std::move(arguments));
         places.back().first.order = order_of_results(graph, offered, given);

@@ -37,8 +37,9 @@ std::vector<torch::jit::Function*> forwards(const c10::ClassTypePtr& type);
 /// A hub layer compiled as a method of the class of `layer`, for as long as this lives.
 class HubMethod {
   public:
+    /// `own`: see arguments_for().
     HubMethod(const torch::jit::Module& layer, const LayerSource& hub_layer, const KernelLayer& kernel,
-              const Given& given);
+              const Given& given, const OwnArguments& own = {});
     ~HubMethod();
     HubMethod(const HubMethod&) = delete;
     HubMethod& operator=(const HubMethod&) = delete;

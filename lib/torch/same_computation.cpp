@@ -39,8 +39,11 @@ bool has_effects(const Graph& graph) {
 
 // The method without calls, with the layer's numbers in the place of its attributes: tracing has written
 // them, and taken the branches that they choose.
-std::shared_ptr<Graph> with_numbers(const Function& method, const Module& layer) {
-    auto graph = toGraphFunction(method).graph()->copy();
+std::shared_ptr<Graph> with_numbers(const Computation& one, const Module& layer) {
+    auto graph = toGraphFunction(one.method).graph()->copy();
+    read_own(*graph, one.own);
+    for (auto own = one.own.rbegin(); own != one.own.rend(); ++own)
+        graph->eraseInput(own->first);
     Inline(*graph);
     for_each_node(graph->block(), [&](Node* node) {
         if (node->kind() != prim::GetAttr) return;
@@ -114,7 +117,7 @@ bool has_form(const Module& layer, Graph& pattern, Graph& graph, const TypePtr& 
 
 }  // namespace
 
-bool compute_the_same(const Module& layer, const Function& one, const Function& other,
+bool compute_the_same(const Module& layer, const Computation& one, const Computation& other,
                       const TypePtr& offered) {
     const auto first = with_numbers(one, layer);
     const auto second = with_numbers(other, layer);

@@ -1,6 +1,7 @@
 #include "kernels/torch/verify.hpp"
 
 #include <ATen/Parallel.h>
+#include <torch/csrc/jit/api/function_impl.h>
 
 #include <algorithm>
 #include <map>
@@ -16,13 +17,16 @@
 #include "module_at.hpp"
 #include "original_forwards.hpp"
 #include "other_arguments.hpp"
+#include "rewrite.hpp"
 #include "tensors_in.hpp"
 #include "verifier.hpp"
 
 namespace kernels::torchscript {
 namespace {
 
+using torch::jit::Function;
 using torch::jit::Module;
+using torch::jit::toGraphFunction;
 using Values = std::vector<c10::IValue>;
 
 // More threads than one, on a small machine too: races are not to wait for a larger one.
@@ -119,6 +123,7 @@ class Run {
         return std::all_of(m_replaced.begin(), m_replaced.end(),
                            [this](const auto& one) { return is_reached(one); });
     }
+    void require_own(const Module& layer, const std::string& method, const Values& given);
     void run_what_was_not_reached();
     void whole_model();
     void tell_of_gradients();
@@ -130,6 +135,7 @@ class Run {
     Module& m_kernelized;
     const KernelizeReport& m_report;
     const VerifyOptions& m_options;
+    OwnArgumentSearch m_own_arguments{m_original};
     Verifier m_verifier;
     Verification m_found;
     std::vector<Replaced> m_replaced;
@@ -176,6 +182,9 @@ void Run::find_replaced() {
         if (replaced.pair) m_replaced.push_back(std::move(replaced));
         m_found.layers.push_back(std::move(verdict));
     }
+    for (const auto& type : classes)
+        for (Function* method : forwards(type))
+            read_own(*toGraphFunction(*method).graph(), m_own_arguments.of(*method));
     watch_matches(m_report.matches, m_original);
     watch_calls(classes);
 }
@@ -223,6 +232,13 @@ void Run::check_match(int64_t number, Values values, const std::string& name) {
     check(replaced, values, name);
 }
 
+// The layers have read their own weights since they were told from the arguments.
+void Run::require_own(const Module& layer, const std::string& method, const Values& given) {
+    for (const auto& [place, path] : m_own_arguments.of(layer.get_method(method).function()))
+        TORCH_CHECK(is_same_tensor(given.at(place - 1).toTensor(), attribute_at(layer, path).toTensor()),
+                    "argument ", place, " of ", method, " is not its ", path);
+}
+
 // Runs the original, and each replaced layer where the original comes to it. Why the original failed, if it
 // did.
 std::string Run::observe(const std::string& method, const Values& inputs, const std::string& name) {
@@ -232,6 +248,7 @@ std::string Run::observe(const std::string& method, const Values& inputs, const 
             try {
                 const auto arguments = with_tensors(given, exact_copy);
                 if (who.isInt()) return check_match(who.toInt(), arguments, name);
+                require_own(who.toModule(), called, given);
                 const auto [begin, end] = m_modules.equal_range(who.toObject().get());
                 for (auto found = begin; found != end; ++found)
                     check(m_replaced[found->second], arguments, name, called);

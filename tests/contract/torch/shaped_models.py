@@ -11,26 +11,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-SIZE = 8
-
-
-class Norm(nn.Module):
-    def __init__(self, eps: float = 1e-2):
-        super().__init__()
-        self.weight = nn.Parameter(1 + 0.3 * torch.randn(SIZE))
-        self.variance_epsilon = eps
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
-
-
-class Block(nn.Module):
-    def __init__(self, norm: nn.Module):
-        super().__init__()
-        self.norm = norm
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.norm(x)
+import shared_models
+from plain_norm import SIZE, Block, Norm
 
 
 class Containers(nn.Module):
@@ -45,16 +27,6 @@ class Containers(nn.Module):
         for norm in self.named.values():
             x = x + norm(x)
         return x
-
-
-class Shared(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.a = Norm()
-        self.b = Block(self.a)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.b(self.a(x) + 1) + self.a(2 * x)
 
 
 class Twice(nn.Module):
@@ -400,8 +372,7 @@ def functions():
 MODELS = {
     "containers": (Containers, True),
     "root": (Norm, True),
-    "shared_scripted": (Shared, True),
-    "shared_traced": (Shared, False),
+    **shared_models.MODELS,
     "twice_traced": (Twice, False),
     "interface": (ByInterface, True),
     "methods": (Methods, True),

@@ -77,7 +77,7 @@ class ModelShapesTest(harness.WorldTest):
             self.assertEqual(counter() - before, calls)
 
     def test_containers(self):
-        self.make("containers", "root", "shared_scripted", "shared_traced", "twice_traced", "interface", "methods", "loop", "keyword")
+        self.make("containers", "root", "shared_scripted", "twice_traced", "interface", "methods", "loop", "keyword")
         norms = {"blocks.0.norm": "replaced", "blocks.1.norm": "replaced"}
         self.check("containers", {**norms, "named.a": "replaced", "named.b": "replaced"}, 4)
         self.check("root", {"": "replaced"}, 1)
@@ -86,11 +86,18 @@ class ModelShapesTest(harness.WorldTest):
         self.check("interface", {"norm": "replaced"}, 1)
         self.check("methods", {"norm": "replaced"}, 1)
         self.run_both("methods", 2, "twice")
-        # Tracing leaves one module, which gets the weight of the other path as an argument.
-        self.assertEqual(self.kernelize("shared_traced"), {"b.norm": "the kernel's layer takes 1 argument, this one 2; tracing makes arguments of what other "
-                         "modules hold, and of a module's own weights where it is held in several: hold it in one, or script the model"})
         self.check("loop", {"norm": "replaced"}, 5)
         self.check("keyword", {"norm": "replaced"}, 1)
+
+    def test_shared_in_traced_models(self):
+        """A traced module gets as an argument the weight of the path where tracing saw it first: it is its own."""
+        self.make("shared_traced", "shared_nested", "shared_weight", "own_given", "other_given")
+        self.check("shared_traced", {"b.norm": "replaced"}, 3, "--verify")
+        self.check("shared_nested", {"last": "replaced"}, 5, "--verify")
+        self.check("shared_weight", {"a": "replaced", "b": "replaced"}, 2, "--verify")
+        self.check("own_given", {"norm": "replaced"}, 2, "--verify")
+        self.assertEqual(self.kernelize("other_given"), {"norm": "the kernel's layer takes 1 argument, this one 2; tracing makes arguments of "
+                         "what other modules hold: hold it in the layer, or script the model"})
 
     def test_exported_methods_of_traced_models(self):
         """What they call is scripted, beside what tracing made of it."""

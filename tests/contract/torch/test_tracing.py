@@ -29,6 +29,21 @@ class Step(nn.Module):
             x = x * scale
         return torch.tanh(x)
 
+
+"""
+KERNELS_OF_SCALE = """
+class Scale(nn.Module):
+    weight: Tensor
+
+    def forward(self, x):
+        return torch.tanh(x * self.weight)
+
+
+class AbsScale(nn.Module):  # wrong, which the model's own weights do not tell
+    weight: Tensor
+
+    def forward(self, x):
+        return torch.tanh(x * self.weight.abs())
 """
 MODELS = """
 import sys
@@ -58,7 +73,23 @@ class StepsTwice(Steps):
     def forward(self, x):
         return self.step(x, x) + 1
 
+class Scale(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(8))
+    def forward(self, x):
+        return torch.tanh(x * self.weight)
+
+class Scales(nn.Module):  # tracing makes an argument of the weight that it has read already
+    def __init__(self):
+        super().__init__()
+        self.first = Scale()
+        self.second = nn.Sequential(self.first)
+    def forward(self, x):
+        return self.second(self.first(x) + 1)
+
 x = torch.randn(3, 8)
+torch.jit.trace(Scales(), x).save("Scales-traced.pt")
 torch.jit.trace(StepsTwice(), x).save("StepsTwice-traced.pt")
 for name, past in (("Steps", None), ("StepsOn", torch.randn(8))):
     torch.jit.trace(Steps(past), x).save(f"{name}-traced.pt")
@@ -79,14 +110,14 @@ class TracingTest(harness.WorldTest):
         package = self.folder / "source" / "parts"
         package.mkdir(parents=True)
         (package / "__init__.py").write_text("from . import layers\n")
-        (package / "layers.py").write_text(HEAD + LAYERS)
+        (package / "layers.py").write_text(HEAD + LAYERS + KERNELS_OF_SCALE)
         subprocess.run([sys.executable, LAY_OUT, package.parent, self.folder / "kernel", "--id", NAMESPACE, "--variant", variant(),
                         "--library", LIBRARY], check=True)
         self.environment["KERNELS_LIBRARY_PATH"] = str(self.folder / "kernel" / "build" / variant())
         (self.folder / "models.py").write_text(HEAD + LAYERS + MODELS)
         self.run_command(sys.executable, "models.py")
 
-    def kernelize(self, model, results="", *options, pattern="", status=0):
+    def kernelize(self, model, results="", *options, pattern="", scale="Scale", status=0):
         (self.folder / "kernels.toml").write_text(f"""
 [[layers]]
 name = "Parts"
@@ -98,6 +129,11 @@ name = "Step"
 device = "cpu"
 path = "kernel"
 layer = "Step"
+[[layers]]
+name = "Scale"
+device = "cpu"
+path = "kernel"
+layer = "{scale}"
 [[bindings]]
 layer = "Parts"
 class = "*Parts"
@@ -144,6 +180,12 @@ class = "*Parts"
             (said,) = self.kernelize(model)
             self.assertTrue(said.startswith("the kernel's layer takes 3 arguments, this one 1"), said)
             self.assertEqual(self.difference(model), 0)
+
+    def test_weights_that_come_as_arguments(self):
+        self.assertEqual(self.kernelize("Scales-traced", "", "--verify"), ["replaced"])
+        self.assertEqual(self.difference("Scales-traced"), 0)
+        message = self.kernelize("Scales-traced", "", "--verify", scale="AbsScale", status=8)
+        self.assertIn("second.0 (Scale)", message)
 
     def test_orders_that_are_none(self):
         for order, said in (("[0, 0]", "does not have each of the kernel's results once"), ("[1]", "does not have each"),
