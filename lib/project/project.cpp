@@ -146,15 +146,16 @@ std::map<std::string, AttributeValue> parse_scalars(const TableReader& table, co
     return values;
 }
 
-// Each number from 0 on once.
+// Numbers from 0 on, none twice.
 std::vector<std::int64_t> parse_results(const TableReader& table) {
     auto results = table.integers("results", "a list of numbers");
     auto sorted = results;
     std::sort(sorted.begin(), sorted.end());
-    for (std::size_t i = 0; i < sorted.size(); ++i) {
-        if (sorted[i] != static_cast<std::int64_t>(i))
-            table.fail("results", "does not have each of the kernel's results once",
-                       "write results = [1, 0] where the traced code returns the second one first");
+    const bool twice = std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end();
+    if (sorted.empty() || sorted.front() < 0 || twice) {
+        table.fail("results", "is no list of the kernel's results by their numbers from 0, each once at most",
+                   "write results = [1, 0] where the traced code returns the second one first, results = [1] "
+                   "where it returns the second one alone");
     }
     return results;
 }
@@ -178,6 +179,11 @@ Binding parse_binding(const TableReader& table, const fs::path& folder) {
     if (binding.pattern && table.has("when")) {
         table.fail("when", "does not go with a pattern: what is found by its form has no attributes",
                    "remove one of the two; class and module say which layers of the pattern's file count");
+    }
+    if (binding.pattern && table.has("results")) {
+        table.fail("results",
+                   "does not go with a pattern: its layers give the kernel's results in their order",
+                   "remove one of the two");
     }
     return binding;
 }

@@ -52,10 +52,9 @@ void require_same_kind(const c10::Argument& own, const c10::Argument& offered,
 }
 
 // Tracing leaves the tensors among the arguments; what else the hub method takes must be known.
-IValue constant_argument(const Graph& graph, const c10::Argument& argument,
-                         const std::map<std::string, project::AttributeValue>& given,
+IValue constant_argument(const Graph& graph, const c10::Argument& argument, const Given& given,
                          const std::string& refusal) {
-    if (const auto known = given.find(argument.name()); known != given.end()) {
+    if (const auto known = given.attributes.find(argument.name()); known != given.attributes.end()) {
         IValue value = std::visit([](const auto& one) { return IValue(one); }, known->second);
         if (value.isInt() && argument.type()->kind() == TypeKind::FloatType)
             value = static_cast<double>(value.toInt());
@@ -68,7 +67,21 @@ IValue constant_argument(const Graph& graph, const c10::Argument& argument,
     if (names_epsilon(argument.name())) {
         if (const auto found = recover_epsilon(graph)) return *found;
     }
+    if (!given.arguments.empty() && argument.type()->kind() == TypeKind::OptionalType) return {};
     refuse(refusal + give_as_attribute(argument.name()));
+}
+
+void require_names(const std::vector<std::string>& order, std::size_t count,
+                   const std::vector<c10::Argument>& offered) {
+    if (order.size() != count)
+        refuse("the binding names " + counted(order.size(), "argument") + ", and it takes " +
+               std::to_string(count));
+    for (auto name = order.begin(); name != order.end(); ++name) {
+        const bool known = std::any_of(offered.begin() + 1, offered.end(),
+                                       [&](const auto& argument) { return argument.name() == *name; });
+        if (!known) refuse("the binding names " + *name + ", which the kernel's layer does not take");
+        if (std::find(order.begin(), name, *name) != name) refuse("the binding names " + *name + " twice");
+    }
 }
 
 }  // namespace
@@ -127,24 +140,24 @@ Arguments arguments_for(const Function& original, const Function& hub, const Giv
     const auto among_offered = [&](auto matches) {
         return static_cast<std::size_t>(std::count_if(offered.begin() + 1, offered.end(), matches));
     };
+    const auto& order = given.arguments;
+    if (!order.empty()) require_names(order, places.size(), offered);
     const bool all_given = places.size() + 1 == offered.size();
     // What the layer does not give is what the binding gives, or else what tracing took away.
     const bool rest_in_binding = places.size() + 1 == offered.size() - among_offered(in_binding);
-    // An optional tensor that is not there need not have been None: tracing merges equal arguments, and takes
-    // the layer's own weights out of them.
-    if (!all_given && !rest_in_binding && places.size() != among_offered(is_tensor)) refuse(refusal);
+    // An optional tensor that is not there need not have been None, unless the binding says so: tracing
+    // merges equal arguments, and takes the layer's own weights out of them.
+    if (order.empty() && !all_given && !rest_in_binding && places.size() != among_offered(is_tensor))
+        refuse(refusal);
     const auto is_constant = [&](const c10::Argument& argument) {
+        if (!order.empty()) return std::find(order.begin(), order.end(), argument.name()) == order.end();
         return !all_given && (rest_in_binding ? in_binding(argument) : !is_tensor(argument));
     };
-    std::vector<std::string> order = given.arguments;
     if (order.empty() && places.size() > 1 && may_be_traced(graph)) {
         refuse("tracing does not keep the order of its " + std::to_string(places.size()) +
                " arguments; give the kernel's names for them, in the order of the traced code, as "
                "arguments = [ … ] in the binding");
     }
-    if (!order.empty() && order.size() != places.size())
-        refuse("the binding names " + counted(order.size(), "argument") + ", and it takes " +
-               std::to_string(places.size()));
     if (order.empty() && !may_be_traced(graph)) {
         std::vector<std::string> names;
         std::vector<std::string> taken;
@@ -159,14 +172,12 @@ Arguments arguments_for(const Function& original, const Function& hub, const Giv
     std::size_t next = 0;
     for (std::size_t i = 1; i < offered.size(); ++i) {
         if (is_constant(offered[i])) {
-            arguments.emplace_back(constant_argument(graph, offered[i], given.attributes, refusal));
+            arguments.emplace_back(constant_argument(graph, offered[i], given, refusal));
             continue;
         }
         std::size_t number = next++;
         if (!order.empty()) {
             const auto named = std::find(order.begin(), order.end(), offered[i].name());
-            if (named == order.end())
-                refuse("the binding does not name the kernel's argument " + offered[i].name());
             number = static_cast<std::size_t>(named - order.begin());
         }
         const std::size_t place = places.at(number);

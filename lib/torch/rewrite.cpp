@@ -86,6 +86,21 @@ Place find_place(Graph& graph, const TypePtr& offered) {
 
 namespace {
 
+// What the layer returns of the kernel's results.
+TypePtr returned_type(const TypePtr& offered, const Given& given) {
+    const auto tuple = offered->cast<TupleType>();
+    const std::size_t count = tuple ? tuple->elements().size() : 1;
+    std::vector<TypePtr> types;
+    for (const auto number : given.results) {
+        if (number >= static_cast<std::int64_t>(count))
+            refuse("the binding names result " + std::to_string(number) + ", and the kernel's layer gives " +
+                   std::to_string(count) + ", from 0");
+        if (tuple) types.push_back(tuple->elements().at(static_cast<std::size_t>(number)));
+    }
+    if (types.empty()) return offered;
+    return types.size() == 1 ? types.front() : TupleType::create(std::move(types));
+}
+
 // Tracing gives what a layer returns in the order in which its caller uses it.
 std::vector<std::size_t> order_of_results(const Graph& graph, const TypePtr& offered, const Given& given) {
     const auto tuple = offered->cast<TupleType>();
@@ -97,14 +112,7 @@ std::vector<std::size_t> order_of_results(const Graph& graph, const TypePtr& off
                    "results = [ … ] in the binding");
         return {};
     }
-    if (given.results.size() != count)
-        refuse("the binding names " + counted(given.results.size(), "result") +
-               ", and the kernel's layer gives " + std::to_string(count));
     if (!tuple) return {};
-    const auto first = tuple->elements().front();
-    for (const auto& element : tuple->elements()) {
-        if (*element != *first) refuse("the binding orders its results, which are of several types");
-    }
     return {given.results.begin(), given.results.end()};
 }
 
@@ -194,13 +202,14 @@ ReplacedForward replace_forward(const Module& layer, const LayerSource& hub_laye
     const HubMethod hub(layer, hub_layer, kernel, given,
                         uses.own_arguments(layer.get_method("forward").function()));
     const auto methods = forwards(layer.type());
-    const TypePtr offered = hub.graph().outputs().at(0)->type();
+    const TypePtr all_results = hub.graph().outputs().at(0)->type();
+    const TypePtr offered = returned_type(all_results, given);
     std::vector<std::pair<Place, Arguments>> places;
     for (Function* method : methods) {
         auto arguments = arguments_for(*method, hub.function(), given, uses.own_arguments(*method));
         Graph& graph = *toGraphFunction(*method).graph();
         places.emplace_back(find_place(graph, offered), std::move(arguments));
-        places.back().first.order = order_of_results(graph, offered, given);
+        places.back().first.order = order_of_results(graph, all_results, given);
         require_removable(graph, places.back().first);
     }
     require_kept_values(methods, layer, uses);

@@ -21,7 +21,7 @@ struct Place {
     torch::jit::Node* tuple = nullptr;
     std::size_t index = 0;
     torch::jit::Value* result = nullptr;
-    std::vector<std::size_t> order;  ///< of the hub layer's results, where theirs is another one
+    std::vector<std::size_t> order;  ///< the hub layer's results, where not all in their order
 };
 
 /// Throws Error(kernelize) when it cannot be told, or is of another type than the one offered.

@@ -61,7 +61,8 @@ void splice(Graph& graph, const Place& place, Graph& hub, const Arguments& argum
             std::vector<Value*> ordered;
             for (const std::size_t number : place.order)
                 ordered.push_back(given.at(number));
-            result = graph.insertNode(graph.createTuple(ordered))->output();
+            result = ordered.size() == 1 ? ordered.front()
+                                         : graph.insertNode(graph.createTuple(ordered))->output();
         }
         if (place.tuple != nullptr) {
             place.tuple->replaceInput(place.index, result);

@@ -79,9 +79,10 @@ struct Binding {
     std::optional<std::string> module_glob;  ///< of the module's path
     std::map<std::string, AttributeValue> attributes;
     /// The kernel's names for the tensors that a traced module takes, in its order: tracing does not keep it.
+    /// What the kernel takes beside them and the attributes is None.
     std::vector<std::string> arguments;
-    /// For each of several values that a traced module returns, in its order, the number of the kernel's
-    /// result from 0: tracing orders them by their use.
+    /// For each value that a traced module returns, in its order, the number of the kernel's result from 0:
+    /// tracing orders them by their use, and leaves out what is not used.
     std::vector<std::int64_t> results;
     /// A TorchScript file whose matching layers are looked for by their form, for models whose classes are
     /// gone.

@@ -61,6 +61,10 @@ class Second(First):
         a, b = self.parts(x)
         return a - b * 2
 
+class Last(First):
+    def forward(self, x):
+        return self.parts(x)[1] * 2
+
 class Steps(nn.Module):
     def __init__(self, past=None):
         super().__init__()
@@ -94,6 +98,7 @@ torch.jit.trace(StepsTwice(), x).save("StepsTwice-traced.pt")
 for name, past in (("Steps", None), ("StepsOn", torch.randn(8))):
     torch.jit.trace(Steps(past), x).save(f"{name}-traced.pt")
 torch.save(x, "x.pt")
+torch.jit.trace(Last(), x).save("Last-traced.pt")
 for model in (First(), Second()):
     name = type(model).__name__
     torch.jit.trace(model, x).save(f"{name}-traced.pt")
@@ -117,7 +122,7 @@ class TracingTest(harness.WorldTest):
         (self.folder / "models.py").write_text(HEAD + LAYERS + MODELS)
         self.run_command(sys.executable, "models.py")
 
-    def kernelize(self, model, results="", *options, pattern="", scale="Scale", status=0):
+    def kernelize(self, model, results="", *options, pattern="", scale="Scale", step="", status=0):
         (self.folder / "kernels.toml").write_text(f"""
 [[layers]]
 name = "Parts"
@@ -139,6 +144,10 @@ layer = "Parts"
 class = "*Parts"
 {results}
 {pattern}
+[[bindings]]
+layer = "Step"
+class = "*Step"
+{step}
 """)
         done = self.run_command(KERNELS, "kernelize", f"{model}.pt", "-o", "out.pt", "--device", "cpu", "--json", *options, status=status)
         document = json.loads(done.stdout)
@@ -173,13 +182,30 @@ class = "*Parts"
         pattern = 'pattern = "First-scripted.pt"'
         self.assertEqual(self.kernelize("Second-frozen", pattern=pattern), ["matched by pattern"])
         self.assertEqual(self.difference("Second-frozen"), 0)
+        self.assertIn("results: does not go with a pattern", self.kernelize("Second-frozen", "results = [1, 0]", pattern=pattern, status=2))
 
     def test_arguments_that_may_be_none(self):
-        """What is not there was None, or the same as another argument, or no part of the model's state."""
-        for model in ("Steps-traced", "StepsOn-traced", "StepsTwice-traced"):
-            (said,) = self.kernelize(model)
-            self.assertTrue(said.startswith("the kernel's layer takes 3 arguments, this one 1"), said)
-            self.assertEqual(self.difference(model), 0)
+        """What is not there was None, or the same as another argument, or no part of the model's state: the binding says it."""
+        for model, is_none in (("Steps-traced", True), ("StepsOn-traced", False), ("StepsTwice-traced", False)):
+            with self.subTest(model):
+                (said,) = self.kernelize(model)
+                self.assertTrue(said.startswith("the kernel's layer takes 3 arguments, this one 1"), said)
+                self.assertEqual(self.difference(model), 0)
+                if is_none:
+                    self.assertEqual(self.kernelize(model, '', "--verify", step='arguments = ["x"]'), ["replaced"])
+                    self.assertEqual(self.difference(model), 0)
+                else:
+                    self.assertIn("step (Step)", self.kernelize(model, '', "--verify", step='arguments = ["x"]', status=8))
+        for names, said in (('["y"]', "the binding names y, which the kernel's layer does not take"),
+                            ('["x", "past"]', "the binding names 2 arguments, and it takes 1"),
+                            ('["past"]', "the kernel's layer takes 3 arguments, this one 1; give x as attributes = { x = … } in the binding")):
+            self.assertEqual(self.kernelize("Steps-traced", step=f"arguments = {names}"), [said])
+
+    def test_results_that_are_not_used(self):
+        self.assertEqual(self.kernelize("Last-traced"), ["the kernel's layer returns (Tensor, Tensor), this one Tensor"])
+        self.assertEqual(self.kernelize("Last-traced", "results = [1]", "--verify"), ["replaced"])
+        self.assertEqual(self.difference("Last-traced"), 0)
+        self.assertIn("parts (Parts)", self.kernelize("Last-traced", "results = [0]", "--verify", status=8))
 
     def test_weights_that_come_as_arguments(self):
         self.assertEqual(self.kernelize("Scales-traced", "", "--verify"), ["replaced"])
@@ -188,12 +214,13 @@ class = "*Parts"
         self.assertIn("second.0 (Scale)", message)
 
     def test_orders_that_are_none(self):
-        for order, said in (("[0, 0]", "does not have each of the kernel's results once"), ("[1]", "does not have each"),
+        for order, said in (("[0, 0]", "is no list of the kernel's results by their numbers from 0, each once at most"), ("[]", "is no list of"),
+                            ("[-1]", "is no list of"),
                             ('["a"]', "holds a text, not only whole numbers"), ("1", "is an integer, not a list of numbers")):
             with self.subTest(order):
                 self.assertIn(said, self.kernelize("Second-traced", f"results = {order}", status=2))
         self.assertEqual(self.kernelize("Second-traced", "results = [2, 0, 1]"),
-                         ["the binding names 3 results, and the kernel's layer gives 2"])
+                         ["the binding names result 2, and the kernel's layer gives 2, from 0"])
 
 
 if __name__ == "__main__":
