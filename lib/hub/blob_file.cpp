@@ -69,7 +69,7 @@ FileLockOptions lock_options(const Settings& settings, std::function<void(int)> 
 
 IncompleteBlob::IncompleteBlob(const FileRequest& file, const fs::path& blob,
                                std::function<void(std::uint64_t)> progress, const std::atomic<bool>* cancel)
-    : m_file(file), m_blob(blob), m_progress(std::move(progress)) {
+    : m_file(file), m_blob(blob), m_progress(std::move(progress)), m_cancel(cancel) {
     std::error_code error;
     fs::create_directories(blob.parent_path(), error);
     if (error) throw disk_error(blob.parent_path(), "cannot be made", error.value());
@@ -101,9 +101,11 @@ IncompleteBlob::IncompleteBlob(const FileRequest& file, const fs::path& blob,
 IncompleteBlob::~IncompleteBlob() {
     if (m_fd < 0) return;
     m_writer.reset();  // what arrived is kept, to go on from there
+    struct stat status {};
+    const bool empty = ::fstat(m_fd, &status) == 0 && status.st_size == 0;
     ::close(m_fd);
     std::error_code ignored;
-    if (m_offset == 0) {
+    if (empty) {
         fs::remove(m_path, ignored);
     } else {
         release_part(m_path, m_blob);
@@ -114,7 +116,7 @@ IncompleteBlob::~IncompleteBlob() {
 void IncompleteBlob::start_writer() {
     std::optional<Hasher> sha256;
     if (!m_file.entry.lfs_sha256) sha256.emplace(HashAlgorithm::sha256);
-    m_writer.emplace(m_fd, m_path, m_file.entry.hasher(), std::move(sha256));
+    m_writer.emplace(m_fd, m_path, m_file.entry.hasher(), std::move(sha256), m_cancel);
 }
 
 void IncompleteBlob::restart() {

@@ -57,6 +57,7 @@ class IncompleteBlob final : public BodySink {
     std::filesystem::path m_blob;
     std::filesystem::path m_path;
     std::function<void(std::uint64_t)> m_progress;
+    const std::atomic<bool>* m_cancel;
     int m_fd = -1;
     std::uint64_t m_offset = 0;
     std::uint64_t m_received = 0;

@@ -52,6 +52,8 @@ std::size_t on_body(char* data, std::size_t, std::size_t size, void* user) {
     auto& transfer = *static_cast<Transfer*>(user);
     transfer.heard = true;
     const Request& request = *transfer.request;
+    // curl goes on as long as the network gives something, which is long where what takes it is slow.
+    if (is_cancelled(transfer.cancel)) return CURL_WRITEFUNC_ERROR;
     try {
         if (request.sink != nullptr && is_success(transfer.response.status)) {
             if (!transfer.body_begun) {
@@ -204,6 +206,7 @@ void CurlLoop::run(Transfer& transfer) {
 
 void CurlLoop::configure(CURL* easy, Job& job) {
     Transfer& transfer = *job.transfer;
+    transfer.cancel = m_settings.cancel;
     const Request& request = *transfer.request;
     curl_easy_setopt(easy, CURLOPT_URL, transfer.url.c_str());
     curl_easy_setopt(easy, CURLOPT_PRIVATE, &job);
@@ -318,10 +321,8 @@ void CurlLoop::loop() {
         for (Job* job : to_start)
             start(*job);
         if (cancelled) {
-            while (!m_running.empty()) {
-                m_running.back()->transfer->cancelled = true;
+            while (!m_running.empty())
                 finish(m_running.back()->easy, CURLE_ABORTED_BY_CALLBACK);
-            }
         }
         int active = 0;
         curl_multi_perform(m_multi, &active);

@@ -3,6 +3,7 @@
 
 #include <curl/curl.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -28,7 +29,7 @@ struct Transfer {
     std::exception_ptr error;
     bool body_begun = false;
     bool connected = false;  ///< there was a connection, whatever became of it
-    bool cancelled = false;
+    const std::atomic<bool>* cancel = nullptr;
     bool heard = false;  ///< something has arrived since the loop last looked
 };
 

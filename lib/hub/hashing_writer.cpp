@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "blob_file.hpp"
+#include "kernels/core/cancel.hpp"
 
 namespace kernels::hub {
 namespace {
@@ -27,8 +28,13 @@ constexpr std::uint64_t sync_step = std::uint64_t{16} << 20U;
 
 }  // namespace
 
-HashingWriter::HashingWriter(int fd, std::filesystem::path path, Hasher hasher, std::optional<Hasher> second)
-    : m_fd(fd), m_path(std::move(path)), m_hasher(std::move(hasher)), m_second(std::move(second)) {}
+HashingWriter::HashingWriter(int fd, std::filesystem::path path, Hasher hasher, std::optional<Hasher> second,
+                             const std::atomic<bool>* cancel)
+    : m_fd(fd),
+      m_path(std::move(path)),
+      m_hasher(std::move(hasher)),
+      m_second(std::move(second)),
+      m_cancel(cancel) {}
 
 HashingWriter::~HashingWriter() {
     try {
@@ -135,6 +141,7 @@ void HashingWriter::take(std::string_view bytes) {
 
 void HashingWriter::store(std::string_view bytes) {
     for (auto rest = bytes; !rest.empty();) {
+        check_cancelled(m_cancel);  // the disk may be slow, and the user waits
         const auto written = ::write(m_fd, rest.data(), std::min(rest.size(), write_step));
         if (written < 0) {
             if (errno == EINTR) continue;

@@ -1,6 +1,7 @@
 // Bytes into a file, hashed on the way.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -25,7 +26,9 @@ class HashingWriter {
   public:
     /// `path` is named in errors; the file stays the caller's to close, after this object.
     /// `second` takes the same bytes, for who needs another hash of them.
-    HashingWriter(int fd, std::filesystem::path path, Hasher hasher, std::optional<Hasher> second = {});
+    /// When `cancel` is set, nothing more is written, and who wants more gets Error(interrupted).
+    HashingWriter(int fd, std::filesystem::path path, Hasher hasher, std::optional<Hasher> second = {},
+                  const std::atomic<bool>* cancel = nullptr);
     ~HashingWriter();
     HashingWriter(const HashingWriter&) = delete;
     HashingWriter& operator=(const HashingWriter&) = delete;
@@ -55,6 +58,7 @@ class HashingWriter {
     std::filesystem::path m_path;
     Hasher m_hasher;
     std::optional<Hasher> m_second;
+    const std::atomic<bool>* m_cancel;
     std::string m_block;
     std::chrono::steady_clock::time_point m_block_began;
     std::uint64_t m_unsynced = 0;

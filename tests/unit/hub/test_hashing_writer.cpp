@@ -5,10 +5,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include "checking.hpp"
 #include "hub/hashing_writer.hpp"
@@ -97,6 +100,37 @@ TEST_CASE_FIXTURE(WriterFixture, "what comes slowly is in the file soon, in case
     for (int i = 0; i < 100 && read_file(path).size() < first.size() + 4; ++i)
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
     CHECK(read_file(path) == first + "more");
+}
+
+TEST_CASE_FIXTURE(WriterFixture, "who cancels does not wait until all that has arrived is in the file") {
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe(ends.data()) == 0);
+    std::atomic<std::size_t> arrived = 0;
+    std::thread slow_disk([&] {
+        std::vector<char> buffer(std::size_t{64} << 10U);
+        for (ssize_t got = 0; (got = ::read(ends[0], buffer.data(), buffer.size())) > 0;) {
+            arrived += static_cast<std::size_t>(got);
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        }
+    });
+    std::atomic<bool> cancel{false};
+    const std::string bytes = many_bytes(std::size_t{5} << 20U);
+    {
+        HashingWriter writer(ends[1], path, Hasher(HashAlgorithm::sha256), {}, &cancel);
+        feed(writer, bytes);
+        SUBCASE("cancelled") {
+            cancel = true;
+        }
+        SUBCASE("ended for another reason") {}
+    }
+    ::close(ends[1]);
+    slow_disk.join();
+    ::close(ends[0]);
+    if (cancel) {
+        CHECK(arrived < bytes.size() / 2);
+    } else {
+        CHECK(arrived == bytes.size());
+    }
 }
 
 TEST_CASE_FIXTURE(WriterFixture, "a disk that is full is told to whoever appends, or at the end") {

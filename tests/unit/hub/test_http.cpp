@@ -214,6 +214,36 @@ TEST_CASE("cancelling ends a silent transfer within a second") {
     CHECK(ended - cancelled_at < std::chrono::seconds(1));
 }
 
+TEST_CASE("cancelling ends a transfer whose body is taken slowly within a second") {
+    struct SlowSink final : BodySink {
+        void begin(const Response&) override {}
+        void write(std::string_view) override {
+            if (++writes == 3) {
+                cancelled_at = Clock::now();
+                *cancel = true;
+            }
+            std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        }
+        std::atomic<bool>* cancel = nullptr;
+        Clock::time_point cancelled_at;
+        int writes = 0;
+    } sink;
+    const FaultServer server([](const std::string&, std::size_t) {
+        return answer("200 OK", "", std::string(std::size_t{32} << 20U, 'x'));
+    });
+    std::atomic<bool> cancel{false};
+    sink.cancel = &cancel;
+    Settings settings = settings_for(server.url());
+    settings.cancel = &cancel;
+    Request request;
+    request.url = server.url();
+    request.sink = &sink;
+    const auto client = make_http_client(settings);
+    CHECK(error_of([&] { client->send(request); }).code() == ErrorCode::interrupted);
+    CHECK(sink.writes == 3);
+    CHECK(Clock::now() - sink.cancelled_at < std::chrono::seconds(1));
+}
+
 TEST_CASE("a transfer that stalls fails") {
     const FaultServer silent(nullptr);
     Settings settings = settings_for(silent.url());
