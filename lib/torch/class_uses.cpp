@@ -2,11 +2,13 @@
 
 #include <torch/csrc/jit/api/function_impl.h>
 
+#include <algorithm>
 #include <set>
 
 #include "graph_calls.hpp"
 #include "kernels/torch/kernelize.hpp"
 #include "original_forwards.hpp"
+#include "rewrite.hpp"
 
 namespace kernels::torchscript {
 
@@ -108,17 +110,28 @@ const std::vector<Module>& ClassUses::instances(const c10::ClassTypePtr& type) {
     return m_instances[type.get()];
 }
 
-std::vector<std::string> ClassUses::callers(const Function& method) {
-    if (m_callers.empty()) {
-        for (const auto& own : m_model.get_methods()) {
-            if (is_original(own.function())) continue;
-            std::set<const Function*> called;
-            collect_called(own.function(), called);
-            for (const Function* one : called)
-                if (one != &own.function()) m_callers[one->qualname().qualifiedName()].push_back(own.name());
-        }
+void ClassUses::find_callers() {
+    if (m_callers) return;
+    m_callers.emplace();
+    for (const auto& own : m_model.get_methods()) {
+        if (is_original(own.function())) continue;
+        std::set<const Function*> called;
+        m_calls_any = !collect_called(own.function(), called) || m_calls_any;
+        for (const Function* one : called)
+            if (one != &own.function()) (*m_callers)[one->qualname().qualifiedName()].push_back(own.name());
     }
-    return m_callers[method.qualname().qualifiedName()];
+}
+
+std::vector<std::string> ClassUses::callers(const Function& method) {
+    find_callers();
+    return (*m_callers)[method.qualname().qualifiedName()];
+}
+
+bool ClassUses::is_called(const c10::ClassTypePtr& type) {
+    find_callers();
+    const auto methods = forwards(type);
+    return m_calls_any || std::any_of(methods.begin(), methods.end(),
+                                      [&](const Function* method) { return !callers(*method).empty(); });
 }
 
 }  // namespace kernels::torchscript

@@ -20,6 +20,8 @@ class ClassUses {
     const std::vector<torch::jit::Module>& instances(const c10::ClassTypePtr& type);
     /// The model's methods from which calls come to this one, of a class of its modules.
     std::vector<std::string> callers(const torch::jit::Function& method);
+    /// Whether one of them comes to a forward of the class, or to a method of an interface, which may be one.
+    bool is_called(const c10::ClassTypePtr& type);
     /// An attribute of the layer, or of an object in it, that code of the model writes, as text: "its eps is
     /// written by the model's set_eps". Attributes are told apart by class only.
     std::optional<std::string> written_in(const torch::jit::Module& layer) const;
@@ -39,7 +41,11 @@ class ClassUses {
     OwnArgumentSearch m_own_arguments;
     std::map<std::string, Write> m_writes;  // the first of each class, by qualified names
     std::map<const c10::ClassType*, std::vector<torch::jit::Module>> m_instances;
-    std::map<std::string, std::vector<std::string>> m_callers;  // by qualified names, which copies keep
+    void find_callers();
+
+    bool m_calls_any = false;  // a method of an interface
+    std::optional<std::map<std::string, std::vector<std::string>>>
+        m_callers;  // by qualified names, which copies keep
 };
 
 }  // namespace kernels::torchscript

@@ -111,10 +111,15 @@ std::string reason_of(const Error& error, const LoadedKernel& kernel) {
 constexpr const char* follows_training =
     "the kernel follows train() and eval(), which the trace of the original may not";
 
+constexpr const char* not_called =
+    "no method of the model calls it, so its kernel runs only where it is called itself; what is inlined is "
+    "found by a binding with a pattern";
+
 // What became of a class.
 struct ClassOutcome {
     std::string reason;  ///< why it is kept; empty when it is rewritten
     ReplacedForward replaced = {};
+    bool is_called = true;  ///< by a method of the model, or it is the model
 };
 
 // Replaces the forward of the layer's class.
@@ -161,6 +166,7 @@ class Rewriter {
             } else {
                 replaced(row, *choice.kernel, manifest);
                 if (outcome.replaced.follows_training) row.reason = follows_training;
+                if (!outcome.is_called) row.reason = not_called;
                 if (!outcome.replaced.calls_modules) inside = one.path.empty() ? "" : one.path + ".";
             }
             manifest.layers.push_back(std::move(row));
@@ -180,7 +186,10 @@ class Rewriter {
         std::string& reason = outcome.reason;
         reason = unfit_for(*choice.kernel, m_options.mode, *choice.mode);
         if (reason.empty() && m_obstacles.mixed.contains(type.get())) reason = m_obstacles.why_mixed;
+        // Before it is replaced: kernels do not call what the layer did.
+        const bool is_called = one.path.empty() || m_uses.is_called(type);
         if (reason.empty()) outcome = replace(one, *choice.kernel, m_options.mode, m_uses);
+        outcome.is_called = is_called;
         return outcome;
     }
 

@@ -24,6 +24,11 @@ std::string give_as_attribute(const std::string& name) {
     return "; give " + name + " as attributes = { " + name + " = … } in the binding";
 }
 
+constexpr const char* name_those_given =
+    "; give the kernel's names for those that it has, in the order of the traced code, as arguments = [ … ] "
+    "in "
+    "the binding: the others are None then";
+
 // Calls by keyword are positions in TorchScript: a kernel that has the layer's names in another order would
 // silently get the one for the other.
 void require_same_order(const std::vector<std::string>& own, const std::vector<std::string>& offered) {
@@ -68,7 +73,10 @@ IValue constant_argument(const Graph& graph, const c10::Argument& argument, cons
         if (const auto found = recover_epsilon(graph)) return *found;
     }
     if (!given.arguments.empty() && argument.type()->kind() == TypeKind::OptionalType) return {};
-    refuse(refusal + give_as_attribute(argument.name()));
+    const TypePtr type = argument.type();
+    const bool is_tensor = type->kind() == TypeKind::OptionalType || type->kind() == TypeKind::TensorType;
+    if (is_tensor && may_be_traced(graph)) refuse(refusal + name_those_given);
+    refuse(refusal + (is_tensor ? std::string() : give_as_attribute(argument.name())));
 }
 
 void require_names(const std::vector<std::string>& order, std::size_t count,
@@ -94,7 +102,9 @@ void require_same_parameters(const Function& original, const FunctionSource& hub
     for (std::size_t i = hub.method ? 1 : 0; i < parameters.size(); ++i) {
         if (given.attributes.contains(parameters[i].name)) continue;
         ++open;
-        if (parameters[i].value != nullptr && by_default.empty()) by_default = parameters[i].name;
+        const auto* value = parameters[i].value.get();
+        if (value != nullptr && !value->is(source::Expression::Kind::constant, "None") && by_default.empty())
+            by_default = parameters[i].name;
     }
     const std::size_t offered = hub.argument_count();
     const std::size_t wanted = original.getSchema().arguments().size() - 1;
@@ -113,8 +123,7 @@ std::optional<std::vector<TypePtr>> argument_types(const Function& original, con
     const auto stars = std::count_if(parameters.begin(), parameters.end(),
                                      [](const auto& parameter) { return parameter.stars != 0; });
     const auto offered = parameters.size() - static_cast<std::size_t>(stars) - (hub.method ? 1 : 0);
-    const bool all =
-        types.size() >= offered || (!hub.method && !may_be_traced(*toGraphFunction(original).graph()));
+    const bool all = types.size() >= offered;
     return given.arguments.empty() && all ? std::optional(std::move(types)) : std::nullopt;
 }
 
@@ -147,8 +156,10 @@ Arguments arguments_for(const Function& original, const Function& hub, const Giv
     const bool rest_in_binding = places.size() + 1 == offered.size() - among_offered(in_binding);
     // An optional tensor that is not there need not have been None, unless the binding says so: tracing
     // merges equal arguments, and takes the layer's own weights out of them.
-    if (order.empty() && !all_given && !rest_in_binding && places.size() != among_offered(is_tensor))
-        refuse(refusal);
+    if (order.empty() && !all_given && !rest_in_binding && places.size() != among_offered(is_tensor)) {
+        const bool some_left_out = places.size() + 1 < offered.size() && may_be_traced(graph);
+        refuse(refusal + (some_left_out ? name_those_given : ""));
+    }
     const auto is_constant = [&](const c10::Argument& argument) {
         if (!order.empty()) return std::find(order.begin(), order.end(), argument.name()) == order.end();
         return !all_given && (rest_in_binding ? in_binding(argument) : !is_tensor(argument));

@@ -32,9 +32,9 @@ struct Given {
 void require_same_parameters(const torch::jit::Function& original, const FunctionSource& hub,
                              const Given& given);
 
-/// The types of the layer's arguments, for parameters without annotation; a function's default stands where
-/// the layer gives less. Nothing where the layer's arguments are not the kernel's first ones: the binding
-/// gives another order or further values, or tracing may have taken some away, whose values must be known.
+/// The types of the layer's arguments, for parameters without annotation. Nothing where the layer's arguments
+/// are not the kernel's: the binding gives another order or further values, or tracing may have taken some
+/// away, whose values must be known.
 /// `own`: those that the hub layer reads from the module, here and below.
 std::optional<std::vector<c10::TypePtr>> argument_types(const torch::jit::Function& original,
                                                         const FunctionSource& hub, const Given& given,

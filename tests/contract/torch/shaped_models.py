@@ -396,6 +396,8 @@ MODELS = {
     "two_epsilons": (lambda: nn.Sequential(TwoEpsilons()), False),
     "near_misses": (NearMisses, True),
     "functions": (functions, False),
+    "gelus_scripted": (lambda: nn.Sequential(nn.GELU(), nn.GELU("tanh")), True),
+    "gelus_traced": (lambda: nn.Sequential(nn.GELU(), nn.GELU("tanh")), False),
 }
 
 

@@ -196,6 +196,39 @@ class ModelShapesTest(harness.WorldTest):
         self.bind(BINDINGS + pattern.format("none.pt"))
         self.assertIn("no such file", self.kernelize("frozen_containers", status=4))
 
+    def test_functions_for_classes(self):
+        """Their defaults are not the layer's values; the binding's are taken."""
+        (self.project / "kernels.toml").write_text("""
+[dependencies]
+"kernels-demo/transformer-ops" = 2
+[[layers]]
+name = "GELU"
+device = "cpu"
+repo = "kernels-demo/transformer-ops"
+func = "gelu"
+[[bindings]]
+layer = "GELU"
+class = "*GELU"
+module = "0"
+attributes = { approximate = "none" }
+[[bindings]]
+layer = "GELU"
+class = "*GELU"
+attributes = { approximate = "tanh" }
+""")
+        self.make("gelus_scripted", "gelus_traced")
+        for name in ("gelus_scripted", "gelus_traced"):
+            self.check(name, {"0": "replaced", "1": "replaced"}, 2, "--verify", "--input", "f32[3,4,8]")
+
+    def test_what_is_not_called(self):
+        """The report says that the kernel does not run, which its rows would hide."""
+        self.make("inlined_containers")
+        rows = self.kernelize("inlined_containers", "--verify", "--input", "f32[3,4,8]")
+        self.assertEqual(set(rows), {"blocks.0.norm", "blocks.1.norm", "named.a", "named.b"})
+        for said in rows.values():
+            self.assertTrue(said.startswith("no method of the model calls it"), said)
+        self.run_both("inlined_containers", 0)
+
     def test_functions(self):
         harness.need_modules("kernels")
         self.make("functions")
