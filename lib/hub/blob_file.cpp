@@ -45,7 +45,9 @@ Error disk_error(const fs::path& path, const char* what, int error) {
     }
     const bool is_in_the_way = error == EISDIR || error == ENOTDIR || error == EEXIST || error == ENOTEMPTY;
     return Error(ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
-                 error == ENOSPC ? "free some room, or choose another cache, by HF_HUB_CACHE say"
+                 error == ENOSPC || error == EDQUOT
+                     ? "free some room, or choose another cache, by HF_HUB_CACHE say"
+                 : error == EFBIG ? "raise the limit on the size of files (ulimit -f)"
                  : is_in_the_way
                      ? "something that no cache has is in its place: remove that, or choose another "
                        "cache, by HF_HUB_CACHE say"
