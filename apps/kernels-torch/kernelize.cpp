@@ -236,8 +236,9 @@ int run_kernelize(const Context& context) {
         verification = verify(path, *original, model.module, manifest, context);
     }
     // torch writes what is used twice in another way, and equal inputs must give equal bytes.
-    original.reset();
     manifest.matches.clear();
+    if (original) torchscript::drop_own_code(*original);
+    original.reset();
     const bool dry_run = arguments.has("--dry-run");
     if (!dry_run) {
         model.extra_files[runtime::manifest_name] = readable(manifest);

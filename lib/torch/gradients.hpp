@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "graph_run.hpp"
+
 namespace kernels::torchscript {
 
 /// What a call gives for the gradients of its results: those of the floating arguments, in the order of
@@ -21,7 +23,7 @@ struct Gradients {
 /// afterwards. Throws what the call throws.
 Gradients gradients_of(torch::jit::Module& module, const std::string& method,
                        const std::vector<c10::IValue>& arguments, const std::vector<at::Tensor>& of_results,
-                       std::uint64_t seed);
+                       std::uint64_t seed, Dtypes dtypes = Dtypes::as_named);
 
 /// Some for the floating tensors among the results; without a value for the others.
 std::vector<at::Tensor> gradients_for(const c10::IValue& results, std::uint64_t seed);

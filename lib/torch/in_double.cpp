@@ -1,6 +1,6 @@
 #include "in_double.hpp"
 
-#include <functional>
+#include <algorithm>
 
 #include "graph_calls.hpp"
 #include "tensors_in.hpp"
@@ -15,73 +15,58 @@ constexpr bool is_narrower_than_double(int64_t dtype) {
            dtype == static_cast<int64_t>(at::kFloat);
 }
 
-// Every constant that is a `dtype` argument of torch's operators: node, place among its inputs, dtype.
-using Visit = std::function<void(Node*, std::size_t, int64_t)>;
+struct NamedDtype {
+    std::size_t place;  // among the node's inputs
+    int64_t dtype;
+};
 
-void visit_dtypes(const Module& module, const Visit& visit) {
-    for (Graph* graph : graphs_of(module)) {
-        for_each_node(graph->block(), [&](Node* node) {
-            const auto* schema = node->kind().is_aten() ? node->maybeSchema() : nullptr;
-            if (schema == nullptr) return;
-            for (std::size_t i = 0; i < node->inputs().size() && i < schema->arguments().size(); ++i) {
-                if (schema->arguments()[i].name() != "dtype") continue;
-                const auto value = toIValue(node->input(i));
-                if (value && value->isInt()) visit(node, i, value->toInt());
-            }
-        });
+// Every constant that is a `dtype` argument of one of torch's operators.
+std::vector<NamedDtype> dtypes_of(const Node& node) {
+    const auto* schema = node.kind().is_aten() ? node.maybeSchema() : nullptr;
+    if (schema == nullptr) return {};
+    std::vector<NamedDtype> found;
+    for (std::size_t i = 0; i < node.inputs().size() && i < schema->arguments().size(); ++i) {
+        if (schema->arguments()[i].name() != "dtype") continue;
+        const auto value = toIValue(node.input(i));
+        if (value && value->isInt()) found.push_back({i, value->toInt()});
     }
-}
-
-// With code of its own that computes in float64, and the module's own tensors.
-Module rewritten(const Module& module) {
-    const Module copy = module.clone(true);
-    visit_dtypes(copy, [](Node* node, std::size_t place, int64_t dtype) {
-        if (!is_narrower_than_double(dtype)) return;
-        const WithInsertPoint before(node);
-        node->replaceInput(place, node->owningGraph()->insertConstant(static_cast<int64_t>(at::kDouble)));
-    });
-    return copy;
-}
-
-// Copies of all that `from` holds, to a module whose class has the same attributes.
-void give_attributes(const Module& from, Module& to) {
-    const auto type = from.type();
-    for (std::size_t i = 0; i < type->numAttributes(); ++i) {
-        const std::string& name = type->getAttributeName(i);
-        const IValue value = from.attr(name);
-        if (value.isModule()) {
-            Module inner = to.attr(name).toModule();
-            give_attributes(value.toModule(), inner);
-        } else {
-            to.setattr(name, value.deepcopy());
-        }
-    }
+    return found;
 }
 
 }  // namespace
 
 bool converts_to(const Module& module, at::ScalarType dtype) {
     bool found = false;
-    visit_dtypes(module, [&](const Node* node, std::size_t, int64_t named) {
-        found = found || (node->kind() == aten::to && named == static_cast<int64_t>(dtype));
-    });
+    for (Graph* graph : graphs_of(module)) {
+        for_each_node(graph->block(), [&](const Node* node) {
+            if (node->kind() != aten::to) return;
+            const auto named = dtypes_of(*node);
+            found = found || std::any_of(named.begin(), named.end(), [&](const auto& one) {
+                        return one.dtype == static_cast<int64_t>(dtype);
+                    });
+        });
+    }
     return found;
 }
 
-Module DoubleCopies::of(const Module& module) {
-    bool names_dtypes = false;
-    visit_dtypes(module, [&](const Node*, std::size_t, int64_t dtype) {
-        names_dtypes = names_dtypes || is_narrower_than_double(dtype);
+std::vector<std::size_t> narrow_dtypes_of(const Node& node) {
+    std::vector<std::size_t> places;
+    for (const auto& one : dtypes_of(node))
+        if (is_narrower_than_double(one.dtype)) places.push_back(one.place);
+    return places;
+}
+
+void compute_in_double(Graph& graph) {
+    for_each_node(graph.block(), [&](Node* node) {
+        for (const auto place : narrow_dtypes_of(*node)) {
+            const WithInsertPoint before(node);
+            node->replaceInput(place, graph.insertConstant(static_cast<int64_t>(at::kDouble)));
+        }
     });
-    Module copy;
-    if (names_dtypes) {
-        auto known = m_rewritten.find(module.type());
-        if (known == m_rewritten.end()) known = m_rewritten.emplace(module.type(), rewritten(module)).first;
-        copy = known->second.deepcopy();
-        give_attributes(module, copy);
-    } else {
-        copy = module.deepcopy();  // which shares the code
-    }
+}
+
+Module in_double(const Module& module) {
+    Module copy = module.deepcopy();
     convert(copy, at::kDouble);
     return copy;
 }

@@ -3,7 +3,7 @@
 
 #include <torch/script.h>
 
-#include <map>
+#include <vector>
 
 namespace kernels::torchscript {
 
@@ -11,16 +11,14 @@ namespace kernels::torchscript {
 /// x.to(y.dtype) so, and such code rounds in any dtype that it is run in.
 bool converts_to(const torch::jit::Module& module, at::ScalarType dtype);
 
-/// Makes deep copies of modules with their floating tensors in float64, and float64 for every floating dtype
-/// that their code names.
-class DoubleCopies {
-  public:
-    torch::jit::Module of(const torch::jit::Module& module);
+/// The places of the node's inputs that name a dtype narrower than float64.
+std::vector<std::size_t> narrow_dtypes_of(const torch::jit::Node& node);
 
-  private:
-    /// The first module of each class whose code had to be another one. libtorch keeps code as long as the
-    /// model, so a model of many equal layers may not have it anew for each.
-    std::map<c10::ClassTypePtr, torch::jit::Module> m_rewritten;
-};
+/// Makes the graph name float64 in their place.
+void compute_in_double(torch::jit::Graph& graph);
+
+/// A deep copy with its floating tensors in float64. It shares the code, which may name other dtypes: see
+/// Dtypes::in_double.
+torch::jit::Module in_double(const torch::jit::Module& module);
 
 }  // namespace kernels::torchscript

@@ -310,9 +310,7 @@ std::optional<Values> by_trying(Module& model, const std::string& method) {
 std::optional<Values> infer_inputs(const Module& given, const std::filesystem::path& archive,
                                    std::uint64_t seed, const std::string& method) {
     at::manual_seed(seed);
-    // Running a model keeps compiled copies of its graphs: those of the given one must still be free to
-    // change.
-    Module model = with_own_code(given);
+    Module model = given;
     if (const auto noted = traced_inputs(archive, method)) {
         if (auto inputs = like_traced(model, method, *noted)) return inputs;
     }

@@ -15,6 +15,7 @@
 #include "kernels/core/log.hpp"
 #include "kernels/core/text.hpp"
 #include "original_forwards.hpp"
+#include "original_source.hpp"
 #include "reference_layers.hpp"
 #include "rewrite.hpp"
 #include "split_classes.hpp"
@@ -265,6 +266,7 @@ bool unkernelize(Module& model) {
 
 KernelizeReport kernelize(Module& model, const KernelizeOptions& options) {
     require_no_conditions_on_patterns(options.bindings);
+    const AskedOnce asked;
     KernelChooser chooser(options, device_of(parameters_of(model), options));
     warn_of_idle_bindings(model, options.bindings);
     auto found = find_layers(model, options.bindings, chooser.mapping());

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "call_recorder.hpp"
+#include "graph_run.hpp"
 #include "kept_state.hpp"
 #include "module_at.hpp"
 #include "tensors_in.hpp"
@@ -78,7 +79,7 @@ std::string difference_from_model(const PatternMatch& match, Module& reference,
     const KeptState state(reference);
     std::vector<IValue> given;
     try {
-        given.push_back(reference.get_method("forward")(with_tensors(arguments, exact_copy)));
+        given.push_back(run_graph(reference, "forward", with_tensors(arguments, exact_copy)));
     } catch (const std::exception& failure) {
         return problem + cause_of(failure);
     }

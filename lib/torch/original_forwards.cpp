@@ -155,4 +155,13 @@ void renew_methods(const Module& model) {
     }
 }
 
+void remove_methods(const Module& model) {
+    for (const auto& module : one_of_each_class(model)) {
+        const auto type = module.type();
+        const auto methods = type->methods();
+        for (const Function* method : methods)
+            remove_method(module, type, std::string(method->name()));
+    }
+}
+
 }  // namespace kernels::torchscript

@@ -36,4 +36,7 @@ bool restore_original_forwards(const torch::jit::Module& model);
 /// its graph with all that it calls, so without this a model that has run would not see changed forwards.
 void renew_methods(const torch::jit::Module& model);
 
+/// Removes all of them.
+void remove_methods(const torch::jit::Module& model);
+
 }  // namespace kernels::torchscript

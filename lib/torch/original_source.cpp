@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <regex>
 #include <sstream>
+#include <unordered_map>
 
 #include "kernels/core/error.hpp"
 #include "source/syntax.hpp"
@@ -87,15 +88,40 @@ auto first_answer(const Graph& graph, const Ask& ask) -> decltype(ask(std::strin
     return std::nullopt;
 }
 
-}  // namespace
+using Names = std::optional<std::set<std::string>>;
 
-bool may_be_traced(const Graph& graph) {
-    const auto ask = [](const std::string& text) { return std::optional(is_call_stack(text)); };
-    return first_answer(graph, ask).value_or(true);
+struct Answers {
+    std::unordered_map<std::string, bool> traced;
+    std::unordered_map<std::string, Names> keyword_only;
+};
+
+thread_local std::optional<Answers> remembered_answers;
+
+// Equal for classes that differ in the number which torch gave them alone.
+std::string key_of(const Graph& graph) {
+    constexpr std::string_view mangling = "___torch_mangle_";
+    const std::string text = graph.toString(false);
+    std::string key;
+    std::size_t from = 0;
+    for (auto found = text.find(mangling); found != std::string::npos; found = text.find(mangling, from)) {
+        key.append(text, from, found - from);
+        from = std::min(text.find_first_not_of("0123456789", found + mangling.size()), text.size());
+    }
+    return key.append(text, from);
 }
 
-std::optional<std::set<std::string>> keyword_only_parameters(const Function& function) {
-    using Names = std::optional<std::set<std::string>>;
+// `ask` is called where the answer is not known.
+template <typename Answer, typename Ask>
+Answer answer_of(std::unordered_map<std::string, Answer> Answers::*answers, const Graph& graph,
+                 const Ask& ask) {
+    if (!remembered_answers) return ask();
+    auto& remembered = (*remembered_answers).*answers;
+    const auto key = key_of(graph);
+    const auto found = remembered.find(key);
+    return found == remembered.end() ? remembered.emplace(key, ask()).first->second : found->second;
+}
+
+Names read_keyword_only(const Function& function) {
     std::set<std::string> names;
     for (const auto& argument : function.getSchema().arguments())
         if (argument.kwarg_only()) names.insert(argument.name());
@@ -107,6 +133,26 @@ std::optional<std::set<std::string>> keyword_only_parameters(const Function& fun
         return std::nullopt;
     };
     return first_answer(*toGraphFunction(function).graph(), ask).value_or(Names());
+}
+
+}  // namespace
+
+AskedOnce::AskedOnce() {
+    remembered_answers.emplace();
+}
+
+AskedOnce::~AskedOnce() {
+    remembered_answers.reset();
+}
+
+bool may_be_traced(const Graph& graph) {
+    const auto ask = [](const std::string& text) { return std::optional(is_call_stack(text)); };
+    return answer_of(&Answers::traced, graph, [&] { return first_answer(graph, ask).value_or(true); });
+}
+
+std::optional<std::set<std::string>> keyword_only_parameters(const Function& function) {
+    return answer_of(&Answers::keyword_only, *toGraphFunction(function).graph(),
+                     [&] { return read_keyword_only(function); });
 }
 
 }  // namespace kernels::torchscript

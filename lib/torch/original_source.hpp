@@ -9,6 +9,17 @@
 
 namespace kernels::torchscript {
 
+/// While one lives, classes of the same name and code are asked about their source once, and all answer
+/// alike: libtorch keeps what it reads for that, which for a traced model, where each layer has a class of
+/// its own, is more than the code.
+class AskedOnce {
+  public:
+    AskedOnce();
+    ~AskedOnce();
+    AskedOnce(const AskedOnce&) = delete;
+    AskedOnce& operator=(const AskedOnce&) = delete;
+};
+
 /// Whether code is or may be traced. Nothing is known of loaded code without its debug files.
 bool may_be_traced(const torch::jit::Graph& graph);
 

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "gradients.hpp"
+#include "graph_run.hpp"
 #include "guarded_memory.hpp"
 #include "kept_state.hpp"
 #include "kernels/core/text.hpp"
@@ -61,10 +62,11 @@ struct Called {
     bool draws = false;  // random numbers
 };
 
-Called call(Module& module, const std::string& method, const Values& arguments, std::uint64_t seed) {
+Called call(const Module& module, const std::string& method, const Values& arguments, std::uint64_t seed,
+            Dtypes dtypes = Dtypes::as_named) {
     at::manual_seed(seed);  // for dropout and the like
     const RandomState before;
-    auto result = module.get_method(method)(arguments);
+    auto result = run_graph(module, method, arguments, dtypes);
     RandomState after;
     const bool draws = after != before;
     return {std::move(result), std::move(after), draws};
@@ -253,7 +255,7 @@ void compare_gradients(Pair& pair, const InputCase& one, const CheckOptions& opt
         if (!expected.any) return;
         if (pair.exact && !outcome.draws) {
             const auto found = gradients_of(*pair.exact, pair.method, with_tensors(one.arguments, to_double),
-                                            of_results, options.seed);
+                                            of_results, options.seed, Dtypes::in_double);
             exact.assign(found.values.begin(), found.values.end());
         }
     } catch (const std::exception&) {  // of the original: then there is nothing to compare with
@@ -326,8 +328,9 @@ Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options) {
     if (pair.exact && !original.draws) {
         try {
             const KeptState state(*pair.exact);
-            exact =
-                call(*pair.exact, pair.method, with_tensors(one.arguments, to_double), options.seed).result;
+            exact = call(*pair.exact, pair.method, with_tensors(one.arguments, to_double), options.seed,
+                         Dtypes::in_double)
+                        .result;
             exact = with_tensors(*exact, exact_copy);
         } catch (const std::exception&) {  // its code names a dtype; then there is nothing more exact
         }

@@ -15,7 +15,7 @@ namespace kernels::torchscript {
 struct Pair {
     torch::jit::Module original;
     torch::jit::Module replaced;
-    std::optional<torch::jit::Module> exact;  ///< the original in float64
+    std::optional<torch::jit::Module> exact;  ///< the original in float64, to be run with Dtypes::in_double
     std::string method = "forward";
 };
 

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "graph_calls.hpp"
+#include "graph_run.hpp"
 #include "kept_state.hpp"
 #include "tensors_in.hpp"
 
@@ -103,6 +104,7 @@ c10::IValue sensitivity(const Module& exact, const std::string& method, const st
         return draws ? values.to(tensor.scalar_type()) : values;
     };
     Module module = ties ? without_ties(exact, rounding) : exact;
+    const Dtypes dtypes = draws ? Dtypes::as_named : Dtypes::in_double;
     const KeptState state(module);
     std::vector<at::Tensor> largest;
     for (const auto& tensor : tensors_in({result}))
@@ -114,7 +116,7 @@ c10::IValue sensitivity(const Module& exact, const std::string& method, const st
         if (!ties) at::manual_seed(seed);
         std::vector<at::Tensor> now;
         try {
-            now = tensors_in({module.get_method(method)(given)});
+            now = tensors_in({run_graph(module, method, given, dtypes)});
         } catch (const std::exception&) {  // beyond what it takes
             continue;
         }

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "graph_calls.hpp"
+#include "in_double.hpp"
 #include "input_sizes.hpp"
 #include "kept_state.hpp"
 #include "kernels/core/error.hpp"
@@ -126,7 +127,7 @@ bool tells_anything(const c10::IValue& result) {
 
 Pair Verifier::pair_of(const Module& original, const Module& replaced, const std::string& method) {
     Pair pair{original, replaced, std::nullopt, method};
-    if (is_small(original)) pair.exact = m_doubles.of(original);
+    if (is_small(original)) pair.exact = in_double(original);
     return pair;
 }
 
@@ -235,7 +236,7 @@ void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments
         Pair made{copy_of(pair.original, dtype), copy_of(pair.replaced, dtype), std::nullopt, pair.method};
         if (!whole_model) scatter_weights(made.original, made.replaced, weights == Weights::both_signs);
         if (weights == Weights::other_buffers) scatter_buffers(made.original, made.replaced);
-        made.exact = m_doubles.of(made.original);
+        made.exact = in_double(made.original);
         return made;
     };
     std::map<std::pair<std::optional<at::ScalarType>, Weights>, Pair> pairs;

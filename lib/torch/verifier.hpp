@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "in_double.hpp"
 #include "kernels/torch/verify.hpp"
 #include "pair_check.hpp"
 
@@ -60,7 +59,6 @@ class Verifier {
     bool m_form_alone = false;       // was compared; likewise
     std::uint64_t m_draws = 0;       // further random numbers that were tried
     KnownCall m_known;
-    DoubleCopies m_doubles;
 };
 
 }  // namespace kernels::torchscript

@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "call_recorder.hpp"
+#include "graph_run.hpp"
 #include "kept_state.hpp"
 #include "kernels/core/error.hpp"
 #include "kernels/layer/mode.hpp"
@@ -261,7 +262,7 @@ std::string Run::observe(const std::string& method, const Values& inputs, const 
     const torch::jit::GraphOptimizerEnabledGuard no_optimization(false);  // it runs once
     std::string cause;
     try {
-        m_original.get_method(method)(with_tensors(inputs, exact_copy));
+        run_graph(m_original, method, with_tensors(inputs, exact_copy));
     } catch (const std::exception& error) {
         cause = cause_of(error);
     }
@@ -366,6 +367,10 @@ Module with_own_code(const Module& model) {
     return model.clone(true);
 }
 
+void drop_own_code(const Module& copy) {
+    remove_methods(copy);
+}
+
 c10::IValue run_forward(Module& model, const Values& inputs) {
     return run_method(model, "forward", inputs);
 }
@@ -373,7 +378,7 @@ c10::IValue run_forward(Module& model, const Values& inputs) {
 c10::IValue run_method(Module& model, const std::string& method, const Values& inputs) {
     const c10::InferenceMode inference;
     try {
-        return model.get_method(method)(with_tensors(inputs, exact_copy));
+        return run_graph(model, method, with_tensors(inputs, exact_copy));
     } catch (const std::exception& failure) {
         throw Error(ErrorCode::failed, "the model failed on this input: " + cause_of(failure));
     }

@@ -100,6 +100,10 @@ c10::IValue run_method(torch::jit::Module& model, const std::string& method,
 /// A copy of the model whose code can be changed apart; parameters are shared, not copied.
 torch::jit::Module with_own_code(const torch::jit::Module& model);
 
+/// Removes the code of such a copy, which would live as long as the model that it was made from. The copy
+/// cannot run afterwards.
+void drop_own_code(const torch::jit::Module& copy);
+
 /// Arguments for the model's forward, or another method: of the shapes and dtypes that tracing left in the
 /// archive, else found by trying what the parameters' shapes suggest. Masks are ones. Whole numbers are
 /// indices from all rows of the table that they look up in. Nothing when none is found on which the model

@@ -1,12 +1,23 @@
 """kernelize --verify at the command line: what it runs on, what it says, and what it leaves."""
 
 import json
+import os
+import subprocess
+import sys
 import unittest
 
 import harness
-from trial_world import TrialTest
+from trial_world import HERE, TrialTest
 
 KERNELS = harness.need("KERNELS_BIN")
+CHAIN = """
+import sys, warnings, torch
+sys.path.insert(0, sys.argv[1])
+from trial_originals import RMSNorm
+warnings.simplefilter("ignore")
+with torch.no_grad():
+    torch.jit.trace(torch.nn.Sequential(*[RMSNorm() for _ in range(400)]), torch.randn(3, 32), check_trace=False).save("chain.pt")
+"""
 
 
 class VerifyTest(TrialTest):
@@ -25,6 +36,18 @@ class VerifyTest(TrialTest):
         done = self.kernelize("RMSNormRoundedOnce", "--verify", status=0)
         self.assertIn("largest difference", done.stdout)
         self.assertTrue((self.folder / "out.pt").exists())
+
+    def test_code_that_ran_is_not_kept(self):
+        """libtorch keeps five copies of the code of whatever it has run: here of 400 classes, in three dtypes."""
+        subprocess.run([sys.executable, "-c", CHAIN, HERE], cwd=self.folder, check=True)
+        command = [KERNELS, "kernelize", "chain.pt", "--device", "cpu", "-o", "out.pt", "--layer=RMSNorm=test/trial-kernels:RMSNorm"]
+        peaks = []
+        for more in ([], ["--verify"]):
+            process = subprocess.Popen([*command, *more], cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL)
+            _, status, usage = os.wait4(process.pid, 0)
+            self.assertEqual(status, 0)
+            peaks.append(usage.ru_maxrss / 1024)
+        self.assertLess(peaks[1], peaks[0] + 80)
 
     def test_given_inputs_are_varied(self):
         options = ["--verify", "--json", "--input", "f32[2,16,32]"]

@@ -1,0 +1,256 @@
+#include "graph_run.hpp"
+
+#include <torch/csrc/jit/api/function_impl.h>
+#include <torch/csrc/jit/ir/constants.h>
+#include <torch/csrc/jit/passes/inliner.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
+#include <torch/csrc/jit/runtime/interpreter.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <unordered_map>
+#include <utility>
+
+#include "graph_calls.hpp"
+#include "in_double.hpp"
+
+namespace kernels::torchscript {
+namespace {
+
+using namespace torch::jit;
+using Values = std::vector<IValue>;
+
+bool is_walkable(const Block* block);
+
+bool is_walkable(const Node* node) {
+    switch (node->kind()) {
+        case prim::Constant:
+        case prim::GetAttr:
+        case prim::SetAttr:
+        case prim::TupleConstruct:
+        case prim::TupleUnpack:
+        case prim::ListConstruct:
+        case prim::ListUnpack:
+        case prim::unchecked_cast:
+        case prim::RaiseException:
+        case prim::Uninitialized:
+            return true;
+        case prim::CallMethod:
+        case prim::CallFunction: {
+            const auto* function = function_called(node);
+            return function != nullptr && function->isGraphFunction();
+        }
+        case prim::If:
+        case prim::Loop:
+            return std::all_of(node->blocks().begin(), node->blocks().end(),
+                               [](const Block* block) { return is_walkable(block); });
+        case prim::fork:
+        case prim::awaitable:
+        case prim::rpc_async:
+        case aten::wait:
+        case prim::awaitable_wait:
+            return false;
+        default:
+            const auto* op = node->maybeOperator();
+            return op != nullptr && node->blocks().empty() && !op->schema().is_vararg();
+    }
+}
+
+// Whether all nodes in it are such as the walk below knows. The others are for libtorch's interpreter.
+bool is_walkable(const Block* block) {
+    return std::all_of(block->nodes().begin(), block->nodes().end(),
+                       [](const Node* node) { return is_walkable(node); });
+}
+
+// One call of a function, with all that it calls.
+class Walk {
+  public:
+    explicit Walk(Dtypes dtypes) : m_dtypes(dtypes) {}
+
+    IValue call(GraphFunction& function, Values arguments) {
+        function.ensure_defined();
+        auto& graph = *function.graph();
+        auto known = m_walkable.find(&graph);
+        if (known == m_walkable.end()) known = m_walkable.emplace(&graph, is_walkable(graph.block())).first;
+        if (!known->second) return interpret(graph, function.name(), std::move(arguments));
+        Frame frame;
+        return std::move(run(*graph.block(), std::move(arguments), frame).at(0));
+    }
+
+  private:
+    using Frame = std::unordered_map<const Value*, IValue>;
+
+    IValue interpret(Graph& graph, const std::string& name, Values arguments) const {
+        auto copy = graph.copy();
+        Inline(*copy);
+        if (m_dtypes == Dtypes::in_double) compute_in_double(*copy);
+        const Code code(copy, name);
+        copy.reset();  // the code has its own
+        InterpreterState(code).run(arguments);
+        return std::move(arguments.at(0));
+    }
+
+    // The values that no node after this one needs: tensors are freed as early as the interpreter frees them.
+    using Ends = std::unordered_map<const Node*, std::vector<const Value*>>;
+    static Ends ends_in(Block& block) {
+        Ends ends;
+        const auto add = [&](const Value* value, const Node* last) {
+            for (const auto& use : value->uses()) {
+                const Node* user = use.user;
+                while (user->owningBlock() != &block)
+                    user = user->owningBlock()->owningNode();
+                if (last == nullptr || user->isAfter(last)) last = user;
+            }
+            if (last != nullptr && last->kind() != prim::Return) ends[last].push_back(value);
+        };
+        for (const Value* input : block.inputs())
+            add(input, nullptr);
+        for (const Node* node : block.nodes())
+            for (const Value* output : node->outputs())
+                add(output, node);
+        return ends;
+    }
+
+    Values run(Block& block, Values inputs, Frame& frame) {
+        for (std::size_t i = 0; i < inputs.size(); ++i)
+            frame[block.inputs()[i]] = std::move(inputs[i]);
+        auto known = m_ends.find(&block);
+        if (known == m_ends.end()) known = m_ends.emplace(&block, ends_in(block)).first;
+        const Ends& ends = known->second;  // stays where it is when others are added
+        for (Node* node : block.nodes()) {
+            step(*node, frame);
+            if (const auto ended = ends.find(node); ended != ends.end())
+                for (const Value* value : ended->second)
+                    frame.erase(value);
+        }
+        Values outputs;
+        for (const Value* output : block.outputs())
+            outputs.push_back(frame.at(output));
+        return outputs;
+    }
+
+    static Values inputs_of(const Node& node, const Frame& frame, std::size_t first = 0) {
+        Values inputs;
+        for (const Value* input : node.inputs().slice(first))
+            inputs.push_back(frame.at(input));
+        return inputs;
+    }
+
+    static void set_outputs(const Node& node, Frame& frame, Values outputs) {
+        TORCH_CHECK(outputs.size() == node.outputs().size(), "another number of values than expected");
+        for (std::size_t i = 0; i < outputs.size(); ++i)
+            frame[node.outputs()[i]] = std::move(outputs[i]);
+    }
+
+    void step(Node& node, Frame& frame) {
+        const auto first = [&]() -> const IValue& { return frame.at(node.input(0)); };
+        switch (node.kind()) {
+            case prim::Constant:
+                frame[node.output()] = toIValue(node.output()).value_or(IValue());  // none of a function
+                return;
+            case prim::GetAttr:
+                frame[node.output()] = first().toObjectRef().getAttr(node.s(attr::name));
+                return;
+            case prim::SetAttr:
+                return first().toObject()->setAttr(node.s(attr::name), frame.at(node.input(1)));
+            case prim::TupleConstruct:
+                frame[node.output()] = tuple_of(node, inputs_of(node, frame));
+                return;
+            case prim::ListConstruct:
+                frame[node.output()] = list_of(node, inputs_of(node, frame));
+                return;
+            case prim::TupleUnpack: {
+                const auto& elements = first().toTupleRef().elements();
+                return set_outputs(node, frame, Values(elements.begin(), elements.end()));
+            }
+            case prim::ListUnpack:
+                return set_outputs(node, frame, first().toListRef().vec());
+            case prim::unchecked_cast:
+                frame[node.output()] = IValue(first());
+                return;
+            case prim::Uninitialized:  // of a branch that raises
+                frame[node.output()] = IValue();
+                return;
+            case prim::RaiseException:
+                throw std::runtime_error(exception_of(node, frame));
+            case prim::CallMethod:
+                frame[node.output()] = call(function_of(node), inputs_of(node, frame));
+                return;
+            case prim::CallFunction:
+                frame[node.output()] = call(function_of(node), inputs_of(node, frame, 1));
+                return;
+            case prim::If:
+                return set_outputs(node, frame, run(*node.blocks()[first().toBool() ? 0 : 1], {}, frame));
+            case prim::Loop:
+                return loop(node, frame);
+            default:
+                return operate(node, frame);
+        }
+    }
+
+    // As the interpreter writes it.
+    static std::string exception_of(const Node& node, const Frame& frame) {
+        const auto values = inputs_of(node, frame);
+        const bool named = values.size() > 1 && values[1].isString();
+        return (named ? values[1].toStringRef() : "RuntimeError") + ": " + values.at(0).toStringRef();
+    }
+
+    static GraphFunction& function_of(const Node& node) {
+        if (node.kind() == prim::CallFunction)
+            return toGraphFunction(*node.input(0)->type()->expectRef<FunctionType>().function());
+        return toGraphFunction(node.input(0)->type()->expectRef<ClassType>().getMethod(node.s(attr::name)));
+    }
+
+    static IValue tuple_of(const Node& node, Values elements) {
+        const auto type = node.output()->type()->expect<TupleType>();
+        if (type->name()) return c10::ivalue::Tuple::createNamed(std::move(elements), type);
+        return c10::ivalue::Tuple::create(std::move(elements));
+    }
+
+    static IValue list_of(const Node& node, const Values& elements) {
+        c10::impl::GenericList list(node.output()->type()->expectRef<ListType>().getElementType());
+        list.reserve(elements.size());
+        for (const auto& element : elements)
+            list.push_back(element);
+        return list;
+    }
+
+    void loop(Node& node, Frame& frame) {
+        const int64_t most = frame.at(node.input(0)).toInt();
+        bool goes_on = frame.at(node.input(1)).toBool();
+        Values carried = inputs_of(node, frame, 2);
+        for (int64_t i = 0; goes_on && i < most; ++i) {
+            carried.insert(carried.begin(), i);
+            carried = run(*node.blocks()[0], std::move(carried), frame);
+            goes_on = carried.front().toBool();
+            carried.erase(carried.begin());
+        }
+        set_outputs(node, frame, std::move(carried));
+    }
+
+    void operate(Node& node, Frame& frame) const {
+        Stack stack = inputs_of(node, frame);
+        if (m_dtypes == Dtypes::in_double) {
+            for (const auto place : narrow_dtypes_of(node))
+                stack[place] = static_cast<int64_t>(at::kDouble);
+        }
+        node.getOperation()(stack);
+        set_outputs(node, frame, std::move(stack));
+    }
+
+    Dtypes m_dtypes;
+    std::unordered_map<const Graph*, bool> m_walkable;
+    std::unordered_map<const Block*, Ends> m_ends;
+};
+
+}  // namespace
+
+IValue run_graph(const Module& module, const std::string& method, Values arguments, Dtypes dtypes) {
+    const auto found = module.get_method(method);
+    if (dtypes == Dtypes::as_named && getGraphExecutorOptimize()) return found(std::move(arguments));
+    arguments.insert(arguments.begin(), module._ivalue());
+    found.function().getSchema().checkAndNormalizeInputs(arguments);
+    return Walk(dtypes).call(toGraphFunction(found.function()), std::move(arguments));
+}
+
+}  // namespace kernels::torchscript

@@ -1,0 +1,20 @@
+// Running a method straight from its graph.
+#pragma once
+
+#include <torch/script.h>
+
+#include <string>
+#include <vector>
+
+namespace kernels::torchscript {
+
+/// Whether code computes in the dtypes that it names, or in float64 wherever it names a narrower one.
+enum class Dtypes { as_named, in_double };
+
+/// Runs the method. With libtorch's optimizer on, and dtypes as named, as a model runs; else node by node,
+/// since libtorch keeps about five compiled copies of the graph of whatever it has run, for as long as the
+/// function lives. Throws what the code throws.
+c10::IValue run_graph(const torch::jit::Module& module, const std::string& method,
+                      std::vector<c10::IValue> arguments, Dtypes dtypes = Dtypes::as_named);
+
+}  // namespace kernels::torchscript

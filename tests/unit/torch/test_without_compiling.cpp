@@ -1,0 +1,100 @@
+#include <torch/csrc/jit/api/function_impl.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
+#include <torch/script.h>
+
+#include "torch_doctest.hpp"
+
+#include "torch/graph_run.hpp"
+
+using kernels::torchscript::Dtypes;
+using kernels::torchscript::run_graph;
+using torch::jit::Module;
+
+namespace {
+
+// Control flow, containers, calls of methods and state.
+Module busy() {
+    Module inner("Inner");
+    inner.register_parameter("weight", torch::full({3}, 2.0), false);
+    inner.define("def forward(self, x, factor: float = 0.5):\n    return x * self.weight * factor\n");
+    Module module("Busy");
+    module.register_module("inner", inner);
+    module.register_attribute("steps", c10::IntType::get(), 0);
+    module.define(R"(
+def pair(self, x):
+    return self.inner.forward(x), [x, x + 1]
+def forward(self, x, times: int = 3):
+    total = torch.zeros_like(x)
+    seen: List[int] = []
+    for i in range(times):
+        a, b = self.pair(x)
+        first, second = b
+        if i % 2 == 0:
+            total = total + a
+        else:
+            total = total - second
+        if float(total.sum()) > 1000.0:
+            return total
+        self.steps += 1
+        seen.append(i)
+    while bool(total.sum() < 10):
+        total = total + 1
+    return total + float(len(seen))
+def named(self, x):
+    found = {"x": x}
+    if isinstance(x, Tensor):
+        return found["x"] + 1, "a {}".format(1)
+    return x, "none"
+def fails(self, x):
+    assert x.size(0) == 1, "too long"
+    return x
+def narrow(self, x):
+    return x.to(6) + torch.zeros([3], dtype=6)  # float32
+)");
+    return module;
+}
+
+}  // namespace
+
+TEST_CASE("Node by node code gives what libtorch gives") {
+    auto module = busy();
+    const torch::NoGradGuard no_gradients;
+    const auto x = torch::arange(3, torch::kFloat);
+    for (const auto& [method, arguments] :
+         std::vector<std::pair<std::string, std::vector<c10::IValue>>>{{"forward", {x}},
+                                                                       {"forward", {x, 0}},
+                                                                       {"forward", {x * 500, 5}},
+                                                                       {"pair", {x}},
+                                                                       {"named", {x}}}) {
+        CAPTURE(method);
+        const auto before = module.attr("steps").toInt();
+        const auto expected = module.get_method(method)(arguments);
+        const auto steps = module.attr("steps").toInt();
+        module.setattr("steps", before);
+        const torch::jit::GraphOptimizerEnabledGuard no_optimization(false);
+        const auto found = run_graph(module, method, arguments);
+        CHECK(module.attr("steps").toInt() == steps);
+        if (expected.isTensor()) {
+            CHECK(found.toTensor().equal(expected.toTensor()));
+        } else {
+            const auto& elements = found.toTupleRef().elements();
+            CHECK(elements[0].toTensor().equal(expected.toTupleRef().elements()[0].toTensor()));
+            if (method == "pair") CHECK(elements[1].toTensorVector()[1].equal(x + 1));
+            if (method == "named") CHECK(elements[1].toStringRef() == "a 1");
+        }
+    }
+    const torch::jit::GraphOptimizerEnabledGuard no_optimization(false);
+    CHECK_THROWS_WITH(run_graph(module, "fails", {x}), doctest::Contains("too long"));
+    CHECK_THROWS(run_graph(module, "forward", {}));
+}
+
+TEST_CASE("Code that names dtypes computes in float64 where that is asked for") {
+    auto module = busy();
+    const auto x = torch::full({3}, 1 + 1e-12, torch::kDouble);
+    const torch::jit::GraphOptimizerEnabledGuard no_optimization(false);
+    CHECK(run_graph(module, "narrow", {x}).toTensor().equal(torch::ones({3})));
+    CHECK(run_graph(module, "narrow", {x}, Dtypes::in_double).toTensor().equal(x));
+    const auto graph =
+        torch::jit::toGraphFunction(module.get_method("narrow").function()).graph()->toString();
+    CHECK(graph.find("value=7") == std::string::npos);  // float64: the code itself stays
+}
