@@ -99,15 +99,24 @@ at::Tensor alike(const at::Tensor& one, const at::Tensor& other) {
         .logical_and(same_infinity);
 }
 
+// Whether there is one in the same slice of the first dimension.
+at::Tensor any_in_slice(const at::Tensor& flags) {
+    if (flags.dim() == 0) return flags;
+    const int64_t slices = flags.dim() > 1 ? flags.size(0) : 1;
+    std::vector<int64_t> sizes(static_cast<std::size_t>(flags.dim()), 1);
+    sizes[0] = slices;
+    return flags.reshape({slices, -1}).any(1).reshape(sizes);
+}
+
 // NaN where a number was expected, in a slice of the first dimension that has no numbers elsewhere.
 at::Tensor nan_beside_others(const at::Tensor& actual, const at::Tensor& expected) {
-    if (expected.dim() == 0) return at::zeros({}, at::kBool);
     const auto finite = expected.isfinite();
-    const int64_t slices = expected.dim() > 1 ? expected.size(0) : 1;
-    std::vector<int64_t> sizes(static_cast<std::size_t>(expected.dim()), 1);
-    sizes[0] = slices;
-    const auto any = finite.reshape({slices, -1}).all(1).logical_not().reshape(sizes);
-    return actual.isnan().logical_and(finite).logical_and(any);
+    return actual.isnan().logical_and(finite).logical_and(any_in_slice(finite.logical_not()));
+}
+
+// Where NaN was expected: infinity, or a number in a slice of the first dimension that has NaN elsewhere.
+at::Tensor others_beside_nan(const at::Tensor& actual, const at::Tensor& expected) {
+    return expected.isnan().logical_and(actual.isinf().logical_or(any_in_slice(actual.isnan())));
 }
 
 // What is known of the expected value from the same in float64.
@@ -207,10 +216,12 @@ void Comparison::tensors(const at::Tensor& actual, const at::Tensor& expected, c
 
 void Comparison::numbers(at::Tensor actual, const at::Tensor& expected, const at::Tensor& exact,
                          const at::Tensor& sensitivity, at::ScalarType dtype) {
+    // Before any of it is taken for what was expected.
+    const auto less_spread = exact.defined() ? others_beside_nan(actual, expected) : expected.isnan();
     if (m_options.special == Special::nan || m_options.special == Special::infinity)
         actual = at::where(nan_beside_others(actual, expected), expected, actual);
     if (m_options.special == Special::infinity || m_options.special == Special::negative_infinity)
-        actual = at::where(expected.isnan(), expected, actual);
+        actual = at::where(less_spread, expected, actual);
     // torch's own GELU of infinity is NaN on some machines: where the expected result is not of the kind that
     // it is in float64, the actual one may be.
     auto other = alike(actual, expected).logical_not();

@@ -21,8 +21,13 @@ constexpr std::size_t most_tensors = 8;
 // Longer than usual blocks of a kernel, by one where odd ones may be.
 constexpr int64_t longer = 1025;
 constexpr int64_t longer_and_even = 1026;
+constexpr int64_t longer_of_large = 521;  // where those would take long
 // Shorter than a block by one.
 constexpr int64_t shorter_by_one = 127;
+// More than some thousand threads or blocks take, with more elements than 16 bits count: of narrow rows more.
+constexpr int64_t many_rows = 4099;
+constexpr int64_t many_narrow_rows = 8199;
+constexpr int64_t narrow = 16;
 
 class Sizes {
   public:
@@ -146,25 +151,29 @@ class Sizes {
         if (m_amount == Amount::one_size || (m_amount == Amount::some_sizes && !first)) return {};
         if (m_amount == Amount::some_sizes) return {1};
         if (is_last(at)) return {2, from + 2, 2 * from};
-        return first ? std::vector<int64_t>{1, 0, from + 1, 67, 521} : std::vector<int64_t>{1, 0};
+        return first ? std::vector<int64_t>{1, 0, from + 1} : std::vector<int64_t>{1, 0};
     }
 
     // Longer than a kernel's block, last: what fails for any other size is told with one that is near.
     std::vector<int64_t> long_sizes_for(const Extent& at) const {
-        if (!is_many() || (at.dim == 0 && !is_last(at))) return {};
+        if (!is_many()) return {};
         std::vector<int64_t> sizes;
         if (!is_last(at)) {
-            sizes = {67, longer};
+            sizes = {67, shorter_by_one, longer};
         } else if (m_amount == Amount::many_sizes) {
             sizes = {shorter_by_one, longer};
         } else {
             sizes = {longer_and_even};
         }
+        const int64_t each = m_tensors[at.tensor].numel() / size(at);
+        if (at.dim == 0 && !is_last(at)) sizes.push_back(each < narrow ? many_narrow_rows : many_rows);
         // Once for each extent, alone where it can be: the square of a long one takes time.
         const bool again = m_covered.contains(at);
         std::erase_if(sizes, [&](int64_t to) {
             return to >= longer && (again || m_bytes / size(at) * to > most_long_bytes);
         });
+        const bool first = at.dim == 0 && !is_last(at);
+        if (first && !again && sizes.back() < longer) sizes.push_back(longer_of_large);
         return sizes;
     }
 

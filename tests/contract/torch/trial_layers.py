@@ -231,6 +231,10 @@ activation("ReLU", "HalfRange", "relu_half_range", "large values: its result dif
 activation("ReLU", "MendsNaN", "relu_mends_nan", "NaN at other places")
 activation("ReLU", "Infinity", "relu_infinity", "infinity at other places")
 layer("ReLU", "Times", ["return x * (x > 0)"], "negative infinity: its result differs: NaN at other places")
+norm("FiveForNaN", "rms_norm", "infinity: its result differs: NaN at other places",
+     result="torch.where(torch.isinf(x), torch.full_like(out, 5.0), out)", forms=FORMS[:2])
+activation("Gelu", "FiveForNaN", "gelu", "negative infinity: its result differs: NaN at other places", forms=FORMS[:2],
+           result="torch.where(x == float('-inf'), torch.full_like(out, 5.0), out)")
 norm("OneToken", "rms_norm", "a single row: its result differs", result="out if x.numel() > x.shape[-1] else out * 0",
      forms=FORMS[:2])
 norm("LongLength", "rms_norm", "67 inner rows in the place of 16: its result differs", result="out if x.shape[-2] <= 64 else out * 0",
@@ -260,6 +264,17 @@ activation("RotateHalf", "OneBlock", "relu", "1026 columns in the place of 32: i
            result="torch.cat((-x[..., x.shape[-1] // 2:], x[..., :x.shape[-1] // 2]), dim=-1) * (1.0 if x.shape[-1] <= 1024 else 0.0)")
 activation("ReLU", "ShortLength", "relu", "1025 inner rows in the place of 16: its result differs", forms=FORMS[:2],
            result="out if x.dim() < 3 or x.shape[1] <= 256 else out * 0")
+activation("ReLU", "FirstOf127", "relu", "127 rows in the place of 2: its result differs", forms=FORMS[:2],
+           result="out if x.shape[0] != 127 else out * 0")
+activation("ReLU", "LengthOf127", "relu", "127 inner rows in the place of 16: its result differs", forms=FORMS[:2],
+           result="out if x.dim() < 3 or x.shape[1] != 127 else out * 0")
+activation("FlatReLU", "", "relu", forms=("traced",))
+activation("FlatReLU", "OneBlock", "relu", "1025 rows in the place of 3: its result differs", forms=("traced",),
+           result="out if x.numel() <= 1024 * x.shape[-1] else out * 0")
+activation("FlatReLU", "FewRows", "relu", "4099 rows in the place of 3: its result differs", forms=("traced",),
+           result="out if x.shape[0] <= 2048 else out * 0")
+activation("FlatReLU", "Index16", "relu", "4099 rows in the place of 3: its result differs", forms=("traced",),
+           result="out if x.numel() < 65536 else out * 0")
 # Right for the flags and rows that the model uses only:
 plain("FilledSoftmax", "NaN", "torch.softmax(x.masked_fill(mask.logical_not(), float('-inf')), dim=-1)",
       "rows without any flag: its result differs: NaN at other places", arguments=MASKED)

@@ -312,7 +312,7 @@ class ManyArguments(nn.Module):
 
 
 AROUND = {"RMSNorm": Model, "LastNorm": Ending, "CountingNorm": Model, "GemmaNorm": Model, "AddRMSNorm": Residual, "AddFirst": Residual, "LayerNorm": Model,
-          "SiluAndMul": Gated, "Gelu": Model, "GeluTanh": Model, "ReLU": Model, "Softmax": Model, "RotateHalf": Model,
+          "SiluAndMul": Gated, "Gelu": Model, "GeluTanh": Model, "ReLU": Model, "FlatReLU": Model, "Softmax": Model, "RotateHalf": Model,
           "HeadGelu": Heads, "Scores": Attends, "OptionsNorm": Options, "MaskedSoftmax": Masked, "Projection": Model,
           "Attention": AttendingMasked, "FusedAttention": AttendingMasked, "CausalAttention": Attending,
           "FusedCausalAttention": Attending, "BatchNorm": Images, "TopK": Choosing, "Router": Choosing, "Rotation": Positioned,
@@ -350,7 +350,8 @@ def main(folder: pathlib.Path, *names: str) -> None:
             if layer in SCRIPTED_ONLY:
                 continue
             torch.jit.freeze(scripted).save(folder / f"{layer}-{name}-frozen.pt")
-            traced = torch.jit.trace(model, torch.randn(2, 16, WIDTH, dtype=dtype))
+            sizes = (3,) if layer == "FlatReLU" else (2, 16)
+            traced = torch.jit.trace(model, torch.randn(*sizes, WIDTH, dtype=dtype))
             traced.save(folder / f"{layer}-{name}-traced.pt")
             torch.jit.freeze(traced).save(folder / f"{layer}-{name}-traced-frozen.pt")
 

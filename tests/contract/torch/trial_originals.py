@@ -130,6 +130,10 @@ class ReLU(nn.Module):
         return F.relu(x)
 
 
+class FlatReLU(ReLU):
+    """Traced with two dimensions."""
+
+
 class Softmax(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.softmax(x, dim=-1)
