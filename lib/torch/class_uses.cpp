@@ -113,6 +113,17 @@ const std::vector<Module>& ClassUses::instances(const c10::ClassTypePtr& type) {
 void ClassUses::find_callers() {
     if (m_callers) return;
     m_callers.emplace();
+    for (const auto& module : m_model.modules()) {
+        const auto type = module.type();
+        for (const auto& hooks : {type->getForwardHooks(), type->getForwardPreHooks()}) {
+            for (const Function* hook : hooks) {
+                std::set<const Function*> called;
+                m_calls_any = !collect_called(*hook, called) || m_calls_any;
+                for (const Function* one : called)
+                    if (one != hook) (*m_callers)[one->qualname().qualifiedName()].push_back(hook->name());
+            }
+        }
+    }
     for (const auto& own : m_model.get_methods()) {
         if (is_original(own.function())) continue;
         std::set<const Function*> called;

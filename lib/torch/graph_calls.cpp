@@ -62,6 +62,8 @@ bool collect_called_in(const Block* block, std::set<const Function*>& called) {
     for (const Node* node : block->nodes()) {
         for (const Block* inner : node->blocks())
             all_known = collect_called_in(inner, called) && all_known;
+        if (node->hasAttribute(attr::Subgraph))  // of torch.jit.fork
+            all_known = collect_called_in(node->g(attr::Subgraph)->block(), called) && all_known;
         if (node->kind() != prim::CallFunction && node->kind() != prim::CallMethod) continue;
         const auto* function = function_called(node);
         all_known = function != nullptr && collect_called(*function, called) && all_known;

@@ -61,7 +61,7 @@ IValue constant_argument(const Graph& graph, const c10::Argument& argument, cons
                          const std::string& refusal) {
     if (const auto known = given.attributes.find(argument.name()); known != given.attributes.end()) {
         IValue value = std::visit([](const auto& one) { return IValue(one); }, known->second);
-        if (value.isInt() && argument.type()->kind() == TypeKind::FloatType)
+        if (value.isInt() && FloatType::get()->isSubtypeOf(*argument.type()))
             value = static_cast<double>(value.toInt());
         if (!value.type()->isSubtypeOf(*argument.type())) {
             refuse("the binding gives " + argument.name() + " as a " + value.type()->str() +
@@ -72,9 +72,9 @@ IValue constant_argument(const Graph& graph, const c10::Argument& argument, cons
     if (names_epsilon(argument.name())) {
         if (const auto found = recover_epsilon(graph)) return *found;
     }
-    if (!given.arguments.empty() && argument.type()->kind() == TypeKind::OptionalType) return {};
-    const TypePtr type = argument.type();
-    const bool is_tensor = type->kind() == TypeKind::OptionalType || type->kind() == TypeKind::TensorType;
+    // Tracing leaves out all numbers, but no tensors that are there.
+    const bool is_tensor = TensorType::get()->isSubtypeOf(*argument.type());
+    if (!given.arguments.empty() && is_tensor && argument.type()->kind() == TypeKind::OptionalType) return {};
     if (is_tensor && may_be_traced(graph)) refuse(refusal + name_those_given);
     refuse(refusal + (is_tensor ? std::string() : give_as_attribute(argument.name())));
 }

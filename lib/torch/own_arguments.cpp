@@ -14,15 +14,17 @@
 namespace kernels::torchscript {
 using namespace torch::jit;
 
+namespace {
+
+// The same memory in the same form: what an archive holds twice is loaded as two tensors of one storage.
 bool is_same_tensor(const at::Tensor& one, const at::Tensor& other) {
     if (!one.defined() || !other.defined() || one.numel() == 0) return false;
-    return one.is_same(other) ||
-           (one.has_storage() && one.is_alias_of(other) && one.dtype() == other.dtype() &&
-            one.storage_offset() == other.storage_offset() && one.sizes() == other.sizes() &&
-            one.strides() == other.strides());
+    if (one.is_same(other)) return true;
+    return one.has_storage() && one.is_alias_of(other) && one.dtype() == other.dtype() &&
+           one.is_conj() == other.is_conj() && one.is_neg() == other.is_neg() &&
+           one.storage_offset() == other.storage_offset() && one.sizes() == other.sizes() &&
+           one.strides() == other.strides();
 }
-
-namespace {
 
 std::set<std::string> paths_of(const at::Tensor& tensor, const Module& holder) {
     std::set<std::string> paths;
@@ -91,6 +93,13 @@ void OwnArgumentSearch::walk(Block* block, std::map<const Value*, IValue>& known
             }
             if (node->kind() == prim::CallMethod) note_call(*called, inputs);
             walk(*called, inputs);
+        } else if (node->kind() == prim::fork && node->hasAttribute(attr::Subgraph)) {
+            const auto graph = node->g(attr::Subgraph);
+            std::map<const Value*, IValue> inside;
+            for (std::size_t i = 0; i < node->inputs().size(); ++i)
+                if (const auto value = value_of(node->input(i)); !value.isNone())
+                    inside.emplace(graph->inputs().at(i), value);
+            walk(graph->block(), inside);
         } else if (node->hasAttribute(attr::Subgraph) ||
                    (node->kind() == prim::SetAttr && node->input(1)->type()->kind() != TypeKind::IntType)) {
             m_all_known = false;  // it may call, or change what is held

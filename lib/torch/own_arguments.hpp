@@ -41,9 +41,6 @@ class OwnArgumentSearch {
     std::map<std::string, OwnArguments> m_found;
 };
 
-/// The same memory in the same form: what an archive holds twice is loaded as two tensors of one storage.
-bool is_same_tensor(const at::Tensor& one, const at::Tensor& other);
-
 /// Has the method's graph read the attributes instead of the arguments.
 void read_own(torch::jit::Graph& graph, const OwnArguments& own);
 

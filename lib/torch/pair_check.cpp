@@ -11,6 +11,7 @@
 #include "guarded_memory.hpp"
 #include "kept_state.hpp"
 #include "kernels/core/text.hpp"
+#include "module_at.hpp"
 #include "random_state.hpp"
 #include "sensitivity.hpp"
 #include "tensors_in.hpp"
@@ -314,12 +315,24 @@ Module copy_of(const Module& module, std::optional<at::ScalarType> dtype) {
     return copy;
 }
 
-bool accepts(Pair& pair, const InputCase& one, const CheckOptions& options) {
-    OriginalCall original;
-    return run_original(pair, one, options, original).kind == Outcome::Kind::same;
+namespace {
+
+// The case with the pair's own weights where they are arguments: those are no inputs that could be others.
+InputCase with_own(const Pair& pair, InputCase one) {
+    for (const auto& [place, path] : pair.own)
+        one.arguments.at(place - 1) = attribute_at(pair.original, path);
+    return one;
 }
 
-Outcome check(Pair& pair, const InputCase& one, const CheckOptions& options) {
+}  // namespace
+
+bool accepts(Pair& pair, const InputCase& one, const CheckOptions& options) {
+    OriginalCall original;
+    return run_original(pair, with_own(pair, one), options, original).kind == Outcome::Kind::same;
+}
+
+Outcome check(Pair& pair, const InputCase& any, const CheckOptions& options) {
+    const InputCase one = with_own(pair, any);
     using Parameters = KeptState::Parameters;
     OriginalCall original;
     Outcome outcome = run_original(pair, one, options, original);

@@ -9,6 +9,7 @@
 
 #include "input_cases.hpp"
 #include "kernels/torch/compare.hpp"
+#include "own_arguments.hpp"
 
 namespace kernels::torchscript {
 
@@ -17,6 +18,7 @@ struct Pair {
     torch::jit::Module replaced;
     std::optional<torch::jit::Module> exact;  ///< the original in float64, to be run with Dtypes::in_double
     std::string method = "forward";
+    OwnArguments own = {};  ///< of the method: on all inputs they are the weights of the original
 };
 
 struct Outcome {

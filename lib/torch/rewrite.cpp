@@ -13,6 +13,7 @@
 #include "kernels/core/text.hpp"
 #include "layer_kind.hpp"
 #include "original_source.hpp"
+#include "pattern_matcher.hpp"
 #include "recover.hpp"
 #include "same_computation.hpp"
 #include "splice.hpp"
@@ -167,6 +168,20 @@ void require_kept_values(const std::vector<Function*>& methods, const Module& la
         refuse(*written + ", and its code, which may be traced, may have another value written in");
 }
 
+// What the layer is given for its own weights, the kernel computes with: Python may part the two later, as
+// .half() does with buffers.
+void take_own(Graph& hub, const OwnArguments& own, Arguments& arguments) {
+    for (const auto& [place, path] : own) {
+        Value* given = hub.addInput();
+        for_each_node(hub.block(), [&, &attribute = path](Node* node) {
+            if (node->kind() == prim::GetAttr && node->output()->type()->kind() == TypeKind::TensorType &&
+                attribute_name(node->output(), hub.inputs().at(0)) == attribute)
+                node->output()->replaceAllUsesWith(given);
+        });
+        arguments.emplace_back(place);
+    }
+}
+
 bool reads_training(const Graph& graph) {
     bool reads = false;
     for_each_node(const_cast<Graph&>(graph).block(), [&](const Node* node) {
@@ -222,8 +237,11 @@ ReplacedForward replace_forward(const Module& layer, const LayerSource& hub_laye
         });
     // Kept in the bodies of the methods themselves: names, defaults and annotations of their arguments stay
     // what callers know.
-    for (std::size_t i = 0; i < methods.size(); ++i)
-        splice(*toGraphFunction(*methods[i]).graph(), places[i].first, hub.graph(), places[i].second);
+    for (std::size_t i = 0; i < methods.size(); ++i) {
+        const auto body = hub.graph().copy();
+        take_own(*body, uses.own_arguments(*methods[i]), places[i].second);
+        splice(*toGraphFunction(*methods[i]).graph(), places[i].first, *body, places[i].second);
+    }
     for_each_node(hub.graph().block(), [&](const Node* node) {
         replaced.calls_modules = replaced.calls_modules ||
                                  (node->kind() == prim::CallMethod && node->input(0)->type()->is_module());

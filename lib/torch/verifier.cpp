@@ -126,7 +126,7 @@ bool tells_anything(const c10::IValue& result) {
 }  // namespace
 
 Pair Verifier::pair_of(const Module& original, const Module& replaced, const std::string& method) {
-    Pair pair{original, replaced, std::nullopt, method};
+    Pair pair{original, replaced, std::nullopt, method, {}};
     if (is_small(original)) pair.exact = in_double(original);
     return pair;
 }
@@ -233,7 +233,8 @@ void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments
     const auto known = m_known;
     const torch::jit::GraphOptimizerEnabledGuard no_optimization(false);
     const auto make = [&](std::optional<at::ScalarType> dtype, Weights weights) {
-        Pair made{copy_of(pair.original, dtype), copy_of(pair.replaced, dtype), std::nullopt, pair.method};
+        Pair made{copy_of(pair.original, dtype), copy_of(pair.replaced, dtype), std::nullopt, pair.method,
+                  pair.own};
         if (!whole_model) scatter_weights(made.original, made.replaced, weights == Weights::both_signs);
         if (weights == Weights::other_buffers) scatter_buffers(made.original, made.replaced);
         made.exact = in_double(made.original);

@@ -1,7 +1,6 @@
 #include "kernels/torch/verify.hpp"
 
 #include <ATen/Parallel.h>
-#include <torch/csrc/jit/api/function_impl.h>
 
 #include <algorithm>
 #include <map>
@@ -18,16 +17,13 @@
 #include "module_at.hpp"
 #include "original_forwards.hpp"
 #include "other_arguments.hpp"
-#include "rewrite.hpp"
 #include "tensors_in.hpp"
 #include "verifier.hpp"
 
 namespace kernels::torchscript {
 namespace {
 
-using torch::jit::Function;
 using torch::jit::Module;
-using torch::jit::toGraphFunction;
 using Values = std::vector<c10::IValue>;
 
 // More threads than one, on a small machine too: races are not to wait for a larger one.
@@ -124,7 +120,6 @@ class Run {
         return std::all_of(m_replaced.begin(), m_replaced.end(),
                            [this](const auto& one) { return is_reached(one); });
     }
-    void require_own(const Module& layer, const std::string& method, const Values& given);
     void run_what_was_not_reached();
     void whole_model();
     void tell_of_gradients();
@@ -183,9 +178,6 @@ void Run::find_replaced() {
         if (replaced.pair) m_replaced.push_back(std::move(replaced));
         m_found.layers.push_back(std::move(verdict));
     }
-    for (const auto& type : classes)
-        for (Function* method : forwards(type))
-            read_own(*toGraphFunction(*method).graph(), m_own_arguments.of(*method));
     watch_matches(m_report.matches, m_original);
     watch_calls(classes);
 }
@@ -215,6 +207,7 @@ void Run::check(const Replaced& replaced, const Values& arguments, const std::st
     if (!verdict.problem.empty() || (m_others && is_reached(replaced))) return;
     Pair pair = replaced.pair();
     pair.method = method;
+    if (!replaced.match) pair.own = m_own_arguments.of(pair.original.get_method(method).function());
     m_verifier.layer(verdict, pair, arguments, name, replaced.one_rank);
 }
 
@@ -233,13 +226,6 @@ void Run::check_match(int64_t number, Values values, const std::string& name) {
     check(replaced, values, name);
 }
 
-// The layers have read their own weights since they were told from the arguments.
-void Run::require_own(const Module& layer, const std::string& method, const Values& given) {
-    for (const auto& [place, path] : m_own_arguments.of(layer.get_method(method).function()))
-        TORCH_CHECK(is_same_tensor(given.at(place - 1).toTensor(), attribute_at(layer, path).toTensor()),
-                    "argument ", place, " of ", method, " is not its ", path);
-}
-
 // Runs the original, and each replaced layer where the original comes to it. Why the original failed, if it
 // did.
 std::string Run::observe(const std::string& method, const Values& inputs, const std::string& name) {
@@ -249,7 +235,6 @@ std::string Run::observe(const std::string& method, const Values& inputs, const 
             try {
                 const auto arguments = with_tensors(given, exact_copy);
                 if (who.isInt()) return check_match(who.toInt(), arguments, name);
-                require_own(who.toModule(), called, given);
                 const auto [begin, end] = m_modules.equal_range(who.toObject().get());
                 for (auto found = begin; found != end; ++found)
                     check(m_replaced[found->second], arguments, name, called);

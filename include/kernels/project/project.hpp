@@ -79,7 +79,7 @@ struct Binding {
     std::optional<std::string> module_glob;  ///< of the module's path
     std::map<std::string, AttributeValue> attributes;
     /// The kernel's names for the tensors that a traced module takes, in its order: tracing does not keep it.
-    /// What the kernel takes beside them and the attributes is None.
+    /// An optional tensor that the kernel takes beside them is None.
     std::vector<std::string> arguments;
     /// For each value that a traced module returns, in its order, the number of the kernel's result from 0:
     /// tracing orders them by their use, and leaves out what is not used.

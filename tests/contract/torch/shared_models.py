@@ -61,7 +61,24 @@ class Given(nn.Module):
         return self.norm(self.norm.weight, self.norm(self.weight, x) + 1)
 
 
+class Counted(nn.Module):
+    """One buffer in two layers, which Python parts when it converts the model."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = Norm()
+        self.b = Norm()
+        for norm in (self.a, self.b):
+            del norm.weight
+        self.a.register_buffer("weight", torch.rand(SIZE))
+        self.b.register_buffer("weight", self.a.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.b(self.a(x) + 1)
+
+
 MODELS = {
+    "shared_buffer": (Counted, False),
     "shared_scripted": (Shared, True),
     "shared_traced": (Shared, False),
     "shared_nested": (Nested, False),

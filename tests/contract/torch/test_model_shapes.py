@@ -99,6 +99,19 @@ class ModelShapesTest(harness.WorldTest):
         self.assertEqual(self.kernelize("other_given"), {"norm": "the kernel's layer takes 1 argument, this one 2; tracing makes arguments of "
                          "what other modules hold: hold it in the layer, or script the model"})
 
+    def test_shared_buffers_that_come_apart(self):
+        """The kernel computes with what the layer is given, also where that is its own no longer."""
+        self.make("shared_buffer")
+        self.check("shared_buffer", {"a": "replaced", "b": "replaced"}, 2, "--verify")
+        with unittest.mock.patch.dict("os.environ", self.environment), torch.no_grad():
+            models = [torch.jit.load(self.folder / f"shared_buffer{name}.pt").double().float() for name in ("", ".k")]
+            for model in models:
+                model.a.weight.mul_(3)
+            x = torch.load(self.folder / "shared_buffer.input")
+            expected, result = (model(x) for model in models)
+            self.assertGreater((models[0].a.weight - models[0].b.weight).abs().max(), 0.1)
+            torch.testing.assert_close(result, expected)
+
     def test_exported_methods_of_traced_models(self):
         """What they call is scripted, beside what tracing made of it."""
         self.make("hybrid", "hybrid_branches", "hybrid_other", "hybrid_growing")
