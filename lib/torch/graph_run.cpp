@@ -80,13 +80,15 @@ class Walk {
   private:
     using Frame = std::unordered_map<const Value*, IValue>;
 
-    IValue interpret(Graph& graph, const std::string& name, Values arguments) const {
-        auto copy = graph.copy();
-        Inline(*copy);
-        if (m_dtypes == Dtypes::in_double) compute_in_double(*copy);
-        const Code code(copy, name);
-        copy.reset();  // the code has its own
-        InterpreterState(code).run(arguments);
+    IValue interpret(Graph& graph, const std::string& name, Values arguments) {
+        auto known = m_codes.find(&graph);
+        if (known == m_codes.end()) {
+            auto copy = graph.copy();
+            Inline(*copy);
+            if (m_dtypes == Dtypes::in_double) compute_in_double(*copy);
+            known = m_codes.emplace(&graph, Code(copy, name)).first;
+        }
+        InterpreterState(known->second).run(arguments);
         return std::move(arguments.at(0));
     }
 
@@ -240,6 +242,7 @@ class Walk {
 
     Dtypes m_dtypes;
     std::unordered_map<const Graph*, bool> m_walkable;
+    std::unordered_map<const Graph*, Code> m_codes;  // for as long as this lives
     std::unordered_map<const Block*, Ends> m_ends;
 };
 

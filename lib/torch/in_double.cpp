@@ -65,8 +65,48 @@ void compute_in_double(Graph& graph) {
     });
 }
 
+bool calls_apart(const Module& module) {
+    bool found = false;
+    for (Graph* graph : graphs_of(module)) {
+        for_each_node(graph->block(), [&](const Node* node) {
+            found = found || node->kind() == prim::fork ||
+                    (node->kind() == prim::CallMethod &&
+                     node->input(0)->type()->kind() == TypeKind::InterfaceType);
+        });
+    }
+    return found;
+}
+
+namespace {
+
+// With code of its own that names float64, and the module's own tensors.
+Module rewritten(const Module& module) {
+    const Module copy = module.clone(true);
+    for (Graph* graph : graphs_of(copy))
+        compute_in_double(*graph);
+    return copy;
+}
+
+// Copies of all that `from` holds, to a module whose class has the same attributes.
+void give_attributes(const Module& from, Module& to) {
+    const auto type = from.type();
+    for (std::size_t i = 0; i < type->numAttributes(); ++i) {
+        const std::string& name = type->getAttributeName(i);
+        const IValue value = from.attr(name);
+        if (value.isModule()) {
+            Module inner = to.attr(name).toModule();
+            give_attributes(value.toModule(), inner);
+        } else {
+            to.setattr(name, value.deepcopy());
+        }
+    }
+}
+
+}  // namespace
+
 Module in_double(const Module& module) {
-    Module copy = module.deepcopy();
+    Module copy = calls_apart(module) ? rewritten(module).deepcopy() : module.deepcopy();
+    if (calls_apart(module)) give_attributes(module, copy);
     convert(copy, at::kDouble);
     return copy;
 }

@@ -17,8 +17,12 @@ std::vector<std::size_t> narrow_dtypes_of(const torch::jit::Node& node);
 /// Makes the graph name float64 in their place.
 void compute_in_double(torch::jit::Graph& graph);
 
+/// Whether code of the module forks, or calls what is behind an interface: libtorch runs that from the
+/// function's own compiled copy.
+bool calls_apart(const torch::jit::Module& module);
+
 /// A deep copy with its floating tensors in float64. It shares the code, which may name other dtypes: see
-/// Dtypes::in_double.
+/// Dtypes::in_double; but where that would not reach all, see calls_apart, it has code of its own.
 torch::jit::Module in_double(const torch::jit::Module& module);
 
 }  // namespace kernels::torchscript

@@ -83,7 +83,7 @@ class ModelShapesTest(harness.WorldTest):
         self.check("root", {"": "replaced"}, 1)
         self.check("shared_scripted", {"a": "replaced", "b.norm": "replaced"}, 3)
         self.check("twice_traced", {"norm": "replaced"}, 2)
-        self.check("interface", {"norm": "replaced"}, 1)
+        self.check("interface", {"norm": "replaced"}, 1, "--verify")
         self.check("methods", {"norm": "replaced"}, 1)
         self.run_both("methods", 2, "twice")
         self.check("loop", {"norm": "replaced"}, 5)

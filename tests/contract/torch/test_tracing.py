@@ -44,6 +44,17 @@ class AbsScale(nn.Module):  # wrong, which the model's own weights do not tell
 
     def forward(self, x):
         return torch.tanh(x * self.weight.abs())
+
+
+class ForkNorm(nn.Module):  # right: it sums one after the other
+    weight: Tensor
+
+    def forward(self, x):
+        mean = torch.zeros_like(x[..., :1])
+        for i in range(x.shape[-1]):
+            mean = mean + x[..., i:i + 1]
+        h = x - mean / x.shape[-1]
+        return h * torch.rsqrt(h.pow(2).mean(-1, keepdim=True) + 1e-5) * self.weight
 """
 MODELS = """
 import sys
@@ -92,6 +103,18 @@ class Scales(nn.Module):  # tracing makes an argument of the weight that it has 
     def forward(self, x):
         return self.second(self.first(x) + 1)
 
+class ForkNorm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(256))
+    def branch(self, x):
+        h = x.to(torch.float32)
+        h = h - h.mean(-1, keepdim=True)
+        return (h * torch.rsqrt(h.pow(2).mean(-1, keepdim=True) + 1e-5)).to(x.dtype) * self.weight
+    def forward(self, x):
+        return torch.jit.wait(torch.jit.fork(self.branch, x))
+
+torch.jit.script(nn.Sequential(nn.Linear(256, 256), ForkNorm())).save("Fork-scripted.pt")
 x = torch.randn(3, 8)
 torch.jit.trace(Scales(), x).save("Scales-traced.pt")
 torch.jit.trace(StepsTwice(), x).save("StepsTwice-traced.pt")
@@ -142,6 +165,11 @@ name = "Scale"
 device = "cpu"
 path = "kernel"
 layer = "{scale}"
+[[layers]]
+name = "ForkNorm"
+device = "cpu"
+path = "kernel"
+layer = "ForkNorm"
 [[bindings]]
 layer = "Parts"
 class = "*Parts"
@@ -215,6 +243,9 @@ class = "*Step"
         self.assertEqual(self.difference("Scales-traced"), 0)
         message = self.kernelize("Scales-traced", "", "--verify", scale="AbsScale", status=8)
         self.assertIn("second.0 (Scale)", message)
+
+    def test_what_is_forked_is_exact_in_float64(self):
+        self.assertEqual(self.kernelize("Fork-scripted", "", "--verify", "--input", "f32[3,5,256]"), ["replaced"])
 
     def test_orders_that_are_none(self):
         for order, said in (("[0, 0]", "is no list of the kernel's results by their numbers from 0, each once at most"), ("[]", "is no list of"),
