@@ -86,7 +86,8 @@ std::string bold(const std::string& text, bool colour);
 const std::atomic<bool>& interrupted();
 
 /// Ends the process with status 130 some seconds after Ctrl-C, when nothing has asked interrupted() by then:
-/// a kernel or a model can run for ever. Files of which a part is written have no name until they are whole.
+/// a kernel or a model can run for ever, and a disk be slow. Files of which a part is written have no name
+/// until they are whole.
 void end_after_interrupt(unsigned seconds);
 
 }  // namespace kernels::app

@@ -62,5 +62,6 @@ int main(int argc, char** argv) {
     const std::string_view first = argc > 1 ? argv[1] : "";
     if (first == "__complete") return kernels::app::run_complete(argc - 2, argv + 2);
     if (first == "__man") return kernels::app::print_man_sections(), 0;
+    kernels::app::end_after_interrupt(1);  // a slow disk's fsync does not ask
     return kernels::app::run_program(argc, argv, kernels::app::run_command);
 }

@@ -1,6 +1,7 @@
 #include "blob_file.hpp"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -43,11 +44,15 @@ Error disk_error(const fs::path& path, const char* what, int error) {
         return {ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
                 std::move(*hint)};
     }
+    rlimit limit{};
+    if (error == EFBIG && ::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+        return {ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
+                "raise the limit on the size of files (ulimit -f)"};
+    }
     const bool is_in_the_way = error == EISDIR || error == ENOTDIR || error == EEXIST || error == ENOTEMPTY;
     return Error(ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
                  error == ENOSPC || error == EDQUOT
                      ? "free some room, or choose another cache, by HF_HUB_CACHE say"
-                 : error == EFBIG ? "raise the limit on the size of files (ulimit -f)"
                  : is_in_the_way
                      ? "something that no cache has is in its place: remove that, or choose another "
                        "cache, by HF_HUB_CACHE say"

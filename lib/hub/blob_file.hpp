@@ -43,6 +43,7 @@ class IncompleteBlob final : public BodySink {
     std::uint64_t received() const noexcept { return m_received; }
     void begin(const Response& head) override;
     void write(std::string_view bytes) override;
+    void idle() override { m_writer->pass_on_old(); }
     /// Checks size and hash, syncs and renames. Throws Error(verification) after removing what was wrong.
     void commit();
     /// The hexadecimal SHA-256 of all bytes, after commit().

@@ -259,6 +259,19 @@ void CurlLoop::tell_of_silence() {
     }
 }
 
+void CurlLoop::let_idle() {
+    for (Job* job : std::vector<Job*>(m_running)) {
+        Transfer& transfer = *job->transfer;
+        if (!transfer.body_begun) continue;
+        try {
+            transfer.request->sink->idle();
+        } catch (...) {
+            transfer.error = std::current_exception();
+            finish(job->easy, CURLE_WRITE_ERROR);
+        }
+    }
+}
+
 void CurlLoop::start(Job& job) {
     job.easy = curl_easy_init();
     if (job.easy != nullptr) {
@@ -318,6 +331,7 @@ void CurlLoop::loop() {
             }
         }
         tell_of_silence();
+        let_idle();
         for (Job* job : to_start)
             start(*job);
         if (cancelled) {

@@ -52,6 +52,7 @@ class CurlLoop {
     void finish(CURL* easy, CURLcode code);
     void configure(CURL* easy, Job& job);
     void tell_of_silence();
+    void let_idle();
 
     const Settings& m_settings;
     std::string m_user_agent;

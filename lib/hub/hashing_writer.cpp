@@ -24,6 +24,7 @@ constexpr std::size_t write_step = std::size_t{128} << 10U;
 constexpr std::size_t most_blocks = 4;  // bounds the memory where hashing is slower than the network
 // What came slowly is not kept back for longer: it is there to go on from when the process is killed.
 constexpr std::chrono::milliseconds longest_wait{200};
+constexpr std::chrono::milliseconds longest_end{300};
 constexpr std::uint64_t sync_step = std::uint64_t{16} << 20U;
 
 }  // namespace
@@ -59,8 +60,13 @@ void HashingWriter::append(std::string_view bytes) {
         m_block.append(part);
         bytes.remove_prefix(part.size());
         const bool is_full = m_block.size() == block_size;
-        if (is_full || std::chrono::steady_clock::now() - m_block_began > longest_wait) pass_on(is_full);
+        if (is_full) pass_on(true);
+        pass_on_old();
     }
+}
+
+void HashingWriter::pass_on_old() {
+    if (!m_block.empty() && std::chrono::steady_clock::now() - m_block_began > longest_wait) pass_on(false);
 }
 
 void HashingWriter::pass_on(bool is_full) {
@@ -87,6 +93,7 @@ void HashingWriter::pass_on(bool is_full) {
 
 // Where a limit on processes or memory gives no thread, this one does its work.
 bool HashingWriter::start_thread() {
+    m_spare.reserve(most_blocks + 2);
     try {
         m_thread = std::thread([this] { take_blocks(); });
     } catch (const std::system_error&) {
@@ -139,9 +146,17 @@ void HashingWriter::take(std::string_view bytes) {
     hash_only(bytes);
 }
 
+// What has arrived is kept, unless the disk is slow: the user waits.
+void HashingWriter::end_when_cancelled() {
+    if (!is_cancelled(m_cancel)) return;
+    const auto now = std::chrono::steady_clock::now();
+    if (!m_cancelled) m_cancelled = now;
+    if (now - *m_cancelled > longest_end) check_cancelled(m_cancel);
+}
+
 void HashingWriter::store(std::string_view bytes) {
     for (auto rest = bytes; !rest.empty();) {
-        check_cancelled(m_cancel);  // the disk may be slow, and the user waits
+        end_when_cancelled();
         const auto written = ::write(m_fd, rest.data(), std::min(rest.size(), write_step));
         if (written < 0) {
             if (errno == EINTR) continue;

@@ -26,7 +26,7 @@ class HashingWriter {
   public:
     /// `path` is named in errors; the file stays the caller's to close, after this object.
     /// `second` takes the same bytes, for who needs another hash of them.
-    /// When `cancel` is set, nothing more is written, and who wants more gets Error(interrupted).
+    /// Some time after `cancel` was set nothing more is written, and who wants more gets Error(interrupted).
     HashingWriter(int fd, std::filesystem::path path, Hasher hasher, std::optional<Hasher> second = {},
                   const std::atomic<bool>* cancel = nullptr);
     ~HashingWriter();
@@ -40,6 +40,9 @@ class HashingWriter {
     }
     /// Throws Error(failed) when the disk refuses these bytes or earlier ones.
     void append(std::string_view bytes);
+    /// Writes what came a while ago and fills no block: it is there to go on from when the process is killed.
+    /// Throws as append() does.
+    void pass_on_old();
     /// Writes what is left and gives the raw digest of all bytes; the object takes no more afterwards. Throws
     /// Error(failed) as append() does.
     std::string finish();
@@ -48,6 +51,7 @@ class HashingWriter {
 
   private:
     void store(std::string_view bytes);
+    void end_when_cancelled();
     bool start_thread();
     void pass_on(bool is_full);
     void take_blocks();
@@ -62,6 +66,7 @@ class HashingWriter {
     std::string m_block;
     std::chrono::steady_clock::time_point m_block_began;
     std::uint64_t m_unsynced = 0;
+    std::optional<std::chrono::steady_clock::time_point> m_cancelled;  // when it was seen
 
     std::mutex m_mutex;
     std::condition_variable m_changed;

@@ -121,7 +121,8 @@ class Machine(FaultTest):
                 folder.mkdir(exist_ok=True)
                 done = self.kernels("download", "-o", folder, status=FAILED, **how)
                 self.assertIn(reason, done.stderr)
-                self.assertIn("choose another folder (--output DIR)", done.stderr)
+                self.assertIn("hint: raise the limit on the size of files (ulimit -f)\n" if reason == "File too large" else
+                              "choose another folder (--output DIR)", done.stderr)
                 self.assertNotIn("HF_HUB_CACHE", done.stderr)
 
     @unittest.skipUnless(syscalls.supported(), "no seccomp filter for this machine")
@@ -305,6 +306,25 @@ class Machine(FaultTest):
     def start(self, command, *more, preexec_fn=None, **environment):
         return subprocess.Popen([BINARY, command, str(self.project), *more], env={**self.environment, **environment}, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=preexec_fn)
+
+    @unittest.skipUnless(preload.supported(), "no C compiler")
+    def test_interrupted_while_the_disk_takes_its_time(self):
+        self.forget()
+        slow = preload.library(self.folder, "slow_fsync", f"""
+#include <fcntl.h>
+#include <unistd.h>
+int fsync(int file) {{ close(open("{self.folder}/fsync-begun", O_CREAT | O_WRONLY, 0600)); for (;;) pause(); }}
+""")
+        process = self.start("download", *TARGET, **slow)
+        self.wait_for(lambda: (self.folder / "fsync-begun").exists(), "the sync of a file")
+        process.send_signal(signal.SIGINT)
+        begin = time.monotonic()
+        _, err = process.communicate(timeout=30)
+        self.assertLess(time.monotonic() - begin, harness.seconds(2))
+        self.assertEqual((process.returncode, err.splitlines()[-1]), (130, "error: interrupted"))
+        self.assert_sound()
+        self.kernels("download")
+        self.assert_complete()
 
     def test_interrupted_within_a_second_and_resumed(self):
         """Whatever the network does: a body, an answer that does not come, a pause before a retry."""

@@ -35,6 +35,8 @@ class BodySink {
     /// Before the first byte of a successful (2xx) answer.
     virtual void begin(const Response& head) = 0;
     virtual void write(std::string_view bytes) = 0;
+    /// Between writes, every 200 ms at least, also while nothing comes.
+    virtual void idle() {}
 };
 
 struct Request {

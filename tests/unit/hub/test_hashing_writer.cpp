@@ -95,8 +95,11 @@ TEST_CASE_FIXTURE(WriterFixture, "what comes slowly is in the file soon, in case
     const std::string first = many_bytes(size);
     HashingWriter writer(fd, path, Hasher(HashAlgorithm::sha256));
     feed(writer, first);
-    std::this_thread::sleep_for(std::chrono::milliseconds(250));
     writer.append("more");
+    writer.pass_on_old();
+    CHECK(read_file(path).size() < first.size());
+    std::this_thread::sleep_for(std::chrono::milliseconds(250));
+    writer.pass_on_old();
     for (int i = 0; i < 100 && read_file(path).size() < first.size() + 4; ++i)
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
     CHECK(read_file(path) == first + "more");
@@ -110,7 +113,7 @@ TEST_CASE_FIXTURE(WriterFixture, "who cancels does not wait until all that has a
         std::vector<char> buffer(std::size_t{64} << 10U);
         for (ssize_t got = 0; (got = ::read(ends[0], buffer.data(), buffer.size())) > 0;) {
             arrived += static_cast<std::size_t>(got);
-            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+            std::this_thread::sleep_for(std::chrono::milliseconds(40));
         }
     });
     std::atomic<bool> cancel{false};

@@ -244,6 +244,23 @@ TEST_CASE("cancelling ends a transfer whose body is taken slowly within a second
     CHECK(Clock::now() - sink.cancelled_at < std::chrono::seconds(1));
 }
 
+TEST_CASE("who takes a body may do something between the writes, and its failure ends the transfer") {
+    struct IdleSink final : BodySink {
+        void begin(const Response&) override {}
+        void write(std::string_view) override {}
+        void idle() override { throw Error(ErrorCode::failed, "the disk is full"); }
+    } sink;
+    const FaultServer server([](const std::string&, std::size_t) {
+        return answer("200 OK", "", std::string(std::size_t{32} << 20U, 'x'));
+    });
+    Request request;
+    request.url = server.url();
+    request.sink = &sink;
+    const auto client = make_http_client(settings_for(server.url()));
+    const Error error = error_of([&] { client->send(request); });
+    CHECK(std::string(error.what()) == "the disk is full");
+}
+
 TEST_CASE("a transfer that stalls fails") {
     const FaultServer silent(nullptr);
     Settings settings = settings_for(silent.url());
