@@ -40,17 +40,13 @@ std::string name_of(const FileRequest& file) {
 }
 
 Error disk_error(const fs::path& path, const char* what, int error) {
-    if (auto hint = open_files_hint(error)) {
-        return {ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
-                std::move(*hint)};
-    }
+    const std::string message = path.string() + ": " + what + ": " + std::strerror(error);
+    if (auto hint = open_files_hint(error)) return {ErrorCode::failed, message, std::move(*hint)};
     rlimit limit{};
-    if (error == EFBIG && ::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
-        return {ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
-                "raise the limit on the size of files (ulimit -f)"};
-    }
+    if (error == EFBIG && ::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        return {ErrorCode::failed, message, "raise the limit on the size of files (ulimit -f)"};
     const bool is_in_the_way = error == EISDIR || error == ENOTDIR || error == EEXIST || error == ENOTEMPTY;
-    return Error(ErrorCode::failed, path.string() + ": " + what + ": " + std::strerror(error),
+    return Error(ErrorCode::failed, message,
                  error == ENOSPC || error == EDQUOT
                      ? "free some room, or choose another cache, by HF_HUB_CACHE say"
                  : is_in_the_way

@@ -260,7 +260,8 @@ void CurlLoop::tell_of_silence() {
 }
 
 void CurlLoop::let_idle() {
-    for (Job* job : std::vector<Job*>(m_running)) {
+    for (std::size_t i = m_running.size(); i-- > 0;) {  // from the end, as the one that fails goes
+        Job* const job = m_running[i];
         Transfer& transfer = *job->transfer;
         if (!transfer.body_begun) continue;
         try {

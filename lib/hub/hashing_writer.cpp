@@ -59,10 +59,9 @@ void HashingWriter::append(std::string_view bytes) {
         const auto part = bytes.substr(0, block_size - m_block.size());
         m_block.append(part);
         bytes.remove_prefix(part.size());
-        const bool is_full = m_block.size() == block_size;
-        if (is_full) pass_on(true);
-        pass_on_old();
+        if (m_block.size() == block_size) pass_on(true);
     }
+    pass_on_old();
 }
 
 void HashingWriter::pass_on_old() {

@@ -110,27 +110,24 @@ const std::vector<Module>& ClassUses::instances(const c10::ClassTypePtr& type) {
     return m_instances[type.get()];
 }
 
+void ClassUses::note_calls(const Function& caller) {
+    std::set<const Function*> called;
+    m_calls_any = !collect_called(caller, called) || m_calls_any;
+    for (const Function* one : called)
+        if (one != &caller) (*m_callers)[one->qualname().qualifiedName()].push_back(caller.name());
+}
+
 void ClassUses::find_callers() {
     if (m_callers) return;
     m_callers.emplace();
     for (const auto& module : m_model.modules()) {
         const auto type = module.type();
-        for (const auto& hooks : {type->getForwardHooks(), type->getForwardPreHooks()}) {
-            for (const Function* hook : hooks) {
-                std::set<const Function*> called;
-                m_calls_any = !collect_called(*hook, called) || m_calls_any;
-                for (const Function* one : called)
-                    if (one != hook) (*m_callers)[one->qualname().qualifiedName()].push_back(hook->name());
-            }
-        }
+        for (const auto& hooks : {type->getForwardHooks(), type->getForwardPreHooks()})
+            for (const Function* hook : hooks)
+                note_calls(*hook);
     }
-    for (const auto& own : m_model.get_methods()) {
-        if (is_original(own.function())) continue;
-        std::set<const Function*> called;
-        m_calls_any = !collect_called(own.function(), called) || m_calls_any;
-        for (const Function* one : called)
-            if (one != &own.function()) (*m_callers)[one->qualname().qualifiedName()].push_back(own.name());
-    }
+    for (const auto& own : m_model.get_methods())
+        if (!is_original(own.function())) note_calls(own.function());
 }
 
 std::vector<std::string> ClassUses::callers(const Function& method) {

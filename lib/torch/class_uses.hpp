@@ -18,7 +18,8 @@ class ClassUses {
   public:
     explicit ClassUses(torch::jit::Module model);
     const std::vector<torch::jit::Module>& instances(const c10::ClassTypePtr& type);
-    /// The model's methods from which calls come to this one, of a class of its modules.
+    /// The model's methods, and hooks of its modules, from which calls come to this one, of a class of its
+    /// modules.
     std::vector<std::string> callers(const torch::jit::Function& method);
     /// Whether one of them comes to a forward of the class, or to a method of an interface, which may be one.
     bool is_called(const c10::ClassTypePtr& type);
@@ -36,16 +37,16 @@ class ClassUses {
     };
     void collect_writes(const torch::jit::Function& function);
     std::string writer(const torch::jit::Function& function, const c10::ClassType& layer) const;
+    void find_callers();
+    void note_calls(const torch::jit::Function& caller);
 
     torch::jit::Module m_model;
     OwnArgumentSearch m_own_arguments;
     std::map<std::string, Write> m_writes;  // the first of each class, by qualified names
     std::map<const c10::ClassType*, std::vector<torch::jit::Module>> m_instances;
-    void find_callers();
-
     bool m_calls_any = false;  // a method of an interface
-    std::optional<std::map<std::string, std::vector<std::string>>>
-        m_callers;  // by qualified names, which copies keep
+    /// By qualified names, which copies keep; nothing before it is asked for.
+    std::optional<std::map<std::string, std::vector<std::string>>> m_callers;
 };
 
 }  // namespace kernels::torchscript

@@ -105,8 +105,13 @@ void give_attributes(const Module& from, Module& to) {
 }  // namespace
 
 Module in_double(const Module& module) {
-    Module copy = calls_apart(module) ? rewritten(module).deepcopy() : module.deepcopy();
-    if (calls_apart(module)) give_attributes(module, copy);
+    Module copy;
+    if (calls_apart(module)) {
+        copy = rewritten(module).deepcopy();
+        give_attributes(module, copy);
+    } else {
+        copy = module.deepcopy();  // which shares the code
+    }
     convert(copy, at::kDouble);
     return copy;
 }

@@ -55,6 +55,7 @@ class Sizes {
     int64_t from_end(const Extent& at) const { return m_tensors[at.tensor].dim() - at.dim; }
     bool is_last(const Extent& at) const { return from_end(at) == 1; }
 
+    bool is_rows(const Extent& at) const { return at.dim == 0 && !is_last(at); }
     bool is_sequence(const Extent& at) const {
         return is_last(at) && at::isIntegralType(m_tensors[at.tensor].scalar_type(), true);
     }
@@ -166,14 +167,13 @@ class Sizes {
             sizes = {longer_and_even};
         }
         const int64_t each = m_tensors[at.tensor].numel() / size(at);
-        if (at.dim == 0 && !is_last(at)) sizes.push_back(each < narrow ? many_narrow_rows : many_rows);
+        if (is_rows(at)) sizes.push_back(each < narrow ? many_narrow_rows : many_rows);
         // Once for each extent, alone where it can be: the square of a long one takes time.
         const bool again = m_covered.contains(at);
         std::erase_if(sizes, [&](int64_t to) {
             return to >= longer && (again || m_bytes / size(at) * to > most_long_bytes);
         });
-        const bool first = at.dim == 0 && !is_last(at);
-        if (first && !again && sizes.back() < longer) sizes.push_back(longer_of_large);
+        if (is_rows(at) && !again && sizes.back() < longer) sizes.push_back(longer_of_large);
         return sizes;
     }
 

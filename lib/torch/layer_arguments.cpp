@@ -25,9 +25,12 @@ std::string give_as_attribute(const std::string& name) {
 }
 
 constexpr const char* name_those_given =
-    "; give the kernel's names for those that it has, in the order of the traced code, as arguments = [ … ] "
-    "in "
-    "the binding: the others are None then";
+    "; give the kernel's names for those that it has, in the order of the traced code, as "
+    "arguments = [ … ] in the binding: the others are None then";
+
+bool takes_tensor(const c10::Argument& argument) {
+    return TensorType::get()->isSubtypeOf(*argument.type());
+}
 
 // Calls by keyword are positions in TorchScript: a kernel that has the layer's names in another order would
 // silently get the one for the other.
@@ -73,7 +76,7 @@ IValue constant_argument(const Graph& graph, const c10::Argument& argument, cons
         if (const auto found = recover_epsilon(graph)) return *found;
     }
     // Tracing leaves out all numbers, but no tensors that are there.
-    const bool is_tensor = TensorType::get()->isSubtypeOf(*argument.type());
+    const bool is_tensor = takes_tensor(argument);
     if (!given.arguments.empty() && is_tensor && argument.type()->kind() == TypeKind::OptionalType) return {};
     if (is_tensor && may_be_traced(graph)) refuse(refusal + name_those_given);
     refuse(refusal + (is_tensor ? std::string() : give_as_attribute(argument.name())));
@@ -140,9 +143,6 @@ Arguments arguments_for(const Function& original, const Function& hub, const Giv
         refusal +=
             "; tracing makes arguments of what other modules hold: hold it in the layer, or script the model";
     }
-    const auto is_tensor = [](const c10::Argument& argument) {
-        return c10::TensorType::get()->isSubtypeOf(*argument.type());
-    };
     const auto in_binding = [&](const c10::Argument& argument) {
         return given.attributes.contains(argument.name());
     };
@@ -156,13 +156,13 @@ Arguments arguments_for(const Function& original, const Function& hub, const Giv
     const bool rest_in_binding = places.size() + 1 == offered.size() - among_offered(in_binding);
     // An optional tensor that is not there need not have been None, unless the binding says so: tracing
     // merges equal arguments, and takes the layer's own weights out of them.
-    if (order.empty() && !all_given && !rest_in_binding && places.size() != among_offered(is_tensor)) {
+    if (order.empty() && !all_given && !rest_in_binding && places.size() != among_offered(takes_tensor)) {
         const bool some_left_out = places.size() + 1 < offered.size() && may_be_traced(graph);
         refuse(refusal + (some_left_out ? name_those_given : ""));
     }
     const auto is_constant = [&](const c10::Argument& argument) {
         if (!order.empty()) return std::find(order.begin(), order.end(), argument.name()) == order.end();
-        return !all_given && (rest_in_binding ? in_binding(argument) : !is_tensor(argument));
+        return !all_given && (rest_in_binding ? in_binding(argument) : !takes_tensor(argument));
     };
     if (order.empty() && places.size() > 1 && may_be_traced(graph)) {
         refuse("tracing does not keep the order of its " + std::to_string(places.size()) +

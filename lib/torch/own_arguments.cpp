@@ -63,11 +63,14 @@ void OwnArgumentSearch::walk(const Function& function, const Known& inputs) {
     std::vector<const void*> identities;
     std::transform(inputs.begin(), inputs.end(), std::back_inserter(identities), identity);
     if (!m_seen.emplace(&function, std::move(identities)).second) return;
-    const auto graph = toGraphFunction(function).graph();
+    walk(*toGraphFunction(function).graph(), inputs);
+}
+
+void OwnArgumentSearch::walk(Graph& graph, const Known& inputs) {
     std::map<const Value*, IValue> known;
     for (std::size_t i = 0; i < inputs.size(); ++i)
-        if (!inputs[i].isNone()) known.emplace(graph->inputs().at(i), inputs[i]);
-    walk(graph->block(), known);
+        if (!inputs[i].isNone()) known.emplace(graph.inputs().at(i), inputs[i]);
+    walk(graph.block(), known);
 }
 
 void OwnArgumentSearch::walk(Block* block, std::map<const Value*, IValue>& known) {
@@ -76,6 +79,12 @@ void OwnArgumentSearch::walk(Block* block, std::map<const Value*, IValue>& known
             const auto found = known.find(value);
             return found == known.end() ? IValue() : found->second;
         };
+        const auto inputs_from = [&](std::size_t first) {
+            Known inputs;
+            for (const Value* input : node->inputs().slice(first))
+                inputs.push_back(value_of(input));
+            return inputs;
+        };
         if (node->kind() == prim::GetAttr) {
             const auto holder = value_of(node->input(0));
             if (!holder.isObject()) continue;
@@ -83,23 +92,15 @@ void OwnArgumentSearch::walk(Block* block, std::map<const Value*, IValue>& known
             if (value.isObject() || value.isTensor()) known.emplace(node->output(), value);
         } else if (node->kind() == prim::CallMethod || node->kind() == prim::CallFunction) {
             const Function* called = function_called(node);
-            Known inputs;
-            for (const Value* input : node->inputs())
-                inputs.push_back(value_of(input));
-            if (node->kind() == prim::CallFunction) inputs.erase(inputs.begin());
             if (called == nullptr) {
                 m_all_known = false;
                 continue;
             }
+            const Known inputs = inputs_from(node->kind() == prim::CallFunction ? 1 : 0);
             if (node->kind() == prim::CallMethod) note_call(*called, inputs);
             walk(*called, inputs);
         } else if (node->kind() == prim::fork && node->hasAttribute(attr::Subgraph)) {
-            const auto graph = node->g(attr::Subgraph);
-            std::map<const Value*, IValue> inside;
-            for (std::size_t i = 0; i < node->inputs().size(); ++i)
-                if (const auto value = value_of(node->input(i)); !value.isNone())
-                    inside.emplace(graph->inputs().at(i), value);
-            walk(graph->block(), inside);
+            walk(*node->g(attr::Subgraph), inputs_from(0));
         } else if (node->hasAttribute(attr::Subgraph) ||
                    (node->kind() == prim::SetAttr && node->input(1)->type()->kind() != TypeKind::IntType)) {
             m_all_known = false;  // it may call, or change what is held

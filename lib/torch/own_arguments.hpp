@@ -29,6 +29,7 @@ class OwnArgumentSearch {
   private:
     using Known = std::vector<c10::IValue>;  // modules, objects and tensors; none for what is not known
     void walk(const torch::jit::Function& function, const Known& inputs);
+    void walk(torch::jit::Graph& graph, const Known& inputs);
     void walk(torch::jit::Block* block, std::map<const torch::jit::Value*, c10::IValue>& known);
     void note_call(const torch::jit::Function& method, const Known& inputs);
 

@@ -25,9 +25,9 @@ struct Difference {
 
 /// Inputs of which part of the result means nothing. For NaN and infinity: NaN where a number was expected is
 /// no difference if the same place of the first dimension was expected to have NaN or infinity as well: 0
-/// times infinity, or NaN that a mask hides. For both infinities: where NaN was expected, infinity may be,
-/// and a number if the actual result has NaN elsewhere in that place; anything where the result in float64 is
-/// not known. Masks are made of negative infinity: no NaN may come of it where none was expected.
+/// times infinity, or NaN that a mask hides. For both infinities: where NaN was expected, infinity and 0
+/// may be, and a number if the actual result has NaN elsewhere in that place; anything where the result in
+/// float64 is not known. Masks are made of negative infinity: no NaN may come of it where none was expected.
 enum class Special { none, nan, infinity, negative_infinity };
 
 struct CompareOptions {
