@@ -69,6 +69,7 @@ class HttpClient {
 /// some seconds, so that what is queued fails with it; the token goes to the endpoint's own host only.
 /// Offline it refuses every request; curl starts with the first one.
 std::unique_ptr<HttpClient> make_http_client(const Settings& settings);
+std::unique_ptr<HttpClient> make_http_client(Settings&&) = delete;  ///< the client keeps a reference
 
 /// How long the answer's Retry-After asks to wait: seconds, or an HTTP date, which counts from the answer's
 /// own Date. Nothing when there is none that can be read.

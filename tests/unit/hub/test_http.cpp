@@ -256,7 +256,8 @@ TEST_CASE("who takes a body may do something between the writes, and its failure
     Request request;
     request.url = server.url();
     request.sink = &sink;
-    const auto client = make_http_client(settings_for(server.url()));
+    const Settings settings = settings_for(server.url());
+    const auto client = make_http_client(settings);
     const Error error = error_of([&] { client->send(request); });
     CHECK(std::string(error.what()) == "the disk is full");
 }
