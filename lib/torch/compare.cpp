@@ -45,6 +45,11 @@ double root_mean_square(const at::Tensor& values) {
     return values.numel() == 0 ? 0 : std::sqrt(values.square().mean().item<double>());
 }
 
+// How much larger than that of one rounding the mean error of two may come out by chance, of so many numbers.
+double of_one_rounding_more(int64_t count) {
+    return std::sqrt(2.0) * (1 + 3 / std::sqrt(static_cast<double>(count)));
+}
+
 // Whether the actual result is rounded more often than the expected one, or in a narrower dtype. In float16
 // and bfloat16 the last rounding is nearly all of the error, so that its mean is known well; each element
 // counts alike, however large it is.
@@ -56,7 +61,8 @@ bool rounded_more(const at::Tensor& actual, const at::Tensor& expected, const at
     const auto error = [&](const at::Tensor& values) { return root_mean_square((values - exact) / size); };
     if (!size.min().gt(0).item<bool>()) return false;
     const double best = error(exact.to(dtype).to(at::kDouble));
-    return error(actual) > same_error * std::max(error(expected), best);
+    return error(actual) >
+           std::max(same_error, of_one_rounding_more(exact.numel())) * std::max(error(expected), best);
 }
 
 // Whether whole rows of the actual result are off by a factor, as when what they are scaled by was rounded:
@@ -73,7 +79,8 @@ bool rounded_by_rows(const at::Tensor& actual, const at::Tensor& expected, const
         return root_mean_square(((values - exact) * exact).sum(-1) / norms);
     };
     const double best = factor(exact.to(dtype).to(at::kDouble));
-    return factor(actual) > clearly * std::max(factor(expected), best);
+    return factor(actual) > std::max(clearly, of_one_rounding_more(exact.numel() / exact.size(-1))) *
+                                std::max(factor(expected), best);
 }
 
 std::string kind(const at::Tensor& tensor) {
@@ -234,10 +241,14 @@ void Comparison::numbers(at::Tensor actual, const at::Tensor& expected, const at
         return problem(is_nan ? "NaN at other places" : "infinity at other places");
     }
     const auto finite = expected.isfinite().logical_and(actual.isfinite());
-    auto a = actual.masked_fill(finite.logical_not(), 0);
-    const auto e = expected.masked_fill(finite.logical_not(), 0);
-    const auto distance = (a - e).abs();
-    const double largest = distance.max().item<double>();
+    const bool all = finite.all().item<bool>();  // then nothing large is copied
+    const auto of_finite = [&](const at::Tensor& values) {
+        return all ? values : values.masked_fill(finite.logical_not(), 0);
+    };
+    auto a = of_finite(actual);
+    const auto e = of_finite(expected);
+    const auto distance = [&] { return (a - e).abs_(); };
+    const double largest = distance().max().item<double>();
     result.largest = std::max(result.largest, largest);
 
     const double tolerance = default_tolerance(dtype);
@@ -246,7 +257,7 @@ void Comparison::numbers(at::Tensor actual, const at::Tensor& expected, const at
     bool error_fits = false;
     if (exact.defined() && at::equal(exact.isfinite().logical_and(expected.isnan().logical_not()), finite) &&
         !m_options.tolerance.given()) {
-        const auto t = exact.masked_fill(finite.logical_not(), 0);
+        const auto t = of_finite(exact);
         if (sensitivity.defined()) {
             const auto unsure = sensitivity.gt(tolerance * (e.abs() + scale));
             a = at::where(unsure.logical_and((a - t).abs().le(may_move * sensitivity)), e, a);
@@ -264,8 +275,9 @@ void Comparison::numbers(at::Tensor actual, const at::Tensor& expected, const at
                            c10::str(own));
         }
     }
-    if (!exact.defined() && sensitivity.defined()) a = at::where(distance.le(may_move * sensitivity), e, a);
-    const auto excess = (a - e).abs() - (slack + m_options.tolerance.relative.value_or(tolerance) * e.abs());
+    if (!exact.defined() && sensitivity.defined()) a = at::where(distance().le(may_move * sensitivity), e, a);
+    const auto excess =
+        distance().sub_(e.abs().mul_(m_options.tolerance.relative.value_or(tolerance)).add_(slack));
     const auto index = excess.argmax().item<int64_t>();
     if (excess.flatten()[index].item<double>() <= 0 || error_fits) return;
     problem("by up to " + c10::str(largest) + ", at " + place(e, index) + " " +
