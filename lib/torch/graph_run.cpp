@@ -13,6 +13,7 @@
 
 #include "graph_calls.hpp"
 #include "in_double.hpp"
+#include "wide_values.hpp"
 
 namespace kernels::torchscript {
 namespace {
@@ -31,28 +32,29 @@ bool is_walkable(const Node* node) {
         case prim::TupleUnpack:
         case prim::ListConstruct:
         case prim::ListUnpack:
+        case prim::DictConstruct:
         case prim::unchecked_cast:
         case prim::RaiseException:
         case prim::Uninitialized:
+        case aten::wait:
             return true;
         case prim::CallMethod:
         case prim::CallFunction: {
             const auto* function = function_called(node);
-            return function != nullptr && function->isGraphFunction();
+            return function == nullptr || function->isGraphFunction();  // that of an interface is known later
         }
         case prim::If:
         case prim::Loop:
             return std::all_of(node->blocks().begin(), node->blocks().end(),
                                [](const Block* block) { return is_walkable(block); });
         case prim::fork:
+            return is_walkable(node->g(attr::Subgraph)->block());
         case prim::awaitable:
         case prim::rpc_async:
-        case aten::wait:
         case prim::awaitable_wait:
             return false;
         default:
-            const auto* op = node->maybeOperator();
-            return op != nullptr && node->blocks().empty() && !op->schema().is_vararg();
+            return node->maybeOperator() != nullptr && node->blocks().empty();
     }
 }
 
@@ -65,7 +67,9 @@ bool is_walkable(const Block* block) {
 // One call of a function, with all that it calls.
 class Walk {
   public:
-    explicit Walk(Dtypes dtypes) : m_dtypes(dtypes) {}
+    explicit Walk(Dtypes dtypes) {
+        if (dtypes == Dtypes::in_double) m_wide.emplace();
+    }
 
     IValue call(GraphFunction& function, Values arguments) {
         function.ensure_defined();
@@ -85,8 +89,12 @@ class Walk {
         if (known == m_codes.end()) {
             auto copy = graph.copy();
             Inline(*copy);
-            if (m_dtypes == Dtypes::in_double) compute_in_double(*copy);
+            if (m_wide) compute_in_double(*copy);
             known = m_codes.emplace(&graph, Code(copy, name)).first;
+        }
+        if (m_wide) {
+            for (auto& argument : arguments)
+                argument = argument.isModule() ? in_double(argument) : widened(argument);
         }
         InterpreterState(known->second).run(arguments);
         return std::move(arguments.at(0));
@@ -111,6 +119,19 @@ class Walk {
             for (const Value* output : node->outputs())
                 add(output, node);
         return ends;
+    }
+
+    // What the interpreter knows nothing of. Its changes of this are lost.
+    IValue in_double(const IValue& module) {
+        auto known = m_modules.find(module.toObject().get());
+        if (known == m_modules.end()) {
+            constexpr std::size_t largest = 16UL << 20;
+            if (bytes_in(module.toModule()) > largest)
+                throw std::runtime_error("it is too large to be copied");
+            known =
+                m_modules.emplace(module.toObject().get(), torchscript::in_double(module.toModule())).first;
+        }
+        return known->second._ivalue();
     }
 
     Values run(Block& block, Values inputs, Frame& frame) {
@@ -151,10 +172,14 @@ class Walk {
                 frame[node.output()] = toIValue(node.output()).value_or(IValue());  // none of a function
                 return;
             case prim::GetAttr:
-                frame[node.output()] = first().toObjectRef().getAttr(node.s(attr::name));
+                frame[node.output()] = m_wide ? m_wide->attribute(first().toObject(), node.s(attr::name))
+                                              : first().toObjectRef().getAttr(node.s(attr::name));
                 return;
-            case prim::SetAttr:
-                return first().toObject()->setAttr(node.s(attr::name), frame.at(node.input(1)));
+            case prim::SetAttr: {
+                const IValue& value = frame.at(node.input(1));
+                return m_wide ? m_wide->set_attribute(first().toObject(), node.s(attr::name), value)
+                              : first().toObject()->setAttr(node.s(attr::name), value);
+            }
             case prim::TupleConstruct:
                 frame[node.output()] = tuple_of(node, inputs_of(node, frame));
                 return;
@@ -175,12 +200,24 @@ class Walk {
                 return;
             case prim::RaiseException:
                 throw std::runtime_error(exception_of(node, frame));
+            case prim::DictConstruct:
+                frame[node.output()] = dict_of(node, inputs_of(node, frame));
+                return;
             case prim::CallMethod:
-                frame[node.output()] = call(function_of(node), inputs_of(node, frame));
+                frame[node.output()] = call(method_of(node, first()), inputs_of(node, frame));
                 return;
             case prim::CallFunction:
                 frame[node.output()] = call(function_of(node), inputs_of(node, frame, 1));
                 return;
+            case prim::fork:
+                frame[node.output()] = fork(node, inputs_of(node, frame));
+                return;
+            case aten::wait: {
+                const auto future = first().toFuture();
+                future->waitAndThrow();
+                frame[node.output()] = future->value();
+                return;
+            }
             case prim::If:
                 return set_outputs(node, frame, run(*node.blocks()[first().toBool() ? 0 : 1], {}, frame));
             case prim::Loop:
@@ -198,9 +235,25 @@ class Walk {
     }
 
     static GraphFunction& function_of(const Node& node) {
-        if (node.kind() == prim::CallFunction)
-            return toGraphFunction(*node.input(0)->type()->expectRef<FunctionType>().function());
-        return toGraphFunction(node.input(0)->type()->expectRef<ClassType>().getMethod(node.s(attr::name)));
+        return toGraphFunction(*node.input(0)->type()->expectRef<FunctionType>().function());
+    }
+
+    static GraphFunction& method_of(const Node& node, const IValue& object) {
+        return toGraphFunction(object.toObjectRef().type()->getMethod(node.s(attr::name)));
+    }
+
+    // At once and in this thread, where it is seen what it calls; as libtorch's, it fails where it is waited
+    // for.
+    IValue fork(const Node& node, Values arguments) {
+        const auto type = node.output()->type()->expectRef<FutureType>().getElementType();
+        auto future = c10::make_intrusive<c10::ivalue::Future>(type);
+        Frame frame;
+        try {
+            future->markCompleted(run(*node.g(attr::Subgraph)->block(), std::move(arguments), frame).at(0));
+        } catch (const std::exception&) {
+            future->setError(std::current_exception());
+        }
+        return future;
     }
 
     static IValue tuple_of(const Node& node, Values elements) {
@@ -215,6 +268,14 @@ class Walk {
         for (const auto& element : elements)
             list.push_back(element);
         return list;
+    }
+
+    static IValue dict_of(const Node& node, const Values& items) {
+        const auto& type = node.output()->type()->expectRef<DictType>();
+        c10::impl::GenericDict dict(type.getKeyType(), type.getValueType());
+        for (std::size_t i = 0; i + 1 < items.size(); i += 2)
+            dict.insert_or_assign(items[i], items[i + 1]);
+        return dict;
     }
 
     void loop(Node& node, Frame& frame) {
@@ -232,18 +293,17 @@ class Walk {
 
     void operate(Node& node, Frame& frame) const {
         Stack stack = inputs_of(node, frame);
-        if (m_dtypes == Dtypes::in_double) {
-            for (const auto place : narrow_dtypes_of(node))
-                stack[place] = static_cast<int64_t>(at::kDouble);
-        }
-        node.getOperation()(stack);
+        const bool any_number = node.schema().is_vararg();
+        if (any_number) stack.emplace_back(static_cast<int64_t>(stack.size()));
+        m_wide && !any_number ? m_wide->operate(node, stack) : node.getOperation()(stack);
         set_outputs(node, frame, std::move(stack));
     }
 
-    Dtypes m_dtypes;
+    std::optional<WideValues> m_wide;  // where all is computed in float64
     std::unordered_map<const Graph*, bool> m_walkable;
     std::unordered_map<const Graph*, Code> m_codes;  // for as long as this lives
     std::unordered_map<const Block*, Ends> m_ends;
+    std::unordered_map<const c10::ivalue::Object*, Module> m_modules;  // copies for the interpreter
 };
 
 }  // namespace
@@ -253,7 +313,8 @@ IValue run_graph(const Module& module, const std::string& method, Values argumen
     if (dtypes == Dtypes::as_named && getGraphExecutorOptimize()) return found(std::move(arguments));
     arguments.insert(arguments.begin(), module._ivalue());
     found.function().getSchema().checkAndNormalizeInputs(arguments);
-    return Walk(dtypes).call(toGraphFunction(found.function()), std::move(arguments));
+    const auto result = Walk(dtypes).call(toGraphFunction(found.function()), std::move(arguments));
+    return dtypes == Dtypes::in_double ? widened(result) : result;
 }
 
 }  // namespace kernels::torchscript

@@ -8,12 +8,13 @@
 
 namespace kernels::torchscript {
 
-/// Whether code computes in the dtypes that it names, or in float64 wherever it names a narrower one.
+/// Whether code computes in the dtypes that it names and its tensors have, or in float64 wherever those are
+/// narrower, see WideValues; then the model's state stays as it is.
 enum class Dtypes { as_named, in_double };
 
 /// Runs the method. With libtorch's optimizer on, and dtypes as named, as a model runs; else node by node,
 /// since libtorch keeps about five compiled copies of the graph of whatever it has run, for as long as the
-/// function lives. Throws what the code throws.
+/// function lives; what is forked then runs at once. Throws what the code throws.
 c10::IValue run_graph(const torch::jit::Module& module, const std::string& method,
                       std::vector<c10::IValue> arguments, Dtypes dtypes = Dtypes::as_named);
 

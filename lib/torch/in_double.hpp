@@ -1,28 +1,30 @@
-// A model in float64, to tell what is exact.
+// Code and models in float64, to tell what is exact.
 #pragma once
 
 #include <torch/script.h>
 
-#include <vector>
-
 namespace kernels::torchscript {
+
+/// Whether it is a floating dtype of 16 or 32 bits.
+constexpr bool is_narrower_than_double(at::ScalarType dtype) {
+    return dtype == at::kHalf || dtype == at::kBFloat16 || dtype == at::kFloat;
+}
+
+/// Whether an operator's argument is a dtype.
+bool is_dtype(const c10::Argument& argument);
 
 /// Whether the code of the module, or of one in it, names `dtype` as one to convert to. Tracing writes
 /// x.to(y.dtype) so, and such code rounds in any dtype that it is run in.
 bool converts_to(const torch::jit::Module& module, at::ScalarType dtype);
 
-/// The places of the node's inputs that name a dtype narrower than float64.
-std::vector<std::size_t> narrow_dtypes_of(const torch::jit::Node& node);
-
-/// Makes the graph name float64 in their place.
+/// Makes the graph name float64 wherever it names a narrower dtype.
 void compute_in_double(torch::jit::Graph& graph);
 
-/// Whether code of the module forks, or calls what is behind an interface: libtorch runs that from the
-/// function's own compiled copy.
-bool calls_apart(const torch::jit::Module& module);
+/// A copy of the tensor, in float64 where it is floating.
+at::Tensor copy_in_double(const at::Tensor& tensor);
 
 /// A deep copy with its floating tensors in float64. It shares the code, which may name other dtypes: see
-/// Dtypes::in_double; but where that would not reach all, see calls_apart, it has code of its own.
+/// Dtypes::in_double.
 torch::jit::Module in_double(const torch::jit::Module& module);
 
 }  // namespace kernels::torchscript

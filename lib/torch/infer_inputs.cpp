@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <set>
 
-#include "in_double.hpp"
 #include "input_cases.hpp"
 #include "kept_state.hpp"
 #include "kernels/torch/kernelize.hpp"
@@ -311,8 +310,7 @@ std::optional<Values> by_trying(Module& model, const std::string& method) {
 std::optional<Values> infer_inputs(const Module& given, const std::filesystem::path& archive,
                                    std::uint64_t seed, const std::string& method) {
     at::manual_seed(seed);
-    // What is compiled for a run is not to be found when the model is changed later.
-    Module model = calls_apart(given) ? with_own_code(given) : given;
+    Module model = given;
     if (const auto noted = traced_inputs(archive, method)) {
         if (auto inputs = like_traced(model, method, *noted)) return inputs;
     }

@@ -4,6 +4,7 @@
 #include <torch/csrc/jit/ir/constants.h>
 
 #include <algorithm>
+#include <array>
 
 #include "graph_calls.hpp"
 #include "tensors_in.hpp"
@@ -21,7 +22,9 @@ constexpr std::size_t most_tensors = 8;
 // Longer than usual blocks of a kernel, by one where odd ones may be.
 constexpr int64_t longer = 1025;
 constexpr int64_t longer_and_even = 1026;
-constexpr int64_t longer_of_large = 521;  // where those would take long
+// Where those would take long, or much memory, as of what is computed there are some twenty copies.
+constexpr std::array<int64_t, 2> longer_of_large{521, 259};
+constexpr int64_t most_bytes_of_large = int64_t{9} << 19;
 // Shorter than a block by one.
 constexpr int64_t shorter_by_one = 127;
 // More than some thousand threads or blocks take, with more elements than 16 bits count: of narrow rows more.
@@ -37,8 +40,10 @@ class Sizes {
           m_accepts(accepts),
           m_amount(amount),
           m_cases(cases) {
+        constexpr int64_t least = sizeof(float);  // narrow ones become float32 and float64 too
         for (const auto& tensor : m_tensors)
-            m_bytes = std::max(m_bytes, static_cast<int64_t>(tensor.nbytes()));
+            m_bytes = std::max(m_bytes,
+                               tensor.numel() * std::max(least, static_cast<int64_t>(tensor.element_size())));
     }
 
     void add() {
@@ -173,7 +178,11 @@ class Sizes {
         std::erase_if(sizes, [&](int64_t to) {
             return to >= longer && (again || m_bytes / size(at) * to > most_long_bytes);
         });
-        if (is_rows(at) && !again && sizes.back() < longer) sizes.push_back(longer_of_large);
+        if (!is_rows(at) || again || sizes.back() >= longer) return sizes;
+        const auto some = std::find_if(longer_of_large.begin(), longer_of_large.end(), [&](int64_t to) {
+            return m_bytes / size(at) * to <= most_bytes_of_large;
+        });
+        if (some != longer_of_large.end()) sizes.push_back(*some);
         return sizes;
     }
 

@@ -1,19 +1,20 @@
 #include "pair_check.hpp"
 
 #include <ATen/Context.h>
-#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <set>
 
-#include "gradients.hpp"
+#include "compare_gradients.hpp"
 #include "graph_run.hpp"
 #include "guarded_memory.hpp"
+#include "in_double.hpp"
 #include "kept_state.hpp"
 #include "kernels/core/text.hpp"
 #include "module_at.hpp"
 #include "random_state.hpp"
 #include "sensitivity.hpp"
+#include "silent_warnings.hpp"
 #include "tensors_in.hpp"
 
 namespace kernels::torchscript {
@@ -21,17 +22,6 @@ namespace {
 
 using torch::jit::Module;
 using Values = std::vector<c10::IValue>;
-
-class SilentWarnings {
-  public:
-    SilentWarnings() : m_guard(&m_silent) {}
-
-  private:
-    struct Silent final : c10::WarningHandler {
-        void process(const c10::Warning&) override {}
-    } m_silent;
-    c10::WarningUtils::WarningHandlerGuard m_guard;
-};
 
 // Memory of torch.empty is filled with NaN or the largest number, so that what a kernel leaves unwritten
 // shows.
@@ -71,11 +61,6 @@ Called call(const Module& module, const std::string& method, const Values& argum
     RandomState after;
     const bool draws = after != before;
     return {std::move(result), std::move(after), draws};
-}
-
-// A copy for the exact pair.
-at::Tensor to_double(const at::Tensor& tensor) {
-    return tensor.is_floating_point() ? tensor.to(at::kDouble) : tensor.clone();
 }
 
 bool share(const at::Tensor& one, const at::Tensor& other) {
@@ -246,56 +231,6 @@ std::string fault_beside_result(const Pair& pair, const InputCase& one, const Ca
     return {};
 }
 
-// What the original's gradients are, and whether the replacement's are the same.
-void compare_gradients(Pair& pair, const InputCase& one, const CheckOptions& options, Outcome& outcome) {
-    const auto of_results = gradients_for(outcome.expected, options.seed);
-    Gradients expected;  // of other numbers than the replacement's, where it draws such
-    std::vector<c10::IValue> exact;
-    try {
-        expected = gradients_of(pair.original, pair.method, one.arguments, of_results, options.seed);
-        if (!expected.any) return;
-        if (pair.exact && !outcome.draws) {
-            const auto found = gradients_of(*pair.exact, pair.method, with_tensors(one.arguments, to_double),
-                                            of_results, options.seed, Dtypes::in_double);
-            exact.assign(found.values.begin(), found.values.end());
-        }
-    } catch (const std::exception&) {  // of the original: then there is nothing to compare with
-        if (!expected.any) return;
-    }
-    for (const auto& value : expected.values)
-        if (!all_finite(value)) return;
-    Gradients found;
-    try {
-        const SilentWarnings silent;
-        found = gradients_of(pair.replaced, pair.method, one.arguments, of_results, options.seed);
-    } catch (const std::exception& failure) {
-        outcome.kind = one.may_be_refused ? Outcome::Kind::refused : Outcome::Kind::differs;
-        outcome.problem = "its backward fails where the original's does not: " + cause_of(failure);
-        return;
-    }
-    outcome.gradients = !outcome.form_alone;
-    if (found.names != expected.names) {
-        outcome.problem = "it has other parameters than the original";
-    }
-    for (std::size_t i = 0; i < found.values.size() && outcome.problem.empty(); ++i) {
-        if (outcome.form_alone) {
-            const bool none = found.values[i].eq(0).all().item<bool>();
-            if (none && !expected.values[i].eq(0).all().item<bool>())
-                outcome.problem =
-                    "its gradient of " + found.names[i] + " is zero where the original's is not";
-            if (!all_finite(found.values[i]))
-                outcome.problem = "its gradient of " + found.names[i] + " has NaN or infinity";
-            continue;
-        }
-        const CompareOptions rules{options.tolerance, i < exact.size() ? &exact[i] : nullptr};
-        const auto difference = compare(found.values[i], expected.values[i], rules);
-        outcome.largest_of_gradients = std::max(outcome.largest_of_gradients, difference.largest);
-        if (!difference.within)
-            outcome.problem = "its gradient of " + found.names[i] + " differs: " + difference.problem;
-    }
-    if (!outcome.problem.empty()) outcome.kind = Outcome::Kind::differs;
-}
-
 }  // namespace
 
 std::string cause_of(const std::exception& failure) {
@@ -340,9 +275,9 @@ Outcome check(Pair& pair, const InputCase& any, const CheckOptions& options) {
     std::optional<c10::IValue> exact;
     if (pair.exact && !original.draws) {
         try {
-            const KeptState state(*pair.exact);
-            exact = call(*pair.exact, pair.method, with_tensors(one.arguments, to_double), options.seed,
-                         Dtypes::in_double)
+            const KeptState state(pair.original);  // of lists and dictionaries
+            exact = call(pair.original, pair.method, with_tensors(one.arguments, copy_in_double),
+                         options.seed, Dtypes::in_double)
                         .result;
             exact = with_tensors(*exact, exact_copy);
         } catch (const std::exception&) {  // its code names a dtype; then there is nothing more exact
@@ -387,9 +322,8 @@ Outcome check(Pair& pair, const InputCase& any, const CheckOptions& options) {
     auto found = compare(calls.first, outcome.expected, rules);
     c10::IValue moves;
     if (!found.within && (exact || original.draws) && !calls.other_numbers && !options.tolerance.given()) {
-        const auto [module, result] =
-            exact ? std::tie(*pair.exact, *exact) : std::tie(pair.original, outcome.expected);
-        moves = sensitivity(module, pair.method, one.arguments, result, options.seed, original.draws);
+        moves = sensitivity(pair.original, pair.method, one.arguments, exact ? *exact : outcome.expected,
+                            options.seed, original.draws);
         rules.sensitivity = &moves;
         found = compare(calls.first, outcome.expected, rules);
     }

@@ -16,7 +16,7 @@ namespace kernels::torchscript {
 struct Pair {
     torch::jit::Module original;
     torch::jit::Module replaced;
-    std::optional<torch::jit::Module> exact;  ///< the original in float64, to be run with Dtypes::in_double
+    bool exact = false;  ///< whether results are compared with the original's in float64 as well
     std::string method = "forward";
     OwnArguments own = {};  ///< of the method: on all inputs they are the weights of the original
 };

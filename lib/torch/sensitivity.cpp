@@ -74,7 +74,7 @@ void break_ties_before(Node* node, double rounding) {
 }
 
 Module without_ties(const Module& module, double rounding) {
-    Module copy = module.clone(true).deepcopy();
+    Module copy = module.clone(true);
     for (Node* node : choices_in(copy))
         break_ties_before(node, rounding);
     return copy;
@@ -91,19 +91,20 @@ at::Tensor distance(const at::Tensor& now, const at::Tensor& before) {
 
 }  // namespace
 
-c10::IValue sensitivity(const Module& exact, const std::string& method, const std::vector<IValue>& arguments,
-                        const IValue& result, std::uint64_t seed, bool draws) {
+c10::IValue sensitivity(const Module& original, const std::string& method,
+                        const std::vector<IValue>& arguments, const IValue& result, std::uint64_t seed,
+                        bool draws) {
     double rounding = 0;
     for (const auto& tensor : tensors_in(arguments)) {
         if (tensor.is_floating_point()) rounding = std::max(rounding, rounding_of(tensor.scalar_type()));
     }
     // What the model draws must be the same each time: where it draws nothing itself, ties draw.
-    const bool ties = !draws && !choices_in(exact).empty();
+    const bool ties = !draws && !choices_in(original).empty();
     const auto moved_input = [&](const at::Tensor& tensor) {
         const auto values = moved(tensor);
         return draws ? values.to(tensor.scalar_type()) : values;
     };
-    Module module = ties ? without_ties(exact, rounding) : exact;
+    Module module = ties ? without_ties(original, rounding) : original;
     const Dtypes dtypes = draws ? Dtypes::as_named : Dtypes::in_double;
     const KeptState state(module);
     std::vector<at::Tensor> largest;

@@ -9,13 +9,13 @@
 
 namespace kernels::torchscript {
 
-/// Of each number in `result`, which `exact` (a module in float64) gave for the arguments, how far it moves
+/// Of each number in `result`, which `original` gave in float64 for the arguments, how far it moves
 /// when the arguments change by as much as roundings in their own dtypes do and equal elements come in
 /// another order: where an attention's largest score is nearly equal to the second, or a top-k's elements are
 /// equal, any kernel may choose the other one. In the form of `result`, in float64; of whole numbers 1 where
-/// another one is as good. Where the module draws random numbers it is the one in its own dtypes instead,
+/// another one is as good. Where the module draws random numbers it computes in its own dtypes instead,
 /// which draws the same ones each time, and equal elements stay in their order.
-c10::IValue sensitivity(const torch::jit::Module& exact, const std::string& method,
+c10::IValue sensitivity(const torch::jit::Module& original, const std::string& method,
                         const std::vector<c10::IValue>& arguments, const c10::IValue& result,
                         std::uint64_t seed, bool draws);
 

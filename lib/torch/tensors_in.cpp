@@ -145,6 +145,15 @@ std::vector<at::Tensor> weights_of(const torch::jit::Module& module) {
     return weights;
 }
 
+std::size_t bytes_in(const torch::jit::Module& module) {
+    std::size_t bytes = 0;
+    for (const auto& attribute : module.named_attributes(true)) {
+        if (attribute.value.isTensor() && attribute.value.toTensor().defined())
+            bytes += attribute.value.toTensor().nbytes();
+    }
+    return bytes;
+}
+
 void convert(torch::jit::Module& module, at::ScalarType dtype) {
     for (auto part : module.modules()) {
         std::vector<std::pair<std::string, at::Tensor>> changed;

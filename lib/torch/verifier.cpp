@@ -22,20 +22,20 @@ namespace {
 using torch::jit::Module;
 using Values = std::vector<c10::IValue>;
 
-// Copies of more than this are not made, for the sake of memory.
-constexpr std::size_t largest_copy = 256UL << 20;
+// Weights of more than this are not copied, for the sake of memory: two pairs of copies may live at a time,
+// the second in a dtype twice as wide.
+constexpr std::size_t largest_copy = 16UL << 20;
 
-std::size_t bytes_in(const Module& module) {
-    std::size_t bytes = 0;
-    for (const auto& attribute : module.named_attributes(true)) {
-        if (attribute.value.isTensor() && attribute.value.toTensor().defined())
-            bytes += attribute.value.toTensor().nbytes();
-    }
-    return bytes;
+bool may_be_copied(const Module& module) {
+    return bytes_in(module) <= largest_copy;
 }
 
+// Larger ones are run less often, for the sake of time, and never in float64.
+constexpr std::size_t largest_small = 256UL << 20;
+constexpr std::size_t largest_exact = 2UL << 30;
+
 bool is_small(const Module& module) {
-    return bytes_in(module) <= largest_copy;
+    return bytes_in(module) <= largest_small;
 }
 
 using Tensors = std::vector<std::pair<at::Tensor, at::Tensor>>;
@@ -126,9 +126,7 @@ bool tells_anything(const c10::IValue& result) {
 }  // namespace
 
 Pair Verifier::pair_of(const Module& original, const Module& replaced, const std::string& method) {
-    Pair pair{original, replaced, std::nullopt, method, {}};
-    if (is_small(original)) pair.exact = in_double(original);
-    return pair;
+    return {original, replaced, bytes_in(original) <= largest_exact, method, {}};
 }
 
 void Verifier::take(Verdict& verdict, const Outcome& outcome, const std::string& name) {
@@ -203,8 +201,9 @@ void Verifier::own_inputs(Verdict& verdict, Pair& pair, const Values& arguments,
     own.usual_layout = all_contiguous(arguments);
     tell(verdict, own.name);
     const bool small = is_small(pair.original);
-    const CheckOptions options{m_options.tolerance,   whole_model,          m_options.seed,   nullptr,
-                               small && !whole_model, m_gradients && small, m_may_draw_others};
+    const bool copies = may_be_copied(pair.original);
+    const CheckOptions options{m_options.tolerance,    whole_model,           m_options.seed,   nullptr,
+                               copies && !whole_model, m_gradients && copies, m_may_draw_others};
     // A model runs as it will be deployed, which takes libtorch time that grows with the square of its
     // length.
     constexpr std::size_t most_optimized = 4000;
@@ -225,38 +224,43 @@ void Verifier::own_inputs(Verdict& verdict, Pair& pair, const Values& arguments,
 
 void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments, Of of) {
     const bool whole_model = of == Of::whole_model;
-    const bool copies = is_small(pair.original);
-    if (!copies && !whole_model) {
-        verdict.notes.emplace_back("its weights are too large for further inputs");
-        return;
-    }
+    const bool small = is_small(pair.original);
+    const bool copies = may_be_copied(pair.original);
     const auto known = m_known;
     const torch::jit::GraphOptimizerEnabledGuard no_optimization(false);
     const auto make = [&](std::optional<at::ScalarType> dtype, Weights weights) {
-        Pair made{copy_of(pair.original, dtype), copy_of(pair.replaced, dtype), std::nullopt, pair.method,
+        Pair made{copy_of(pair.original, dtype), copy_of(pair.replaced, dtype), pair.exact, pair.method,
                   pair.own};
         if (!whole_model) scatter_weights(made.original, made.replaced, weights == Weights::both_signs);
         if (weights == Weights::other_buffers) scatter_buffers(made.original, made.replaced);
-        made.exact = in_double(made.original);
         return made;
     };
-    std::map<std::pair<std::optional<at::ScalarType>, Weights>, Pair> pairs;
+    // Most cases are for the first, all others for the same as the one before them.
+    const auto key_of = [](const InputCase& one) { return std::pair(one.dtype, one.weights); };
+    Pair usual = copies ? make(std::nullopt, Weights::near) : pair;
+    std::optional<Pair> other;
+    decltype(key_of(InputCase())) key_of_other;
     const auto pair_for = [&](const InputCase& one) -> Pair& {
-        const std::pair key(one.dtype, one.weights);
-        auto found = pairs.find(key);
-        if (found == pairs.end())
-            found = pairs.emplace(key, copies ? make(one.dtype, one.weights) : pair).first;
-        return found->second;
+        const auto key = key_of(one);
+        if (key == key_of(InputCase())) return usual;
+        if (!other || key != key_of_other) {
+            other.reset();  // before there are three
+            other = make(one.dtype, one.weights);
+            key_of_other = key;
+        }
+        return *other;
     };
-    const CheckOptions options{
-        m_options.tolerance,         whole_model,      m_options.seed, &known, !whole_model,
-        m_gradients && !whole_model, m_may_draw_others};
+    const CheckOptions options{m_options.tolerance,    whole_model,
+                               m_options.seed,         &known,
+                               copies && !whole_model, m_gradients && copies && !whole_model,
+                               m_may_draw_others};
     const Accepts accepted = [&](const InputCase& one) { return accepts(pair_for(one), one, options); };
     const Known of_original{row_counts(pair.original), halves_sizes(pair.original),
                             of == Of::layer_of_one_rank};
-    auto all = whole_model ? model_cases(arguments, accepted, of_original, copies)
+    auto all = whole_model ? model_cases(arguments, accepted, of_original, small)
                            : layer_cases(arguments, accepted, of_original);
     const auto has_none_of = [&](const InputCase& one) {
+        if (!copies) return key_of(one) != key_of(InputCase());
         if (one.weights == Weights::near) return false;
         const bool buffers = one.weights == Weights::other_buffers;
         return buffers ? buffers_of(pair.original, pair.replaced).empty()
@@ -268,6 +272,8 @@ void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments
     if (!whole_model) {
         const auto own = own_numbers(pair.original);
         not_varied.insert(not_varied.end(), own.begin(), own.end());
+        if (!copies)
+            not_varied.emplace_back("its weights and their dtype, as they are too large to be copied");
     }
     // A layer that is called several times is checked with the arguments of each call.
     const std::string note = not_varied.empty() ? "" : "not varied: " + join(not_varied, ", ");
@@ -316,11 +322,8 @@ void Verifier::with_random_numbers(Verdict& verdict, Pair& pair, const std::func
     // These give back the mode of each module in them, as some may be frozen in evaluation.
     const KeptState original(pair.original);
     const KeptState replaced(pair.replaced);
-    std::optional<KeptState> exact;
-    if (pair.exact) exact.emplace(*pair.exact);
     pair.original.eval();
     pair.replaced.eval();
-    if (pair.exact) pair.exact->eval();
     compare();
     if (!verdict.problem.empty()) verdict.problem = "in evaluation: " + verdict.problem;
 }

@@ -23,9 +23,9 @@ import torch.nn as nn
 warnings.simplefilter("ignore")
 
 class RMSNorm(nn.Module):
-    def __init__(self):
+    def __init__(self, width=8):
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(8))
+        self.weight = nn.Parameter(torch.ones(width))
         self.variance_epsilon = 1e-5
     def forward(self, x):
         return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
@@ -47,11 +47,23 @@ class Heavy(nn.Module):
             x = x + table[:3]
         return self.norm(x)
 
+class Dense(nn.Module):
+    # Of 64 MiB.
+    def __init__(self):
+        super().__init__()
+        self.norm = RMSNorm(2048)
+        self.up = nn.Linear(2048, 4096)
+        self.down = nn.Linear(4096, 2048)
+    def forward(self, x):
+        return x + self.down(torch.relu(self.up(self.norm(x))))
+
 kind, count = sys.argv[1], int(sys.argv[2])
-model = Heavy(count) if kind == "heavy" else nn.Sequential(*[Block() for _ in range(count)])
+block = {"heavy": Heavy, "dense": Dense}.get(kind, Block)
+model = Heavy(count) if kind == "heavy" else nn.Sequential(*[block() for _ in range(count)])
 with torch.no_grad():
     scripted = kind in ("scripted", "frozen")
-    saved = torch.jit.script(model.eval()) if scripted else torch.jit.trace(model, (torch.ones(3, 8),), check_trace=False)
+    example = torch.ones(3, 2048 if kind == "dense" else 8)
+    saved = torch.jit.script(model.eval()) if scripted else torch.jit.trace(model, (example,), check_trace=False)
 if kind == "frozen":
     torch.jit.script(nn.Sequential(Block()).eval()).save("unfrozen.pt")
     saved = torch.jit.freeze(saved)
@@ -122,13 +134,18 @@ def main() -> None:
             # The start is in all of them, so that linear time grows by less than the number of layers.
             if own[2000] > 2.3 * own[1000]:
                 wrong.append(f"{kind}: the time grows faster than the number of layers")
-        subprocess.run([python, "make.py", "heavy", str(gib)], check=True, **options)
-        size = (folder / "heavy.pt").stat().st_size / 2**20
-        seconds, memory, wall = measured(kernels, "kernelize", "heavy.pt", "-o", "out.pt", "--device", "cpu", "--project", ".",
-                                         **options)
-        print(f"| traced, {size:.0f} MiB | 1 | {seconds:.2f} s ({wall:.1f} s in all) | | {memory:.0f} MiB | |")
-        if memory > size + 300:
-            wrong.append(f"the peak memory is the model's size and {memory - size:.0f} MiB")
+        print("\n| model | layers | processor time | peak memory | with --verify | peak memory |\n| --- | --- | --- | --- | --- | --- |")
+        for kind, count, layers in (("dense", 3, 3), ("dense", 16, 16), ("heavy", gib, 1)):
+            subprocess.run([python, "make.py", kind, str(count)], check=True, **options)
+            size = (folder / f"{kind}.pt").stat().st_size / 2**20
+            command = (kernels, "kernelize", f"{kind}.pt", "-o", "out.pt", "--device", "cpu", "--project", ".")
+            seconds, memory, wall = measured(*command, **options)
+            verified, most, wall_of_verified = measured(*command, "--verify", **options)
+            print(f"| traced, {kind}, {size:.0f} MiB | {layers} | {seconds:.2f} s ({wall:.1f} s in all) | {memory:.0f} MiB | "
+                  f"{verified:.2f} s ({wall_of_verified:.1f} s in all) | {most:.0f} MiB |", flush=True)
+            for peak, how in ((memory, ""), (most, " with --verify")):
+                if peak > size + 300:
+                    wrong.append(f"{kind}, {size:.0f} MiB{how}: the peak memory is the model's size and {peak - size:.0f} MiB")
     finally:
         shutil.rmtree(folder)
     for problem in wrong:

@@ -114,7 +114,15 @@ class ForkNorm(nn.Module):
     def forward(self, x):
         return torch.jit.wait(torch.jit.fork(self.branch, x))
 
+class Forks(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = Scale()
+    def forward(self, x):
+        return torch.jit.wait(torch.jit.fork(self.scale, x)) + 1
+
 torch.jit.script(nn.Sequential(nn.Linear(256, 256), ForkNorm())).save("Fork-scripted.pt")
+torch.jit.script(Forks()).save("Forks-scripted.pt")
 x = torch.randn(3, 8)
 torch.jit.trace(Scales(), x).save("Scales-traced.pt")
 torch.jit.trace(StepsTwice(), x).save("StepsTwice-traced.pt")
@@ -243,6 +251,11 @@ class = "*Step"
         self.assertEqual(self.difference("Scales-traced"), 0)
         message = self.kernelize("Scales-traced", "", "--verify", scale="AbsScale", status=8)
         self.assertIn("second.0 (Scale)", message)
+
+    def test_layers_that_are_forked_are_verified(self):
+        self.assertEqual(self.kernelize("Forks-scripted", "", "--verify", "--input", "f32[3,8]"), ["replaced"])
+        message = self.kernelize("Forks-scripted", "", "--verify", "--input", "f32[3,8]", scale="AbsScale", status=8)
+        self.assertIn("scale (Scale)", message)
 
     def test_what_is_forked_is_exact_in_float64(self):
         self.assertEqual(self.kernelize("Fork-scripted", "", "--verify", "--input", "f32[3,5,256]"), ["replaced"])

@@ -50,6 +50,33 @@ def fails(self, x):
     return x
 def narrow(self, x):
     return x.to(6) + torch.zeros([3], dtype=6)  # float32
+def narrow_as(self, x, dtype: int):
+    return x.to(dtype)
+)");
+    return module;
+}
+
+// A model in float32 with state, and weights of which some are too large to be copied.
+Module remembering() {
+    Module module("Remembering");
+    module.register_parameter("weight", torch::full({3}, 1.0 / 3), false);
+    module.register_parameter("table", torch::randn({1100, 1025}), false);
+    module.register_buffer("sum", torch::zeros({3}));
+    module.register_attribute("seen", c10::ListType::ofTensors(), c10::List<at::Tensor>());
+    module.register_attribute("last", c10::TensorType::get(), torch::zeros({3}));
+    module.define(R"(
+def forward(self, x):
+    self.sum.add_(x * self.weight)
+    self.seen.append(self.sum * 2)
+    self.last = x.to(self.weight.dtype)
+    return self.sum + self.seen[0] + self.last
+def multiply(self, x):
+    return torch.linear(x, self.table), torch.matmul(torch.ones([2, 1100]), self.table)
+def embed(self, i):
+    rows = torch.embedding(self.table, i)
+    return rows.mul_(self.table[0])
+def writes(self, x):
+    return self.weight.add_(x)
 )");
     return module;
 }
@@ -97,4 +124,32 @@ TEST_CASE("Code that names dtypes computes in float64 where that is asked for") 
     const auto graph =
         torch::jit::toGraphFunction(module.get_method("narrow").function()).graph()->toString();
     CHECK(graph.find("value=7") == std::string::npos);  // float64: the code itself stays
+    CHECK(run_graph(module, "narrow_as", {x, 6}, Dtypes::in_double).toTensor().equal(x));
+}
+
+TEST_CASE("In float64 code computes with its weights, and leaves the model as it was") {
+    const torch::NoGradGuard no_gradients;
+    auto module = remembering();
+    const auto weight = module.attr("weight").toTensor();
+    const auto table = module.attr("table").toTensor();
+    const auto wide_table = table.to(torch::kDouble);
+    const auto x = torch::rand({3}, torch::kDouble);
+    const auto wide = [&](const std::string& method, const std::vector<c10::IValue>& arguments) {
+        return run_graph(module, method, arguments, Dtypes::in_double);
+    };
+    for (int i = 0; i < 2; ++i)
+        CHECK(wide("forward", {x}).toTensor().equal(x * weight.to(torch::kDouble) * 3 + x));
+    CHECK(module.attr("sum").toTensor().equal(torch::zeros({3})));
+    CHECK(module.attr("last").toTensor().equal(torch::zeros({3})));
+    CHECK((module.attr("last").toTensor().scalar_type() == torch::kFloat));
+
+    const auto rows = torch::randn({2, 1025}, torch::kDouble);
+    const auto products = wide("multiply", {rows}).toTupleRef().elements().vec();
+    CHECK(torch::allclose(products[0].toTensor(), torch::matmul(rows, wide_table.t()), 1e-13, 1e-12));
+    CHECK(torch::allclose(products[1].toTensor(), wide_table.sum(0).expand({2, 1025}), 1e-13, 1e-12));
+    const auto picked = torch::tensor({5, 7});
+    CHECK(wide("embed", {picked}).toTensor().equal(wide_table.index_select(0, picked) * wide_table[0]));
+    CHECK_THROWS_WITH(wide("writes", {x}), doctest::Contains("not in float64"));
+    CHECK(weight.equal(torch::full({3}, 1.0 / 3)));
+    CHECK((table.scalar_type() == torch::kFloat));
 }

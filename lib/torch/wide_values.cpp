@@ -1,0 +1,136 @@
+#include "wide_values.hpp"
+
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+#include <vector>
+
+#include "in_double.hpp"
+#include "tensors_in.hpp"
+
+namespace kernels::torchscript {
+namespace {
+
+using namespace torch::jit;
+
+// Elements that are widened at once: 64 MiB, and what a product takes of a large weight: 8 MiB.
+constexpr int64_t most_elements = int64_t{8} << 20U;
+constexpr int64_t elements_of_part = int64_t{1} << 20U;
+
+bool is_narrow(const at::Tensor& tensor) {
+    return tensor.defined() && is_narrower_than_double(tensor.scalar_type());
+}
+
+bool has_narrow(const IValue& value) {
+    if (value.isTensor()) return is_narrow(value.toTensor());
+    const auto tensors = tensors_in({value});
+    return std::any_of(tensors.begin(), tensors.end(), is_narrow);
+}
+
+at::Tensor wide(const at::Tensor& tensor) {
+    if (!is_narrow(tensor)) return tensor;
+    if (tensor.numel() > most_elements) throw std::runtime_error("it is too large to be computed in float64");
+    return tensor.to(at::kDouble);
+}
+
+// Tensors, and lists of them: what is of any type stays what it is, as it may be changed in its place.
+bool takes_tensors(const c10::Argument& argument) {
+    auto type = argument.type();
+    if (const auto optional = type->cast<OptionalType>()) type = optional->getElementType();
+    if (const auto list = type->cast<ListType>()) type = list->getElementType();
+    if (const auto optional = type->cast<OptionalType>()) type = optional->getElementType();
+    return type->kind() == TypeKind::TensorType;
+}
+
+// What these give for their first argument is some of its elements, which are exact.
+bool selects(c10::Symbol kind) {
+    static const std::set<c10::Symbol> kinds{aten::embedding, aten::index_select, aten::index, aten::gather};
+    return kinds.contains(kind);
+}
+
+// The dimension of a product's second factor that becomes the result's last one.
+std::optional<int64_t> columns_of(c10::Symbol kind) {
+    if (kind == aten::linear) return 0;
+    if (kind == aten::matmul || kind == aten::mm) return 1;
+    return std::nullopt;
+}
+
+// A product with a large weight, part by part.
+bool multiplied_in_parts(c10::Symbol kind, Stack& stack) {
+    const auto columns = columns_of(kind);
+    if (!columns || stack.size() < 2 || !stack[0].isTensor() || !stack[1].isTensor()) return false;
+    const at::Tensor weight = stack[1].toTensor();
+    if (!is_narrow(weight) || weight.dim() != 2 || weight.numel() <= elements_of_part) return false;
+    const at::Tensor input = wide(stack[0].toTensor());
+    const int64_t count = weight.size(*columns);
+    const int64_t step =
+        std::max<int64_t>(1, elements_of_part / std::max<int64_t>(1, weight.size(1 - *columns)));
+    std::vector<at::Tensor> parts;
+    for (int64_t first = 0; first < count; first += step) {
+        const auto part = wide(weight.narrow(*columns, first, std::min(step, count - first)));
+        parts.push_back(*columns == 0 ? at::linear(input, part) : at::matmul(input, part));
+    }
+    at::Tensor result = at::cat(parts, -1);
+    if (stack.size() > 2 && stack[2].isTensor()) result.add_(wide(stack[2].toTensor()));
+    stack = {result};
+    return true;
+}
+
+}  // namespace
+
+IValue widened(const IValue& value) {
+    return has_narrow(value) ? with_tensors(value, wide) : value;
+}
+
+// Buffers are read and written by several nodes; a large one is taken for read alone, see operate().
+at::Tensor WideValues::own(const at::Tensor& tensor) {
+    if (!is_narrow(tensor) || tensor.numel() > most_elements) return tensor;
+    const auto [known, is_new] = m_copies.try_emplace(tensor.unsafeGetTensorImpl());
+    if (is_new) known->second = tensor.to(at::kDouble);
+    return known->second;
+}
+
+IValue WideValues::attribute(const c10::intrusive_ptr<c10::ivalue::Object>& owner, const std::string& name) {
+    const auto slot = owner->type()->getAttributeSlot(name);
+    const IValue& value = owner->getSlot(slot);
+    if (value.isObject() || owner->type()->is_parameter(slot)) return value;
+    const auto known = m_attributes.find({owner.get(), name});
+    if (known != m_attributes.end()) return known->second;
+    if (!has_narrow(value)) return value;
+    const auto copy = with_tensors(value, [this](const at::Tensor& tensor) { return own(tensor); });
+    return m_attributes.emplace(Slot(owner.get(), name), copy).first->second;
+}
+
+void WideValues::set_attribute(const c10::intrusive_ptr<c10::ivalue::Object>& owner, const std::string& name,
+                               IValue value) {
+    m_attributes[{owner.get(), name}] = std::move(value);
+}
+
+void WideValues::operate(const Node& node, Stack& stack) const {
+    const auto kind = node.kind();
+    if (kind == prim::dtype && has_narrow(stack.at(0))) {
+        stack = {static_cast<int64_t>(at::kDouble)};
+        return;
+    }
+    if (multiplied_in_parts(kind, stack)) return;
+    const auto& schema = node.schema();
+    const auto& arguments = schema.arguments();
+    for (std::size_t i = 0; i < arguments.size() && i < stack.size(); ++i) {
+        if (stack[i].isInt() && is_dtype(arguments[i]) &&
+            is_narrower_than_double(static_cast<at::ScalarType>(stack[i].toInt())))
+            stack[i] = static_cast<int64_t>(at::kDouble);
+        if (!takes_tensors(arguments[i]) || !has_narrow(stack[i])) continue;
+        const auto* alias = arguments[i].alias_info();
+        if (alias != nullptr && alias->isWrite())
+            throw std::runtime_error("it writes to a tensor that is not in float64");
+        // A view of it is widened where that is used.
+        if (alias == nullptr && !(i == 0 && selects(kind))) stack[i] = widened(stack[i]);
+    }
+    node.getOperation()(stack);
+    const auto& returns = schema.returns();
+    for (std::size_t i = 0; i < returns.size() && i < stack.size(); ++i) {
+        if (returns[i].alias_info() == nullptr && takes_tensors(returns[i])) stack[i] = widened(stack[i]);
+    }
+}
+
+}  // namespace kernels::torchscript

@@ -1,0 +1,42 @@
+// The values of a run in float64.
+#pragma once
+
+#include <torch/csrc/jit/ir/ir.h>
+#include <torch/script.h>
+
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+namespace kernels::torchscript {
+
+/// Makes one run of code that was written for narrower dtypes exact. Weights and constants stay as they are
+/// and are widened where an operator takes them, a large one in parts or not at all: the run needs no copy of
+/// the model. What the run changes of the model's state it changes in copies that end with it.
+class WideValues {
+  public:
+    /// What the attribute is in this run.
+    c10::IValue attribute(const c10::intrusive_ptr<c10::ivalue::Object>& owner, const std::string& name);
+    void set_attribute(const c10::intrusive_ptr<c10::ivalue::Object>& owner, const std::string& name,
+                       c10::IValue value);
+    /// Runs the node's operator on the values in the stack. Throws what the operator throws, and where a
+    /// value is too large to be widened or would be written in its own dtype.
+    void operate(const torch::jit::Node& node, torch::jit::Stack& stack) const;
+
+  private:
+    at::Tensor own(const at::Tensor& tensor);
+
+    using Slot = std::pair<const c10::ivalue::Object*, std::string>;
+    struct SlotHash {
+        std::size_t operator()(const Slot& slot) const {
+            return std::hash<const void*>()(slot.first) ^ std::hash<std::string>()(slot.second);
+        }
+    };
+    std::unordered_map<Slot, c10::IValue, SlotHash> m_attributes;
+    std::unordered_map<const at::TensorImpl*, at::Tensor> m_copies;  // of buffers
+};
+
+/// The value with its floating tensors in float64. Throws for a tensor that is too large.
+c10::IValue widened(const c10::IValue& value);
+
+}  // namespace kernels::torchscript
