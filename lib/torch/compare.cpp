@@ -252,7 +252,9 @@ void Comparison::numbers(at::Tensor actual, const at::Tensor& expected, const at
     result.largest = std::max(result.largest, largest);
 
     const double tolerance = default_tolerance(dtype);
-    const double scale = root_mean_square(e);
+    // Less than this is nothing: 1 + erf(x) is 0 where erfc(-x) is not.
+    constexpr double nothing = 1e-30;
+    const double scale = std::max(root_mean_square(e), nothing);
     double slack = m_options.tolerance.absolute.value_or(tolerance * scale);
     bool error_fits = false;
     if (exact.defined() && at::equal(exact.isfinite().logical_and(expected.isnan().logical_not()), finite) &&

@@ -200,7 +200,10 @@ void add_ranks(const Values& arguments, std::vector<InputCase>& cases) {
         return tensor.dim() > 1 && tensor.size(0) > 0;
     });
     if (can_be_fewer) add(-1, [](const at::Tensor& tensor) { return tensor[0].clone(); });
-    add(1, [](const at::Tensor& tensor) { return at::stack({tensor, tensor}); });
+    add(1, [](const at::Tensor& tensor) {
+        const bool values = tensor.is_floating_point() && !is_flags(tensor);
+        return at::stack({tensor, values ? resampled(tensor, tensor.sizes()) : tensor});
+    });
 }
 
 bool follows(at::IntArrayRef now, at::IntArrayRef before, const std::set<int64_t>& numbers,
