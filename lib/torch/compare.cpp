@@ -45,9 +45,13 @@ double root_mean_square(const at::Tensor& values) {
     return values.numel() == 0 ? 0 : std::sqrt(values.square().mean().item<double>());
 }
 
-// How much larger than that of one rounding the mean error of two may come out by chance, of so many numbers.
-double of_one_rounding_more(int64_t count) {
-    return std::sqrt(2.0) * (1 + 3 / std::sqrt(static_cast<double>(count)));
+// Whether the mean error of so many numbers is more than `times` as large as another, and than chance makes
+// of one rounding more. Of what roundings leave as it is the other may be 0, and this one, of a number that
+// nearly is, not: in float64 1 + erf(x) is 0 where erfc(-x) is not.
+bool is_larger(double error, double other, double times, int64_t count) {
+    constexpr double none = 1e-6;
+    const double chance = std::sqrt(2.0) * (1 + 3 / std::sqrt(static_cast<double>(count)));
+    return error > std::max(none, std::max(times, chance) * other);
 }
 
 // Whether the actual result is rounded more often than the expected one, or in a narrower dtype. In float16
@@ -61,8 +65,7 @@ bool rounded_more(const at::Tensor& actual, const at::Tensor& expected, const at
     const auto error = [&](const at::Tensor& values) { return root_mean_square((values - exact) / size); };
     if (!size.min().gt(0).item<bool>()) return false;
     const double best = error(exact.to(dtype).to(at::kDouble));
-    return error(actual) >
-           std::max(same_error, of_one_rounding_more(exact.numel())) * std::max(error(expected), best);
+    return is_larger(error(actual), std::max(error(expected), best), same_error, exact.numel());
 }
 
 // Whether whole rows of the actual result are off by a factor, as when what they are scaled by was rounded:
@@ -79,8 +82,8 @@ bool rounded_by_rows(const at::Tensor& actual, const at::Tensor& expected, const
         return root_mean_square(((values - exact) * exact).sum(-1) / norms);
     };
     const double best = factor(exact.to(dtype).to(at::kDouble));
-    return factor(actual) > std::max(clearly, of_one_rounding_more(exact.numel() / exact.size(-1))) *
-                                std::max(factor(expected), best);
+    return is_larger(factor(actual), std::max(factor(expected), best), clearly,
+                     exact.numel() / exact.size(-1));
 }
 
 std::string kind(const at::Tensor& tensor) {
@@ -252,9 +255,7 @@ void Comparison::numbers(at::Tensor actual, const at::Tensor& expected, const at
     result.largest = std::max(result.largest, largest);
 
     const double tolerance = default_tolerance(dtype);
-    // Less than this is nothing: 1 + erf(x) is 0 where erfc(-x) is not.
-    constexpr double nothing = 1e-30;
-    const double scale = std::max(root_mean_square(e), nothing);
+    const double scale = root_mean_square(e);
     double slack = m_options.tolerance.absolute.value_or(tolerance * scale);
     bool error_fits = false;
     if (exact.defined() && at::equal(exact.isfinite().logical_and(expected.isnan().logical_not()), finite) &&
@@ -271,8 +272,10 @@ void Comparison::numbers(at::Tensor actual, const at::Tensor& expected, const at
         error_fits = error <= worse_error * own + rounding &&
                      (a - t).abs().max().item<double>() <=
                          worse_error * (e - t).abs().max().item<double>() + worst_of_errors * rounding;
-        if (error > worse_error * own + rounding ||
+        const bool larger = error > worse_error * own + rounding;
+        if (larger ||
             (m_options.roundings && (rounded_more(a, e, t, dtype) || rounded_by_rows(a, e, t, dtype)))) {
+            result.roundings = result.within && !larger;
             return problem("a mean error of " + c10::str(error) + " where the original's is " +
                            c10::str(own));
         }

@@ -335,6 +335,7 @@ Outcome check(Pair& pair, const InputCase& any, const CheckOptions& options) {
         found = {};
     }
     outcome.largest = found.largest;
+    outcome.roundings = found.roundings && !found.within;
     outcome.problem = found.within
                           ? fault_beside_result(pair, one, calls, original,
                                                 outcome.form_alone ? calls.first : outcome.expected, rules)

@@ -26,6 +26,7 @@ struct Outcome {
     Kind kind = Kind::same;
     std::string problem;  ///< also the reason of a refusal
     double largest = 0;
+    bool roundings = false;  ///< their number alone differs, see Difference
     bool gradients = false;  ///< were compared
     double largest_of_gradients = 0;
     bool draws = false;          ///< random numbers, one of the two

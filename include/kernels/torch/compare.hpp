@@ -18,9 +18,10 @@ struct Tolerance {
 };
 
 struct Difference {
-    double largest = 0;   ///< of all tensors; infinite where NaN or infinity are not at the same places
-    bool within = true;   ///< by the tolerance
-    std::string problem;  ///< what differs first, for people; empty when nothing does beyond the tolerance
+    double largest = 0;      ///< of all tensors; infinite where NaN or infinity are not at the same places
+    bool within = true;      ///< by the tolerance
+    std::string problem;     ///< what differs first, for people; empty when nothing does beyond the tolerance
+    bool roundings = false;  ///< it is the number of roundings alone, which chance may have made
 };
 
 /// Inputs of which part of the result means nothing. For NaN and infinity: NaN where a number was expected is
