@@ -60,7 +60,7 @@ void KeptState::keep(const c10::intrusive_ptr<c10::ivalue::Object>& object, cons
         const IValue& value = object->getSlot(i);
         const std::string name = path + type->getAttributeName(i);
         if (value.isObject()) keep(value.toObject(), name + ".");
-        const bool parameter = type->is_parameter(i);
+        const bool parameter = type->is_module() && type->is_parameter(i);
         m_slots.push_back({name, object, i, parameter, value});
         if (!parameter || m_parameters == Parameters::kept) keep(value);
     }

@@ -93,7 +93,8 @@ at::Tensor WideValues::own(const at::Tensor& tensor) {
 IValue WideValues::attribute(const c10::intrusive_ptr<c10::ivalue::Object>& owner, const std::string& name) {
     const auto slot = owner->type()->getAttributeSlot(name);
     const IValue& value = owner->getSlot(slot);
-    if (value.isObject() || owner->type()->is_parameter(slot)) return value;
+    const auto& type = *owner->type();
+    if (value.isObject() || (type.is_module() && type.is_parameter(slot))) return value;
     const auto known = m_attributes.find({owner.get(), name});
     if (known != m_attributes.end()) return known->second;
     if (!has_narrow(value)) return value;

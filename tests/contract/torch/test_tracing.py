@@ -123,6 +123,8 @@ class Forks(nn.Module):
 
 torch.jit.script(nn.Sequential(nn.Linear(256, 256), ForkNorm())).save("Fork-scripted.pt")
 torch.jit.script(Forks()).save("Forks-scripted.pt")
+quantized = nn.Sequential(nn.Linear(8, 8), Scale()).eval()
+torch.jit.script(torch.ao.quantization.quantize_dynamic(quantized, {nn.Linear})).save("Quantized-scripted.pt")
 x = torch.randn(3, 8)
 torch.jit.trace(Scales(), x).save("Scales-traced.pt")
 torch.jit.trace(StepsTwice(), x).save("StepsTwice-traced.pt")
@@ -252,10 +254,12 @@ class = "*Step"
         message = self.kernelize("Scales-traced", "", "--verify", scale="AbsScale", status=8)
         self.assertIn("second.0 (Scale)", message)
 
-    def test_layers_that_are_forked_are_verified(self):
-        self.assertEqual(self.kernelize("Forks-scripted", "", "--verify", "--input", "f32[3,8]"), ["replaced"])
-        message = self.kernelize("Forks-scripted", "", "--verify", "--input", "f32[3,8]", scale="AbsScale", status=8)
-        self.assertIn("scale (Scale)", message)
+    def test_layers_that_are_forked_or_beside_quantized_ones_are_verified(self):
+        for model, layer in (("Forks", "scale"), ("Quantized", "1")):
+            with self.subTest(model):
+                self.assertEqual(self.kernelize(f"{model}-scripted", "", "--verify", "--input", "f32[3,8]"), ["replaced"])
+                message = self.kernelize(f"{model}-scripted", "", "--verify", "--input", "f32[3,8]", scale="AbsScale", status=8)
+                self.assertIn(f"{layer} (Scale)", message)
 
     def test_what_is_forked_is_exact_in_float64(self):
         self.assertEqual(self.kernelize("Fork-scripted", "", "--verify", "--input", "f32[3,5,256]"), ["replaced"])
