@@ -7,6 +7,10 @@
 #include <filesystem>
 #include <memory>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "commands.hpp"
 #include "crash_guard.hpp"
 #include "kernels/core/files.hpp"
@@ -43,6 +47,15 @@ void map_layer_option(const std::string& text, const std::shared_ptr<const lock:
         mapping.erase(name, device);
         mapping.set(name, device, repository);
     }
+}
+
+// Large tensors go back to the system when they end. glibc keeps more the more were freed: 50 MiB of a model
+// that is verified.
+void give_back_memory() {
+#ifdef __GLIBC__
+    ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    ::mallopt(M_TRIM_THRESHOLD, 8 << 20);
+#endif
 }
 
 // --bind NAME=CLASS_GLOB
@@ -191,6 +204,7 @@ std::string readable(const runtime::Manifest& manifest) {
 }  // namespace
 
 int run_kernelize(const Context& context) {
+    give_back_memory();
     const Arguments& arguments = context.arguments;
     const fs::path path = arguments.positional().front();
     fs::path output = path.parent_path() / (path.stem().string() + ".kernelized.pt");

@@ -1,11 +1,9 @@
 // kernels-torch: the commands of `kernels` that need libtorch. `kernels` starts it with its own command line.
 #include <c10/util/Exception.h>
-
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
+#include <torch/csrc/jit/runtime/print_handler.h>
 
 #include <array>
+#include <iostream>
 #include <new>
 #include <string_view>
 #include <utility>
@@ -40,20 +38,12 @@ int run_command(const Context& context) {
                 "use `kernels` for the others");
 }
 
-// Large tensors go back to the system when they end. glibc keeps more the more were freed: 50 MiB of a model
-// that is verified.
-void give_back_memory() {
-#ifdef __GLIBC__
-    ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
-    ::mallopt(M_TRIM_THRESHOLD, 8 << 20);
-#endif
-}
-
 }  // namespace
 }  // namespace kernels::app
 
 int main(int argc, char** argv) {
-    kernels::app::give_back_memory();
+    // What a model prints is not what the command prints.
+    torch::jit::setPrintHandler([](const std::string& text) { std::cerr << text; });
     kernels::app::end_after_interrupt(3);
     return kernels::app::run_program(argc, argv, kernels::app::run_command);
 }

@@ -42,7 +42,8 @@ constexpr double may_move = 4;         // how much further than its sensitivity 
 constexpr double worst_of_errors = 8;  // how much larger than the root mean square one error may be
 
 double root_mean_square(const at::Tensor& values) {
-    return values.numel() == 0 ? 0 : std::sqrt(values.square().mean().item<double>());
+    const auto count = static_cast<double>(values.numel());
+    return count == 0 ? 0 : at::linalg_vector_norm(values).item<double>() / std::sqrt(count);
 }
 
 // Whether the mean error of so many numbers is more than `times` as large as another, and than chance makes
@@ -270,8 +271,8 @@ void Comparison::numbers(at::Tensor actual, const at::Tensor& expected, const at
         const double rounding = error_of_roundings(dtype) * scale;
         slack += worst_of_errors * own;
         error_fits = error <= worse_error * own + rounding &&
-                     (a - t).abs().max().item<double>() <=
-                         worse_error * (e - t).abs().max().item<double>() + worst_of_errors * rounding;
+                     (a - t).abs_().max().item<double>() <=
+                         worse_error * (e - t).abs_().max().item<double>() + worst_of_errors * rounding;
         const bool larger = error > worse_error * own + rounding;
         if (larger ||
             (m_options.roundings && (rounded_more(a, e, t, dtype) || rounded_by_rows(a, e, t, dtype)))) {

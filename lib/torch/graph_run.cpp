@@ -12,7 +12,6 @@
 #include <utility>
 
 #include "graph_calls.hpp"
-#include "in_double.hpp"
 #include "wide_values.hpp"
 
 namespace kernels::torchscript {
@@ -33,16 +32,19 @@ bool is_walkable(const Node* node) {
         case prim::ListConstruct:
         case prim::ListUnpack:
         case prim::DictConstruct:
+        case prim::CreateObject:
+        case prim::isinstance:
+        case prim::Enter:
+        case prim::Exit:
         case prim::unchecked_cast:
         case prim::RaiseException:
         case prim::Uninitialized:
         case aten::wait:
             return true;
-        case prim::CallMethod:
-        case prim::CallFunction: {
-            const auto* function = function_called(node);
-            return function == nullptr || function->isGraphFunction();  // that of an interface is known later
-        }
+        case prim::CallMethod:  // that of an interface is known later
+            return true;
+        case prim::CallFunction:
+            return function_called(node)->isGraphFunction();
         case prim::If:
         case prim::Loop:
             return std::all_of(node->blocks().begin(), node->blocks().end(),
@@ -71,30 +73,46 @@ class Walk {
         if (dtypes == Dtypes::in_double) m_wide.emplace();
     }
 
-    IValue call(GraphFunction& function, Values arguments) {
+    IValue call(Function& callee, Values arguments) {
+        if (!callee.isGraphFunction()) return call_builtin(callee, std::move(arguments));
+        auto& function = toGraphFunction(callee);
         function.ensure_defined();
         auto& graph = *function.graph();
         auto known = m_walkable.find(&graph);
         if (known == m_walkable.end()) known = m_walkable.emplace(&graph, is_walkable(graph.block())).first;
         if (!known->second) return interpret(graph, function.name(), std::move(arguments));
         Frame frame;
-        return std::move(run(*graph.block(), std::move(arguments), frame).at(0));
+        const std::size_t entered = m_entered.size();
+        try {
+            return std::move(run(*graph.block(), std::move(arguments), frame).at(0));
+        } catch (...) {
+            while (m_entered.size() > entered)
+                exit();
+            throw;
+        }
     }
 
   private:
     using Frame = std::unordered_map<const Value*, IValue>;
 
+    // Of a class that is compiled C++.
+    IValue call_builtin(Function& function, Values arguments) const {
+        refuse_double();
+        function.run(arguments);
+        return std::move(arguments.at(0));
+    }
+
+    void refuse_double() const {
+        if (m_wide) throw std::runtime_error("its code is not for float64");
+    }
+
     IValue interpret(Graph& graph, const std::string& name, Values arguments) {
+        refuse_double();
         auto known = m_codes.find(&graph);
         if (known == m_codes.end()) {
             auto copy = graph.copy();
             Inline(*copy);
-            if (m_wide) compute_in_double(*copy);
             known = m_codes.emplace(&graph, Code(copy, name)).first;
-        }
-        if (m_wide) {
-            for (auto& argument : arguments)
-                argument = argument.isModule() ? in_double(argument) : widened(argument);
         }
         InterpreterState(known->second).run(arguments);
         return std::move(arguments.at(0));
@@ -119,19 +137,6 @@ class Walk {
             for (const Value* output : node->outputs())
                 add(output, node);
         return ends;
-    }
-
-    // What the interpreter knows nothing of. Its changes of this are lost.
-    IValue in_double(const IValue& module) {
-        auto known = m_modules.find(module.toObject().get());
-        if (known == m_modules.end()) {
-            constexpr std::size_t largest = 16UL << 20;
-            if (bytes_in(module.toModule()) > largest)
-                throw std::runtime_error("it is too large to be copied");
-            known =
-                m_modules.emplace(module.toObject().get(), torchscript::in_double(module.toModule())).first;
-        }
-        return known->second._ivalue();
     }
 
     Values run(Block& block, Values inputs, Frame& frame) {
@@ -203,8 +208,27 @@ class Walk {
             case prim::DictConstruct:
                 frame[node.output()] = dict_of(node, inputs_of(node, frame));
                 return;
+            case prim::CreateObject: {
+                const auto type = node.output()->type()->expect<ClassType>();
+                frame[node.output()] = c10::ivalue::Object::create(
+                    c10::StrongTypePtr(type->compilation_unit(), type), type->numAttributes());
+                return;
+            }
+            case prim::isinstance: {
+                const auto& types = node.tys(attr::types);
+                const auto type = first().type();
+                frame[node.output()] = std::any_of(types.begin(), types.end(),
+                                                   [&](const auto& one) { return type->isSubtypeOf(*one); });
+                return;
+            }
+            case prim::Enter:
+                frame[node.output()] = enter(first());
+                return;
+            case prim::Exit:
+                frame[node.output()] = exit();
+                return;
             case prim::CallMethod:
-                frame[node.output()] = call(method_of(node, first()), inputs_of(node, frame));
+                frame[node.output()] = call(method_of(node.s(attr::name), first()), inputs_of(node, frame));
                 return;
             case prim::CallFunction:
                 frame[node.output()] = call(function_of(node), inputs_of(node, frame, 1));
@@ -238,8 +262,19 @@ class Walk {
         return toGraphFunction(*node.input(0)->type()->expectRef<FunctionType>().function());
     }
 
-    static GraphFunction& method_of(const Node& node, const IValue& object) {
-        return toGraphFunction(object.toObjectRef().type()->getMethod(node.s(attr::name)));
+    static Function& method_of(const std::string& name, const IValue& object) {
+        return object.toObjectRef().type()->getMethod(name);
+    }
+
+    IValue enter(const IValue& manager) {
+        m_entered.push_back(manager);
+        return call(method_of("__enter__", manager), {manager});
+    }
+
+    IValue exit() {
+        const IValue manager = m_entered.back();
+        m_entered.pop_back();
+        return call(method_of("__exit__", manager), {manager, IValue(), IValue(), IValue()});
     }
 
     // At once and in this thread, where it is seen what it calls; as libtorch's, it fails where it is waited
@@ -294,7 +329,9 @@ class Walk {
     void operate(Node& node, Frame& frame) const {
         Stack stack = inputs_of(node, frame);
         const bool any_number = node.schema().is_vararg();
-        if (any_number) stack.emplace_back(static_cast<int64_t>(stack.size()));
+        // One that is made for the node knows it.
+        if (any_number && node.getOperator().hasOperation())
+            stack.emplace_back(static_cast<int64_t>(stack.size()));
         m_wide && !any_number ? m_wide->operate(node, stack) : node.getOperation()(stack);
         set_outputs(node, frame, std::move(stack));
     }
@@ -303,7 +340,7 @@ class Walk {
     std::unordered_map<const Graph*, bool> m_walkable;
     std::unordered_map<const Graph*, Code> m_codes;  // for as long as this lives
     std::unordered_map<const Block*, Ends> m_ends;
-    std::unordered_map<const c10::ivalue::Object*, Module> m_modules;  // copies for the interpreter
+    Values m_entered;  // what is within `with` now
 };
 
 }  // namespace

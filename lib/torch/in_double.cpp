@@ -46,16 +46,6 @@ bool converts_to(const Module& module, at::ScalarType dtype) {
     return found;
 }
 
-void compute_in_double(Graph& graph) {
-    for_each_node(graph.block(), [&](Node* node) {
-        for (const auto& one : dtypes_of(*node)) {
-            if (!is_narrower_than_double(one.dtype)) continue;
-            const WithInsertPoint before(node);
-            node->replaceInput(one.place, graph.insertConstant(static_cast<int64_t>(at::kDouble)));
-        }
-    });
-}
-
 at::Tensor copy_in_double(const at::Tensor& tensor) {
     return tensor.is_floating_point() ? tensor.detach().to(at::kDouble, false, true) : tensor.clone();
 }

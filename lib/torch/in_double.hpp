@@ -17,9 +17,6 @@ bool is_dtype(const c10::Argument& argument);
 /// x.to(y.dtype) so, and such code rounds in any dtype that it is run in.
 bool converts_to(const torch::jit::Module& module, at::ScalarType dtype);
 
-/// Makes the graph name float64 wherever it names a narrower dtype.
-void compute_in_double(torch::jit::Graph& graph);
-
 /// A copy of the tensor, in float64 where it is floating.
 at::Tensor copy_in_double(const at::Tensor& tensor);
 

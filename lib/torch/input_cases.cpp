@@ -184,7 +184,7 @@ void add_dtypes(const Values& arguments, std::vector<InputCase>& cases, bool val
 
 // The same with one dimension more or fewer in front: a kernel that counts dimensions from the other end than
 // the original shows.
-void add_ranks(const Values& arguments, std::vector<InputCase>& cases) {
+void add_ranks(const Values& arguments, const Known& known, std::vector<InputCase>& cases) {
     const auto tensors = tensors_in(arguments);
     const auto add = [&](int64_t more, const Change& change) {
         InputCase one;
@@ -200,6 +200,7 @@ void add_ranks(const Values& arguments, std::vector<InputCase>& cases) {
         return tensor.dim() > 1 && tensor.size(0) > 0;
     });
     if (can_be_fewer) add(-1, [](const at::Tensor& tensor) { return tensor[0].clone(); });
+    if (!may_be_doubled(arguments, known.results)) return;
     add(1, [](const at::Tensor& tensor) {
         const bool values = tensor.is_floating_point() && !is_flags(tensor);
         return at::stack({tensor, values ? resampled(tensor, tensor.sizes()) : tensor});
@@ -256,7 +257,8 @@ std::vector<InputCase> layer_cases(const Values& arguments, const Accepts& accep
     add_values(arguments, cases);
     add_masks(arguments, false, cases);
     add_whole_numbers(arguments, accepts, known.rows, cases);
-    add_sizes(arguments, accepts, known.halves ? Amount::many_even_sizes : Amount::many_sizes, cases);
+    add_sizes(arguments, known.results, accepts, known.halves ? Amount::many_even_sizes : Amount::many_sizes,
+              cases);
     add_layouts(arguments, cases);
     if (floating_dtype(arguments)) add_dtypes(arguments, cases, true);
     for (const auto& [weights, name] : {std::pair(Weights::both_signs, "weights of both signs"),
@@ -265,7 +267,7 @@ std::vector<InputCase> layer_cases(const Values& arguments, const Accepts& accep
         other.weights = weights;
         cases.push_back(other);
     }
-    if (!known.one_rank && !tensors_in(arguments).empty()) add_ranks(arguments, cases);
+    if (!known.one_rank && !tensors_in(arguments).empty()) add_ranks(arguments, known, cases);
     return cases;
 }
 
@@ -273,8 +275,8 @@ std::vector<InputCase> model_cases(const Values& arguments, const Accepts& accep
                                    bool small) {
     std::vector<InputCase> cases;
     if (tensors_in(arguments).empty()) return cases;
-    add_sizes(arguments, accepts, small ? Amount::some_sizes : Amount::one_size, cases);
-    add_ranks(arguments, cases);
+    add_sizes(arguments, known.results, accepts, small ? Amount::some_sizes : Amount::one_size, cases);
+    add_ranks(arguments, known, cases);
     add_masks(arguments, !small, cases);
     if (!small) return cases;
     add_whole_numbers(arguments, accepts, known.rows, cases);

@@ -60,9 +60,10 @@ using Accepts = std::function<bool(const InputCase&)>;
 
 /// What is known of the original beside what it computes.
 struct Known {
-    std::set<int64_t> rows;  ///< see row_counts
-    bool halves = false;     ///< it may take sizes to be even, see halves_sizes
-    bool one_rank = false;   ///< it was found for one number of dimensions only
+    std::set<int64_t> rows;                 ///< see row_counts
+    bool halves = false;                    ///< it may take sizes to be even, see halves_sizes
+    bool one_rank = false;                  ///< it was found for one number of dimensions only
+    std::vector<c10::IValue> results = {};  ///< for the known arguments
 };
 
 /// What a layer must compute as its original does, made from arguments that it was called with. Arguments

@@ -15,16 +15,15 @@ namespace {
 using Values = std::vector<c10::IValue>;
 using Places = std::set<Extent>;
 
-constexpr int64_t most_bytes = 1 << 24;       // larger inputs cost time and show nothing more
+// Larger inputs and results cost time, and memory, as there are some twenty copies of them.
+constexpr int64_t most_bytes = int64_t{9} << 19;
 constexpr int64_t most_long_bytes = 1 << 20;  // the same for the longest
 constexpr std::size_t most_tensors = 8;
 
 // Longer than usual blocks of a kernel, by one where odd ones may be.
 constexpr int64_t longer = 1025;
 constexpr int64_t longer_and_even = 1026;
-// Where those would take long, or much memory, as of what is computed there are some twenty copies.
-constexpr std::array<int64_t, 2> longer_of_large{521, 259};
-constexpr int64_t most_bytes_of_large = int64_t{9} << 19;
+constexpr std::array<int64_t, 2> longer_of_large{521, 259};  // where those would take long
 // Shorter than a block by one.
 constexpr int64_t shorter_by_one = 127;
 // More than some thousand threads or blocks take, with more elements than 16 bits count: of narrow rows more.
@@ -32,18 +31,25 @@ constexpr int64_t many_rows = 4099;
 constexpr int64_t many_narrow_rows = 8199;
 constexpr int64_t narrow = 16;
 
+int64_t bytes_of_largest(const Values& values) {
+    constexpr int64_t least = sizeof(float);  // narrow ones become float32 and float64 too
+    int64_t bytes = 1;
+    for (const auto& tensor : tensors_in(values))
+        bytes =
+            std::max(bytes, tensor.numel() * std::max(least, static_cast<int64_t>(tensor.element_size())));
+    return bytes;
+}
+
 class Sizes {
   public:
-    Sizes(const Values& arguments, const Accepts& accepts, Amount amount, std::vector<InputCase>& cases)
+    Sizes(const Values& arguments, const Values& results, const Accepts& accepts, Amount amount,
+          std::vector<InputCase>& cases)
         : m_arguments(arguments),
           m_tensors(tensors_in(arguments)),
           m_accepts(accepts),
           m_amount(amount),
           m_cases(cases) {
-        constexpr int64_t least = sizeof(float);  // narrow ones become float32 and float64 too
-        for (const auto& tensor : m_tensors)
-            m_bytes = std::max(m_bytes,
-                               tensor.numel() * std::max(least, static_cast<int64_t>(tensor.element_size())));
+        m_bytes = std::max(bytes_of_largest(arguments), bytes_of_largest(results));
     }
 
     void add() {
@@ -179,9 +185,8 @@ class Sizes {
             return to >= longer && (again || m_bytes / size(at) * to > most_long_bytes);
         });
         if (!is_rows(at) || again || sizes.back() >= longer) return sizes;
-        const auto some = std::find_if(longer_of_large.begin(), longer_of_large.end(), [&](int64_t to) {
-            return m_bytes / size(at) * to <= most_bytes_of_large;
-        });
+        const auto some = std::find_if(longer_of_large.begin(), longer_of_large.end(),
+                                       [&](int64_t to) { return may_be(size(at), to); });
         if (some != longer_of_large.end()) sizes.push_back(*some);
         return sizes;
     }
@@ -280,9 +285,13 @@ void collect(const torch::jit::Block* block, std::set<int64_t>& numbers) {
 
 }  // namespace
 
-void add_sizes(const Values& arguments, const Accepts& accepts, Amount amount,
+bool may_be_doubled(const Values& arguments, const Values& results) {
+    return 2 * std::max(bytes_of_largest(arguments), bytes_of_largest(results)) <= most_bytes;
+}
+
+void add_sizes(const Values& arguments, const Values& results, const Accepts& accepts, Amount amount,
                std::vector<InputCase>& cases) {
-    Sizes(arguments, accepts, amount, cases).add();
+    Sizes(arguments, results, accepts, amount, cases).add();
 }
 
 bool follows_resize(at::IntArrayRef now, at::IntArrayRef before, const Resize& resize,

@@ -13,9 +13,12 @@ enum class Amount { one_size, some_sizes, many_even_sizes, many_sizes };
 
 /// Cases in which one extent is another, with all that must change with it: the fewest that the original
 /// takes, so that a kernel for which two extents must be equal shows. None for an extent that it takes no
-/// other size of.
-void add_sizes(const std::vector<c10::IValue>& arguments, const Accepts& accepts, Amount amount,
-               std::vector<InputCase>& cases);
+/// other size of, and none that would make an argument or one of these results large.
+void add_sizes(const std::vector<c10::IValue>& arguments, const std::vector<c10::IValue>& results,
+               const Accepts& accepts, Amount amount, std::vector<InputCase>& cases);
+
+/// Whether twice as much of everything is not too large.
+bool may_be_doubled(const std::vector<c10::IValue>& arguments, const std::vector<c10::IValue>& results);
 
 /// Whether the original's result for a resized case may be what its code computes for any size: its extents
 /// follow the changed one, or none of the numbers in its code (see numbers_in) can have been made of that

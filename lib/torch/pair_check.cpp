@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "compare_gradients.hpp"
@@ -114,6 +115,7 @@ std::string changed_arguments(const Values& before, const Values& by_replaced, c
     return {};
 }
 
+using Watched = CheckOptions::Weights;
 using Changes = std::vector<KeptState::Change>;
 
 // What the call of the original left.
@@ -182,9 +184,12 @@ std::string other_state(const KeptState& replaced, const Changes& by_original, c
 Outcome run_original(Pair& pair, const InputCase& one, const CheckOptions& options, OriginalCall& call_of) {
     using Parameters = KeptState::Parameters;
     Outcome outcome;
+    const bool sums = options.weights == Watched::summed && options.known == nullptr;
+    const auto sum = sums ? checksum_of_parameters(pair.original) : 0;
     try {
         call_of.arguments = with_tensors(one.arguments, exact_copy);
-        const KeptState state(pair.original, options.watch_weights ? Parameters::kept : Parameters::not_kept);
+        const KeptState state(pair.original,
+                              options.weights == Watched::copied ? Parameters::kept : Parameters::not_kept);
         auto called = call(pair.original, pair.method, call_of.arguments, options.seed);
         call_of.results = tensors_in({called.result});
         outcome.expected = with_tensors(called.result, exact_copy);
@@ -196,11 +201,33 @@ Outcome run_original(Pair& pair, const InputCase& one, const CheckOptions& optio
         outcome.problem = cause_of(failure);
         return outcome;
     }
+    if (sums && checksum_of_parameters(pair.original) == sum)
+        pair.sum_of_weights = checksum_of_parameters(pair.replaced);
     if (options.known == nullptr) return outcome;
     if ((one.finite_result && !all_finite(outcome.expected)) ||
         !follows(outcome.expected, *options.known, one))
         outcome.kind = Outcome::Kind::left_out;
     return outcome;
+}
+
+// Whether the difference between the two cannot come of roundings, as where code asks for dtypes: then what
+// was computed in float64 is no measure.
+bool computes_otherwise(const c10::IValue& result, const c10::IValue& in_double) {
+    const auto most = [](at::ScalarType dtype) {
+        return dtype == at::kFloat ? 1e-3 : dtype == at::kHalf ? 5e-2 : dtype == at::kBFloat16 ? 0.3 : 1e-8;
+    };
+    const auto ones = tensors_in({result});
+    const auto others = tensors_in({in_double});
+    for (std::size_t i = 0; i < ones.size() && i < others.size(); ++i) {
+        const auto& one = ones[i];
+        if (!one.is_floating_point() || one.sizes() != others[i].sizes() || one.numel() == 0) continue;
+        const auto values = at::nan_to_num(one.to(at::kDouble), 0, 0, 0);
+        const auto distance = at::nan_to_num(one.to(at::kDouble) - others[i], 0, 0, 0);
+        if (distance.square().mean().item<double>() >
+            std::pow(most(one.scalar_type()), 2) * values.square().mean().item<double>() + 1e-60)
+            return true;
+    }
+    return false;
 }
 
 // What is wrong although the result is right.
@@ -272,6 +299,7 @@ Outcome check(Pair& pair, const InputCase& any, const CheckOptions& options) {
     OriginalCall original;
     Outcome outcome = run_original(pair, one, options, original);
     if (outcome.kind == Outcome::Kind::left_out) return outcome;
+    const bool own_inputs = options.known == nullptr;
     std::optional<c10::IValue> exact;
     if (pair.exact && !original.draws) {
         try {
@@ -280,16 +308,23 @@ Outcome check(Pair& pair, const InputCase& any, const CheckOptions& options) {
                          options.seed, Dtypes::in_double)
                         .result;
             exact = with_tensors(*exact, exact_copy);
-        } catch (const std::exception&) {  // its code names a dtype; then there is nothing more exact
+        } catch (const std::exception& failure) {
+            if (own_inputs) outcome.not_exact = cause_of(failure);
+        }
+        // Where it chooses, it may choose otherwise.
+        if (own_inputs && exact && !chooses(pair.original) && computes_otherwise(outcome.expected, *exact))
+            outcome.not_exact = "it computes something else there";
+        if (!outcome.not_exact.empty()) {
+            pair.exact = false;
+            exact.reset();
         }
     }
-    const bool own_inputs = options.known == nullptr;
     CompareOptions rules{options.tolerance, exact ? &*exact : nullptr};
     rules.strides = options.whole_model && own_inputs && one.usual_layout;
     rules.roundings = !options.whole_model && !one.dtype;
     rules.special = one.special;
     // Where the original changes parameters itself, a kernel may as well.
-    const bool watch = options.watch_weights && !changes_parameters(original.changes);
+    const bool watch = options.weights == Watched::copied && !changes_parameters(original.changes);
     KeptState state(pair.replaced, watch ? Parameters::kept : Parameters::not_kept);
     Calls calls;
     try {
@@ -314,6 +349,8 @@ Outcome check(Pair& pair, const InputCase& any, const CheckOptions& options) {
         calls.second_results = tensors_in({result});
         calls.second = with_tensors(result, exact_copy);
         calls.damage = GuardedMemory::damaged();
+        if (pair.sum_of_weights && checksum_of_parameters(pair.replaced) != *pair.sum_of_weights)
+            calls.other_state = "it changes its parameters in place";
     } catch (const std::exception& failure) {
         outcome.kind = one.may_be_refused ? Outcome::Kind::refused : Outcome::Kind::differs;
         outcome.problem = "it fails where the original does not: " + cause_of(failure);

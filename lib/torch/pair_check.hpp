@@ -17,6 +17,7 @@ struct Pair {
     torch::jit::Module original;
     torch::jit::Module replaced;
     bool exact = false;  ///< whether results are compared with the original's in float64 as well
+    std::optional<std::size_t> sum_of_weights = {};  ///< the replacement's, where the original changes none
     std::string method = "forward";
     OwnArguments own = {};  ///< of the method: on all inputs they are the weights of the original
 };
@@ -32,6 +33,7 @@ struct Outcome {
     bool draws = false;          ///< random numbers, one of the two
     bool form_alone = false;     ///< was compared, as random numbers make the values
     bool other_numbers = false;  ///< were drawn by the replacement; then the form alone was compared
+    std::string not_exact;       ///< why the original in float64 is of no use, on the known call
     c10::IValue expected;        ///< the original's result; none when it was left out
 };
 
@@ -40,8 +42,9 @@ struct CheckOptions {
     bool whole_model = false;
     std::uint64_t seed = 0;
     const KnownCall* known = nullptr;  ///< what the case was made from
-    bool watch_weights = false;        ///< copies them; so not where they are large
-    bool gradients = false;            ///< are compared as well
+    /// Whether changes of weights are faults, and how they are found: by copies, or for large ones by sums.
+    enum class Weights { not_watched, copied, summed } weights = Weights::not_watched;
+    bool gradients = false;  ///< are compared as well
     /// Where both draw random numbers, but leave the generator behind in different states, as one draws
     /// others than the other, a result of the same form is no fault, however its values differ.
     bool may_draw_others = false;

@@ -91,6 +91,10 @@ at::Tensor distance(const at::Tensor& now, const at::Tensor& before) {
 
 }  // namespace
 
+bool chooses(const Module& module) {
+    return !choices_in(module).empty();
+}
+
 c10::IValue sensitivity(const Module& original, const std::string& method,
                         const std::vector<IValue>& arguments, const IValue& result, std::uint64_t seed,
                         bool draws) {
@@ -99,7 +103,7 @@ c10::IValue sensitivity(const Module& original, const std::string& method,
         if (tensor.is_floating_point()) rounding = std::max(rounding, rounding_of(tensor.scalar_type()));
     }
     // What the model draws must be the same each time: where it draws nothing itself, ties draw.
-    const bool ties = !draws && !choices_in(original).empty();
+    const bool ties = !draws && chooses(original);
     const auto moved_input = [&](const at::Tensor& tensor) {
         const auto values = moved(tensor);
         return draws ? values.to(tensor.scalar_type()) : values;

@@ -9,6 +9,9 @@
 
 namespace kernels::torchscript {
 
+/// Whether code of the module picks elements by their size, as a top-k does.
+bool chooses(const torch::jit::Module& module);
+
 /// Of each number in `result`, which `original` gave in float64 for the arguments, how far it moves
 /// when the arguments change by as much as roundings in their own dtypes do and equal elements come in
 /// another order: where an attention's largest score is nearly equal to the second, or a top-k's elements are

@@ -145,6 +145,19 @@ std::vector<at::Tensor> weights_of(const torch::jit::Module& module) {
     return weights;
 }
 
+std::size_t checksum_of_parameters(const torch::jit::Module& module) {
+    constexpr std::size_t factor = 1099511628211U;  // of FNV-1a
+    std::size_t sum = 0;
+    for (const auto& parameter : module.parameters()) {
+        if (!copies_whole(parameter)) continue;
+        const at::Tensor bytes = bytes_of(parameter.detach()).cpu();
+        const std::string_view all(static_cast<const char*>(bytes.data_ptr()),
+                                   static_cast<std::size_t>(bytes.numel()));
+        sum = sum * factor ^ std::hash<std::string_view>()(all);
+    }
+    return sum;
+}
+
 std::size_t bytes_in(const torch::jit::Module& module) {
     std::size_t bytes = 0;
     for (const auto& attribute : module.named_attributes(true)) {

@@ -37,6 +37,9 @@ void give_bytes(const at::Tensor& tensor, const at::Tensor& copy);
 /// The tensors in the parameters, buffers and attributes of a module and all that are in it.
 std::vector<at::Tensor> weights_of(const torch::jit::Module& module);
 
+/// A number that is another one, but by chance, when the parameters of the module or of one in it are others.
+std::size_t checksum_of_parameters(const torch::jit::Module& module);
+
 /// The bytes of the tensors that are attributes of the module or of one in it.
 std::size_t bytes_in(const torch::jit::Module& module);
 

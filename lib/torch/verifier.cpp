@@ -30,6 +30,12 @@ bool may_be_copied(const Module& module) {
     return bytes_in(module) <= largest_copy;
 }
 
+CheckOptions::Weights watched(const Pair& pair, bool whole_model) {
+    using Weights = CheckOptions::Weights;
+    if (whole_model) return Weights::not_watched;  // its layers are
+    return may_be_copied(pair.original) ? Weights::copied : Weights::summed;
+}
+
 // Larger ones are run less often, for the sake of time, and never in float64.
 constexpr std::size_t largest_small = 256UL << 20;
 constexpr std::size_t largest_exact = 2UL << 30;
@@ -143,7 +149,7 @@ Outcome check_again(Pair& pair, const InputCase& one, const CheckOptions& option
 }  // namespace
 
 Pair Verifier::pair_of(const Module& original, const Module& replaced, const std::string& method) {
-    return {original, replaced, bytes_in(original) <= largest_exact, method, {}};
+    return {original, replaced, bytes_in(original) <= largest_exact, std::nullopt, method, {}};
 }
 
 void Verifier::take(Verdict& verdict, const Outcome& outcome, const std::string& name) {
@@ -157,6 +163,11 @@ void Verifier::take(Verdict& verdict, const Outcome& outcome, const std::string&
     if (tells_anything(outcome.expected)) ++verdict.cases;
     if (outcome.gradients) ++verdict.gradients;
     verdict.largest_of_gradients = std::max(verdict.largest_of_gradients, outcome.largest_of_gradients);
+    if (!outcome.not_exact.empty()) {
+        const std::string note = "not compared in float64: " + outcome.not_exact;
+        if (std::find(verdict.notes.begin(), verdict.notes.end(), note) == verdict.notes.end())
+            verdict.notes.push_back(note);
+    }
     m_drew_others = m_drew_others || outcome.other_numbers;
     m_form_alone = m_form_alone || outcome.form_alone;
     if (outcome.kind == Outcome::Kind::differs && verdict.problem.empty())
@@ -219,8 +230,8 @@ void Verifier::own_inputs(Verdict& verdict, Pair& pair, const Values& arguments,
     tell(verdict, own.name);
     const bool small = is_small(pair.original);
     const bool copies = may_be_copied(pair.original);
-    const CheckOptions options{m_options.tolerance,    whole_model,           m_options.seed,   nullptr,
-                               copies && !whole_model, m_gradients && copies, m_may_draw_others};
+    const CheckOptions options{m_options.tolerance,        whole_model,           m_options.seed,   nullptr,
+                               watched(pair, whole_model), m_gradients && copies, m_may_draw_others};
     // A model runs as it will be deployed, which takes libtorch time that grows with the square of its
     // length.
     constexpr std::size_t most_optimized = 4000;
@@ -246,7 +257,11 @@ void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments
     const auto known = m_known;
     const torch::jit::GraphOptimizerEnabledGuard no_optimization(false);
     const auto make = [&](std::optional<at::ScalarType> dtype, Weights weights) {
-        Pair made{copy_of(pair.original, dtype), copy_of(pair.replaced, dtype), pair.exact, pair.method,
+        Pair made{copy_of(pair.original, dtype),
+                  copy_of(pair.replaced, dtype),
+                  pair.exact,
+                  std::nullopt,
+                  pair.method,
                   pair.own};
         if (!whole_model) scatter_weights(made.original, made.replaced, weights == Weights::both_signs);
         if (weights == Weights::other_buffers) scatter_buffers(made.original, made.replaced);
@@ -267,13 +282,16 @@ void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments
         }
         return *other;
     };
-    const CheckOptions options{m_options.tolerance,    whole_model,
-                               m_options.seed,         &known,
-                               copies && !whole_model, m_gradients && copies && !whole_model,
+    const CheckOptions options{m_options.tolerance,
+                               whole_model,
+                               m_options.seed,
+                               &known,
+                               watched(pair, whole_model),
+                               m_gradients && copies && !whole_model,
                                m_may_draw_others};
     const Accepts accepted = [&](const InputCase& one) { return accepts(pair_for(one), one, options); };
-    const Known of_original{row_counts(pair.original), halves_sizes(pair.original),
-                            of == Of::layer_of_one_rank};
+    const Known of_original{
+        row_counts(pair.original), halves_sizes(pair.original), of == Of::layer_of_one_rank, {known.result}};
     auto all = whole_model ? model_cases(arguments, accepted, of_original, small)
                            : layer_cases(arguments, accepted, of_original);
     const auto has_none_of = [&](const InputCase& one) {

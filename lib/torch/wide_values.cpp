@@ -27,10 +27,25 @@ bool has_narrow(const IValue& value) {
     return std::any_of(tensors.begin(), tensors.end(), is_narrow);
 }
 
+void check_size(int64_t elements) {
+    if (elements > most_elements)
+        throw std::runtime_error("it takes too much memory to be computed in float64");
+}
+
 at::Tensor wide(const at::Tensor& tensor) {
     if (!is_narrow(tensor)) return tensor;
-    if (tensor.numel() > most_elements) throw std::runtime_error("it is too large to be computed in float64");
+    check_size(tensor.numel());
     return tensor.to(at::kDouble);
+}
+
+// Whether one of the tensors shares the memory of one of the others.
+bool are_views(const IValue& value, const std::vector<IValue>& others) {
+    const auto ones = tensors_in({value});
+    return std::any_of(ones.begin(), ones.end(), [of = tensors_in(others)](const at::Tensor& one) {
+        return std::any_of(of.begin(), of.end(), [&](const at::Tensor& other) {
+            return one.has_storage() && other.has_storage() && one.is_alias_of(other);
+        });
+    });
 }
 
 // Tensors, and lists of them: what is of any type stays what it is, as it may be changed in its place.
@@ -51,17 +66,21 @@ bool selects(c10::Symbol kind) {
 // The dimension of a product's second factor that becomes the result's last one.
 std::optional<int64_t> columns_of(c10::Symbol kind) {
     if (kind == aten::linear) return 0;
-    if (kind == aten::matmul || kind == aten::mm) return 1;
+    if (kind == aten::matmul || kind == aten::mm || kind == aten::addmm) return 1;
     return std::nullopt;
 }
 
 // A product with a large weight, part by part.
 bool multiplied_in_parts(c10::Symbol kind, Stack& stack) {
     const auto columns = columns_of(kind);
-    if (!columns || stack.size() < 2 || !stack[0].isTensor() || !stack[1].isTensor()) return false;
-    const at::Tensor weight = stack[1].toTensor();
+    const bool sum = kind == aten::addmm;  // what is added, the factors, and numbers for the two
+    const std::size_t first_factor = sum ? 1 : 0;
+    if (!columns || stack.size() < (sum ? 5 : 2) || !stack[first_factor].isTensor() ||
+        !stack[first_factor + 1].isTensor())
+        return false;
+    const at::Tensor weight = stack[first_factor + 1].toTensor();
     if (!is_narrow(weight) || weight.dim() != 2 || weight.numel() <= elements_of_part) return false;
-    const at::Tensor input = wide(stack[0].toTensor());
+    const at::Tensor input = wide(stack[first_factor].toTensor());
     const int64_t count = weight.size(*columns);
     const int64_t step =
         std::max<int64_t>(1, elements_of_part / std::max<int64_t>(1, weight.size(1 - *columns)));
@@ -71,7 +90,11 @@ bool multiplied_in_parts(c10::Symbol kind, Stack& stack) {
         parts.push_back(*columns == 0 ? at::linear(input, part) : at::matmul(input, part));
     }
     at::Tensor result = at::cat(parts, -1);
-    if (stack.size() > 2 && stack[2].isTensor()) result.add_(wide(stack[2].toTensor()));
+    if (sum) {
+        result.mul_(stack[4].toScalar()).add_(at::mul(wide(stack[0].toTensor()), stack[3].toScalar()));
+    } else if (stack.size() > 2 && stack[2].isTensor()) {
+        result.add_(wide(stack[2].toTensor()));
+    }
     stack = {result};
     return true;
 }
@@ -82,22 +105,29 @@ IValue widened(const IValue& value) {
     return has_narrow(value) ? with_tensors(value, wide) : value;
 }
 
-// Buffers are read and written by several nodes; a large one is taken for read alone, see operate().
+// Buffers are read and written by several nodes; large ones are taken for read alone, see operate().
 at::Tensor WideValues::own(const at::Tensor& tensor) {
-    if (!is_narrow(tensor) || tensor.numel() > most_elements) return tensor;
-    const auto [known, is_new] = m_copies.try_emplace(tensor.unsafeGetTensorImpl());
-    if (is_new) known->second = tensor.to(at::kDouble);
-    return known->second;
+    if (!is_narrow(tensor) || !tensor.has_storage()) return tensor;
+    const auto count = static_cast<int64_t>(tensor.storage().nbytes() / tensor.element_size());
+    auto known = m_copies.find(tensor.storage().unsafeGetStorageImpl());
+    if (known == m_copies.end()) {
+        if (m_copied + count > most_elements) return tensor;
+        m_copied += count;
+        const auto all = at::empty({0}, tensor.options()).set_(tensor.storage(), 0, {count}, {1});
+        known = m_copies.emplace(tensor.storage().unsafeGetStorageImpl(), all.to(at::kDouble)).first;
+    }
+    if (known->second.numel() != count)
+        throw std::runtime_error("two of its buffers are the same memory in different dtypes");
+    return known->second.as_strided(tensor.sizes(), tensor.strides(), tensor.storage_offset());
 }
 
 IValue WideValues::attribute(const c10::intrusive_ptr<c10::ivalue::Object>& owner, const std::string& name) {
     const auto slot = owner->type()->getAttributeSlot(name);
     const IValue& value = owner->getSlot(slot);
-    const auto& type = *owner->type();
-    if (value.isObject() || (type.is_module() && type.is_parameter(slot))) return value;
     const auto known = m_attributes.find({owner.get(), name});
     if (known != m_attributes.end()) return known->second;
-    if (!has_narrow(value)) return value;
+    const auto& type = *owner->type();
+    if (!has_narrow(value) || (type.is_module() && type.is_parameter(slot))) return value;
     const auto copy = with_tensors(value, [this](const at::Tensor& tensor) { return own(tensor); });
     return m_attributes.emplace(Slot(owner.get(), name), copy).first->second;
 }
@@ -114,6 +144,8 @@ void WideValues::operate(const Node& node, Stack& stack) const {
         return;
     }
     if (multiplied_in_parts(kind, stack)) return;
+    std::vector<IValue> left;  // narrow, as the result may be a view of it, to be widened where that is used
+    int64_t elements = 0;
     const auto& schema = node.schema();
     const auto& arguments = schema.arguments();
     for (std::size_t i = 0; i < arguments.size() && i < stack.size(); ++i) {
@@ -124,13 +156,19 @@ void WideValues::operate(const Node& node, Stack& stack) const {
         const auto* alias = arguments[i].alias_info();
         if (alias != nullptr && alias->isWrite())
             throw std::runtime_error("it writes to a tensor that is not in float64");
-        // A view of it is widened where that is used.
-        if (alias == nullptr && !(i == 0 && selects(kind))) stack[i] = widened(stack[i]);
+        if (alias != nullptr || (i == 0 && selects(kind))) {
+            left.push_back(stack[i]);
+            continue;
+        }
+        for (const auto& tensor : tensors_in({stack[i]}))
+            elements += tensor.numel();
+        check_size(elements);
+        stack[i] = widened(stack[i]);
     }
     node.getOperation()(stack);
     const auto& returns = schema.returns();
     for (std::size_t i = 0; i < returns.size() && i < stack.size(); ++i) {
-        if (returns[i].alias_info() == nullptr && takes_tensors(returns[i])) stack[i] = widened(stack[i]);
+        if (takes_tensors(returns[i]) && !are_views(stack[i], left)) stack[i] = widened(stack[i]);
     }
 }
 

@@ -12,7 +12,8 @@ namespace kernels::torchscript {
 
 /// Makes one run of code that was written for narrower dtypes exact. Weights and constants stay as they are
 /// and are widened where an operator takes them, a large one in parts or not at all: the run needs no copy of
-/// the model. What the run changes of the model's state it changes in copies that end with it.
+/// the model. What the run changes of the model's floating buffers and attributes it changes in copies that
+/// end with it.
 class WideValues {
   public:
     /// What the attribute is in this run.
@@ -33,7 +34,8 @@ class WideValues {
         }
     };
     std::unordered_map<Slot, c10::IValue, SlotHash> m_attributes;
-    std::unordered_map<const at::TensorImpl*, at::Tensor> m_copies;  // of buffers
+    std::unordered_map<const c10::StorageImpl*, at::Tensor> m_copies;  // of all memory that buffers are in
+    int64_t m_copied = 0;                                              // elements
 };
 
 /// The value with its floating tensors in float64. Throws for a tensor that is too large.

@@ -123,6 +123,33 @@ class Forks(nn.Module):
 
 torch.jit.script(nn.Sequential(nn.Linear(256, 256), ForkNorm())).save("Fork-scripted.pt")
 torch.jit.script(Forks()).save("Forks-scripted.pt")
+class Keeps(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("kept", torch.zeros(8))
+    def forward(self, x):
+        with torch.no_grad():
+            self.kept.add_(x.mean(0))
+        return self.kept
+
+@torch.jit.script
+class Half:
+    def __init__(self, factor: float):
+        self.factor = factor
+    def of(self, x: torch.Tensor):
+        return x * self.factor
+
+class Within(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.keeps = Keeps()
+        self.scale = Scale()
+    def forward(self, x):
+        with torch.no_grad():
+            x = self.scale(Half(0.5).of(x + self.keeps(x)))
+        return x + self.keeps(x)
+
+torch.jit.script(Within()).save("Within-scripted.pt")
 quantized = nn.Sequential(nn.Linear(8, 8), Scale()).eval()
 torch.jit.script(torch.ao.quantization.quantize_dynamic(quantized, {nn.Linear})).save("Quantized-scripted.pt")
 x = torch.randn(3, 8)
@@ -191,6 +218,7 @@ class = "*Step"
 {step}
 """)
         done = self.run_command(KERNELS, "kernelize", f"{model}.pt", "-o", "out.pt", "--device", "cpu", "--json", *options, status=status)
+        self.said = done.stdout
         document = json.loads(done.stdout)
         if status != 0:
             return document["error"]["message"]
@@ -255,9 +283,10 @@ class = "*Step"
         self.assertIn("second.0 (Scale)", message)
 
     def test_layers_that_are_forked_or_beside_quantized_ones_are_verified(self):
-        for model, layer in (("Forks", "scale"), ("Quantized", "1")):
+        for model, layer in (("Forks", "scale"), ("Quantized", "1"), ("Within", "scale")):
             with self.subTest(model):
                 self.assertEqual(self.kernelize(f"{model}-scripted", "", "--verify", "--input", "f32[3,8]"), ["replaced"])
+                self.assertEqual("not compared in float64" in self.said, model == "Quantized")
                 message = self.kernelize(f"{model}-scripted", "", "--verify", "--input", "f32[3,8]", scale="AbsScale", status=8)
                 self.assertIn(f"{layer} (Scale)", message)
 

@@ -14,8 +14,9 @@ using namespace kernels::torchscript;
 namespace {
 
 // `code` is the result, or the lines of the body.
-torch::jit::Module model_of(const std::string& code) {
+torch::jit::Module model_of(const std::string& code, const at::Tensor& weight = {}) {
     torch::jit::Module layer("L");
+    if (weight.defined()) layer.register_parameter("weight", weight, false);
     layer.register_attribute("training", c10::BoolType::get(), true);
     layer.register_buffer("calls", torch::zeros({1}));
     const std::string body = code.starts_with("    ") ? code : "    return " + code + "\n";
@@ -29,9 +30,10 @@ torch::jit::Module model_of(const std::string& code) {
 
 // What is found of a layer with dropout and another in its place.
 Verification found(const std::string& other, const std::string& own = "torch.dropout(x, 0.5, self.training)",
-                   bool training = true, const std::string& mode = "inference") {
-    auto original = model_of(own);
-    auto replaced = model_of(other);
+                   bool training = true, const std::string& mode = "inference",
+                   const at::Tensor& weight = {}) {
+    auto original = model_of(own, weight);
+    auto replaced = model_of(other, weight);
     original.train(training);
     replaced.train(training);
     KernelizeReport report;
@@ -41,7 +43,7 @@ Verification found(const std::string& other, const std::string& own = "torch.dro
     report.layers.back().layer = "L";
     report.layers.back().status = "replaced";
     VerifyOptions options;
-    options.inputs = {torch::rand({4, 8})};
+    options.inputs = {torch::rand({4, weight.defined() ? weight.size(0) : 8})};
     auto verification = verify(original, replaced, report, options);
     CHECK(original.is_training() == training);
     CHECK(replaced.is_training() == training);
@@ -93,6 +95,33 @@ TEST_CASE("A layer that draws no random numbers where the original does is wrong
     // In evaluation both are drawn alike: nothing is left to compare.
     const auto always = found(drawn, "torch.dropout(x, 0.5, True)");
     CHECK(!always.passed());
+}
+
+TEST_CASE("A kernel that changes its weights is wrong, also where they are too large to be copied") {
+    for (const int64_t size : {8, 2100}) {
+        CAPTURE(size);
+        const std::string own = "torch.matmul(x, self.weight.abs())";
+        const auto weight = [&] { return torch::full({size, size}, -0.1); };
+        CHECK(found(own + " * 1.0", own, false, "inference", weight()).passed());
+        const auto wrong = found("torch.matmul(x, self.weight.abs_())", own, false, "inference", weight());
+        CHECK(wrong.layers.at(0).problem.find("changes its parameter") != std::string::npos);
+    }
+}
+
+TEST_CASE("Where code computes something else in float64 that is no measure") {
+    const std::string own =
+        "    eps = 1e-6 if x.dtype == 6 else 1e-2\n    return x * torch.rsqrt(x.pow(2).mean([1], True) + "
+        "eps)\n";
+    const auto with = [&](const std::string& eps) {
+        return found("x * torch.rsqrt(x.pow(2).mean([1], True) + (" + eps + " if x.dtype == 6 else 1e-2))",
+                     own, false);
+    };
+    const auto right = with("1e-6");
+    CHECK(right.passed());
+    CHECK(right.layers.at(0).notes ==
+          std::vector<std::string>{"not compared in float64: it computes something else there"});
+    CHECK(!with("1e-3").passed());
+    CHECK(!with("2e-2").passed());
 }
 
 TEST_CASE("Random numbers that are others in float64 forgive nothing") {

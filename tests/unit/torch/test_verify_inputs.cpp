@@ -128,14 +128,14 @@ TEST_CASE("Given whole numbers are others in the range that the original takes")
 TEST_CASE("Sizes hold odd ones and ones longer than a block, but no odd ones for code that halves sizes") {
     const auto all = [](const InputCase&) { return true; };
     std::vector<InputCase> cases;
-    add_sizes(Values{torch::rand({2, 16, 32})}, all, Amount::many_sizes, cases);
+    add_sizes(Values{torch::rand({2, 16, 32})}, {}, all, Amount::many_sizes, cases);
     CHECK(in_case(cases, "127 columns").defined());
     CHECK(in_case(cases, "1025 columns").defined());
     CHECK(in_case(cases, "1025 inner rows").defined());
     for (const auto& one : cases)
         if (one.resize) CHECK(one.may_be_refused == one.resize->last);
     cases.clear();
-    add_sizes(Values{torch::rand({2, 16, 32})}, all, Amount::many_even_sizes, cases);
+    add_sizes(Values{torch::rand({2, 16, 32})}, {}, all, Amount::many_even_sizes, cases);
     CHECK(in_case(cases, "1026 columns").defined());
     for (const auto& one : cases)
         if (one.resize && one.resize->last) CHECK(one.resize->to % 2 == 0);
@@ -152,7 +152,7 @@ TEST_CASE("Sequences of whole numbers are as long as the original takes them, an
         return one.arguments.at(0).toTensor().size(-1) <= 700;
     };
     std::vector<InputCase> cases;
-    add_sizes(Values{torch::arange(32).reshape({2, 16})}, up_to_700, Amount::many_sizes, cases);
+    add_sizes(Values{torch::arange(32).reshape({2, 16})}, {}, up_to_700, Amount::many_sizes, cases);
     CHECK(in_case(cases, "512 columns").defined());
     CHECK(!in_case(cases, "2048 columns").defined());
     for (const auto& one : cases)

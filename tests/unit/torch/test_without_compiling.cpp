@@ -45,6 +45,9 @@ def named(self, x):
     if isinstance(x, Tensor):
         return found["x"] + 1, "a {}".format(1)
     return x, "none"
+def numbers(self, x):
+    values: List[float] = x.tolist()
+    return x * values[1]
 def fails(self, x):
     assert x.size(0) == 1, "too long"
     return x
@@ -62,6 +65,9 @@ Module remembering() {
     module.register_parameter("weight", torch::full({3}, 1.0 / 3), false);
     module.register_parameter("table", torch::randn({1100, 1025}), false);
     module.register_buffer("sum", torch::zeros({3}));
+    const auto both = torch::zeros({2, 3});
+    module.register_buffer("both", both);
+    module.register_buffer("one", both[1]);
     module.register_attribute("seen", c10::ListType::ofTensors(), c10::List<at::Tensor>());
     module.register_attribute("last", c10::TensorType::get(), torch::zeros({3}));
     module.define(R"(
@@ -75,6 +81,13 @@ def multiply(self, x):
 def embed(self, i):
     rows = torch.embedding(self.table, i)
     return rows.mul_(self.table[0])
+def share(self, x):
+    self.one.copy_(x)
+    return self.both[1] * 2
+def copies(self, x):
+    rows = self.table.t().contiguous()
+    rows[0] = 0
+    return torch.addmm(rows[1], x, rows, beta=2, alpha=3)
 def writes(self, x):
     return self.weight.add_(x)
 )");
@@ -91,6 +104,7 @@ TEST_CASE("Node by node code gives what libtorch gives") {
          std::vector<std::pair<std::string, std::vector<c10::IValue>>>{{"forward", {x}},
                                                                        {"forward", {x, 0}},
                                                                        {"forward", {x * 500, 5}},
+                                                                       {"numbers", {x}},
                                                                        {"pair", {x}},
                                                                        {"named", {x}}}) {
         CAPTURE(method);
@@ -149,6 +163,12 @@ TEST_CASE("In float64 code computes with its weights, and leaves the model as it
     CHECK(torch::allclose(products[1].toTensor(), wide_table.sum(0).expand({2, 1025}), 1e-13, 1e-12));
     const auto picked = torch::tensor({5, 7});
     CHECK(wide("embed", {picked}).toTensor().equal(wide_table.index_select(0, picked) * wide_table[0]));
+    CHECK(wide("share", {x}).toTensor().equal(x * 2));
+    CHECK(module.attr("both").toTensor().equal(torch::zeros({2, 3})));
+    auto turned = wide_table.t().contiguous();
+    turned[0].zero_();
+    const auto sum = torch::addmm(turned[1], rows, turned, 2, 3);
+    CHECK(torch::allclose(wide("copies", {rows}).toTensor(), sum, 1e-13, 1e-12));
     CHECK_THROWS_WITH(wide("writes", {x}), doctest::Contains("not in float64"));
     CHECK(weight.equal(torch::full({3}, 1.0 / 3)));
     CHECK((table.scalar_type() == torch::kFloat));
