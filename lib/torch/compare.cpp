@@ -46,6 +46,14 @@ double root_mean_square(const at::Tensor& values) {
     return count == 0 ? 0 : at::linalg_vector_norm(values).item<double>() / std::sqrt(count);
 }
 
+// Of the finite ones, as if the others were 0.
+double finite_scale(const at::Tensor& values) {
+    const at::Tensor finite = at::nan_to_num(values, 0, 0, 0);
+    const auto count = static_cast<double>(values.numel());
+    return at::linalg_vector_norm(finite, 2, std::nullopt, false, at::kDouble).item<double>() /
+           std::sqrt(count);
+}
+
 // Whether the mean error of so many numbers is more than `times` as large as another, and than chance makes
 // of one rounding more. Of what roundings leave as it is the other may be 0, and this one, of a number that
 // nearly is, not: in float64 1 + erf(x) is 0 where erfc(-x) is not.
@@ -92,11 +100,11 @@ std::string kind(const at::Tensor& tensor) {
            c10::str(tensor.sizes());
 }
 
-std::string place(const at::Tensor& tensor, int64_t index) {
-    std::vector<int64_t> indices(static_cast<std::size_t>(tensor.dim()));
-    for (auto dim = tensor.dim() - 1; dim >= 0; --dim) {
-        indices[static_cast<std::size_t>(dim)] = index % tensor.size(dim);
-        index /= tensor.size(dim);
+std::string place(at::IntArrayRef sizes, int64_t index) {
+    std::vector<int64_t> indices(sizes.size());
+    for (auto dim = sizes.size(); dim-- > 0;) {
+        indices[dim] = index % sizes[dim];
+        index /= sizes[dim];
     }
     return c10::str(at::IntArrayRef(indices));
 }
@@ -170,8 +178,14 @@ class Comparison {
         result.within = false;
     }
     void tensors(const at::Tensor& actual, const at::Tensor& expected, const Exactly& exactly);
+    // What the compared numbers are all or a part of.
+    struct Whole {
+        at::IntArrayRef sizes;
+        double scale;
+        at::ScalarType dtype;
+    };
     void numbers(at::Tensor actual, const at::Tensor& expected, const at::Tensor& exact,
-                 const at::Tensor& sensitivity, at::ScalarType dtype);
+                 const at::Tensor& sensitivity, const Whole& whole, int64_t first);
     bool same_layout(const at::Tensor& actual, const at::Tensor& expected);
 
     const CompareOptions& m_options;
@@ -223,12 +237,28 @@ void Comparison::tensors(const at::Tensor& actual, const at::Tensor& expected, c
     }
     const bool comparable = exact.defined() && exact.sizes() == expected.sizes() &&
                             exact.scalar_type() == at::kDouble && !expected.is_complex();
-    numbers(a.to(at::kDouble), e.to(at::kDouble), comparable ? plain(exact) : at::Tensor(),
-            comparable || !exact.defined() ? sensitivity : at::Tensor(), e.scalar_type());
+    const at::Tensor t = comparable ? plain(exact) : at::Tensor();
+    const at::Tensor s = comparable || !exact.defined() ? sensitivity : at::Tensor();
+    // Large ones in parts, whole rows each: in float64 there are some copies of them.
+    constexpr int64_t most_elements = int64_t{1} << 20U;
+    const int64_t row = e.dim() == 0 ? 1 : e.size(-1);
+    const int64_t count =
+        e.numel() <= most_elements || m_options.special != Special::none || row > most_elements
+            ? e.numel() / row
+            : most_elements / row;
+    const Whole whole{e.sizes(), finite_scale(e), e.scalar_type()};
+    for (int64_t first = 0; first < e.numel() / row; first += count) {
+        const auto part = [&](const at::Tensor& values) {
+            if (count * row == e.numel() || !values.defined()) return values;
+            return values.reshape({-1, row}).slice(0, first, first + count);
+        };
+        numbers(part(a).to(at::kDouble), part(e).to(at::kDouble), part(t), part(s), whole, first * row);
+    }
 }
 
 void Comparison::numbers(at::Tensor actual, const at::Tensor& expected, const at::Tensor& exact,
-                         const at::Tensor& sensitivity, at::ScalarType dtype) {
+                         const at::Tensor& sensitivity, const Whole& whole, int64_t first) {
+    const auto dtype = whole.dtype;
     // Before any of it is taken for what was expected.
     const auto less_spread = exact.defined() ? others_beside_nan(actual, expected) : expected.isnan();
     if (m_options.special == Special::nan || m_options.special == Special::infinity)
@@ -256,7 +286,7 @@ void Comparison::numbers(at::Tensor actual, const at::Tensor& expected, const at
     result.largest = std::max(result.largest, largest);
 
     const double tolerance = default_tolerance(dtype);
-    const double scale = root_mean_square(e);
+    const double scale = whole.scale;
     double slack = m_options.tolerance.absolute.value_or(tolerance * scale);
     bool error_fits = false;
     if (exact.defined() && at::equal(exact.isfinite().logical_and(expected.isnan().logical_not()), finite) &&
@@ -286,7 +316,7 @@ void Comparison::numbers(at::Tensor actual, const at::Tensor& expected, const at
         distance().sub_(e.abs().mul_(m_options.tolerance.relative.value_or(tolerance)).add_(slack));
     const auto index = excess.argmax().item<int64_t>();
     if (excess.flatten()[index].item<double>() <= 0 || error_fits) return;
-    problem("by up to " + c10::str(largest) + ", at " + place(e, index) + " " +
+    problem("by up to " + c10::str(largest) + ", at " + place(whole.sizes, first + index) + " " +
             c10::str(a.flatten()[index].item<double>()) + " where " +
             c10::str(e.flatten()[index].item<double>()) + " was expected");
 }

@@ -23,7 +23,8 @@ struct Gradients {
 /// afterwards. Throws what the call throws.
 Gradients gradients_of(torch::jit::Module& module, const std::string& method,
                        const std::vector<c10::IValue>& arguments, const std::vector<at::Tensor>& of_results,
-                       std::uint64_t seed, Dtypes dtypes = Dtypes::as_named);
+                       std::uint64_t seed, Dtypes dtypes = Dtypes::as_named,
+                       at::ScalarType read = at::kFloat);
 
 /// Some for the floating tensors among the results; without a value for the others.
 std::vector<at::Tensor> gradients_for(const c10::IValue& results, std::uint64_t seed);

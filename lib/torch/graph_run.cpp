@@ -69,8 +69,8 @@ bool is_walkable(const Block* block) {
 // One call of a function, with all that it calls.
 class Walk {
   public:
-    explicit Walk(Dtypes dtypes) {
-        if (dtypes == Dtypes::in_double) m_wide.emplace();
+    Walk(Dtypes dtypes, at::ScalarType read) {
+        if (dtypes == Dtypes::in_double) m_wide.emplace(read);
     }
 
     IValue call(Function& callee, Values arguments) {
@@ -81,19 +81,23 @@ class Walk {
         auto known = m_walkable.find(&graph);
         if (known == m_walkable.end()) known = m_walkable.emplace(&graph, is_walkable(graph.block())).first;
         if (!known->second) return interpret(graph, function.name(), std::move(arguments));
+        return run_body(*graph.block(), std::move(arguments));
+    }
+
+  private:
+    using Frame = std::unordered_map<const Value*, IValue>;
+
+    IValue run_body(Block& block, Values arguments) {
         Frame frame;
         const std::size_t entered = m_entered.size();
         try {
-            return std::move(run(*graph.block(), std::move(arguments), frame).at(0));
+            return std::move(run(block, std::move(arguments), frame).at(0));
         } catch (...) {
             while (m_entered.size() > entered)
                 exit();
             throw;
         }
     }
-
-  private:
-    using Frame = std::unordered_map<const Value*, IValue>;
 
     // Of a class that is compiled C++.
     IValue call_builtin(Function& function, Values arguments) const {
@@ -210,8 +214,10 @@ class Walk {
                 return;
             case prim::CreateObject: {
                 const auto type = node.output()->type()->expect<ClassType>();
-                frame[node.output()] = c10::ivalue::Object::create(
-                    c10::StrongTypePtr(type->compilation_unit(), type), type->numAttributes());
+                auto object = c10::ivalue::Object::create(c10::StrongTypePtr(type->compilation_unit(), type),
+                                                          type->numAttributes());
+                if (m_wide) m_wide->made(object);
+                frame[node.output()] = std::move(object);
                 return;
             }
             case prim::isinstance: {
@@ -282,9 +288,8 @@ class Walk {
     IValue fork(const Node& node, Values arguments) {
         const auto type = node.output()->type()->expectRef<FutureType>().getElementType();
         auto future = c10::make_intrusive<c10::ivalue::Future>(type);
-        Frame frame;
         try {
-            future->markCompleted(run(*node.g(attr::Subgraph)->block(), std::move(arguments), frame).at(0));
+            future->markCompleted(run_body(*node.g(attr::Subgraph)->block(), std::move(arguments)));
         } catch (const std::exception&) {
             future->setError(std::current_exception());
         }
@@ -345,12 +350,13 @@ class Walk {
 
 }  // namespace
 
-IValue run_graph(const Module& module, const std::string& method, Values arguments, Dtypes dtypes) {
+IValue run_graph(const Module& module, const std::string& method, Values arguments, Dtypes dtypes,
+                 at::ScalarType read) {
     const auto found = module.get_method(method);
     if (dtypes == Dtypes::as_named && getGraphExecutorOptimize()) return found(std::move(arguments));
     arguments.insert(arguments.begin(), module._ivalue());
     found.function().getSchema().checkAndNormalizeInputs(arguments);
-    const auto result = Walk(dtypes).call(toGraphFunction(found.function()), std::move(arguments));
+    const auto result = Walk(dtypes, read).call(toGraphFunction(found.function()), std::move(arguments));
     return dtypes == Dtypes::in_double ? widened(result) : result;
 }
 

@@ -1,5 +1,6 @@
 #include "in_double.hpp"
 
+#include <algorithm>
 #include <vector>
 
 #include "graph_calls.hpp"
@@ -28,6 +29,18 @@ std::vector<NamedDtype> dtypes_of(const Node& node) {
     return found;
 }
 
+bool uses_autocast(const Module& module) {
+    bool found = false;
+    for (Graph* graph : graphs_of(module)) {
+        for_each_node(graph->block(), [&](const Node* node) {
+            if (node->kind() != prim::CreateObject) return;
+            const auto& name = node->output()->type()->expectRef<ClassType>().name();
+            found = found || (name && name->name().find("autocast") != std::string::npos);
+        });
+    }
+    return found;
+}
+
 }  // namespace
 
 bool is_dtype(const c10::Argument& argument) {
@@ -44,6 +57,30 @@ bool converts_to(const Module& module, at::ScalarType dtype) {
         });
     }
     return found;
+}
+
+at::ScalarType dtype_of(const Module& module, const std::vector<IValue>& arguments) {
+    auto tensors = tensors_in(arguments);
+    const auto weights = weights_of(module);
+    tensors.insert(tensors.end(), weights.begin(), weights.end());
+    const auto floating = std::find_if(tensors.begin(), tensors.end(),
+                                       [](const at::Tensor& tensor) { return tensor.is_floating_point(); });
+    return floating == tensors.end() ? at::kFloat : floating->scalar_type();
+}
+
+at::ScalarType narrowest_dtype(const Module& module, const std::vector<IValue>& values) {
+    auto tensors = tensors_in(values);
+    const auto weights = weights_of(module);
+    tensors.insert(tensors.end(), weights.begin(), weights.end());
+    const auto is_used = [&](at::ScalarType dtype) {
+        return converts_to(module, dtype) ||
+               std::any_of(tensors.begin(), tensors.end(),
+                           [&](const at::Tensor& tensor) { return tensor.scalar_type() == dtype; });
+    };
+    if (is_used(at::kBFloat16) || uses_autocast(module)) return at::kBFloat16;
+    for (const auto dtype : {at::kHalf, at::kFloat})
+        if (is_used(dtype)) return dtype;
+    return at::kDouble;
 }
 
 at::Tensor copy_in_double(const at::Tensor& tensor) {

@@ -3,6 +3,8 @@
 
 #include <torch/script.h>
 
+#include <vector>
+
 namespace kernels::torchscript {
 
 /// Whether it is a floating dtype of 16 or 32 bits.
@@ -16,6 +18,12 @@ bool is_dtype(const c10::Argument& argument);
 /// Whether the code of the module, or of one in it, names `dtype` as one to convert to. Tracing writes
 /// x.to(y.dtype) so, and such code rounds in any dtype that it is run in.
 bool converts_to(const torch::jit::Module& module, at::ScalarType dtype);
+
+/// The dtype of the floating arguments, or of the weights where there are none.
+at::ScalarType dtype_of(const torch::jit::Module& module, const std::vector<c10::IValue>& arguments);
+
+/// The narrowest floating dtype of the values, of the module's weights, and of what its code converts to.
+at::ScalarType narrowest_dtype(const torch::jit::Module& module, const std::vector<c10::IValue>& values);
 
 /// A copy of the tensor, in float64 where it is floating.
 at::Tensor copy_in_double(const at::Tensor& tensor);

@@ -7,6 +7,7 @@
 
 #include "graph_calls.hpp"
 #include "graph_run.hpp"
+#include "in_double.hpp"
 #include "kept_state.hpp"
 #include "tensors_in.hpp"
 
@@ -121,7 +122,7 @@ c10::IValue sensitivity(const Module& original, const std::string& method,
         if (!ties) at::manual_seed(seed);
         std::vector<at::Tensor> now;
         try {
-            now = tensors_in({run_graph(module, method, given, dtypes)});
+            now = tensors_in({run_graph(module, method, given, dtypes, dtype_of(original, arguments))});
         } catch (const std::exception&) {  // beyond what it takes
             continue;
         }

@@ -149,8 +149,10 @@ std::size_t checksum_of_parameters(const torch::jit::Module& module) {
     constexpr std::size_t factor = 1099511628211U;  // of FNV-1a
     std::size_t sum = 0;
     for (const auto& parameter : module.parameters()) {
-        if (!copies_whole(parameter)) continue;
-        const at::Tensor bytes = bytes_of(parameter.detach()).cpu();
+        if (parameter.layout() != at::kStrided || parameter.is_quantized()) continue;
+        const at::Tensor whole =
+            copies_whole(parameter) ? parameter.detach() : parameter.detach().contiguous();
+        const at::Tensor bytes = bytes_of(whole).cpu();
         const std::string_view all(static_cast<const char*>(bytes.data_ptr()),
                                    static_cast<std::size_t>(bytes.numel()));
         sum = sum * factor ^ std::hash<std::string_view>()(all);

@@ -73,9 +73,11 @@ std::optional<int64_t> columns_of(c10::Symbol kind) {
 // A product with a large weight, part by part.
 bool multiplied_in_parts(c10::Symbol kind, Stack& stack) {
     const auto columns = columns_of(kind);
+    if (!columns) return false;
     const bool sum = kind == aten::addmm;  // what is added, the factors, and numbers for the two
     const std::size_t first_factor = sum ? 1 : 0;
-    if (!columns || stack.size() < (sum ? 5 : 2) || !stack[first_factor].isTensor() ||
+    const std::size_t count_of_inputs = sum ? 5 : *columns == 0 ? 3 : 2;  // without `out`
+    if (stack.size() != count_of_inputs || !stack[first_factor].isTensor() ||
         !stack[first_factor + 1].isTensor())
         return false;
     const at::Tensor weight = stack[first_factor + 1].toTensor();
@@ -124,23 +126,26 @@ at::Tensor WideValues::own(const at::Tensor& tensor) {
 IValue WideValues::attribute(const c10::intrusive_ptr<c10::ivalue::Object>& owner, const std::string& name) {
     const auto slot = owner->type()->getAttributeSlot(name);
     const IValue& value = owner->getSlot(slot);
-    const auto known = m_attributes.find({owner.get(), name});
+    if (m_made.contains(owner)) return value;
+    const auto known = m_attributes.find({owner, name});
     if (known != m_attributes.end()) return known->second;
     const auto& type = *owner->type();
     if (!has_narrow(value) || (type.is_module() && type.is_parameter(slot))) return value;
     const auto copy = with_tensors(value, [this](const at::Tensor& tensor) { return own(tensor); });
-    return m_attributes.emplace(Slot(owner.get(), name), copy).first->second;
+    return m_attributes.emplace(std::pair(owner, name), copy).first->second;
 }
 
 void WideValues::set_attribute(const c10::intrusive_ptr<c10::ivalue::Object>& owner, const std::string& name,
                                IValue value) {
-    m_attributes[{owner.get(), name}] = std::move(value);
+    if (m_made.contains(owner)) return owner->setAttr(name, std::move(value));
+    m_attributes[{owner, name}] = std::move(value);
 }
 
 void WideValues::operate(const Node& node, Stack& stack) const {
     const auto kind = node.kind();
-    if (kind == prim::dtype && has_narrow(stack.at(0))) {
-        stack = {static_cast<int64_t>(at::kDouble)};
+    if (kind == prim::dtype) {
+        const auto dtype = stack.at(0).toTensor().scalar_type();
+        stack = {static_cast<int64_t>(dtype == at::kDouble ? m_read : dtype)};
         return;
     }
     if (multiplied_in_parts(kind, stack)) return;
@@ -168,7 +173,9 @@ void WideValues::operate(const Node& node, Stack& stack) const {
     node.getOperation()(stack);
     const auto& returns = schema.returns();
     for (std::size_t i = 0; i < returns.size() && i < stack.size(); ++i) {
-        if (takes_tensors(returns[i]) && !are_views(stack[i], left)) stack[i] = widened(stack[i]);
+        if (!takes_tensors(returns[i])) continue;
+        if (!are_views(stack[i], left)) stack[i] = widened(stack[i]);
+        if (stack[i].isTensor() && stack[i].toTensor().defined()) check_size(stack[i].toTensor().numel());
     }
 }
 

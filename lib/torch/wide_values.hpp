@@ -4,6 +4,8 @@
 #include <torch/csrc/jit/ir/ir.h>
 #include <torch/script.h>
 
+#include <map>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -16,6 +18,11 @@ namespace kernels::torchscript {
 /// end with it.
 class WideValues {
   public:
+    /// `read` is what code gets that reads the dtype of a value in float64.
+    explicit WideValues(at::ScalarType read) : m_read(read) {}
+
+    /// An object of the run itself, whose attributes are its own.
+    void made(const c10::intrusive_ptr<c10::ivalue::Object>& object) { m_made.insert(object); }
     /// What the attribute is in this run.
     c10::IValue attribute(const c10::intrusive_ptr<c10::ivalue::Object>& owner, const std::string& name);
     void set_attribute(const c10::intrusive_ptr<c10::ivalue::Object>& owner, const std::string& name,
@@ -27,13 +34,10 @@ class WideValues {
   private:
     at::Tensor own(const at::Tensor& tensor);
 
-    using Slot = std::pair<const c10::ivalue::Object*, std::string>;
-    struct SlotHash {
-        std::size_t operator()(const Slot& slot) const {
-            return std::hash<const void*>()(slot.first) ^ std::hash<std::string>()(slot.second);
-        }
-    };
-    std::unordered_map<Slot, c10::IValue, SlotHash> m_attributes;
+    using Object = c10::intrusive_ptr<c10::ivalue::Object>;  // kept alive, or another may be where it was
+    std::map<std::pair<Object, std::string>, c10::IValue> m_attributes;
+    std::set<Object> m_made;
+    at::ScalarType m_read;
     std::unordered_map<const c10::StorageImpl*, at::Tensor> m_copies;  // of all memory that buffers are in
     int64_t m_copied = 0;                                              // elements
 };
