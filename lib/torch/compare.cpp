@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "tensors_in.hpp"
+
 namespace kernels::torchscript {
 namespace {
 
@@ -48,7 +50,7 @@ double root_mean_square(const at::Tensor& values) {
 
 // Of the finite ones, as if the others were 0.
 double finite_scale(const at::Tensor& values) {
-    const at::Tensor finite = at::nan_to_num(values, 0, 0, 0);
+    const at::Tensor finite = at::nan_to_num(computable(values), 0, 0, 0);
     const auto count = static_cast<double>(values.numel());
     return at::linalg_vector_norm(finite, 2, std::nullopt, false, at::kDouble).item<double>() /
            std::sqrt(count);
@@ -242,12 +244,12 @@ void Comparison::tensors(const at::Tensor& actual, const at::Tensor& expected, c
     // Large ones in parts, whole rows each: in float64 there are some copies of them.
     constexpr int64_t most_elements = int64_t{1} << 20U;
     const int64_t row = e.dim() == 0 ? 1 : e.size(-1);
-    const int64_t count =
-        e.numel() <= most_elements || m_options.special != Special::none || row > most_elements
-            ? e.numel() / row
-            : most_elements / row;
+    const int64_t rows = e.numel() / row;
+    const bool in_parts = m_options.special == Special::none && row <= most_elements;
+    const int64_t parts = in_parts ? (e.numel() + most_elements - 1) / most_elements : 1;
+    const int64_t count = (rows + parts - 1) / parts;  // about as many in each: of few chance decides
     const Whole whole{e.sizes(), finite_scale(e), e.scalar_type()};
-    for (int64_t first = 0; first < e.numel() / row; first += count) {
+    for (int64_t first = 0; first < rows; first += count) {
         const auto part = [&](const at::Tensor& values) {
             if (count * row == e.numel() || !values.defined()) return values;
             return values.reshape({-1, row}).slice(0, first, first + count);

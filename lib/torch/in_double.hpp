@@ -19,6 +19,10 @@ bool is_dtype(const c10::Argument& argument);
 /// x.to(y.dtype) so, and such code rounds in any dtype that it is run in.
 bool converts_to(const torch::jit::Module& module, at::ScalarType dtype);
 
+/// Whether code decides by dtypes, and converts to others than `own`: what those are in float64, only a run
+/// in the code's own dtypes tells.
+bool decides_by_dtypes(const torch::jit::Module& module, at::ScalarType own);
+
 /// The dtype of the floating arguments, or of the weights where there are none.
 at::ScalarType dtype_of(const torch::jit::Module& module, const std::vector<c10::IValue>& arguments);
 

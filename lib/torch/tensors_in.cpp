@@ -52,10 +52,15 @@ std::vector<at::Tensor> tensors_in(const std::vector<c10::IValue>& values) {
     return found;
 }
 
+at::Tensor computable(const at::Tensor& tensor) {
+    const at::Tensor dense = tensor.layout() == at::kStrided ? tensor : tensor.to_dense();
+    return dense.is_floating_point() && dense.element_size() == 1 ? dense.to(at::kFloat) : dense;
+}
+
 bool all_finite(const c10::IValue& value) {
     const auto tensors = tensors_in({value});
     return std::all_of(tensors.begin(), tensors.end(), [](const at::Tensor& tensor) {
-        return !tensor.is_floating_point() || tensor.isfinite().all().item<bool>();
+        return !tensor.is_floating_point() || computable(tensor).isfinite().all().item<bool>();
     });
 }
 

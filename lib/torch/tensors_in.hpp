@@ -11,6 +11,9 @@ namespace kernels::torchscript {
 /// The tensors of the values, in order; undefined ones are left out.
 std::vector<at::Tensor> tensors_in(const std::vector<c10::IValue>& values);
 
+/// The tensor as one of which everything is implemented: dense, and of 32 bits where it has 8.
+at::Tensor computable(const at::Tensor& tensor);
+
 /// Whether no floating tensor in the value has an infinity or NaN.
 bool all_finite(const c10::IValue& value);
 

@@ -125,7 +125,7 @@ bool all_contiguous(const Values& arguments) {
 bool tells_anything(const c10::IValue& result) {
     const auto tensors = tensors_in({result});
     return tensors.empty() || std::any_of(tensors.begin(), tensors.end(), [](const at::Tensor& tensor) {
-               return tensor.isfinite().any().item<bool>();
+               return computable(tensor).isfinite().any().item<bool>();
            });
 }
 

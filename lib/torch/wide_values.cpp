@@ -175,7 +175,9 @@ void WideValues::operate(const Node& node, Stack& stack) const {
     for (std::size_t i = 0; i < returns.size() && i < stack.size(); ++i) {
         if (!takes_tensors(returns[i])) continue;
         if (!are_views(stack[i], left)) stack[i] = widened(stack[i]);
-        if (stack[i].isTensor() && stack[i].toTensor().defined()) check_size(stack[i].toTensor().numel());
+        if (stack[i].isTensor() && stack[i].toTensor().defined() && stack[i].toTensor().has_storage() &&
+            returns[i].alias_info() == nullptr)
+            check_size(stack[i].toTensor().numel());
     }
 }
 

@@ -123,6 +123,14 @@ TEST_CASE("Code that asks for dtypes does in float64 what it does in its own") {
     CHECK(!with("2e-2").passed());
 }
 
+TEST_CASE("Code that decides by dtypes of what it converted is compared in its own") {
+    const std::string own =
+        "    t = x.to(15).to(6)\n    return t * (1.0 if t.dtype == 15 else 0.5) * torch.ones([8])\n";
+    CHECK(found("x.to(15).to(6) * 0.5", own, false).passed());
+    const auto wrong = found("x.to(15).to(6)", own, false);
+    CHECK(!wrong.passed());
+}
+
 TEST_CASE("Where code computes something else in float64 that is no measure") {
     const std::string own = "(x + 1e6) - 1e6 + torch.full_like(x, 0.5)";  // of which float32 keeps little
     const auto right = found(own + " + 0.0", own, false);
@@ -132,14 +140,16 @@ TEST_CASE("Where code computes something else in float64 that is no measure") {
     CHECK(!found(own + " + 0.01", own, false).passed());
 }
 
-TEST_CASE("A result that is a constant of the model is no result that was changed") {
+TEST_CASE("Results may be constants of the model, sparse, or of 8 bits") {
     const auto of = [](const std::string& result) {
         torch::jit::Module model("M");
         model.register_module("layer", model_of("x * 2.0").attr("layer").toModule());
-        model.define("def forward(self, x: Tensor):\n    return self.layer.forward(x), " + result + "\n");
+        model.define("def forward(self, x: Tensor):\n    y = self.layer.forward(x)\n    return y, " + result +
+                     "\n");
         return model;
     };
-    for (const std::string result : {"torch.zeros([1])", "torch.arange(8)", "torch.ones([4, 8])[0]"}) {
+    for (const std::string result :
+         {"torch.zeros([1])", "torch.arange(8)", "torch.ones([4, 8])[0]", "y.to_sparse()", "y.to(24)"}) {
         CAPTURE(result);
         auto original = of(result);
         auto replaced = of(result);
