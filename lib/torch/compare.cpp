@@ -45,14 +45,8 @@ constexpr double worst_of_errors = 8;  // how much larger than the root mean squ
 
 double root_mean_square(const at::Tensor& values) {
     const auto count = static_cast<double>(values.numel());
-    return count == 0 ? 0 : at::linalg_vector_norm(values).item<double>() / std::sqrt(count);
-}
-
-// Of the finite ones, as if the others were 0.
-double finite_scale(const at::Tensor& values) {
-    const at::Tensor finite = at::nan_to_num(computable(values), 0, 0, 0);
-    const auto count = static_cast<double>(values.numel());
-    return at::linalg_vector_norm(finite, 2, std::nullopt, false, at::kDouble).item<double>() /
+    if (count == 0) return 0;
+    return at::linalg_vector_norm(values, 2, std::nullopt, false, at::kDouble).item<double>() /
            std::sqrt(count);
 }
 
@@ -248,7 +242,8 @@ void Comparison::tensors(const at::Tensor& actual, const at::Tensor& expected, c
     const bool in_parts = m_options.special == Special::none && row <= most_elements;
     const int64_t parts = in_parts ? (e.numel() + most_elements - 1) / most_elements : 1;
     const int64_t count = (rows + parts - 1) / parts;  // about as many in each: of few chance decides
-    const Whole whole{e.sizes(), finite_scale(e), e.scalar_type()};
+    const double scale = root_mean_square(at::nan_to_num(computable(e), 0, 0, 0));  // of the finite ones
+    const Whole whole{e.sizes(), scale, e.scalar_type()};
     for (int64_t first = 0; first < rows; first += count) {
         const auto part = [&](const at::Tensor& values) {
             if (count * row == e.numel() || !values.defined()) return values;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "graph_calls.hpp"
+#include "input_cases.hpp"
 #include "tensors_in.hpp"
 
 namespace kernels::torchscript {
@@ -86,12 +87,9 @@ bool decides_by_dtypes(const Module& module, at::ScalarType own) {
 }
 
 at::ScalarType dtype_of(const Module& module, const std::vector<IValue>& arguments) {
-    auto tensors = tensors_in(arguments);
+    if (const auto own = floating_dtype(arguments)) return *own;
     const auto weights = weights_of(module);
-    tensors.insert(tensors.end(), weights.begin(), weights.end());
-    const auto floating = std::find_if(tensors.begin(), tensors.end(),
-                                       [](const at::Tensor& tensor) { return tensor.is_floating_point(); });
-    return floating == tensors.end() ? at::kFloat : floating->scalar_type();
+    return floating_dtype({weights.begin(), weights.end()}).value_or(at::kFloat);
 }
 
 at::ScalarType narrowest_dtype(const Module& module, const std::vector<IValue>& values) {

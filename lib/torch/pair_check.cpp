@@ -3,13 +3,12 @@
 #include <ATen/Context.h>
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 
 #include "compare_gradients.hpp"
+#include "exact_result.hpp"
 #include "graph_run.hpp"
 #include "guarded_memory.hpp"
-#include "in_double.hpp"
 #include "kept_state.hpp"
 #include "kernels/core/text.hpp"
 #include "module_at.hpp"
@@ -54,11 +53,10 @@ struct Called {
     bool draws = false;  // random numbers
 };
 
-Called call(const Module& module, const std::string& method, const Values& arguments, std::uint64_t seed,
-            Dtypes dtypes = Dtypes::as_named, at::ScalarType read = at::kFloat) {
+Called call(const Module& module, const std::string& method, const Values& arguments, std::uint64_t seed) {
     at::manual_seed(seed);  // for dropout and the like
     const RandomState before;
-    auto result = run_graph(module, method, arguments, dtypes, read);
+    auto result = run_graph(module, method, arguments);
     RandomState after;
     const bool draws = after != before;
     return {std::move(result), std::move(after), draws};
@@ -141,11 +139,6 @@ struct Calls {
     bool other_order = false;    // may be theirs: the same numbers, for other elements
 };
 
-Values and_result(Values values, const c10::IValue& result) {
-    values.push_back(result);
-    return values;
-}
-
 bool changes_parameters(const Changes& changes) {
     return std::any_of(changes.begin(), changes.end(), [](const auto& change) { return change.parameter; });
 }
@@ -213,31 +206,6 @@ Outcome run_original(Pair& pair, const InputCase& one, const CheckOptions& optio
         !follows(outcome.expected, *options.known, one))
         outcome.kind = Outcome::Kind::left_out;
     return outcome;
-}
-
-// Whether the difference between the two cannot come of roundings, as where code asks for dtypes: then what
-// was computed in float64 is no measure. Of whole models in narrow dtypes nobody can say: those may be deep.
-bool computes_otherwise(const c10::IValue& result, const c10::IValue& in_double, at::ScalarType narrowest,
-                        bool whole_model) {
-    if (whole_model && narrowest != at::kFloat) return false;
-    const double most = narrowest == at::kBFloat16 ? 0.3
-                        : narrowest == at::kHalf   ? 5e-2
-                        : whole_model              ? 3e-2
-                                                   : 1e-3;
-    const auto ones = tensors_in({result});
-    const auto others = tensors_in({in_double});
-    for (std::size_t i = 0; i < ones.size() && i < others.size(); ++i) {
-        const auto& one = ones[i];
-        if (!one.is_floating_point() || one.element_size() == 1 || one.layout() != at::kStrided ||
-            others[i].layout() != at::kStrided || one.sizes() != others[i].sizes() || one.numel() == 0)
-            continue;
-        const auto values = at::nan_to_num(one.to(at::kDouble), 0, 0, 0);
-        const auto distance = at::nan_to_num(one.to(at::kDouble) - others[i], 0, 0, 0);
-        if (distance.square().mean().item<double>() >
-            std::pow(most, 2) * values.square().mean().item<double>() + 1e-60)
-            return true;
-    }
-    return false;
 }
 
 // Whether also the original gives the same memory each time: a weight, or a constant of its code.
@@ -325,33 +293,7 @@ Outcome check(Pair& pair, const InputCase& any, const CheckOptions& options) {
     Outcome outcome = run_original(pair, one, options, original);
     if (outcome.kind == Outcome::Kind::left_out) return outcome;
     const bool own_inputs = options.known == nullptr;
-    std::optional<c10::IValue> exact;
-    const auto own_dtype = dtype_of(pair.original, one.arguments);
-    const bool decides = pair.exact && decides_by_dtypes(pair.original, own_dtype);
-    if (decides && own_inputs) outcome.not_exact = "it decides by dtypes and converts to others";
-    if (pair.exact && !original.draws && !decides) {
-        try {
-            const KeptState state(pair.original);  // of lists and dictionaries
-            exact = call(pair.original, pair.method, with_tensors(one.arguments, copy_in_double),
-                         options.seed, Dtypes::in_double, own_dtype)
-                        .result;
-            exact = with_tensors(*exact, [](const at::Tensor& tensor) {  // the others may be of the state
-                return tensor.scalar_type() == at::kDouble ? tensor : exact_copy(tensor);
-            });
-        } catch (const std::exception& failure) {
-            if (own_inputs) outcome.not_exact = cause_of(failure);
-        }
-        // Where it chooses, it may choose otherwise.
-        if (own_inputs && exact && !chooses(pair.original) &&
-            computes_otherwise(outcome.expected, *exact,
-                               narrowest_dtype(pair.original, and_result(one.arguments, outcome.expected)),
-                               options.whole_model))
-            outcome.not_exact = "it computes something else there";
-        if (!outcome.not_exact.empty()) {
-            pair.exact = false;
-            exact.reset();
-        }
-    }
+    const auto exact = exact_result(pair, one, options, outcome);
     CompareOptions rules{options.tolerance, exact ? &*exact : nullptr};
     rules.strides = options.whole_model && own_inputs && one.usual_layout;
     rules.roundings = !options.whole_model && !one.dtype;

@@ -110,6 +110,7 @@ c10::IValue sensitivity(const Module& original, const std::string& method,
         return draws ? values.to(tensor.scalar_type()) : values;
     };
     Module module = ties ? without_ties(original, rounding) : original;
+    const auto read = dtype_of(original, arguments);
     const Dtypes dtypes = draws ? Dtypes::as_named : Dtypes::in_double;
     const KeptState state(module);
     std::vector<at::Tensor> largest;
@@ -122,7 +123,7 @@ c10::IValue sensitivity(const Module& original, const std::string& method,
         if (!ties) at::manual_seed(seed);
         std::vector<at::Tensor> now;
         try {
-            now = tensors_in({run_graph(module, method, given, dtypes, dtype_of(original, arguments))});
+            now = tensors_in({run_graph(module, method, given, dtypes, read)});
         } catch (const std::exception&) {  // beyond what it takes
             continue;
         }
