@@ -212,8 +212,8 @@ void Comparison::tensors(const at::Tensor& actual, const at::Tensor& expected, c
         if (values.is_complex()) values = at::view_as_real(values.resolve_conj());
         return values.cpu();
     };
-    const auto a = plain(actual);
-    const auto e = plain(expected);
+    auto a = plain(actual);
+    auto e = plain(expected);
     const at::Tensor exact = exactly.tensor();
     at::Tensor sensitivity = exactly.tensor_sensitivity();
     if (sensitivity.defined() && sensitivity.sizes() != expected.sizes()) sensitivity = at::Tensor();
@@ -233,8 +233,8 @@ void Comparison::tensors(const at::Tensor& actual, const at::Tensor& expected, c
     }
     const bool comparable = exact.defined() && exact.sizes() == expected.sizes() &&
                             exact.scalar_type() == at::kDouble && !expected.is_complex();
-    const at::Tensor t = comparable ? plain(exact) : at::Tensor();
-    const at::Tensor s = comparable || !exact.defined() ? sensitivity : at::Tensor();
+    at::Tensor t = comparable ? plain(exact) : at::Tensor();
+    at::Tensor s = comparable || !exact.defined() ? sensitivity : at::Tensor();
     // Large ones in parts, whole rows each: in float64 there are some copies of them.
     constexpr int64_t most_elements = int64_t{1} << 20U;
     const int64_t row = e.dim() == 0 ? 1 : e.size(-1);
@@ -243,11 +243,14 @@ void Comparison::tensors(const at::Tensor& actual, const at::Tensor& expected, c
     const int64_t parts = in_parts ? (e.numel() + most_elements - 1) / most_elements : 1;
     const int64_t count = (rows + parts - 1) / parts;  // about as many in each: of few chance decides
     const double scale = root_mean_square(at::nan_to_num(computable(e), 0, 0, 0));  // of the finite ones
-    const Whole whole{e.sizes(), scale, e.scalar_type()};
+    const auto sizes = e.sizes().vec();
+    const Whole whole{sizes, scale, e.scalar_type()};
+    if (count < rows)
+        for (at::Tensor* values : {&a, &e, &t, &s})
+            if (values->defined()) *values = values->reshape({-1, row});
     for (int64_t first = 0; first < rows; first += count) {
         const auto part = [&](const at::Tensor& values) {
-            if (count * row == e.numel() || !values.defined()) return values;
-            return values.reshape({-1, row}).slice(0, first, first + count);
+            return count < rows && values.defined() ? values.slice(0, first, first + count) : values;
         };
         numbers(part(a).to(at::kDouble), part(e).to(at::kDouble), part(t), part(s), whole, first * row);
     }

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <mutex>
 #include <new>
+#include <stdexcept>
 #include <unordered_map>
 
 namespace kernels::torchscript {
@@ -34,6 +35,17 @@ struct Blocks {
     std::unordered_map<const void*, Block> live;  // by what is given out
     std::atomic<bool> on = false;
     bool damaged = false;
+    std::ptrdiff_t used = 0;  // since the guard is on: less than none where older memory was given back
+    std::ptrdiff_t peak = 0;
+    std::optional<std::size_t> most;
+
+    void take(std::size_t size) {
+        const auto now = used + static_cast<std::ptrdiff_t>(size);
+        if (most && now > static_cast<std::ptrdiff_t>(*most))
+            throw std::runtime_error("it takes more memory than it may");
+        used = now;
+        peak = std::max(peak, used);
+    }
 };
 
 Blocks& blocks() {
@@ -59,6 +71,7 @@ void release(void* data) {
         return;
     }
     blocks().damaged = blocks().damaged || !found->second.whole();
+    blocks().used -= static_cast<std::ptrdiff_t>(found->second.size);
     std::free(found->second.memory);
     blocks().live.erase(found);
 }
@@ -69,13 +82,14 @@ class GuardedAllocator final : public c10::Allocator {
   public:
     c10::DataPtr allocate(std::size_t size) override {
         if (!blocks().on) return usual()->allocate(size);
+        const std::lock_guard lock(blocks().mutex);
+        blocks().take(size);
         const std::size_t whole = (size + 2 * margin + margin - 1) / margin * margin;
         auto* memory = static_cast<unsigned char*>(std::aligned_alloc(margin, whole));
         if (memory == nullptr) throw std::bad_alloc();
         std::memset(memory, nan_byte, margin);
         std::memset(memory + margin + size, nan_byte, whole - margin - size);
         unsigned char* given = memory + margin;
-        const std::lock_guard lock(blocks().mutex);
         blocks().live.emplace(given, Block{memory, size});
         return {given, given, &release, at::Device(at::kCPU)};
     }
@@ -85,31 +99,35 @@ class GuardedAllocator final : public c10::Allocator {
     }
 };
 
-void switch_guard(bool on) {
-    const std::lock_guard lock(blocks().mutex);
-    if (on) blocks().damaged = false;
-    blocks().on = on;
-}
-
 }  // namespace
 
-GuardedMemory::GuardedMemory() {
+GuardedMemory::GuardedMemory(std::optional<std::size_t> most) {
     static GuardedAllocator guarded;
     if (usual() == nullptr) {
         usual() = c10::GetCPUAllocator();
         c10::SetCPUAllocator(&guarded, priority);
     }
-    switch_guard(true);
+    const std::lock_guard lock(blocks().mutex);
+    blocks().damaged = false;
+    blocks().used = blocks().peak = 0;
+    blocks().most = most;
+    blocks().on = true;
 }
 
 GuardedMemory::~GuardedMemory() {
-    switch_guard(false);
+    const std::lock_guard lock(blocks().mutex);
+    blocks().on = false;
 }
 
 bool GuardedMemory::damaged() {
     const std::lock_guard lock(blocks().mutex);
     return blocks().damaged || !std::all_of(blocks().live.begin(), blocks().live.end(),
                                             [](const auto& item) { return item.second.whole(); });
+}
+
+std::size_t GuardedMemory::peak() {
+    const std::lock_guard lock(blocks().mutex);
+    return static_cast<std::size_t>(blocks().peak);
 }
 
 std::optional<std::size_t> GuardedMemory::size_of(const void* data) {

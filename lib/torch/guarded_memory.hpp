@@ -10,13 +10,17 @@ namespace kernels::torchscript {
 /// writes there is found out, and one that reads there gets NaN. For the whole process; not nested.
 class GuardedMemory {
   public:
-    GuardedMemory();
+    /// More than `most` bytes in use at once are refused: std::runtime_error.
+    explicit GuardedMemory(std::optional<std::size_t> most = std::nullopt);
     ~GuardedMemory();
     GuardedMemory(const GuardedMemory&) = delete;
     GuardedMemory& operator=(const GuardedMemory&) = delete;
 
     /// Whether the surroundings of anything that was given out since the beginning have changed.
     static bool damaged();
+
+    /// The most that was in use at once since the beginning, of what was given out since then, in bytes.
+    static std::size_t peak();
 
     /// How many bytes were given out at this address; nothing for memory from elsewhere.
     static std::optional<std::size_t> size_of(const void* data);

@@ -81,6 +81,7 @@ struct KnownCall {
     c10::IValue result;
     std::optional<at::ScalarType> dtype;  ///< of its inputs
     std::set<int64_t> numbers;            ///< see numbers_in
+    std::size_t memory = 0;               ///< bytes that its tensors took at most
 };
 
 /// Whether the original's result for a case is of the shape and dtype that the known call lets expect. It is

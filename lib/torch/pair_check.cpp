@@ -67,32 +67,39 @@ bool share(const at::Tensor& one, const at::Tensor& other) {
            one.is_alias_of(other);
 }
 
-bool any_shares(const at::Tensor& one, const std::vector<at::Tensor>& others) {
-    for (const auto& other : others) {
-        if (share(one, other)) return true;
+// What the results of a call share memory with. The results themselves need not be kept to tell it.
+struct SharedMemory {
+    std::set<std::pair<std::size_t, std::size_t>> with_arguments;
+    std::set<std::size_t> with_weights;
+    std::set<std::pair<std::size_t, std::size_t>> with_each_other;
+};
+
+SharedMemory memory_shared_by(const std::vector<at::Tensor>& results, const Values& arguments,
+                              const Module& module) {
+    const auto inputs = tensors_in(arguments);
+    const auto weights = weights_of(module);
+    SharedMemory shared;
+    for (std::size_t i = 0; i < results.size(); ++i) {
+        for (std::size_t j = 0; j < inputs.size(); ++j)
+            if (share(results[i], inputs[j])) shared.with_arguments.emplace(i, j);
+        if (std::any_of(weights.begin(), weights.end(),
+                        [&](const at::Tensor& weight) { return share(results[i], weight); }))
+            shared.with_weights.insert(i);
+        for (std::size_t j = 0; j < i; ++j)
+            if (share(results[i], results[j])) shared.with_each_other.emplace(i, j);
     }
-    return false;
+    return shared;
 }
 
 // What a result shares memory with where the original's result does not.
-std::string shared_memory(const Pair& pair, const std::vector<at::Tensor>& results, const Values& arguments,
-                          const std::vector<at::Tensor>& originals, const Values& original_arguments) {
-    const auto inputs = tensors_in(arguments);
-    const auto original_inputs = tensors_in(original_arguments);
-    const auto weights = weights_of(pair.replaced);
-    const auto original_weights = weights_of(pair.original);
-    for (std::size_t i = 0; i < results.size() && i < originals.size(); ++i) {
-        for (std::size_t j = 0; j < inputs.size() && j < original_inputs.size(); ++j) {
-            if (share(results[i], inputs[j]) && !share(originals[i], original_inputs[j]))
-                return "its result shares memory with its argument " + std::to_string(j + 1);
-        }
-        if (any_shares(results[i], weights) && !any_shares(originals[i], original_weights))
-            return "its result shares memory with a weight";
-        for (std::size_t j = 0; j < i; ++j) {
-            if (share(results[i], results[j]) && !share(originals[i], originals[j]))
-                return "its results share memory with each other";
-        }
-    }
+std::string fault_of_memory(const SharedMemory& replaced, const SharedMemory& original) {
+    for (const auto& both : replaced.with_arguments)
+        if (!original.with_arguments.contains(both))
+            return "its result shares memory with its argument " + std::to_string(both.second + 1);
+    for (const auto result : replaced.with_weights)
+        if (!original.with_weights.contains(result)) return "its result shares memory with a weight";
+    for (const auto& both : replaced.with_each_other)
+        if (!original.with_each_other.contains(both)) return "its results share memory with each other";
     return {};
 }
 
@@ -118,20 +125,21 @@ using Changes = std::vector<KeptState::Change>;
 
 // What the call of the original left.
 struct OriginalCall {
-    Values arguments;                 // after it
-    std::vector<at::Tensor> results;  // may share memory with the state, which is given back
-    Changes changes;                  // of its state
+    Values arguments;  // after it
+    SharedMemory memory;
+    Changes changes;  // of its state
     std::optional<RandomState> random;
     bool draws = false;
 };
 
 // What two calls of the replacement left.
 struct Calls {
-    Values arguments;   // of the first, after it
-    c10::IValue first;  // copies from before any other call
-    c10::IValue second;
-    std::vector<at::Tensor> first_results;  // what was given, as it is in the end
-    std::vector<at::Tensor> second_results;
+    Values arguments;                   // of the first, after it
+    c10::IValue first;                  // a copy from before any other call
+    std::optional<c10::IValue> second;  // where it is another
+    SharedMemory memory;
+    std::vector<std::size_t> given_again;  // results that are in the same memory both times
+    bool overwrites = false;               // the first result in the second call
     std::string other_state;
     bool damage = false;
     bool draws = false;
@@ -178,6 +186,14 @@ std::string other_state(const KeptState& replaced, const Changes& by_original, c
     return {};
 }
 
+// What a case may take where the known call takes less: ids of one dimension fewer can make a mask of a
+// number of rows that is the model's width.
+std::optional<std::size_t> most_memory(const CheckOptions& options) {
+    constexpr std::size_t enough = 64UL << 20;
+    if (options.known == nullptr) return std::nullopt;
+    return std::max(enough, options.known->memory);
+}
+
 // What the original gives, or left_out where that tells nothing.
 Outcome run_original(Pair& pair, const InputCase& one, const CheckOptions& options, OriginalCall& call_of) {
     using Parameters = KeptState::Parameters;
@@ -186,14 +202,20 @@ Outcome run_original(Pair& pair, const InputCase& one, const CheckOptions& optio
     const auto sum = sums ? checksum_of_parameters(pair.original) : 0;
     try {
         call_of.arguments = with_tensors(one.arguments, exact_copy);
-        const KeptState state(pair.original,
-                              options.weights == Watched::copied ? Parameters::kept : Parameters::not_kept);
-        auto called = call(pair.original, pair.method, call_of.arguments, options.seed);
-        call_of.results = tensors_in({called.result});
-        outcome.expected = with_tensors(called.result, exact_copy);
-        outcome.draws = call_of.draws = called.draws;
-        call_of.random = std::move(called.after);
-        call_of.changes = state.changes();
+        std::vector<at::Tensor> results;
+        {
+            const bool kept = options.weights == Watched::copied;
+            const KeptState state(pair.original, kept ? Parameters::kept : Parameters::not_kept);
+            const GuardedMemory memory(most_memory(options));
+            auto called = call(pair.original, pair.method, call_of.arguments, options.seed);
+            outcome.memory = GuardedMemory::peak();
+            results = tensors_in({called.result});
+            outcome.expected = with_tensors(called.result, exact_copy);
+            outcome.draws = call_of.draws = called.draws;
+            call_of.random = std::move(called.after);
+            call_of.changes = state.changes();
+        }
+        call_of.memory = memory_shared_by(results, call_of.arguments, pair.original);
     } catch (const std::exception& failure) {
         outcome.kind = Outcome::Kind::left_out;
         outcome.problem = cause_of(failure);
@@ -209,12 +231,32 @@ Outcome run_original(Pair& pair, const InputCase& one, const CheckOptions& optio
 }
 
 // Whether also the original gives the same memory each time: a weight, or a constant of its code.
-bool is_given_again(const Pair& pair, std::size_t number, const OriginalCall& original, const InputCase& one,
-                    std::uint64_t seed) {
+bool is_given_again(const Pair& pair, std::size_t number, const InputCase& one, std::uint64_t seed) {
     const KeptState state(pair.original);
-    const auto again = call(pair.original, pair.method, with_tensors(one.arguments, exact_copy), seed);
-    const auto results = tensors_in({again.result});
-    return number < results.size() && share(original.results[number], results[number]);
+    const auto results = [&] {
+        return tensors_in(
+            {call(pair.original, pair.method, with_tensors(one.arguments, exact_copy), seed).result});
+    };
+    const auto once = results();
+    const auto again = results();
+    return number < once.size() && number < again.size() && share(once[number], again[number]);
+}
+
+// Whether the two are the same to the last bit; what they are compared by otherwise can tell no difference.
+bool is_same(const c10::IValue& one, const c10::IValue& other) {
+    if (one.tagKind() != other.tagKind()) return false;
+    if (one.isTensor()) {
+        const auto& a = one.toTensor();
+        const auto& b = other.toTensor();
+        return a.defined() && b.defined() && a.sizes() == b.sizes() && a.scalar_type() == b.scalar_type() &&
+               a.layout() == b.layout() && same_bytes(a, b);
+    }
+    const auto all_same = [](const auto& ones, const auto& others) {
+        return std::equal(ones.begin(), ones.end(), others.begin(), others.end(), is_same);
+    };
+    if (one.isTuple()) return all_same(one.toTupleRef().elements(), other.toTupleRef().elements());
+    if (one.isList()) return all_same(one.toListRef(), other.toListRef());
+    return one.isNone();
 }
 
 // What is wrong although the result is right.
@@ -223,32 +265,60 @@ std::string fault_beside_result(const Pair& pair, const InputCase& one, const Ca
                                 const CompareOptions& rules, std::uint64_t seed) {
     if (calls.damage) return "it writes outside of the memory of its tensors";
     if (!calls.other_state.empty()) return calls.other_state;
-    if (auto shared =
-            shared_memory(pair, calls.first_results, calls.arguments, original.results, original.arguments);
-        !shared.empty())
-        return shared;
+    if (auto shared = fault_of_memory(calls.memory, original.memory); !shared.empty()) return shared;
     if (auto changed =
             changed_arguments(one.arguments, calls.arguments, original.arguments, {rules.tolerance});
         !changed.empty()) {
         return changed;
     }
-    const auto before = tensors_in({calls.first});
-    const auto again = tensors_in({calls.second});
-    const bool the_same = calls.first.isTensor() && calls.second.isTensor() && before.size() == 1 &&
-                          again.size() == 1 && before[0].sizes() == again[0].sizes() &&
-                          before[0].scalar_type() == again[0].scalar_type() &&
-                          same_bytes(before[0], again[0]);
-    if (!the_same) {
-        if (const auto repeated = compare(calls.second, expected, rules); !repeated.within)
+    if (calls.second) {
+        if (const auto repeated = compare(*calls.second, expected, rules); !repeated.within)
             return "its result differs when it is called again: " + repeated.problem;
     }
-    const auto& after = calls.first_results;
-    for (std::size_t i = 0; i < before.size(); ++i) {
-        const bool shared = share(after[i], calls.second_results[i]);
-        if (!same_bytes(before[i], after[i]) || (shared && !is_given_again(pair, i, original, one, seed)))
-            return "calling it again changes the result that it gave before";
+    const bool given_again = std::any_of(calls.given_again.begin(), calls.given_again.end(),
+                                         [&](std::size_t i) { return !is_given_again(pair, i, one, seed); });
+    return calls.overwrites || given_again ? "calling it again changes the result that it gave before" : "";
+}
+
+// Calls the replacement twice. What it gave is not kept: of large results there are as few as can be.
+Calls run_replaced(const Pair& pair, const InputCase& one, const CheckOptions& options,
+                   const OriginalCall& original) {
+    using Parameters = KeptState::Parameters;
+    // Where the original changes parameters itself, a kernel may as well.
+    const bool watch = options.weights == Watched::copied && !changes_parameters(original.changes);
+    KeptState state(pair.replaced, watch ? Parameters::kept : Parameters::not_kept);
+    Calls calls;
+    const GuardedMemory guarded;
+    calls.arguments = with_tensors(one.arguments, exact_copy);
+    const Values again = with_tensors(one.arguments, exact_copy);
+    std::vector<at::Tensor> results;
+    {
+        const FilledMemory filled;
+        const auto called = call(pair.replaced, pair.method, calls.arguments, options.seed);
+        results = tensors_in({called.result});
+        calls.first = with_tensors(called.result, exact_copy);
+        calls.draws = called.draws;
+        const bool both_draw = original.draws && called.draws;
+        const bool same_numbers = both_draw && called.after == *original.random;
+        calls.other_numbers = options.may_draw_others && both_draw && !same_numbers;
+        calls.other_order = same_numbers && !one.usual_layout;
     }
-    return {};
+    calls.other_state = other_state(state, original.changes, {options.tolerance},
+                                    (calls.other_numbers || calls.other_order) && options.whole_model);
+    state.restore();
+    const auto second = call(pair.replaced, pair.method, again, options.seed).result;
+    calls.damage = GuardedMemory::damaged();
+    calls.memory = memory_shared_by(results, calls.arguments, pair.replaced);
+    const auto copies = tensors_in({calls.first});
+    const auto results_again = tensors_in({second});
+    for (std::size_t i = 0; i < results.size(); ++i) {
+        calls.overwrites = calls.overwrites || !same_bytes(copies[i], results[i]);
+        if (i < results_again.size() && share(results[i], results_again[i])) calls.given_again.push_back(i);
+    }
+    if (!is_same(calls.first, second)) calls.second = with_tensors(second, exact_copy);
+    if (pair.sum_of_weights && checksum_of_parameters(pair.replaced) != *pair.sum_of_weights)
+        calls.other_state = "it changes its parameters in place";
+    return calls;
 }
 
 }  // namespace
@@ -288,54 +358,28 @@ bool accepts(Pair& pair, const InputCase& one, const CheckOptions& options) {
 
 Outcome check(Pair& pair, const InputCase& any, const CheckOptions& options) {
     const InputCase one = with_own(pair, any);
-    using Parameters = KeptState::Parameters;
     OriginalCall original;
     Outcome outcome = run_original(pair, one, options, original);
     if (outcome.kind == Outcome::Kind::left_out) return outcome;
+    Calls calls;
+    try {
+        calls = run_replaced(pair, one, options, original);
+    } catch (const std::exception& failure) {
+        outcome.kind = one.may_be_refused ? Outcome::Kind::refused : Outcome::Kind::differs;
+        outcome.problem = "it fails where the original does not: " + cause_of(failure);
+        return outcome;
+    }
     const bool own_inputs = options.known == nullptr;
     const auto exact = exact_result(pair, one, options, outcome);
     CompareOptions rules{options.tolerance, exact ? &*exact : nullptr};
     rules.strides = options.whole_model && own_inputs && one.usual_layout;
     rules.roundings = !options.whole_model && !one.dtype;
     rules.special = one.special;
-    // Where the original changes parameters itself, a kernel may as well.
-    const bool watch = options.weights == Watched::copied && !changes_parameters(original.changes);
-    KeptState state(pair.replaced, watch ? Parameters::kept : Parameters::not_kept);
-    Calls calls;
-    try {
-        const GuardedMemory guarded;
-        calls.arguments = with_tensors(one.arguments, exact_copy);
-        const Values again = with_tensors(one.arguments, exact_copy);
-        {
-            const FilledMemory filled;
-            const auto called = call(pair.replaced, pair.method, calls.arguments, options.seed);
-            calls.first_results = tensors_in({called.result});
-            calls.first = with_tensors(called.result, exact_copy);
-            calls.draws = called.draws;
-            const bool both_draw = original.draws && called.draws;
-            const bool same_numbers = both_draw && called.after == *original.random;
-            calls.other_numbers = options.may_draw_others && both_draw && !same_numbers;
-            calls.other_order = same_numbers && !one.usual_layout;
-        }
-        calls.other_state = other_state(state, original.changes, {options.tolerance},
-                                        (calls.other_numbers || calls.other_order) && options.whole_model);
-        state.restore();
-        const auto result = call(pair.replaced, pair.method, again, options.seed).result;
-        calls.second_results = tensors_in({result});
-        calls.second = with_tensors(result, exact_copy);
-        calls.damage = GuardedMemory::damaged();
-        if (pair.sum_of_weights && checksum_of_parameters(pair.replaced) != *pair.sum_of_weights)
-            calls.other_state = "it changes its parameters in place";
-    } catch (const std::exception& failure) {
-        outcome.kind = one.may_be_refused ? Outcome::Kind::refused : Outcome::Kind::differs;
-        outcome.problem = "it fails where the original does not: " + cause_of(failure);
-        return outcome;
-    }
     auto found = compare(calls.first, outcome.expected, rules);
     c10::IValue moves;
     if (!found.within && (exact || original.draws) && !calls.other_numbers && !options.tolerance.given()) {
         moves = sensitivity(pair.original, pair.method, one.arguments, exact ? *exact : outcome.expected,
-                            options.seed, original.draws);
+                            options.seed, original.draws ? Dtypes::as_named : Dtypes::in_double);
         rules.sensitivity = &moves;
         found = compare(calls.first, outcome.expected, rules);
     }

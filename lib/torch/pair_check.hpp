@@ -34,6 +34,7 @@ struct Outcome {
     bool form_alone = false;     ///< was compared, as random numbers make the values
     bool other_numbers = false;  ///< were drawn by the replacement; then the form alone was compared
     std::string not_exact;       ///< why the original in float64 is of no use, on the known call
+    std::size_t memory = 0;      ///< bytes that the original's tensors took at most
     c10::IValue expected;        ///< the original's result; none when it was left out
 };
 

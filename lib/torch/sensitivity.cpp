@@ -6,7 +6,6 @@
 #include <set>
 
 #include "graph_calls.hpp"
-#include "graph_run.hpp"
 #include "in_double.hpp"
 #include "kept_state.hpp"
 #include "tensors_in.hpp"
@@ -98,20 +97,19 @@ bool chooses(const Module& module) {
 
 c10::IValue sensitivity(const Module& original, const std::string& method,
                         const std::vector<IValue>& arguments, const IValue& result, std::uint64_t seed,
-                        bool draws) {
+                        Dtypes dtypes) {
     double rounding = 0;
     for (const auto& tensor : tensors_in(arguments)) {
         if (tensor.is_floating_point()) rounding = std::max(rounding, rounding_of(tensor.scalar_type()));
     }
-    // What the model draws must be the same each time: where it draws nothing itself, ties draw.
-    const bool ties = !draws && chooses(original);
+    const bool in_double = dtypes == Dtypes::in_double;
+    const bool ties = in_double && chooses(original);  // which draw random numbers
     const auto moved_input = [&](const at::Tensor& tensor) {
         const auto values = moved(tensor);
-        return draws ? values.to(tensor.scalar_type()) : values;
+        return in_double ? values : values.to(tensor.scalar_type());
     };
     Module module = ties ? without_ties(original, rounding) : original;
     const auto read = dtype_of(original, arguments);
-    const Dtypes dtypes = draws ? Dtypes::as_named : Dtypes::in_double;
     const KeptState state(module);
     std::vector<at::Tensor> largest;
     for (const auto& tensor : tensors_in({result}))

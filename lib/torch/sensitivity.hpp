@@ -7,19 +7,21 @@
 #include <string>
 #include <vector>
 
+#include "graph_run.hpp"
+
 namespace kernels::torchscript {
 
 /// Whether code of the module picks elements by their size, as a top-k does.
 bool chooses(const torch::jit::Module& module);
 
-/// Of each number in `result`, which `original` gave in float64 for the arguments, how far it moves
-/// when the arguments change by as much as roundings in their own dtypes do and equal elements come in
-/// another order: where an attention's largest score is nearly equal to the second, or a top-k's elements are
-/// equal, any kernel may choose the other one. In the form of `result`, in float64; of whole numbers 1 where
-/// another one is as good. Where the module draws random numbers it computes in its own dtypes instead,
-/// which draws the same ones each time, and equal elements stay in their order.
+/// Of each number in `result`, which `original` gave for the arguments, how far it moves when the arguments
+/// change by as much as roundings in their own dtypes do and equal elements come in another order: where an
+/// attention's largest score is nearly equal to the second, or a top-k's elements are equal, any kernel may
+/// choose the other one. In the form of `result`, in float64; of whole numbers 1 where another one is as
+/// good. As `result` it is computed in float64, or in the dtypes that are named: there what draws random
+/// numbers draws the same ones each time, and equal elements stay in their order.
 c10::IValue sensitivity(const torch::jit::Module& original, const std::string& method,
                         const std::vector<c10::IValue>& arguments, const c10::IValue& result,
-                        std::uint64_t seed, bool draws);
+                        std::uint64_t seed, Dtypes dtypes);
 
 }  // namespace kernels::torchscript

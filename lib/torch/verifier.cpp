@@ -129,6 +129,11 @@ bool tells_anything(const c10::IValue& result) {
            });
 }
 
+// Once.
+void add(std::vector<std::string>& notes, const std::string& note) {
+    if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+}
+
 // Where one rounding more alone may have made the difference, also with other values: chance does not repeat
 // itself.
 Outcome check_again(Pair& pair, const InputCase& one, const CheckOptions& options) {
@@ -163,15 +168,16 @@ void Verifier::take(Verdict& verdict, const Outcome& outcome, const std::string&
     if (tells_anything(outcome.expected)) ++verdict.cases;
     if (outcome.gradients) ++verdict.gradients;
     verdict.largest_of_gradients = std::max(verdict.largest_of_gradients, outcome.largest_of_gradients);
-    if (!outcome.not_exact.empty()) {
-        const std::string note = "not compared in float64: " + outcome.not_exact;
-        if (std::find(verdict.notes.begin(), verdict.notes.end(), note) == verdict.notes.end())
-            verdict.notes.push_back(note);
-    }
+    const std::string not_exact = "not compared in float64: ";
+    if (!outcome.not_exact.empty()) add(verdict.notes, not_exact + outcome.not_exact);
     m_drew_others = m_drew_others || outcome.other_numbers;
     m_form_alone = m_form_alone || outcome.form_alone;
-    if (outcome.kind == Outcome::Kind::differs && verdict.problem.empty())
-        verdict.problem = name + ": " + outcome.problem;
+    if (outcome.kind != Outcome::Kind::differs || !verdict.problem.empty()) return;
+    verdict.problem = name + ": " + outcome.problem;
+    const auto reason = std::find_if(verdict.notes.begin(), verdict.notes.end(),
+                                     [&](const std::string& note) { return note.starts_with(not_exact); });
+    if (outcome.problem.starts_with("its result ") && reason != verdict.notes.end())
+        verdict.problem += " (" + *reason + ")";
 }
 
 Outcome Verifier::check_drawing(Verdict& verdict, Pair& pair, const InputCase& one, CheckOptions options,
@@ -247,7 +253,7 @@ void Verifier::own_inputs(Verdict& verdict, Pair& pair, const Values& arguments,
             own.name + ": the result is empty, or NaN and infinity alone, so that nothing can be compared";
     }
     verdict.largest = std::max(verdict.largest, outcome.largest);
-    m_known = {outcome.expected, floating_dtype(arguments), numbers_in(pair.original)};
+    m_known = {outcome.expected, floating_dtype(arguments), numbers_in(pair.original), outcome.memory};
 }
 
 void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments, Of of) {
@@ -312,8 +318,7 @@ void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments
     }
     // A layer that is called several times is checked with the arguments of each call.
     const std::string note = not_varied.empty() ? "" : "not varied: " + join(not_varied, ", ");
-    if (!note.empty() && std::find(verdict.notes.begin(), verdict.notes.end(), note) == verdict.notes.end())
-        verdict.notes.push_back(note);
+    if (!note.empty()) add(verdict.notes, note);
     // Code that rounds to a narrow dtype by name is not exact in a wider one: nothing to compare with.
     const bool narrow = known.dtype && (known.dtype == at::kHalf || known.dtype == at::kBFloat16) &&
                         converts_to(pair.original, *known.dtype);
@@ -345,11 +350,9 @@ void Verifier::with_random_numbers(Verdict& verdict, Pair& pair, const std::func
     m_may_draw_others = false;
     if (m_drew_others) {
         m_draws_otherwise = true;
-        const std::string note =
+        add(verdict.notes,
             "it draws random numbers in training, other ones than the original: its results there are "
-            "compared in shape, dtype and being finite alone, all else in evaluation";
-        if (std::find(verdict.notes.begin(), verdict.notes.end(), note) == verdict.notes.end())
-            verdict.notes.push_back(note);
+            "compared in shape, dtype and being finite alone, all else in evaluation");
     }
     const bool in_both = layer && m_gradients && (reads_mode(pair.original) || reads_mode(pair.replaced));
     if (!training || !(m_form_alone || in_both) || !verdict.problem.empty()) return;

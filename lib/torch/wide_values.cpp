@@ -84,14 +84,21 @@ bool multiplied_in_parts(c10::Symbol kind, Stack& stack) {
     if (!is_narrow(weight) || weight.dim() != 2 || weight.numel() <= elements_of_part) return false;
     const at::Tensor input = wide(stack[first_factor].toTensor());
     const int64_t count = weight.size(*columns);
+    check_size(input.numel() / std::max<int64_t>(1, weight.size(1 - *columns)) * count);
     const int64_t step =
         std::max<int64_t>(1, elements_of_part / std::max<int64_t>(1, weight.size(1 - *columns)));
-    std::vector<at::Tensor> parts;
+    at::Tensor result;  // one for all parts: of a large one there is no second
     for (int64_t first = 0; first < count; first += step) {
-        const auto part = wide(weight.narrow(*columns, first, std::min(step, count - first)));
-        parts.push_back(*columns == 0 ? at::linear(input, part) : at::matmul(input, part));
+        const int64_t size = std::min(step, count - first);
+        const auto part = wide(weight.narrow(*columns, first, size));
+        const auto product = *columns == 0 ? at::linear(input, part) : at::matmul(input, part);
+        if (!result.defined()) {
+            auto sizes = product.sizes().vec();
+            sizes.back() = count;
+            result = at::empty(sizes, product.options());
+        }
+        result.narrow(-1, first, size).copy_(product);
     }
-    at::Tensor result = at::cat(parts, -1);
     if (sum) {
         result.mul_(stack[4].toScalar()).add_(at::mul(wide(stack[0].toTensor()), stack[3].toScalar()));
     } else if (stack.size() > 2 && stack[2].isTensor()) {

@@ -30,8 +30,8 @@ torch::jit::Module model_of(const std::string& code, const at::Tensor& weight = 
 
 // What is found of a layer with dropout and another in its place.
 Verification found(const std::string& other, const std::string& own = "torch.dropout(x, 0.5, self.training)",
-                   bool training = true, const std::string& mode = "inference",
-                   const at::Tensor& weight = {}) {
+                   bool training = true, const std::string& mode = "inference", const at::Tensor& weight = {},
+                   double around = 0.5) {
     auto original = model_of(own, weight);
     auto replaced = model_of(other, weight);
     original.train(training);
@@ -43,7 +43,7 @@ Verification found(const std::string& other, const std::string& own = "torch.dro
     report.layers.back().layer = "L";
     report.layers.back().status = "replaced";
     VerifyOptions options;
-    options.inputs = {torch::rand({4, weight.defined() ? weight.size(0) : 8})};
+    options.inputs = {torch::rand({4, weight.defined() ? weight.size(0) : 8}) + (around - 0.5)};
     auto verification = verify(original, replaced, report, options);
     CHECK(original.is_training() == training);
     CHECK(replaced.is_training() == training);
@@ -137,7 +137,30 @@ TEST_CASE("Where code computes something else in float64 that is no measure") {
     CHECK(right.passed());
     CHECK(right.layers.at(0).notes ==
           std::vector<std::string>{"not compared in float64: it computes something else there"});
-    CHECK(!found(own + " + 0.01", own, false).passed());
+    const auto wrong = found(own + " + 0.01", own, false);
+    CHECK(
+        wrong.layers.at(0).problem.ends_with(" (not compared in float64: it computes something else there)"));
+}
+
+TEST_CASE("A kernel may be more exact than an original that little is left of") {
+    const std::string own = "(x * x).mean([1], True) - x.mean([1], True) * x.mean([1], True)";
+    const auto with = [&](const std::string& other) {
+        return found(other, own, false, "inference", {}, 300);
+    };
+    const auto right = with("x.var([1], False, True)");
+    CHECK(right.passed());
+    CHECK(right.layers.at(0).notes.empty());
+    CHECK(!with("x.std([1], False, True)").passed());
+    CHECK(!with("x.var([0, 1], False, True).expand([x.size(0), 1])").passed());
+}
+
+TEST_CASE("Inputs that are made take no more memory than the model's own, or 64 MiB") {
+    const auto with = [](const std::string& elements) {
+        return "    y = x\n    if x.dim() == 1:\n        y = x + x[0].expand([" + elements +
+               "]).clone().mean()\n    return y\n";
+    };
+    CHECK(!found("x", with("10 * 1048576"), false).passed());
+    CHECK(found("x", with("20 * 1048576"), false).passed());
 }
 
 TEST_CASE("Results may be constants of the model, sparse, or of 8 bits") {
