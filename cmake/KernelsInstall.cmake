@@ -36,8 +36,10 @@ install(FILES "${CMAKE_CURRENT_BINARY_DIR}/kernelsConfig.cmake" "${CMAKE_CURRENT
 
 file(GLOB man1 CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/man/*.1")
 file(GLOB man5 CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/man/*.5")
+file(GLOB man7 CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/man/*.7")
 install(FILES ${man1} DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")
 install(FILES ${man5} DESTINATION "${CMAKE_INSTALL_MANDIR}/man5")
+install(FILES ${man7} DESTINATION "${CMAKE_INSTALL_MANDIR}/man7")
 foreach(completion "kernels.bash|bash-completion/completions|kernels" "_kernels|zsh/site-functions|_kernels"
                    "kernels.fish|fish/vendor_completions.d|kernels.fish")
     string(REPLACE "|" ";" completion "${completion}")

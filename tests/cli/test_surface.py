@@ -45,10 +45,13 @@ class Surface(harness.CliTest):
             self.assertIn(f".SS kernels {command}", page)
 
     @unittest.skipUnless(shutil.which("groff"), "no groff")
-    def test_the_man_page_is_valid_roff(self):
-        done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", SOURCE / "man" / "kernels.1"], capture_output=True,
-                              text=True)
-        self.assertEqual(done.stderr, "")
+    def test_the_man_pages_are_valid_roff(self):
+        pages = sorted((SOURCE / "man").glob("*.[1-8]"))
+        self.assertGreater(len(pages), 3)
+        for page in pages:
+            with self.subTest(page=page.name):
+                done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", page], capture_output=True, text=True)
+                self.assertEqual(done.stderr, "")
 
     def test_the_man_page_names_every_exit_status(self):
         page = (SOURCE / "man" / "kernels.1").read_text()

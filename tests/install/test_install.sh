@@ -9,6 +9,7 @@ cmake --install "$build" --prefix "$work/prefix" > "$work/install.log"
 "$work/prefix/bin/kernels" --version
 ! ldd "$work/prefix/bin/kernels" | grep -E 'libtorch|libc10|libpython' || { echo "kernels links libtorch or Python"; exit 1; }
 test -f "$work/prefix/share/man/man1/kernels.1"
+test -f "$work/prefix/share/man/man7/kernels-verify.7"
 cmake -S "$source" -B "$work/light" -DCMAKE_PREFIX_PATH="$work/prefix" > "$work/configure.log"
 cmake --build "$work/light"
 "$work/light/light"
