@@ -49,11 +49,11 @@ void map_layer_option(const std::string& text, const std::shared_ptr<const lock:
     }
 }
 
-// Large tensors go back to the system when they end. glibc keeps more the more were freed: 50 MiB of a model
-// that is verified.
-void give_back_memory() {
+// Tensors go back to the system when they end. glibc keeps more the more were freed; and of a model of 512
+// layers whose inputs and weights are verified, between what stays, all that were smaller: 300 MiB.
+void give_back_memory(bool verify) {
 #ifdef __GLIBC__
-    ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    ::mallopt(M_MMAP_THRESHOLD, verify ? 1 << 16 : 1 << 20);
     ::mallopt(M_TRIM_THRESHOLD, 8 << 20);
 #endif
 }
@@ -204,7 +204,7 @@ std::string readable(const runtime::Manifest& manifest) {
 }  // namespace
 
 int run_kernelize(const Context& context) {
-    give_back_memory();
+    give_back_memory(context.arguments.has("--verify"));
     const Arguments& arguments = context.arguments;
     const fs::path path = arguments.positional().front();
     fs::path output = path.parent_path() / (path.stem().string() + ".kernelized.pt");

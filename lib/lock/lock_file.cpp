@@ -58,7 +58,7 @@ class EntryReader {
         }
     }
     RepoId repo(const char* key) const {
-        return checked(key, [](std::string value) { return RepoId::parse(value); });
+        return checked(key, [](const std::string& value) { return RepoId::parse(value); });
     }
     Revision revision(const char* key) const {
         return checked(key, [](std::string value) { return Revision(std::move(value)); });

@@ -88,6 +88,9 @@ Manifest Manifest::parse(std::string_view text) {
                 throw std::runtime_error("the manifest names a library outside its kernel repository: " +
                                          backquoted(kernel.library));
             }
+            if (kernel.variant.find('/') != std::string::npos || kernel.variant.starts_with('.'))
+                throw std::runtime_error("the manifest names a build variant that is none: " +
+                                         backquoted(kernel.variant));
             manifest.kernels.push_back(std::move(kernel));
         }
         for (const auto& item : json.at("layers")) {

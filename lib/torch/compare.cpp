@@ -91,6 +91,14 @@ bool rounded_by_rows(const at::Tensor& actual, const at::Tensor& expected, const
                      exact.numel() / exact.size(-1));
 }
 
+// Whether the differences are no larger than what roundings of the inputs make, in the mean too. Where they
+// choose otherwise they make any: no more than `most` counts.
+bool moves_as_far(const at::Tensor& difference, const at::Tensor& sensitivity, const at::Tensor& most) {
+    const double moved = root_mean_square(at::minimum(sensitivity, most));
+    return root_mean_square(difference) <= moved &&
+           difference.abs().le(may_move * sensitivity.clamp_min(moved)).all().item<bool>();
+}
+
 std::string kind(const at::Tensor& tensor) {
     return std::string("a ") + c10::toString(tensor.scalar_type()) + " tensor of shape " +
            c10::str(tensor.sizes());
@@ -221,11 +229,11 @@ void Comparison::tensors(const at::Tensor& actual, const at::Tensor& expected, c
         auto other = a.ne(e);
         if (sensitivity.defined()) other = other.logical_and(sensitivity.eq(0));
         // By its own roundings the expected one chose another than the exact one.
-        if (sensitivity.defined() && exact.defined() && exact.scalar_type() == at::kLong &&
+        if (sensitivity.defined() && exact.defined() && exact.scalar_type() == e.scalar_type() &&
             exact.sizes() == e.sizes())
             other = other.logical_and(exact.cpu().eq(e));
-        // Which of others a NaN is, or of several infinities, nobody can say.
-        const bool choices = e.scalar_type() == at::kLong && m_options.special != Special::none;
+        // Which of others a NaN is, or of several infinities, or as a whole number, nobody can say.
+        const bool choices = e.scalar_type() != at::kBool && m_options.special != Special::none;
         if (choices || !other.any().item<bool>()) return;
         result.largest =
             std::max(result.largest, (a.to(at::kDouble) - e.to(at::kDouble)).abs().max().item<double>());
@@ -234,7 +242,9 @@ void Comparison::tensors(const at::Tensor& actual, const at::Tensor& expected, c
     const bool comparable = exact.defined() && exact.sizes() == expected.sizes() &&
                             exact.scalar_type() == at::kDouble && !expected.is_complex();
     at::Tensor t = comparable ? plain(exact) : at::Tensor();
-    at::Tensor s = comparable || !exact.defined() ? sensitivity : at::Tensor();
+    // Of 8 bits it is rounded there as well: as with whole numbers it may be another one.
+    const bool rounded = exact.defined() && exact.scalar_type() == expected.scalar_type();
+    at::Tensor s = comparable || rounded || !exact.defined() ? sensitivity : at::Tensor();
     // Large ones in parts, whole rows each: in float64 there are some copies of them.
     constexpr int64_t most_elements = int64_t{1} << 20U;
     const int64_t row = e.dim() == 0 ? 1 : e.size(-1);
@@ -292,10 +302,14 @@ void Comparison::numbers(at::Tensor actual, const at::Tensor& expected, const at
     if (exact.defined() && at::equal(exact.isfinite().logical_and(expected.isnan().logical_not()), finite) &&
         !m_options.tolerance.given()) {
         const auto t = of_finite(exact);
-        if (sensitivity.defined()) {
-            const auto unsure = sensitivity.gt(tolerance * (e.abs() + scale));
+        const auto forgive = [&](const at::Tensor& moves, double least) {
+            const auto unsure = moves.gt(least * (e.abs() + scale));
             a = at::where(unsure.logical_and((a - t).abs().le(may_move * sensitivity)), e, a);
-        }
+        };
+        // In narrow dtypes roundings alone move any result by some of the tolerance, and are looked at below.
+        const bool narrow = dtype == at::kHalf || dtype == at::kBFloat16;
+        if (sensitivity.defined() && narrow) forgive(sensitivity, tolerance);
+        if (sensitivity.defined() && !narrow) forgive(may_move * sensitivity, error_of_roundings(dtype));
         const double own = root_mean_square(e - t);
         const double error = root_mean_square(a - t);
         const double rounding = error_of_roundings(dtype) * scale;
@@ -310,8 +324,12 @@ void Comparison::numbers(at::Tensor actual, const at::Tensor& expected, const at
             return problem("a mean error of " + c10::str(error) + " where the original's is " +
                            c10::str(own));
         }
+        if (sensitivity.defined() && narrow) forgive(may_move * sensitivity, tolerance);
     }
-    if (!exact.defined() && sensitivity.defined()) a = at::where(distance().le(may_move * sensitivity), e, a);
+    if (!exact.defined() && sensitivity.defined()) {
+        if (moves_as_far(a - e, sensitivity, 4 * tolerance * (e.abs() + scale))) return;
+        a = at::where(distance().le(may_move * sensitivity), e, a);
+    }
     const auto excess =
         distance().sub_(e.abs().mul_(m_options.tolerance.relative.value_or(tolerance)).add_(slack));
     const auto index = excess.argmax().item<int64_t>();

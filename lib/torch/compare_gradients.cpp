@@ -20,9 +20,9 @@ void compare_gradients(Pair& pair, const InputCase& one, const CheckOptions& opt
         if (!expected.any) return;
         if (pair.exact && !outcome.draws) {
             Module copy = in_double(pair.original);  // those of its weights are in float64 too
-            const auto found =
-                gradients_of(copy, pair.method, with_tensors(one.arguments, copy_in_double), of_results,
-                             options.seed, Dtypes::in_double, dtype_of(pair.original, one.arguments));
+            const auto read = dtypes_read(pair.original, pair.method, one.arguments);
+            const auto found = gradients_of(copy, pair.method, with_tensors(one.arguments, copy_in_double),
+                                            of_results, options.seed, &read);
             exact.assign(found.values.begin(), found.values.end());
         }
     } catch (const std::exception&) {  // of the original: then there is nothing to compare with

@@ -43,8 +43,19 @@ std::set<std::string> called_operators(const fs::path& folder) {
     return names;
 }
 
+// libtorch's parser recurses, and more levels than some thousands end the process.
+bool is_shallow(const std::string& text) {
+    constexpr int deepest = 100;
+    int depth = 0;
+    return std::all_of(text.begin(), text.end(), [&](char c) {
+        depth += (c == '(' || c == '[') - (c == ')' || c == ']');
+        return depth <= deepest;
+    });
+}
+
 // The text as a schema of the namespace; nothing when it is none, or another namespace's.
 std::optional<c10::FunctionSchema> parsed(const std::string& text, const std::string& op_namespace) {
+    if (!is_shallow(text)) return std::nullopt;
     try {
         // As torch::Library::def reads it.
         auto schema = torch::jit::parseSchema(text, /*allow_typevars=*/false);

@@ -60,18 +60,13 @@ std::optional<c10::IValue> exact_result(Pair& pair, const InputCase& one, const 
                                         Outcome& outcome) {
     if (!pair.exact) return std::nullopt;
     const bool own_inputs = options.known == nullptr;
-    const auto own_dtype = dtype_of(pair.original, one.arguments);
-    if (decides_by_dtypes(pair.original, own_dtype)) {
-        if (own_inputs) outcome.not_exact = "it decides by dtypes and converts to others";
-        return std::nullopt;
-    }
     if (outcome.draws) return std::nullopt;
     std::optional<c10::IValue> exact;
     try {
         const KeptState state(pair.original);  // of lists and dictionaries
         at::manual_seed(options.seed);
-        exact = run_graph(pair.original, pair.method, with_tensors(one.arguments, copy_in_double),
-                          Dtypes::in_double, own_dtype);
+        exact = run_in_double(pair.original, pair.method, with_tensors(one.arguments, copy_in_double),
+                              dtypes_read(pair.original, pair.method, one.arguments));
         exact = with_tensors(*exact, [](const at::Tensor& tensor) {  // the others may be of the state
             return tensor.scalar_type() == at::kDouble ? tensor : exact_copy(tensor);
         });

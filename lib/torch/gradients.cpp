@@ -46,8 +46,8 @@ class TrainedParameters {
 }  // namespace
 
 Gradients gradients_of(Module& module, const std::string& method, const std::vector<c10::IValue>& arguments,
-                       const std::vector<at::Tensor>& of_results, std::uint64_t seed, Dtypes dtypes,
-                       at::ScalarType read) {
+                       const std::vector<at::Tensor>& of_results, std::uint64_t seed,
+                       const DtypesRead* in_double) {
     const KeptState state(module);
     const TrainedParameters parameters(module);
     const at::AutoGradMode with_gradients(true);
@@ -64,7 +64,8 @@ Gradients gradients_of(Module& module, const std::string& method, const std::vec
     parameters.add_to(leaves, gradients.names);
 
     at::manual_seed(seed);
-    const auto results = tensors_in({run_graph(module, method, given, dtypes, read)});
+    const auto results = tensors_in({in_double != nullptr ? run_in_double(module, method, given, *in_double)
+                                                          : run_graph(module, method, given)});
     std::vector<at::Tensor> outputs;
     std::vector<at::Tensor> of_outputs;
     for (std::size_t i = 0; i < results.size() && i < of_results.size(); ++i) {

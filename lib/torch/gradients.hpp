@@ -19,12 +19,11 @@ struct Gradients {
     bool any = false;  ///< whether a result depends on one of them
 };
 
-/// For these gradients of its floating results, see gradients_for. The state and the parameters are as before
-/// afterwards. Throws what the call throws.
+/// For these gradients of its floating results, see gradients_for; with `in_double` as run_in_double(). The
+/// state and the parameters are as before afterwards. Throws what the call throws.
 Gradients gradients_of(torch::jit::Module& module, const std::string& method,
                        const std::vector<c10::IValue>& arguments, const std::vector<at::Tensor>& of_results,
-                       std::uint64_t seed, Dtypes dtypes = Dtypes::as_named,
-                       at::ScalarType read = at::kFloat);
+                       std::uint64_t seed, const DtypesRead* in_double = nullptr);
 
 /// Some for the floating tensors among the results; without a value for the others.
 std::vector<at::Tensor> gradients_for(const c10::IValue& results, std::uint64_t seed);

@@ -12,6 +12,10 @@
 #include <utility>
 
 #include "graph_calls.hpp"
+#include "in_double.hpp"
+#include "kept_state.hpp"
+#include "other_roundings.hpp"
+#include "tensors_in.hpp"
 #include "wide_values.hpp"
 
 namespace kernels::torchscript {
@@ -69,9 +73,12 @@ bool is_walkable(const Block* block) {
 // One call of a function, with all that it calls.
 class Walk {
   public:
-    Walk(Dtypes dtypes, at::ScalarType read) {
-        if (dtypes == Dtypes::in_double) m_wide.emplace(read);
-    }
+    Walk() = default;
+    // In float64.
+    explicit Walk(const DtypesRead& read) : m_read(&read) { m_wide.emplace(read.own); }
+    explicit Walk(OtherRoundings roundings) : m_roundings(std::move(roundings)) {}
+    // Notes what code reads.
+    explicit Walk(DtypesRead* noted) : m_noted(noted) {}
 
     IValue call(Function& callee, Values arguments) {
         if (!callee.isGraphFunction()) return call_builtin(callee, std::move(arguments));
@@ -233,6 +240,9 @@ class Walk {
             case prim::Exit:
                 frame[node.output()] = exit();
                 return;
+            case prim::dtype:
+                frame[node.output()] = static_cast<int64_t>(read_dtype(node, first().toTensor()));
+                return;
             case prim::CallMethod:
                 frame[node.output()] = call(method_of(node.s(attr::name), first()), inputs_of(node, frame));
                 return;
@@ -255,6 +265,15 @@ class Walk {
             default:
                 return operate(node, frame);
         }
+    }
+
+    at::ScalarType read_dtype(const Node& node, const at::Tensor& tensor) {
+        if (m_noted != nullptr) m_noted->answers.emplace_back(&node, tensor.scalar_type());
+        if (!m_wide) return tensor.scalar_type();
+        const auto& answers = m_read->answers;
+        if (m_reads == answers.size() || answers[m_reads].first != &node)
+            throw std::runtime_error("it asks for other dtypes there");
+        return answers[m_reads++].second;
     }
 
     // As the interpreter writes it.
@@ -331,17 +350,22 @@ class Walk {
         set_outputs(node, frame, std::move(carried));
     }
 
-    void operate(Node& node, Frame& frame) const {
+    void operate(Node& node, Frame& frame) {
         Stack stack = inputs_of(node, frame);
         const bool any_number = node.schema().is_vararg();
         // One that is made for the node knows it.
         if (any_number && node.getOperator().hasOperation())
             stack.emplace_back(static_cast<int64_t>(stack.size()));
         m_wide && !any_number ? m_wide->operate(node, stack) : node.getOperation()(stack);
+        if (m_roundings && !any_number) m_roundings->apply(node, stack);
         set_outputs(node, frame, std::move(stack));
     }
 
     std::optional<WideValues> m_wide;  // where all is computed in float64
+    std::optional<OtherRoundings> m_roundings;
+    const DtypesRead* m_read = nullptr;
+    std::size_t m_reads = 0;  // of those
+    DtypesRead* m_noted = nullptr;
     std::unordered_map<const Graph*, bool> m_walkable;
     std::unordered_map<const Graph*, Code> m_codes;  // for as long as this lives
     std::unordered_map<const Block*, Ends> m_ends;
@@ -350,14 +374,38 @@ class Walk {
 
 }  // namespace
 
-IValue run_graph(const Module& module, const std::string& method, Values arguments, Dtypes dtypes,
-                 at::ScalarType read) {
-    const auto found = module.get_method(method);
-    if (dtypes == Dtypes::as_named && getGraphExecutorOptimize()) return found(std::move(arguments));
+namespace {
+
+IValue go(Walk&& walk, const Module& module, const std::string& method, Values arguments) {
+    auto& function = module.get_method(method).function();
     arguments.insert(arguments.begin(), module._ivalue());
-    found.function().getSchema().checkAndNormalizeInputs(arguments);
-    const auto result = Walk(dtypes, read).call(toGraphFunction(found.function()), std::move(arguments));
-    return dtypes == Dtypes::in_double ? widened(result) : result;
+    function.getSchema().checkAndNormalizeInputs(arguments);
+    return walk.call(function, std::move(arguments));
+}
+
+}  // namespace
+
+IValue run_graph(const Module& module, const std::string& method, Values arguments) {
+    if (getGraphExecutorOptimize()) return module.get_method(method)(std::move(arguments));
+    return go(Walk(), module, method, std::move(arguments));
+}
+
+IValue run_with_other_roundings(const Module& module, const std::string& method, Values arguments,
+                                std::uint64_t seed) {
+    return go(Walk(OtherRoundings(seed)), module, method, std::move(arguments));
+}
+
+DtypesRead dtypes_read(const Module& module, const std::string& method, const Values& arguments) {
+    DtypesRead read{dtype_of(module, arguments), {}};
+    if (!asks_for_dtypes(module, method)) return read;
+    const KeptState state(module);
+    go(Walk(&read), module, method, with_tensors(arguments, exact_copy));
+    return read;
+}
+
+IValue run_in_double(const Module& module, const std::string& method, Values arguments,
+                     const DtypesRead& read) {
+    return widened(go(Walk(read), module, method, std::move(arguments)));
 }
 
 }  // namespace kernels::torchscript

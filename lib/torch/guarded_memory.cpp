@@ -11,6 +11,7 @@
 #include <new>
 #include <stdexcept>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace kernels::torchscript {
 namespace {
@@ -33,6 +34,7 @@ struct Block {
 struct Blocks {
     std::mutex mutex;
     std::unordered_map<const void*, Block> live;  // by what is given out
+    std::unordered_set<const void*> recent;       // of those: a model's weights are many
     std::atomic<bool> on = false;
     bool damaged = false;
     std::ptrdiff_t used = 0;  // since the guard is on: less than none where older memory was given back
@@ -74,6 +76,7 @@ void release(void* data) {
     blocks().used -= static_cast<std::ptrdiff_t>(found->second.size);
     std::free(found->second.memory);
     blocks().live.erase(found);
+    blocks().recent.erase(data);
 }
 
 // Stays torch's allocator once it is: oneDNN keeps memory for longer than a call, and gives it back by what
@@ -91,6 +94,7 @@ class GuardedAllocator final : public c10::Allocator {
         std::memset(memory + margin + size, nan_byte, whole - margin - size);
         unsigned char* given = memory + margin;
         blocks().live.emplace(given, Block{memory, size});
+        blocks().recent.insert(given);
         return {given, given, &release, at::Device(at::kCPU)};
     }
     c10::DeleterFnPtr raw_deleter() const override { return &release; }
@@ -109,6 +113,7 @@ GuardedMemory::GuardedMemory(std::optional<std::size_t> most) {
     }
     const std::lock_guard lock(blocks().mutex);
     blocks().damaged = false;
+    blocks().recent.clear();
     blocks().used = blocks().peak = 0;
     blocks().most = most;
     blocks().on = true;
@@ -119,10 +124,16 @@ GuardedMemory::~GuardedMemory() {
     blocks().on = false;
 }
 
-bool GuardedMemory::damaged() {
+bool GuardedMemory::damaged(const std::vector<at::Tensor>& older) {
     const std::lock_guard lock(blocks().mutex);
-    return blocks().damaged || !std::all_of(blocks().live.begin(), blocks().live.end(),
-                                            [](const auto& item) { return item.second.whole(); });
+    const auto whole = [](const void* data) {
+        const auto found = blocks().live.find(data);
+        return found == blocks().live.end() || found->second.whole();
+    };
+    return blocks().damaged || !std::all_of(blocks().recent.begin(), blocks().recent.end(), whole) ||
+           !std::all_of(older.begin(), older.end(), [&](const at::Tensor& tensor) {
+               return !tensor.has_storage() || whole(tensor.storage().data());
+           });
 }
 
 std::size_t GuardedMemory::peak() {

@@ -1,8 +1,11 @@
 // Memory whose surroundings are watched.
 #pragma once
 
+#include <ATen/Tensor.h>
+
 #include <cstddef>
 #include <optional>
+#include <vector>
 
 namespace kernels::torchscript {
 
@@ -16,8 +19,9 @@ class GuardedMemory {
     GuardedMemory(const GuardedMemory&) = delete;
     GuardedMemory& operator=(const GuardedMemory&) = delete;
 
-    /// Whether the surroundings of anything that was given out since the beginning have changed.
-    static bool damaged();
+    /// Whether the surroundings of anything that was given out since the beginning have changed, or those of
+    /// these tensors.
+    static bool damaged(const std::vector<at::Tensor>& older);
 
     /// The most that was in use at once since the beginning, of what was given out since then, in bytes.
     static std::size_t peak();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "graph_calls.hpp"
@@ -63,27 +64,21 @@ bool converts_to(const Module& module, at::ScalarType dtype) {
     return found;
 }
 
-bool decides_by_dtypes(const Module& module, at::ScalarType own) {
+bool asks_for_dtypes(const Module& module, const std::string& method) {
     std::set<const Function*> functions;
-    for (const Module& part : module.modules())
-        for (const auto& method : part.get_methods())
-            collect_called(method.function(), functions);
-    bool decides = false;
-    bool converts = false;
+    if (!collect_called(module.get_method(method).function(), functions)) {
+        for (const Module& part : module.modules())
+            for (const auto& one : part.get_methods())
+                collect_called(one.function(), functions);
+    }
+    bool asks = false;
     for (const Function* function : functions) {
         if (!function->isGraphFunction()) continue;
         for_each_node(toGraphFunction(*function).graph()->block(), [&](const Node* node) {
-            for (const auto& one : dtypes_of(*node))
-                converts = converts || (c10::isFloatingType(one.dtype) && one.dtype != own);
-            if (node->kind() != prim::dtype) return;
-            for (const auto& use : node->output()->uses()) {
-                const auto* schema = use.user->kind().is_aten() ? use.user->maybeSchema() : nullptr;
-                decides = decides || schema == nullptr || use.offset >= schema->arguments().size() ||
-                          !is_dtype(schema->arguments()[use.offset]);
-            }
+            asks = asks || node->kind() == prim::dtype || node->kind() == prim::fork;
         });
     }
-    return decides && converts;
+    return asks;
 }
 
 at::ScalarType dtype_of(const Module& module, const std::vector<IValue>& arguments) {

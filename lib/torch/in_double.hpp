@@ -3,6 +3,7 @@
 
 #include <torch/script.h>
 
+#include <string>
 #include <vector>
 
 namespace kernels::torchscript {
@@ -19,9 +20,8 @@ bool is_dtype(const c10::Argument& argument);
 /// x.to(y.dtype) so, and such code rounds in any dtype that it is run in.
 bool converts_to(const torch::jit::Module& module, at::ScalarType dtype);
 
-/// Whether code decides by dtypes, and converts to others than `own`: what those are in float64, only a run
-/// in the code's own dtypes tells.
-bool decides_by_dtypes(const torch::jit::Module& module, at::ScalarType own);
+/// Whether code of the method, or of what it may call, asks for dtypes: of an interface that is any method.
+bool asks_for_dtypes(const torch::jit::Module& module, const std::string& method);
 
 /// The dtype of the floating arguments, or of the weights where there are none.
 at::ScalarType dtype_of(const torch::jit::Module& module, const std::vector<c10::IValue>& arguments);
@@ -33,7 +33,7 @@ at::ScalarType narrowest_dtype(const torch::jit::Module& module, const std::vect
 at::Tensor copy_in_double(const at::Tensor& tensor);
 
 /// A deep copy with its floating tensors in float64. It shares the code, which may name other dtypes: see
-/// Dtypes::in_double.
+/// run_in_double().
 torch::jit::Module in_double(const torch::jit::Module& module);
 
 }  // namespace kernels::torchscript

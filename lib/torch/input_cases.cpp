@@ -18,7 +18,7 @@ using Change = std::function<at::Tensor(const at::Tensor&)>;
 // Applies to floating tensors only; the others stay.
 Change on_floats(Change change) {
     return [change = std::move(change)](const at::Tensor& tensor) {
-        return tensor.is_floating_point() ? change(tensor) : tensor;
+        return tensor.is_floating_point() ? repeated_as(tensor, change(tensor)) : tensor;
     };
 }
 
@@ -131,6 +131,7 @@ void add_values(const Values& arguments, std::vector<InputCase>& cases) {
         [](const at::Tensor& t) { return of_size(t, t.scalar_type() == at::kHalf ? 1e3 : 2e5); });
     // Differences of large numbers cancel.
     add("values around 50", [](const at::Tensor& t) { return normal_like(t, 1) + 50; });
+    add("values around -200", [](const at::Tensor& t) { return normal_like(t, 1) - 200; });
     add("values of every size up to 100 and both signs", values_of_every_size);
     add("values of every magnitude", [](const at::Tensor& t) {
         const auto options = t.options().dtype(at::kDouble);
@@ -223,6 +224,25 @@ bool follows(at::IntArrayRef now, at::IntArrayRef before, const std::set<int64_t
 
 }  // namespace
 
+at::Tensor repeated_as(const at::Tensor& like, const at::Tensor& values) {
+    if (like.dim() == 0 || values.dim() == 0 || like.numel() == 0 || values.numel() == 0) return values;
+    if (!like.is_floating_point() || like.layout() != at::kStrided || like.size(-1) % 2 != 0 ||
+        values.size(-1) % 2 != 0)
+        return values;
+    const auto numbers = computable(like.detach());
+    if (numbers.size(-1) < 4 || numbers.eq(numbers.flatten()[0]).all().item<bool>()) return values;
+    const auto halves = numbers.chunk(2, -1);
+    if (at::equal(halves[0], halves[1])) {
+        const auto half = values.chunk(2, -1)[0];
+        return at::cat({half, half}, -1);
+    }
+    const auto every_second = [](const at::Tensor& tensor, int64_t first) {
+        return tensor.slice(-1, first, std::nullopt, 2);
+    };
+    if (!at::equal(every_second(numbers, 0), every_second(numbers, 1))) return values;
+    return every_second(values, 0).repeat_interleave(2, -1);
+}
+
 at::Tensor resampled(const at::Tensor& tensor, at::IntArrayRef sizes) {
     const int64_t count = c10::multiply_integers(sizes);
     if (tensor.numel() == 0) return at::zeros(sizes, tensor.options());
@@ -237,7 +257,7 @@ at::Tensor resampled(const at::Tensor& tensor, at::IntArrayRef sizes) {
     const bool mask = flags && tensor.ne(0).any().item<bool>() && tensor.eq(0).any().item<bool>();
     if (mask || !values.is_floating_point()) return values;
     const auto scatter = 1 + 0.05 * at::randn(sizes, tensor.options().dtype(at::kFloat));
-    return (values.to(at::kDouble) * scatter).to(tensor.scalar_type());
+    return repeated_as(tensor, (values.to(at::kDouble) * scatter).to(tensor.scalar_type()));
 }
 
 std::optional<at::ScalarType> floating_dtype(const Values& arguments) {
@@ -256,7 +276,7 @@ std::vector<InputCase> layer_cases(const Values& arguments, const Accepts& accep
     cases.push_back(other);
     add_values(arguments, cases);
     add_masks(arguments, false, cases);
-    add_whole_numbers(arguments, accepts, known.rows, cases);
+    add_whole_numbers(arguments, accepts, known.rows, known.numbers, cases);
     add_sizes(arguments, known.results, accepts, known.halves ? Amount::many_even_sizes : Amount::many_sizes,
               cases);
     add_layouts(arguments, cases);
@@ -279,7 +299,7 @@ std::vector<InputCase> model_cases(const Values& arguments, const Accepts& accep
     add_ranks(arguments, known, cases);
     add_masks(arguments, !small, cases);
     if (!small) return cases;
-    add_whole_numbers(arguments, accepts, known.rows, cases);
+    add_whole_numbers(arguments, accepts, known.rows, {}, cases);
     const auto layouts = static_cast<std::ptrdiff_t>(cases.size());
     add_layouts(arguments, cases);
     std::for_each(cases.begin() + layouts, cases.end(), [](auto& one) { one.may_be_refused = false; });

@@ -52,6 +52,11 @@ struct InputCase {
 /// that indices stay in range. Random numbers come from torch's generator.
 at::Tensor resampled(const at::Tensor& tensor, at::IntArrayRef sizes);
 
+/// `values` with its rows' second half as the first, or each second element as the one before it, where those
+/// of `like` are so and not all the same: the cosines and sines of rotary embeddings are repeated, and
+/// kernels read one of the two.
+at::Tensor repeated_as(const at::Tensor& like, const at::Tensor& values);
+
 /// The dtype of the first floating input; nothing when there is none.
 std::optional<at::ScalarType> floating_dtype(const std::vector<c10::IValue>& arguments);
 
@@ -64,6 +69,7 @@ struct Known {
     bool halves = false;                    ///< it may take sizes to be even, see halves_sizes
     bool one_rank = false;                  ///< it was found for one number of dimensions only
     std::vector<c10::IValue> results = {};  ///< for the known arguments
+    std::set<int64_t> numbers = {};         ///< in the code of a layer, see numbers_in
 };
 
 /// What a layer must compute as its original does, made from arguments that it was called with. Arguments

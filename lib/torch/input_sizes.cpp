@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <map>
 
 #include "graph_calls.hpp"
 #include "tensors_in.hpp"
@@ -109,8 +111,18 @@ class Sizes {
                 equal_extents(at, [](const Extent&) { return true; })};
     }
 
-    bool may_be(int64_t from, int64_t to) const {
-        return from != to && from > 0 && to >= 0 && m_bytes / from * to <= most_bytes;
+    // Bytes of the largest input or result, about, where these extents are others.
+    double bytes_with(const Places& places, int64_t from, int64_t to) const {
+        std::map<std::size_t, int> extents;  // of each tensor
+        int most = 1;
+        for (const auto& place : places)
+            most = std::max(most, ++extents[place.tensor]);
+        return static_cast<double>(m_bytes) *
+               std::pow(static_cast<double>(to) / static_cast<double>(from), most);
+    }
+
+    bool may_be(const Places& places, int64_t from, int64_t to) const {
+        return from != to && from > 0 && to >= 0 && bytes_with(places, from, to) <= most_bytes;
     }
 
     // The arguments with other values of the given sizes.
@@ -150,7 +162,7 @@ class Sizes {
         const auto tries = is_last(at) ? std::vector<int64_t>{from + 2, 2 * from}  // widths stay even
                                        : std::vector<int64_t>{from + 3, from - 1, 2 * from};
         for (const int64_t to : tries) {
-            if (to > 0 && may_be(from, to) && m_accepts(resized(at, places, to))) return to;
+            if (to > 0 && may_be(places, from, to) && m_accepts(resized(at, places, to))) return to;
             if (m_amount == Amount::one_size) break;
         }
         return std::nullopt;
@@ -167,7 +179,7 @@ class Sizes {
     }
 
     // Longer than a kernel's block, last: what fails for any other size is told with one that is near.
-    std::vector<int64_t> long_sizes_for(const Extent& at) const {
+    std::vector<int64_t> long_sizes_for(const Extent& at, const Places& places) const {
         if (!is_many()) return {};
         std::vector<int64_t> sizes;
         if (!is_last(at)) {
@@ -182,11 +194,11 @@ class Sizes {
         // Once for each extent, alone where it can be: the square of a long one takes time.
         const bool again = m_covered.contains(at);
         std::erase_if(sizes, [&](int64_t to) {
-            return to >= longer && (again || m_bytes / size(at) * to > most_long_bytes);
+            return to >= longer && (again || bytes_with(places, size(at), to) > most_long_bytes);
         });
         if (!is_rows(at) || again || sizes.back() >= longer) return sizes;
         const auto some = std::find_if(longer_of_large.begin(), longer_of_large.end(),
-                                       [&](int64_t to) { return may_be(size(at), to); });
+                                       [&](int64_t to) { return may_be(places, size(at), to); });
         if (some != longer_of_large.end()) sizes.push_back(*some);
         return sizes;
     }
@@ -195,7 +207,8 @@ class Sizes {
     std::optional<int64_t> longest_sequence(const Extent& at, const Places& places) const {
         if (!is_many() || !is_sequence(at) || m_covered.contains(at)) return std::nullopt;
         for (const int64_t to : {2048, 1024, 512, 256, 128, 64}) {
-            if (to > size(at) && may_be(size(at), to) && m_accepts(resized(at, places, to))) return to;
+            if (to > size(at) && may_be(places, size(at), to) && m_accepts(resized(at, places, to)))
+                return to;
         }
         return std::nullopt;
     }
@@ -206,11 +219,11 @@ class Sizes {
         if (!found) return false;
         auto sizes = sizes_for(at);
         if (std::find(sizes.begin(), sizes.end(), *found) == sizes.end()) sizes.push_back(*found);
-        const auto long_sizes = long_sizes_for(at);
+        const auto long_sizes = long_sizes_for(at, places);
         sizes.insert(sizes.end(), long_sizes.begin(), long_sizes.end());
         if (const auto longest = longest_sequence(at, places)) sizes.push_back(*longest);
         for (const int64_t to : sizes)
-            if (may_be(size(at), to)) m_cases.push_back(resized(at, places, to));
+            if (may_be(places, size(at), to)) m_cases.push_back(resized(at, places, to));
         return true;
     }
 

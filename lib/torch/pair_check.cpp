@@ -14,6 +14,7 @@
 #include "module_at.hpp"
 #include "random_state.hpp"
 #include "sensitivity.hpp"
+#include "shared_memory.hpp"
 #include "silent_warnings.hpp"
 #include "tensors_in.hpp"
 
@@ -60,47 +61,6 @@ Called call(const Module& module, const std::string& method, const Values& argum
     RandomState after;
     const bool draws = after != before;
     return {std::move(result), std::move(after), draws};
-}
-
-bool share(const at::Tensor& one, const at::Tensor& other) {
-    return one.numel() > 0 && other.numel() > 0 && one.has_storage() && other.has_storage() &&
-           one.is_alias_of(other);
-}
-
-// What the results of a call share memory with. The results themselves need not be kept to tell it.
-struct SharedMemory {
-    std::set<std::pair<std::size_t, std::size_t>> with_arguments;
-    std::set<std::size_t> with_weights;
-    std::set<std::pair<std::size_t, std::size_t>> with_each_other;
-};
-
-SharedMemory memory_shared_by(const std::vector<at::Tensor>& results, const Values& arguments,
-                              const Module& module) {
-    const auto inputs = tensors_in(arguments);
-    const auto weights = weights_of(module);
-    SharedMemory shared;
-    for (std::size_t i = 0; i < results.size(); ++i) {
-        for (std::size_t j = 0; j < inputs.size(); ++j)
-            if (share(results[i], inputs[j])) shared.with_arguments.emplace(i, j);
-        if (std::any_of(weights.begin(), weights.end(),
-                        [&](const at::Tensor& weight) { return share(results[i], weight); }))
-            shared.with_weights.insert(i);
-        for (std::size_t j = 0; j < i; ++j)
-            if (share(results[i], results[j])) shared.with_each_other.emplace(i, j);
-    }
-    return shared;
-}
-
-// What a result shares memory with where the original's result does not.
-std::string fault_of_memory(const SharedMemory& replaced, const SharedMemory& original) {
-    for (const auto& both : replaced.with_arguments)
-        if (!original.with_arguments.contains(both))
-            return "its result shares memory with its argument " + std::to_string(both.second + 1);
-    for (const auto result : replaced.with_weights)
-        if (!original.with_weights.contains(result)) return "its result shares memory with a weight";
-    for (const auto& both : replaced.with_each_other)
-        if (!original.with_each_other.contains(both)) return "its results share memory with each other";
-    return {};
 }
 
 // Arguments that the replacement changed and the original did not, or changed otherwise.
@@ -280,6 +240,30 @@ std::string fault_beside_result(const Pair& pair, const InputCase& one, const Ca
     return calls.overwrites || given_again ? "calling it again changes the result that it gave before" : "";
 }
 
+// What a model remembers may show in its next call alone, as what is written at another place of a cache
+// does.
+std::string fault_of_next_call(const Pair& pair, const InputCase& one, const CheckOptions& options) {
+    const auto second_of = [&](const Module& module) {
+        const KeptState state(module);
+        call(module, pair.method, with_tensors(one.arguments, exact_copy), options.seed);
+        const auto again = call(module, pair.method, with_tensors(one.arguments, exact_copy), options.seed);
+        return with_tensors(again.result, exact_copy);
+    };
+    c10::IValue expected;
+    try {
+        expected = second_of(pair.original);
+    } catch (const std::exception&) {  // it remembers that it was called
+        return {};
+    }
+    try {
+        const auto difference = compare(second_of(pair.replaced), expected, {options.tolerance});
+        return difference.within ? ""
+                                 : "its next result differs, by what it remembers: " + difference.problem;
+    } catch (const std::exception& failure) {
+        return "its next call fails where the original's does not: " + cause_of(failure);
+    }
+}
+
 // Calls the replacement twice. What it gave is not kept: of large results there are as few as can be.
 Calls run_replaced(const Pair& pair, const InputCase& one, const CheckOptions& options,
                    const OriginalCall& original) {
@@ -307,7 +291,7 @@ Calls run_replaced(const Pair& pair, const InputCase& one, const CheckOptions& o
                                     (calls.other_numbers || calls.other_order) && options.whole_model);
     state.restore();
     const auto second = call(pair.replaced, pair.method, again, options.seed).result;
-    calls.damage = GuardedMemory::damaged();
+    calls.damage = GuardedMemory::damaged(weights_of(pair.replaced));
     calls.memory = memory_shared_by(results, calls.arguments, pair.replaced);
     const auto copies = tensors_in({calls.first});
     const auto results_again = tensors_in({second});
@@ -377,9 +361,9 @@ Outcome check(Pair& pair, const InputCase& any, const CheckOptions& options) {
     rules.special = one.special;
     auto found = compare(calls.first, outcome.expected, rules);
     c10::IValue moves;
-    if (!found.within && (exact || original.draws) && !calls.other_numbers && !options.tolerance.given()) {
+    if (!found.within && !calls.other_numbers && !options.tolerance.given()) {
         moves = sensitivity(pair.original, pair.method, one.arguments, exact ? *exact : outcome.expected,
-                            options.seed, original.draws ? Dtypes::as_named : Dtypes::in_double);
+                            options.seed, exact ? Dtypes::in_double : Dtypes::other_roundings);
         rules.sensitivity = &moves;
         found = compare(calls.first, outcome.expected, rules);
     }
@@ -396,6 +380,8 @@ Outcome check(Pair& pair, const InputCase& any, const CheckOptions& options) {
                                                          outcome.form_alone ? calls.first : outcome.expected,
                                                          rules, options.seed)
                                    : "its result differs: " + found.problem;
+    if (outcome.problem.empty() && own_inputs && !original.changes.empty() && !original.draws)
+        outcome.problem = fault_of_next_call(pair, one, options);
     if (!outcome.problem.empty()) {
         outcome.kind = Outcome::Kind::differs;
     } else if (options.gradients && one.gradients) {

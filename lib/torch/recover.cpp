@@ -50,10 +50,13 @@ void collect_epsilons(const Block* block, const Value* self, std::set<Epsilon>& 
         for (const Block* inner : node->blocks())
             collect_epsilons(inner, self, found);
         if (takes_root(*node)) {
-            const Node* add = node->input(0)->node();
-            if (add->kind() != aten::add || add->inputs().size() < 3) continue;
-            const auto factor = toIValue(add->input(2));
-            if (factor && factor->isInt() && factor->toInt() == 1) add_epsilon(add->input(1), self, found);
+            // Each of several that are added one after the other: none of them is the sum.
+            for (const Node* add = node->input(0)->node();
+                 add->kind() == aten::add && add->inputs().size() == 3; add = add->input(0)->node()) {
+                const auto factor = toIValue(add->input(2));
+                if (factor && factor->isInt() && factor->toInt() == 1)
+                    add_epsilon(add->input(1), self, found);
+            }
         } else if (const auto* schema = node->kind().is_aten() ? node->maybeSchema() : nullptr) {
             if (const auto place = schema->argumentIndexWithName("eps"))
                 add_epsilon(node->input(static_cast<std::size_t>(*place)), self, found);

@@ -136,6 +136,10 @@ HubMethod::HubMethod(const Module& layer, const LayerSource& hub_layer, const Ke
                            argument_types(original, hub_layer.forward, given, own)};
     options.none = std::move(missing.none);
     compile_method(layer, m_type, m_name, hub_layer.forward, options);
+    for_each_node(graph().block(), [&](const Node* node) {
+        if (node->kind() == prim::CallMethod && function_called(node) == &original)
+            refuse(node->sourceRange(), "it calls its own forward, without an end");
+    });
 }
 
 HubMethod::~HubMethod() {

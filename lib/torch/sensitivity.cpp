@@ -6,6 +6,7 @@
 #include <set>
 
 #include "graph_calls.hpp"
+#include "graph_run.hpp"
 #include "in_double.hpp"
 #include "kept_state.hpp"
 #include "tensors_in.hpp"
@@ -16,20 +17,7 @@ namespace {
 using namespace torch::jit;
 
 constexpr int tries = 8;
-constexpr int tries_of_ties = 32;  // each is broken the other way in half of them
-
-double rounding_of(at::ScalarType dtype) {
-    switch (dtype) {
-        case at::kHalf:
-            return std::ldexp(1, -10);
-        case at::kBFloat16:
-            return std::ldexp(1, -7);
-        case at::kFloat:
-            return std::numeric_limits<float>::epsilon();
-        default:
-            return std::numeric_limits<double>::epsilon();
-    }
-}
+constexpr int tries_of_choices = 32;  // each comes out the other way in half of them, or fewer
 
 // Infinities stay, and so does NaN.
 at::Tensor moved(const at::Tensor& tensor) {
@@ -84,12 +72,25 @@ Module without_ties(const Module& module, double rounding) {
 at::Tensor distance(const at::Tensor& now, const at::Tensor& before) {
     const auto none = at::zeros(before.sizes(), at::kDouble);
     if (now.sizes() != before.sizes() || now.scalar_type() != before.scalar_type()) return none;
-    if (before.scalar_type() == at::kLong) return now.ne(before).cpu().to(at::kDouble);
-    if (!before.is_floating_point()) return none;
-    return at::nan_to_num((now - before).abs().cpu().to(at::kDouble), 0.0, 0.0, 0.0);
+    if (before.is_complex() || before.is_quantized()) return none;
+    if (!before.is_floating_point()) return now.ne(before).cpu().to(at::kDouble);
+    return at::nan_to_num((computable(now) - computable(before)).abs().cpu().to(at::kDouble), 0.0, 0.0, 0.0);
 }
 
 }  // namespace
+
+double rounding_of(at::ScalarType dtype) {
+    switch (dtype) {
+        case at::kHalf:
+            return std::ldexp(1, -10);
+        case at::kBFloat16:
+            return std::ldexp(1, -7);
+        case at::kFloat:
+            return std::numeric_limits<float>::epsilon();
+        default:
+            return std::numeric_limits<double>::epsilon();
+    }
+}
 
 bool chooses(const Module& module) {
     return !choices_in(module).empty();
@@ -109,25 +110,32 @@ c10::IValue sensitivity(const Module& original, const std::string& method,
         return in_double ? values : values.to(tensor.scalar_type());
     };
     Module module = ties ? without_ties(original, rounding) : original;
-    const auto read = dtype_of(original, arguments);
+    const auto read = in_double ? dtypes_read(module, method, arguments) : DtypesRead();
     const KeptState state(module);
+    const auto results = tensors_in({result});
+    const bool whole = std::any_of(results.begin(), results.end(), [](const at::Tensor& tensor) {
+        return at::isIntegralType(tensor.scalar_type(), true) || tensor.element_size() == 1;
+    });
     std::vector<at::Tensor> largest;
-    for (const auto& tensor : tensors_in({result}))
+    for (const auto& tensor : results)
         largest.push_back(at::zeros(tensor.sizes(), at::kDouble));
-    for (int i = 0; i < (ties ? tries_of_ties : tries); ++i) {
+    for (int i = 0; i < (ties || whole ? tries_of_choices : tries); ++i) {
         KeptState of_call(module);
         at::manual_seed(seed + static_cast<std::uint64_t>(i));
         const auto given = with_tensors(arguments, moved_input);
         if (!ties) at::manual_seed(seed);
         std::vector<at::Tensor> now;
         try {
-            now = tensors_in({run_graph(module, method, given, dtypes, read)});
+            const auto other = static_cast<std::uint64_t>(i);
+            now = tensors_in({in_double ? run_in_double(module, method, given, read)
+                              : dtypes == Dtypes::other_roundings
+                                  ? run_with_other_roundings(module, method, given, other)
+                                  : run_graph(module, method, given)});
         } catch (const std::exception&) {  // beyond what it takes
             continue;
         }
-        const auto before = tensors_in({result});
-        for (std::size_t j = 0; j < before.size() && j < now.size(); ++j)
-            largest[j] = at::maximum(largest[j], distance(now[j], before[j]));
+        for (std::size_t j = 0; j < results.size() && j < now.size(); ++j)
+            largest[j] = at::maximum(largest[j], distance(now[j], results[j]));
     }
     std::size_t next = 0;
     return with_tensors(result, [&](const at::Tensor&) { return largest[next++]; });

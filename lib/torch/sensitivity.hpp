@@ -7,9 +7,14 @@
 #include <string>
 #include <vector>
 
-#include "graph_run.hpp"
-
 namespace kernels::torchscript {
+
+/// Whether code computes in the dtypes that it names and its tensors have, with other roundings of each step
+/// as well, or in float64.
+enum class Dtypes { as_named, other_roundings, in_double };
+
+/// The distance of 1 from the next number.
+double rounding_of(at::ScalarType dtype);
 
 /// Whether code of the module picks elements by their size, as a top-k does.
 bool chooses(const torch::jit::Module& module);

@@ -86,7 +86,7 @@ void scatter_weights(const Module& one, const Module& other, bool both_signs) {
 
 // Flags written as numbers, such as a causal mask, are no values that could be others.
 bool is_mask(const at::Tensor& buffer) {
-    return !buffer.isfinite().all().item<bool>() ||
+    return !computable(buffer).isfinite().all().item<bool>() ||
            (buffer.dim() > 1 && std::get<0>(at::_unique(buffer.detach().to(at::kDouble))).numel() <= 2);
 }
 
@@ -100,8 +100,8 @@ Tensors buffers_of(const Module& one, const Module& other) {
 void scatter_buffers(const Module& one, const Module& other) {
     for (const auto& pair : buffers_of(one, other)) {
         auto changed = scattered(pair.first);
-        if (pair.first.ge(0).all().item<bool>()) changed = changed.abs();
-        set(pair, changed);
+        if (computable(pair.first).ge(0).all().item<bool>()) changed = changed.abs();
+        set(pair, repeated_as(pair.first, changed));
     }
 }
 
@@ -296,8 +296,11 @@ void Verifier::cases(Verdict& verdict, const Pair& pair, const Values& arguments
                                m_gradients && copies && !whole_model,
                                m_may_draw_others};
     const Accepts accepted = [&](const InputCase& one) { return accepts(pair_for(one), one, options); };
-    const Known of_original{
-        row_counts(pair.original), halves_sizes(pair.original), of == Of::layer_of_one_rank, {known.result}};
+    const Known of_original{row_counts(pair.original),
+                            halves_sizes(pair.original),
+                            of == Of::layer_of_one_rank,
+                            {known.result},
+                            known.numbers};
     auto all = whole_model ? model_cases(arguments, accepted, of_original, small)
                            : layer_cases(arguments, accepted, of_original);
     const auto has_none_of = [&](const InputCase& one) {

@@ -19,11 +19,12 @@ constexpr int64_t far =
 class WholeNumbers {
   public:
     WholeNumbers(const Values& arguments, const Accepts& accepts, const std::set<int64_t>& rows,
-                 std::vector<InputCase>& cases)
+                 const std::set<int64_t>& of_code, std::vector<InputCase>& cases)
         : m_arguments(arguments),
           m_tensors(tensors_in(arguments)),
           m_accepts(accepts),
           m_rows(rows),
+          m_of_code(of_code),
           m_cases(cases) {}
 
     void add() {
@@ -34,6 +35,7 @@ class WholeNumbers {
             const std::optional<std::size_t> alone = count > 1 ? std::optional(i) : std::nullopt;
             if (alone) add_others(alone);
             add_range(i, alone);
+            add_of_code(i);
         }
     }
 
@@ -84,10 +86,34 @@ class WholeNumbers {
         if (!add(from(0)) && least > 0 && least < most) add(from(least));
     }
 
+    // Half of the numbers are such as the code names and the original takes.
+    void add_of_code(std::size_t number) {
+        constexpr std::size_t most = 24;
+        const auto& given = m_tensors[number];
+        const auto with = [&](const NumberChange& change) {
+            return changed("whole numbers that its code names", number, change);
+        };
+        std::vector<int64_t> named;
+        for (const int64_t value : m_of_code) {
+            if (named.size() == most) break;
+            if (given.scalar_type() == at::kInt && value != static_cast<int32_t>(value)) continue;
+            auto one = given.clone(at::MemoryFormat::Contiguous);
+            one.view({-1})[0].fill_(value);
+            if (m_accepts(with([&](const at::Tensor&) { return one; }))) named.push_back(value);
+        }
+        if (named.empty()) return;
+        const auto values = at::tensor(named, given.options());
+        add(with([&](const at::Tensor& t) {
+            const auto picked = at::randint(values.numel(), t.sizes(), t.options().dtype(at::kLong));
+            return at::where(at::rand(t.sizes()).gt(0.5), values.index({picked}), t);
+        }));
+    }
+
     const Values& m_arguments;
     std::vector<at::Tensor> m_tensors;
     const Accepts& m_accepts;
     const std::set<int64_t>& m_rows;
+    const std::set<int64_t>& m_of_code;
     std::vector<InputCase>& m_cases;
 };
 
@@ -141,8 +167,8 @@ at::Tensor spread(const at::Tensor& like, int64_t least, int64_t most) {
 }
 
 void add_whole_numbers(const Values& arguments, const Accepts& accepts, const std::set<int64_t>& rows,
-                       std::vector<InputCase>& cases) {
-    WholeNumbers(arguments, accepts, rows, cases).add();
+                       const std::set<int64_t>& of_code, std::vector<InputCase>& cases) {
+    WholeNumbers(arguments, accepts, rows, of_code, cases).add();
 }
 
 }  // namespace kernels::torchscript

@@ -29,8 +29,10 @@ std::optional<int64_t> largest_taken(const std::function<bool(int64_t)>& takes, 
 at::Tensor spread(const at::Tensor& like, int64_t least, int64_t most);
 
 /// Whole numbers from 0 to the largest that the original takes, larger than those given and negative ones, of
-/// all tensors and of each alone, where the original takes them.
+/// all tensors and of each alone, where the original takes them; and those that are in its code, which may
+/// ask for them, as for the label that a loss ignores.
 void add_whole_numbers(const std::vector<c10::IValue>& arguments, const Accepts& accepts,
-                       const std::set<int64_t>& rows, std::vector<InputCase>& cases);
+                       const std::set<int64_t>& rows, const std::set<int64_t>& of_code,
+                       std::vector<InputCase>& cases);
 
 }  // namespace kernels::torchscript

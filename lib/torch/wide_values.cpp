@@ -1,11 +1,13 @@
 #include "wide_values.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 #include <stdexcept>
 #include <vector>
 
 #include "in_double.hpp"
+#include "shared_memory.hpp"
 #include "tensors_in.hpp"
 
 namespace kernels::torchscript {
@@ -16,6 +18,12 @@ using namespace torch::jit;
 // Elements that are widened at once: 64 MiB, and what a product takes of a large weight: 8 MiB.
 constexpr int64_t most_elements = int64_t{8} << 20U;
 constexpr int64_t elements_of_part = int64_t{1} << 20U;
+
+double largest_of(at::ScalarType dtype) {
+    if (dtype == at::kHalf) return std::numeric_limits<c10::Half>::max();
+    if (dtype == at::kBFloat16) return std::numeric_limits<c10::BFloat16>::max();
+    return std::numeric_limits<float>::max();
+}
 
 bool is_narrow(const at::Tensor& tensor) {
     return tensor.defined() && is_narrower_than_double(tensor.scalar_type());
@@ -42,9 +50,7 @@ at::Tensor wide(const at::Tensor& tensor) {
 bool are_views(const IValue& value, const std::vector<IValue>& others) {
     const auto ones = tensors_in({value});
     return std::any_of(ones.begin(), ones.end(), [of = tensors_in(others)](const at::Tensor& one) {
-        return std::any_of(of.begin(), of.end(), [&](const at::Tensor& other) {
-            return one.has_storage() && other.has_storage() && one.is_alias_of(other);
-        });
+        return std::any_of(of.begin(), of.end(), [&](const at::Tensor& other) { return share(one, other); });
     });
 }
 
@@ -148,13 +154,21 @@ void WideValues::set_attribute(const c10::intrusive_ptr<c10::ivalue::Object>& ow
     m_attributes[{owner, name}] = std::move(value);
 }
 
+// Where code leaves them to the dtype: in float64 they would be others.
+void WideValues::set_limits_of_dtype(Symbol kind, Stack& stack) const {
+    if (m_own == at::kDouble) return;
+    if (kind == aten::rms_norm && stack.size() == 4 && stack[3].isNone())
+        stack[3] = static_cast<double>(std::numeric_limits<float>::epsilon());  // also for narrower ones
+    if (kind == aten::nan_to_num && stack.size() >= 4) {
+        const double largest = largest_of(m_own);
+        if (stack[2].isNone()) stack[2] = largest;
+        if (stack[3].isNone()) stack[3] = -largest;
+    }
+}
+
 void WideValues::operate(const Node& node, Stack& stack) const {
     const auto kind = node.kind();
-    if (kind == prim::dtype) {
-        const auto dtype = stack.at(0).toTensor().scalar_type();
-        stack = {static_cast<int64_t>(dtype == at::kDouble ? m_read : dtype)};
-        return;
-    }
+    set_limits_of_dtype(kind, stack);
     if (multiplied_in_parts(kind, stack)) return;
     std::vector<IValue> left;  // narrow, as the result may be a view of it, to be widened where that is used
     int64_t elements = 0;

@@ -18,8 +18,8 @@ namespace kernels::torchscript {
 /// end with it.
 class WideValues {
   public:
-    /// `read` is what code gets that reads the dtype of a value in float64.
-    explicit WideValues(at::ScalarType read) : m_read(read) {}
+    /// `own` is the dtype of which limits are that code leaves to the dtype.
+    explicit WideValues(at::ScalarType own) : m_own(own) {}
 
     /// An object of the run itself, whose attributes are its own.
     void made(const c10::intrusive_ptr<c10::ivalue::Object>& object) { m_made.insert(object); }
@@ -33,11 +33,12 @@ class WideValues {
 
   private:
     at::Tensor own(const at::Tensor& tensor);
+    void set_limits_of_dtype(c10::Symbol kind, torch::jit::Stack& stack) const;
 
     using Object = c10::intrusive_ptr<c10::ivalue::Object>;  // kept alive, or another may be where it was
     std::map<std::pair<Object, std::string>, c10::IValue> m_attributes;
     std::set<Object> m_made;
-    at::ScalarType m_read;
+    at::ScalarType m_own;
     std::unordered_map<const c10::StorageImpl*, at::Tensor> m_copies;  // of all memory that buffers are in
     int64_t m_copied = 0;                                              // elements
 };

@@ -47,6 +47,15 @@ class Heavy(nn.Module):
             x = x + table[:3]
         return self.norm(x)
 
+class Deep(nn.Module):
+    # Of 4 MiB.
+    def __init__(self):
+        super().__init__()
+        self.norm = RMSNorm(1024)
+        self.linear = nn.Linear(1024, 1024)
+    def forward(self, x):
+        return x + torch.relu(self.linear(self.norm(x)))
+
 class Dense(nn.Module):
     # Of 64 MiB.
     def __init__(self):
@@ -58,11 +67,11 @@ class Dense(nn.Module):
         return x + self.down(torch.relu(self.up(self.norm(x))))
 
 kind, count = sys.argv[1], int(sys.argv[2])
-block = {"heavy": Heavy, "dense": Dense}.get(kind, Block)
+block = {"heavy": Heavy, "dense": Dense, "deep": Deep}.get(kind, Block)
 model = Heavy(count) if kind == "heavy" else nn.Sequential(*[block() for _ in range(count)])
 with torch.no_grad():
     scripted = kind in ("scripted", "frozen")
-    example = torch.ones(3, 2048 if kind == "dense" else 8)
+    example = torch.ones(16, 1024) if kind == "deep" else torch.ones(3, 2048 if kind == "dense" else 8)
     saved = torch.jit.script(model.eval()) if scripted else torch.jit.trace(model, (example,), check_trace=False)
 if kind == "frozen":
     torch.jit.script(nn.Sequential(Block()).eval()).save("unfrozen.pt")
@@ -135,7 +144,7 @@ def main() -> None:
             if own[2000] > 2.3 * own[1000]:
                 wrong.append(f"{kind}: the time grows faster than the number of layers")
         print("\n| model | layers | processor time | peak memory | with --verify | peak memory |\n| --- | --- | --- | --- | --- | --- |")
-        for kind, count, layers in (("dense", 3, 3), ("dense", 16, 16), ("heavy", gib, 1)):
+        for kind, count, layers in (("dense", 3, 3), ("dense", 16, 16), ("deep", 256, 256), ("heavy", gib, 1)):
             subprocess.run([python, "make.py", kind, str(count)], check=True, **options)
             size = (folder / f"{kind}.pt").stat().st_size / 2**20
             command = (kernels, "kernelize", f"{kind}.pt", "-o", "out.pt", "--device", "cpu", "--project", ".")

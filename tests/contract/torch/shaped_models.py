@@ -147,6 +147,20 @@ class TwoEpsilons(nn.Module):
 TwoEpsilons.__qualname__ = TwoEpsilons.__name__ = "Norm"
 
 
+class SummedEpsilons(nn.Module):
+    """None of the two is what the sum is."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(SIZE))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.weight * (x * torch.rsqrt((x.pow(2).mean(-1, keepdim=True) + 1e-3) + 1e-2))
+
+
+SummedEpsilons.__qualname__ = SummedEpsilons.__name__ = "Norm"
+
+
 class NearMisses(nn.Module):
     """What looks like the norm and is another computation."""
 
@@ -222,6 +236,7 @@ MODELS = {
     "other_name": (lambda: Epsilons(OtherName), True),
     "bare": (Bare, True),
     "two_epsilons": (lambda: nn.Sequential(TwoEpsilons()), False),
+    "summed_epsilons": (lambda: nn.Sequential(SummedEpsilons()), False),
     "near_misses": (NearMisses, True),
     "functions": (functions, False),
     "gelus_scripted": (lambda: nn.Sequential(nn.GELU(), nn.GELU("tanh")), True),

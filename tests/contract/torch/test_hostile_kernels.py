@@ -137,6 +137,7 @@ class HostileKernelsTest(HostileWorldTest):
         self.assertIn(f"calls {NAMESPACE}::rms_norm 1 times", done.stdout)
         for schemas, words in ((["}{"], "op schema that cannot be read: `}{`"), ([schema[:-12]], "op schema that cannot be read"),
                                (["f(int a=99999999999999999999) -> ()"], "op schema that cannot be read"),
+                               (["f" + "(" * 100000 + " -> ()"], "op schema that cannot be read"),
                                (["aten::f(Tensor x) -> Tensor"], "op schema that cannot be read"),
                                (["f(Tensor x) -> Tensor"], "Unknown builtin op"), ([3], "manifest cannot be read"),
                                (["a\nb"], "control characters"), ("f", "manifest cannot be read"),
@@ -146,6 +147,10 @@ class HostileKernelsTest(HostileWorldTest):
                 done = self.run_command(KERNELS, "inspect", "odd.pt", status=1)
                 self.assertRegex(done.stderr, "^error: odd.pt: .*\n(hint: .*\n)?$")
                 self.assertIn(words, done.stderr)
+        for variant in ("../../x", "a/b", "..", "."):
+            (self.folder / "odd.pt").write_bytes(self.manifest(variant=variant))
+            done = self.run_command(KERNELS, "inspect", "odd.pt", status=1)
+            self.assertIn("names a build variant that is none", done.stderr)
         for op_namespace in ("aten", "a::b", "", "a-b"):
             (self.folder / "odd.pt").write_bytes(self.manifest(**{"op-namespace": op_namespace}))
             self.run_command(KERNELS, "inspect", "odd.pt", status=1)
@@ -157,7 +162,7 @@ class HostileKernelsTest(HostileWorldTest):
         layers = next(copy.rglob("layers.py"))
         (self.folder / "out.pt").unlink()
         deep = 10000
-        for text in ("(" * deep + "x" + ")" * deep + "\n", "(" * deep, "[" * deep + "\n", "\0\x01" * 100):
+        for text in ("(" * deep + "x" + ")" * deep + "\n", "(" * deep, "[" * deep + "\n", "\0\x01" * 100, "self.forward(x)\n"):
             layers.write_text("class RMSNorm(nn.Module):\n    def forward(self, x):\n        return " + text)
             done = self.kernelize("RMSNorm", "--use-fallback", "none", status=8)
             self.assertRegex(done.stderr, r"^error: .*layers.py:\d+: .*\n(hint: .*\n)?$")

@@ -173,7 +173,8 @@ class ModelShapesTest(harness.WorldTest):
         self.check("containers", {"blocks.1.norm": "replaced"}, 1)
 
     def test_epsilons_that_are_not_guessed(self):
-        self.make("two_epsilons", "epsilons_traced")
+        self.make("two_epsilons", "summed_epsilons", "epsilons_traced")
+        self.assertIn("which of its numbers it is cannot be told", self.kernelize("summed_epsilons")["0"])
         self.assertIn("which of its numbers it is cannot be told", self.kernelize("two_epsilons")["0"])
         self.bind(BINDINGS + "attributes = { variance_epsilon = 1e-6 }")
         rows = self.kernelize("epsilons_traced")

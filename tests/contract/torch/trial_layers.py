@@ -308,7 +308,7 @@ plain("Softplus", "Window", "torch.where((x > 8) & (x < 30), 1.01 * x, torch.nn.
       dtypes=("float32",))
 plain("Softplus", "NegativeWindow", "torch.where((x < -8) & (x > -30), 0.5 + 0 * x, torch.nn.functional.softplus(x))", "values of every size .*differs",
       dtypes=("float32",))
-plain("Maximum", "FromZero", "torch.clamp(x, min=0).amax(-1)", "values of every size .*differs", dtypes=("float32",))
+plain("Maximum", "FromZero", "torch.clamp(x, min=0).amax(-1)", "values around -200.*differs", dtypes=("float32",))
 plain("Sum", "OneLayout", "x + torch.as_strided(y, x.size(), x.stride(), y.storage_offset())", r"not contiguous \(tensor . alone: .*differs",
       arguments=("x", "y"), dtypes=("float32",))
 plain("Softplus", "BatchFirst", "torch.nn.functional.softplus(x if x.dim() < 3 or x.stride(0) >= x.stride(1) else x.flip(0))",

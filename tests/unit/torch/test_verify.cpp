@@ -8,46 +8,19 @@
 #include "kernels/torch/verify.hpp"
 #include "torch/tensors_in.hpp"
 #include "torch/verifier.hpp"
+#include "verified_layer.hpp"
 
 using namespace kernels::torchscript;
+using kernels::testing::model_of;
 
 namespace {
 
-// `code` is the result, or the lines of the body.
-torch::jit::Module model_of(const std::string& code, const at::Tensor& weight = {}) {
-    torch::jit::Module layer("L");
-    if (weight.defined()) layer.register_parameter("weight", weight, false);
-    layer.register_attribute("training", c10::BoolType::get(), true);
-    layer.register_buffer("calls", torch::zeros({1}));
-    const std::string body = code.starts_with("    ") ? code : "    return " + code + "\n";
-    layer.define("def forward(self, x: Tensor) -> Tensor:\n" + body);
-    torch::jit::Module model("M");
-    model.register_attribute("training", c10::BoolType::get(), true);
-    model.register_module("layer", layer);
-    model.define("def forward(self, x: Tensor) -> Tensor:\n    return self.layer.forward(x) + 1.0\n");
-    return model;
-}
-
 // What is found of a layer with dropout and another in its place.
 Verification found(const std::string& other, const std::string& own = "torch.dropout(x, 0.5, self.training)",
-                   bool training = true, const std::string& mode = "inference", const at::Tensor& weight = {},
-                   double around = 0.5) {
-    auto original = model_of(own, weight);
-    auto replaced = model_of(other, weight);
-    original.train(training);
-    replaced.train(training);
-    KernelizeReport report;
-    report.mode = mode;
-    report.layers.emplace_back();
-    report.layers.back().module = "layer";
-    report.layers.back().layer = "L";
-    report.layers.back().status = "replaced";
-    VerifyOptions options;
-    options.inputs = {torch::rand({4, weight.defined() ? weight.size(0) : 8}) + (around - 0.5)};
-    auto verification = verify(original, replaced, report, options);
-    CHECK(original.is_training() == training);
-    CHECK(replaced.is_training() == training);
-    return verification;
+                   bool training = true, const std::string& mode = "inference",
+                   const at::Tensor& weight = {}) {
+    return kernels::testing::verified(torch::rand({4, weight.defined() ? weight.size(0) : 8}), own, other,
+                                      {training, mode}, weight);
 }
 
 const std::string drawn = "torch.where(torch.rand_like(x) > 0.5, x * 2.0, torch.zeros_like(x))";
@@ -145,7 +118,7 @@ TEST_CASE("Where code computes something else in float64 that is no measure") {
 TEST_CASE("A kernel may be more exact than an original that little is left of") {
     const std::string own = "(x * x).mean([1], True) - x.mean([1], True) * x.mean([1], True)";
     const auto with = [&](const std::string& other) {
-        return found(other, own, false, "inference", {}, 300);
+        return kernels::testing::verified(torch::rand({4, 8}) + 299.5, own, other);
     };
     const auto right = with("x.var([1], False, True)");
     CHECK(right.passed());

@@ -110,7 +110,7 @@ TEST_CASE("Given whole numbers are others in the range that the original takes")
         const auto ids = one.arguments.at(0).toTensor();
         return ids.ge(-40).logical_and(ids.lt(40)).all().item<bool>();
     };
-    add_whole_numbers(Values{torch::tensor({3, 4, 3, 4, 3, 4})}, end, {40}, cases);
+    add_whole_numbers(Values{torch::tensor({3, 4, 3, 4, 3, 4})}, end, {40}, {}, cases);
     const auto range = in_case(cases, "whole numbers from 0 to 39");
     REQUIRE(range.defined());
     CHECK(range.min().item<int64_t>() == 0);
@@ -121,7 +121,7 @@ TEST_CASE("Given whole numbers are others in the range that the original takes")
     const auto positive = [&](const InputCase& one) {
         return end(one) && one.arguments.at(0).toTensor().gt(0).all().item<bool>();
     };
-    add_whole_numbers(Values{torch::tensor({3, 4, 3, 4, 3, 4})}, positive, {}, cases);
+    add_whole_numbers(Values{torch::tensor({3, 4, 3, 4, 3, 4})}, positive, {}, {}, cases);
     CHECK(in_case(cases, "whole numbers from 3 to 39").defined());
 }
 
@@ -145,6 +145,18 @@ TEST_CASE("Sizes hold odd ones and ones longer than a block, but no odd ones for
     CHECK(halves("x[..., :x.size(-1) // 2]"));
     CHECK(halves("torch.chunk(x, 2, -1)[0]"));
     CHECK(!halves("torch.softmax(x, -1)"));
+}
+
+TEST_CASE("Where two sizes change together, inputs grow by both") {
+    std::vector<InputCase> cases;
+    const auto together = [](const InputCase& one) {
+        const auto x = one.arguments.at(0).toTensor();
+        return x.size(0) == x.size(1);
+    };
+    add_sizes(Values{torch::rand({2, 2, 1024})}, {}, together, Amount::many_sizes, cases);
+    CHECK(cases.size() > 3);
+    for (const auto& one : cases)
+        CHECK(one.arguments.at(0).toTensor().nbytes() < 5UL << 20);
 }
 
 TEST_CASE("Sequences of whole numbers are as long as the original takes them, and no layer refuses one") {

@@ -6,8 +6,9 @@
 
 #include "torch/graph_run.hpp"
 
-using kernels::torchscript::Dtypes;
+using kernels::torchscript::dtypes_read;
 using kernels::torchscript::run_graph;
+using kernels::torchscript::run_in_double;
 using torch::jit::Module;
 
 namespace {
@@ -134,11 +135,11 @@ TEST_CASE("Code that names dtypes computes in float64 where that is asked for") 
     const auto x = torch::full({3}, 1 + 1e-12, torch::kDouble);
     const torch::jit::GraphOptimizerEnabledGuard no_optimization(false);
     CHECK(run_graph(module, "narrow", {x}).toTensor().equal(torch::ones({3})));
-    CHECK(run_graph(module, "narrow", {x}, Dtypes::in_double).toTensor().equal(x));
+    CHECK(run_in_double(module, "narrow", {x}, {}).toTensor().equal(x));
     const auto graph =
         torch::jit::toGraphFunction(module.get_method("narrow").function()).graph()->toString();
     CHECK(graph.find("value=7") == std::string::npos);  // float64: the code itself stays
-    CHECK(run_graph(module, "narrow_as", {x, 6}, Dtypes::in_double).toTensor().equal(x));
+    CHECK(run_in_double(module, "narrow_as", {x, 6}, {}).toTensor().equal(x));
 }
 
 TEST_CASE("In float64 code computes with its weights, and leaves the model as it was") {
@@ -149,7 +150,12 @@ TEST_CASE("In float64 code computes with its weights, and leaves the model as it
     const auto wide_table = table.to(torch::kDouble);
     const auto x = torch::rand({3}, torch::kDouble);
     const auto wide = [&](const std::string& method, const std::vector<c10::IValue>& arguments) {
-        return run_graph(module, method, arguments, Dtypes::in_double);
+        std::vector<c10::IValue> narrow;
+        for (const auto& argument : arguments)
+            narrow.emplace_back(argument.toTensor().is_floating_point()
+                                    ? argument.toTensor().to(torch::kFloat)
+                                    : argument.toTensor());
+        return run_in_double(module, method, arguments, dtypes_read(module, method, narrow));
     };
     for (int i = 0; i < 2; ++i)
         CHECK(wide("forward", {x}).toTensor().equal(x * weight.to(torch::kDouble) * 3 + x));
