@@ -24,6 +24,13 @@ double default_tolerance(at::ScalarType dtype) {
     }
 }
 
+// That of the dtype that rounds by this part of 1.
+double tolerance_for(double rounding) {
+    if (rounding > 1e-3) return default_tolerance(at::kBFloat16);
+    if (rounding > 1e-6) return default_tolerance(at::kHalf);
+    return 0;
+}
+
 // The root mean square error that a result may have where the expected one has none: some roundings.
 double error_of_roundings(at::ScalarType dtype) {
     switch (dtype) {
@@ -227,7 +234,8 @@ void Comparison::tensors(const at::Tensor& actual, const at::Tensor& expected, c
     if (sensitivity.defined() && sensitivity.sizes() != expected.sizes()) sensitivity = at::Tensor();
     if (!e.is_floating_point()) {
         auto other = a.ne(e);
-        if (sensitivity.defined()) other = other.logical_and(sensitivity.eq(0));
+        if (sensitivity.defined())
+            other = other.logical_and((a.to(at::kDouble) - e.to(at::kDouble)).abs().gt(sensitivity));
         // By its own roundings the expected one chose another than the exact one.
         if (sensitivity.defined() && exact.defined() && exact.scalar_type() == e.scalar_type() &&
             exact.sizes() == e.sizes())
@@ -297,6 +305,7 @@ void Comparison::numbers(at::Tensor actual, const at::Tensor& expected, const at
 
     const double tolerance = default_tolerance(dtype);
     const double scale = whole.scale;
+    const double usual = std::max(tolerance, tolerance_for(m_options.moved_by));
     double slack = m_options.tolerance.absolute.value_or(tolerance * scale);
     bool error_fits = false;
     if (exact.defined() && at::equal(exact.isfinite().logical_and(expected.isnan().logical_not()), finite) &&
@@ -307,8 +316,8 @@ void Comparison::numbers(at::Tensor actual, const at::Tensor& expected, const at
             a = at::where(unsure.logical_and((a - t).abs().le(may_move * sensitivity)), e, a);
         };
         // In narrow dtypes roundings alone move any result by some of the tolerance, and are looked at below.
-        const bool narrow = dtype == at::kHalf || dtype == at::kBFloat16;
-        if (sensitivity.defined() && narrow) forgive(sensitivity, tolerance);
+        const bool narrow = usual > default_tolerance(at::kFloat);
+        if (sensitivity.defined() && narrow) forgive(sensitivity, usual);
         if (sensitivity.defined() && !narrow) forgive(may_move * sensitivity, error_of_roundings(dtype));
         const double own = root_mean_square(e - t);
         const double error = root_mean_square(a - t);
@@ -324,10 +333,10 @@ void Comparison::numbers(at::Tensor actual, const at::Tensor& expected, const at
             return problem("a mean error of " + c10::str(error) + " where the original's is " +
                            c10::str(own));
         }
-        if (sensitivity.defined() && narrow) forgive(may_move * sensitivity, tolerance);
+        if (sensitivity.defined() && narrow) forgive(may_move * sensitivity, usual);
     }
     if (!exact.defined() && sensitivity.defined()) {
-        if (moves_as_far(a - e, sensitivity, 4 * tolerance * (e.abs() + scale))) return;
+        if (moves_as_far(a - e, sensitivity, 4 * usual * (e.abs() + scale))) return;
         a = at::where(distance().le(may_move * sensitivity), e, a);
     }
     const auto excess =

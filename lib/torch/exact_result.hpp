@@ -15,4 +15,7 @@ namespace kernels::torchscript {
 std::optional<c10::IValue> exact_result(Pair& pair, const InputCase& one, const CheckOptions& options,
                                         Outcome& outcome);
 
+/// Whether the result is as near to the exact one as float32 is, so that its code rounds to nothing narrower.
+bool is_rounded_as_float(const c10::IValue& result, const c10::IValue& exact);
+
 }  // namespace kernels::torchscript

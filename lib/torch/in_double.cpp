@@ -87,8 +87,11 @@ at::ScalarType dtype_of(const Module& module, const std::vector<IValue>& argumen
     return floating_dtype({weights.begin(), weights.end()}).value_or(at::kFloat);
 }
 
-at::ScalarType narrowest_dtype(const Module& module, const std::vector<IValue>& values) {
-    auto tensors = tensors_in(values);
+at::ScalarType narrowest_dtype(const Module& module, const std::vector<IValue>& arguments,
+                               const IValue& result) {
+    auto tensors = tensors_in(arguments);
+    const auto results = tensors_in({result});
+    tensors.insert(tensors.end(), results.begin(), results.end());
     const auto weights = weights_of(module);
     tensors.insert(tensors.end(), weights.begin(), weights.end());
     const auto is_used = [&](at::ScalarType dtype) {

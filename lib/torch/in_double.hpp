@@ -26,8 +26,10 @@ bool asks_for_dtypes(const torch::jit::Module& module, const std::string& method
 /// The dtype of the floating arguments, or of the weights where there are none.
 at::ScalarType dtype_of(const torch::jit::Module& module, const std::vector<c10::IValue>& arguments);
 
-/// The narrowest floating dtype of the values, of the module's weights, and of what its code converts to.
-at::ScalarType narrowest_dtype(const torch::jit::Module& module, const std::vector<c10::IValue>& values);
+/// The narrowest floating dtype of the values of a call, of the module's weights, and of what its code
+/// converts to.
+at::ScalarType narrowest_dtype(const torch::jit::Module& module, const std::vector<c10::IValue>& arguments,
+                               const c10::IValue& result);
 
 /// A copy of the tensor, in float64 where it is floating.
 at::Tensor copy_in_double(const at::Tensor& tensor);

@@ -196,9 +196,10 @@ class Sizes {
         std::erase_if(sizes, [&](int64_t to) {
             return to >= longer && (again || bytes_with(places, size(at), to) > most_long_bytes);
         });
-        if (!is_rows(at) || again || sizes.back() >= longer) return sizes;
-        const auto some = std::find_if(longer_of_large.begin(), longer_of_large.end(),
-                                       [&](int64_t to) { return may_be(places, size(at), to); });
+        if (is_last(at) || again || sizes.back() >= longer) return sizes;
+        const auto some = std::find_if(longer_of_large.begin(), longer_of_large.end(), [&](int64_t to) {
+            return may_be(places, size(at), to) && m_accepts(resized(at, places, to));
+        });
         if (some != longer_of_large.end()) sizes.push_back(*some);
         return sizes;
     }

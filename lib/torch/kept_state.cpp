@@ -97,8 +97,11 @@ void KeptState::restore() {
                                      [](const IValue& a, const IValue& b) { return a.is(b); });
         if (!same) fill(container.first, before);
     }
-    for (const auto& [pointer, kept] : m_tensors)
+    for (const auto& [pointer, kept] : m_tensors) {
+        // What was changed in place by what has gradients has some since, and a graph behind it.
+        if (!kept.first.is_leaf() && !kept.first.is_view()) kept.first.detach_();
         give_bytes(kept.first, kept.second);
+    }
 }
 
 bool KeptState::is_as_before(const IValue& now, const IValue& before) const {

@@ -9,9 +9,11 @@
 #include "exact_result.hpp"
 #include "graph_run.hpp"
 #include "guarded_memory.hpp"
+#include "in_double.hpp"
 #include "kept_state.hpp"
 #include "kernels/core/text.hpp"
 #include "module_at.hpp"
+#include "next_call.hpp"
 #include "random_state.hpp"
 #include "sensitivity.hpp"
 #include "shared_memory.hpp"
@@ -240,30 +242,6 @@ std::string fault_beside_result(const Pair& pair, const InputCase& one, const Ca
     return calls.overwrites || given_again ? "calling it again changes the result that it gave before" : "";
 }
 
-// What a model remembers may show in its next call alone, as what is written at another place of a cache
-// does.
-std::string fault_of_next_call(const Pair& pair, const InputCase& one, const CheckOptions& options) {
-    const auto second_of = [&](const Module& module) {
-        const KeptState state(module);
-        call(module, pair.method, with_tensors(one.arguments, exact_copy), options.seed);
-        const auto again = call(module, pair.method, with_tensors(one.arguments, exact_copy), options.seed);
-        return with_tensors(again.result, exact_copy);
-    };
-    c10::IValue expected;
-    try {
-        expected = second_of(pair.original);
-    } catch (const std::exception&) {  // it remembers that it was called
-        return {};
-    }
-    try {
-        const auto difference = compare(second_of(pair.replaced), expected, {options.tolerance});
-        return difference.within ? ""
-                                 : "its next result differs, by what it remembers: " + difference.problem;
-    } catch (const std::exception& failure) {
-        return "its next call fails where the original's does not: " + cause_of(failure);
-    }
-}
-
 // Calls the replacement twice. What it gave is not kept: of large results there are as few as can be.
 Calls run_replaced(const Pair& pair, const InputCase& one, const CheckOptions& options,
                    const OriginalCall& original) {
@@ -357,13 +335,18 @@ Outcome check(Pair& pair, const InputCase& any, const CheckOptions& options) {
     const auto exact = exact_result(pair, one, options, outcome);
     CompareOptions rules{options.tolerance, exact ? &*exact : nullptr};
     rules.strides = options.whole_model && own_inputs && one.usual_layout;
-    rules.roundings = !options.whole_model && !one.dtype;
+    rules.roundings = !options.whole_model && !one.dtype && !one.may_be_refused;  // of what the model uses
     rules.special = one.special;
     auto found = compare(calls.first, outcome.expected, rules);
     c10::IValue moves;
     if (!found.within && !calls.other_numbers && !options.tolerance.given()) {
-        moves = sensitivity(pair.original, pair.method, one.arguments, exact ? *exact : outcome.expected,
-                            options.seed, exact ? Dtypes::in_double : Dtypes::other_roundings);
+        rules.moved_by = exact ? rounding_of(one.arguments)
+                               : rounding_of(narrowest_dtype(pair.original, one.arguments, outcome.expected));
+        if (exact && is_rounded_as_float(outcome.expected, *exact))
+            rules.moved_by = std::min(rules.moved_by, rounding_of(at::kFloat));
+        moves =
+            sensitivity(pair.original, pair.method, one.arguments, exact ? *exact : outcome.expected,
+                        options.seed, exact ? Dtypes::in_double : Dtypes::other_roundings, rules.moved_by);
         rules.sensitivity = &moves;
         found = compare(calls.first, outcome.expected, rules);
     }

@@ -41,6 +41,7 @@ struct CompareOptions {
     /// How far each number in `exact` moves by roundings and by another order of equal elements; by as much
     /// the actual one may differ.
     const c10::IValue* sensitivity = nullptr;
+    double moved_by = 0;   ///< the roundings that it is for, of 1: those of narrow dtypes move any number
     bool strides = false;  ///< what was expected to be contiguous must be
     bool roundings =
         false;  ///< in float16 and bfloat16 being rounded more often than expected is a difference

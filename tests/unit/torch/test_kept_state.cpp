@@ -95,3 +95,18 @@ TEST_CASE("A buffer that was resized, and a tensor in a list that was there befo
     CHECK(total.equal(torch::zeros({2})));
     CHECK(kept.equal(torch::ones({3})));
 }
+
+TEST_CASE("A buffer that got gradients has none again") {
+    Module module("Counting");
+    module.register_buffer("calls", torch::zeros({2}));
+    module.define("def forward(self, x):\n    self.calls.add_(x)\n    return self.calls * 2\n");
+    const auto calls = module.attr("calls").toTensor();
+    {
+        const KeptState state(module);
+        const at::AutoGradMode with_gradients(true);
+        module.forward({torch::ones({2}).requires_grad_(true)});
+        CHECK(calls.requires_grad());
+    }
+    CHECK(!calls.requires_grad());
+    CHECK(calls.equal(torch::zeros({2})));
+}

@@ -147,6 +147,18 @@ TEST_CASE("Sizes hold odd ones and ones longer than a block, but no odd ones for
     CHECK(!halves("torch.softmax(x, -1)"));
 }
 
+TEST_CASE("Sequences that are too large at 1025 are tried at less") {
+    std::vector<InputCase> cases;
+    const auto all = [](const InputCase&) { return true; };
+    add_sizes(Values{torch::rand({1, 16, 768})}, {}, all, Amount::many_sizes, cases);
+    CHECK(in_case(cases, "521 inner rows").defined());
+    CHECK(!in_case(cases, "1025 inner rows").defined());
+    cases.clear();
+    const auto few = [](const InputCase& one) { return one.arguments.at(0).toTensor().size(1) < 300; };
+    add_sizes(Values{torch::rand({1, 16, 768})}, {}, few, Amount::many_sizes, cases);
+    CHECK(in_case(cases, "259 inner rows").defined());
+}
+
 TEST_CASE("Where two sizes change together, inputs grow by both") {
     std::vector<InputCase> cases;
     const auto together = [](const InputCase& one) {

@@ -14,6 +14,7 @@ using kernels::testing::verified;
 using kernels::torchscript::compare;
 using kernels::torchscript::CompareOptions;
 using kernels::torchscript::Dtypes;
+using kernels::torchscript::rounding_of;
 using kernels::torchscript::run_in_double;
 using kernels::torchscript::sensitivity;
 
@@ -119,6 +120,48 @@ TEST_CASE("What a layer remembers is seen at its next call") {
     CHECK(wrong.layers.at(0).problem.find("its next result differs") != std::string::npos);
 }
 
+TEST_CASE("At its next call a layer gets other values") {
+    const auto x = torch::randn({4, 8});
+    const auto with = [](const std::string& remembered) {
+        return "    y = x * 0.0 + " + remembered + "\n    self.calls.copy_(x[0, :1])\n    return y\n";
+    };
+    CHECK(verified(x, with("self.calls"), with("self.calls * 1.0")).passed());
+    const auto wrong =
+        verified(x, with("self.calls"), with("torch.where(self.calls == 0, self.calls, x[0, :1])"));
+    CHECK(wrong.layers.at(0).problem.find("its next result differs") != std::string::npos);
+    // In a narrow dtype roundings alone make other results.
+    const auto weight = torch::randn({64, 64}).to(torch::kBFloat16);
+    const auto counting = [](const std::string& product) {
+        return "    self.calls.add_(1.0)\n    return " + product + "\n";
+    };
+    const auto narrow = torch::randn({16, 64}).to(torch::kBFloat16);
+    const auto precise =
+        verified(narrow, counting("torch.matmul(x, self.weight.to(x.dtype)).to(6)"),
+                 counting("torch.matmul(x.to(6), self.weight.to(x.dtype).to(6))"), {}, weight);
+    CAPTURE(precise.layers.at(0).problem);
+    CHECK(precise.layers.at(0).problem.empty());
+}
+
+TEST_CASE("Zeros and flags are no results of roundings") {
+    const auto flags = torch::rand({16, 8}).gt(0.5).to(torch::kFloat);
+    const std::string own = "torch.where(x == 0, torch.zeros_like(x), x * 2.0 + 1.0)";
+    CHECK(verified(flags, own, "(x * 2.0 + 1.0) * (x != 0)").passed());
+    CHECK(!verified(flags, own, "x * 2.0 + 1.0").passed());
+    CHECK(!verified(flags, "(x == 1).to(3)", "torch.zeros_like(x).to(3)").passed());
+}
+
+TEST_CASE("What is computed in float32 of bfloat16 is compared as float32") {
+    const auto x = torch::randn({32, 64}).to(torch::kBFloat16);
+    const std::string own = "torch.softmax(x.to(6), -1)";
+    CHECK(verified(x, own, "torch.exp(torch.log_softmax(x.to(6), -1))").passed());
+    CHECK(!verified(x, own, "torch.softmax(x, -1).to(6)").passed());
+    CHECK(!verified(x, own, "torch.softmax(x.to(6), -1) * 1.01").passed());
+    const auto round = [](const std::string& quotient) { return "(" + quotient + ").round().to(1).to(6)"; };
+    const std::string quotient = "x.to(6) * (100.0 / x.to(6).abs().amax(-1, True).clamp(1e-8))";
+    CHECK(verified(x, round(quotient), round(quotient + " * 1.0")).passed());
+    CHECK(!verified(x, round(quotient), round("(" + quotient + ").to(15).to(6)")).passed());
+}
+
 TEST_CASE("Very negative values are among the inputs") {
     const auto x = torch::randn({4, 8});
     const std::string exact = "    e = torch.exp(x - x.amax(-1, True))\n    return e / e.sum(-1, True)\n";
@@ -155,7 +198,7 @@ TEST_CASE("Other roundings of the steps move a result where no input can move") 
     const std::vector<c10::IValue> ids{torch::arange(10)};
     const auto result = module.forward(ids);
     const auto moves = [&](Dtypes dtypes) {
-        return sensitivity(module, "forward", ids, result, 0, dtypes).toTensor();
+        return sensitivity(module, "forward", ids, result, 0, dtypes, rounding_of(ids)).toTensor();
     };
     CHECK(moves(Dtypes::as_named).eq(0).all().item<bool>());
     const auto size = result.toTensor().to(torch::kDouble);
