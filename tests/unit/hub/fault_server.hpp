@@ -15,13 +15,17 @@
 
 namespace kernels::testing {
 
-/// Answers one connection after another: reads a request's head, sends what the handler returns, and closes.
+/// Answers one connection after another: reads a request's head, sends what the handler returns, and closes,
+/// or waits for the client to.
 class FaultServer {
   public:
     /// Gets the request's head (request line and headers) and its number, from 0; returns the raw answer.
     using Handler = std::function<std::string(const std::string& head, std::size_t number)>;
 
-    explicit FaultServer(Handler handler) : m_handler(std::move(handler)) {
+    enum class Then { closes, waits };
+
+    explicit FaultServer(Handler handler, Then then = Then::closes)
+        : m_handler(std::move(handler)), m_then(then) {
         m_fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         sockaddr_in address{};
         address.sin_family = AF_INET;
@@ -76,7 +80,7 @@ class FaultServer {
                 if (count <= 0) break;
                 sent += static_cast<std::size_t>(count);
             }
-            ::shutdown(connection, SHUT_WR);
+            if (m_then == Then::closes) ::shutdown(connection, SHUT_WR);
             while (::recv(connection, buffer, sizeof(buffer), 0) > 0) {
             }
             ::close(connection);
@@ -84,6 +88,7 @@ class FaultServer {
     }
 
     Handler m_handler;
+    Then m_then;
     int m_fd = -1;
     std::string m_port;
     mutable std::mutex m_mutex;

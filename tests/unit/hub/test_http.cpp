@@ -250,13 +250,14 @@ TEST_CASE("who takes a body may do something between the writes, and its failure
         void write(std::string_view) override {}
         void idle() override { throw Error(ErrorCode::failed, "the disk is full"); }
     } sink;
-    const FaultServer server([](const std::string&, std::size_t) {
-        return answer("200 OK", "", std::string(std::size_t{32} << 20U, 'x'));
-    });
+    // The rest never comes, so that it is not over before there was time between two writes.
+    const FaultServer server([](const std::string&, std::size_t) { return answer("200 OK", "", "x", 2); },
+                             FaultServer::Then::waits);
     Request request;
     request.url = server.url();
     request.sink = &sink;
-    const Settings settings = settings_for(server.url());
+    Settings settings = settings_for(server.url());
+    settings.stall_timeout = std::chrono::seconds(10);
     const auto client = make_http_client(settings);
     const Error error = error_of([&] { client->send(request); });
     CHECK(std::string(error.what()) == "the disk is full");
