@@ -372,10 +372,6 @@ class Walk {
     Values m_entered;  // what is within `with` now
 };
 
-}  // namespace
-
-namespace {
-
 IValue go(Walk&& walk, const Module& module, const std::string& method, Values arguments) {
     auto& function = module.get_method(method).function();
     arguments.insert(arguments.begin(), module._ivalue());

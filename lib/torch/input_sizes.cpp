@@ -156,13 +156,17 @@ class Sizes {
         return one;
     }
 
+    bool is_taken(const Extent& at, const Places& places, int64_t to) const {
+        return may_be(places, size(at), to) && m_accepts(resized(at, places, to));
+    }
+
     // A size that the original takes.
     std::optional<int64_t> accepted(const Extent& at, const Places& places) const {
         const int64_t from = size(at);
         const auto tries = is_last(at) ? std::vector<int64_t>{from + 2, 2 * from}  // widths stay even
                                        : std::vector<int64_t>{from + 3, from - 1, 2 * from};
         for (const int64_t to : tries) {
-            if (to > 0 && may_be(places, from, to) && m_accepts(resized(at, places, to))) return to;
+            if (to > 0 && is_taken(at, places, to)) return to;
             if (m_amount == Amount::one_size) break;
         }
         return std::nullopt;
@@ -197,9 +201,8 @@ class Sizes {
             return to >= longer && (again || bytes_with(places, size(at), to) > most_long_bytes);
         });
         if (is_last(at) || again || sizes.back() >= longer) return sizes;
-        const auto some = std::find_if(longer_of_large.begin(), longer_of_large.end(), [&](int64_t to) {
-            return may_be(places, size(at), to) && m_accepts(resized(at, places, to));
-        });
+        const auto some = std::find_if(longer_of_large.begin(), longer_of_large.end(),
+                                       [&](int64_t to) { return is_taken(at, places, to); });
         if (some != longer_of_large.end()) sizes.push_back(*some);
         return sizes;
     }
@@ -208,8 +211,7 @@ class Sizes {
     std::optional<int64_t> longest_sequence(const Extent& at, const Places& places) const {
         if (!is_many() || !is_sequence(at) || m_covered.contains(at)) return std::nullopt;
         for (const int64_t to : {2048, 1024, 512, 256, 128, 64}) {
-            if (to > size(at) && may_be(places, size(at), to) && m_accepts(resized(at, places, to)))
-                return to;
+            if (to > size(at) && is_taken(at, places, to)) return to;
         }
         return std::nullopt;
     }

@@ -90,9 +90,9 @@ bool multiplied_in_parts(c10::Symbol kind, Stack& stack) {
     if (!is_narrow(weight) || weight.dim() != 2 || weight.numel() <= elements_of_part) return false;
     const at::Tensor input = wide(stack[first_factor].toTensor());
     const int64_t count = weight.size(*columns);
-    check_size(input.numel() / std::max<int64_t>(1, weight.size(1 - *columns)) * count);
-    const int64_t step =
-        std::max<int64_t>(1, elements_of_part / std::max<int64_t>(1, weight.size(1 - *columns)));
+    const int64_t inner = std::max<int64_t>(1, weight.size(1 - *columns));
+    check_size(input.numel() / inner * count);
+    const int64_t step = std::max<int64_t>(1, elements_of_part / inner);
     at::Tensor result;  // one for all parts: of a large one there is no second
     for (int64_t first = 0; first < count; first += step) {
         const int64_t size = std::min(step, count - first);
